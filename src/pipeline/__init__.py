@@ -1,0 +1,1 @@
+"""Decode speech from intracranial recordings: raw arrays to mel spectrograms to scores."""

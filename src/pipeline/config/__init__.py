@@ -1,0 +1,1 @@
+"""The configuration: one frozen pydantic model per stage, units in every description."""

@@ -1,0 +1,50 @@
+"""What every config section shares: frozen, strict, no unknown keys."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A group of config keys.
+
+    Strict types (``"5"`` is not 5, ``1`` is not ``true``; an int is taken for a
+    float), unknown keys refused, NaN and infinity refused, values frozen.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True
+    )
+
+    def canonical_json(self) -> str:
+        """The section as JSON in which equal configs are equal texts.
+
+        Keys sorted, floats in shortest round-trip form, so ``1e-3`` and
+        ``0.001`` give the same text, as do ``1`` and ``1.0`` of a float field.
+        """
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The section back from :meth:`canonical_json`."""
+        return cls.model_validate_json(text)
+
+
+def pick(stage: type[Section], config: Section) -> Section:
+    """The part of ``config`` that ``stage`` declares: the keys that one stage reads.
+
+    A stage model names sections by their place in the whole config; where it
+    types a section by a base class (``MelGrid`` for ``MelConfig``), only the
+    keys of that base class are taken, so the stage does not see the others.
+    """
+    values: dict[str, Any] = {}
+    for name, field in stage.model_fields.items():
+        value = getattr(config, name)
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            value = pick(kind, value)
+        values[name] = value
+    return stage.model_construct(**values)

@@ -1,0 +1,36 @@
+"""The acoustic contamination check of Roussel et al. 2020."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Section
+
+
+class ContaminationConfig(Section):
+    """Band, surrogates and significance of the check on the raw signals."""
+
+    band_hz: tuple[float, float] = Field(
+        (70.0, 170.0),
+        strict=False,
+        description="Frequencies that are compared; take the feature band, since a wider one "
+        "fires on clean data whose high gamma follows loudness [Hz]",
+    )
+    surrogates: int = Field(10_000, ge=1000, description="Random shuffles of the matrix's columns")
+    alpha: float = Field(0.05, gt=0, lt=1, description="Corrected P below which a recording is suspect")
+    seed: int = Field(0, ge=0, description="Seed of the shuffles")
+
+    @model_validator(mode="after")
+    def _band_rises(self) -> Self:
+        low, high = self.band_hz
+        if not 0 < low < high:
+            raise ValueError(f"band_hz must rise from above 0, got {low:g} to {high:g}")
+        return self
+
+
+class ContaminationStage(Section):
+    """What the contamination stage reads."""
+
+    contamination: ContaminationConfig

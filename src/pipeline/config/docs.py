@@ -1,0 +1,129 @@
+"""The commented default configs, the key table and the JSON schema, made from the models.
+
+``python -m pipeline config --write`` puts them into ``config/``; a test fails when they
+differ from what the models say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from pipeline.config.base import Section
+from pipeline.config.root import Config
+from pipeline.config.stages import STAGES, downstream, readers
+
+INTRODUCTION = """\
+# Configuration
+
+`config.yaml` and `config.toml` are the same default, every key with its meaning; a config of your
+own names only what differs. Unknown keys are refused with the nearest known one.
+
+```
+snakemake --cores 8 --configfile my.yaml results/eval.json
+python main.py --config my.toml --set train.lr=1e-3
+```
+
+Without `--configfile`, Snakemake takes `config/config.yaml` of the working directory, and where
+there is none the built-in default. Paths are relative to the working directory. A `null` of the
+YAML form is a key left out of the TOML form. `config.schema.json` lets editors complete and check.
+
+The last column names the stages that read the key; when it changes they run again, and what follows
+them. A model is not trained again when the content that it is trained on stays the same.
+
+"""
+
+
+def default_files() -> dict[str, str]:
+    """Content of each generated file, by its name in ``config/``."""
+    return {
+        "config.yaml": "\n".join(_yaml(Config(), 0)) + "\n",
+        "config.toml": "\n".join(_toml(Config(), "")).strip() + "\n",
+        "config.schema.json": json.dumps(Config.model_json_schema(), indent=1, ensure_ascii=False) + "\n",
+        "README.md": INTRODUCTION + "\n".join(_key_table()) + "\n",
+    }
+
+
+def _yaml(section: Section, depth: int) -> Iterator[str]:
+    pad = "  " * depth
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from ([""] if depth == 0 else [])
+            yield f"{pad}# {field.description}"
+            yield f"{pad}{name}:"
+            yield from _yaml(value, depth + 1)
+        else:
+            yield f"{pad}# {_comment(field)}"
+            yield f"{pad}{name}: {_literal(value)}"
+
+
+def _toml(section: Section, prefix: str) -> Iterator[str]:
+    values = {name: getattr(section, name) for name in type(section).model_fields}
+    fields = type(section).model_fields
+    for name, value in values.items():
+        if not isinstance(value, Section):
+            yield f"# {_comment(fields[name])}"
+            yield f"# {name} =" if value is None else f"{name} = {_literal(value)}"
+    for name, value in values.items():
+        if isinstance(value, Section):
+            yield from ["", f"# {fields[name].description}", f"[{prefix}{name}]"]
+            yield from _toml(value, f"{prefix}{name}.")
+
+
+def _key_table() -> Iterator[str]:
+    yield "| key | type | unit | default | meaning | reruns |"
+    yield "|---|---|---|---|---|---|"
+    for key, field, value in _keys(Config(), ""):
+        unit = _unit(field)
+        meaning = (field.description or "").removesuffix(f"[{unit}]").strip()
+        cells = [f"`{key}`", _type_name(field), unit, f"`{_literal(value)}`", meaning, _reruns(key)]
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _reruns(key: str) -> str:
+    direct = [stage for stage in STAGES if stage in readers(key)]
+    behind = [stage for stage in downstream(set(direct)) if stage not in direct]
+    if not direct:
+        return "the jobs that it adds" if key in ("data.sheet", "fold") else "nothing"
+    return ", ".join(direct) + (" and what follows" if behind else "")
+
+
+def _keys(section: Section, prefix: str) -> Iterator[tuple[str, FieldInfo, Any]]:
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from _keys(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field, value
+
+
+def _comment(field: FieldInfo) -> str:
+    choices = _choices(field)
+    return f"{field.description}{' (' + ' | '.join(choices) + ')' if choices else ''}"
+
+
+def _choices(field: FieldInfo) -> list[str]:
+    return [str(c) for c in get_args(field.annotation) if isinstance(c, str)]
+
+
+def _type_name(field: FieldInfo) -> str:
+    choices = _choices(field)
+    if choices:
+        return ", ".join(choices)
+    text = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else str(field.annotation)
+    text = re.sub(r"typing\.|Annotated\[|, FieldInfo\([^)]*\)\]?", "", text)
+    return "list" if "tuple" in text or "list" in text else text.replace(" | None", " or null")
+
+
+def _unit(field: FieldInfo) -> str:
+    found = re.search(r"\[([^\]]+)\]$", field.description or "")
+    return found[1] if found else ""
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

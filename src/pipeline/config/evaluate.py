@@ -1,0 +1,54 @@
+"""What is scored, against which chance level, and what the report shows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+
+class EvaluateConfig(Section):
+    """Metrics, intervals and the report."""
+
+    speech_frames: Literal["energy", "events"] = Field(
+        "energy",
+        description="What makes a test frame speech: the target's mean log-mel above the midpoint of the "
+        "training frames' 10th and 90th percentile, or lying inside an event (energy where there is none)",
+    )
+    min_band_std_nats: float = Field(
+        1e-3,
+        gt=0,
+        description="A band whose target varies less than this over a fold is left out of r [nats]",
+    )
+    bootstrap: int = Field(2000, ge=100, description="Resamples of each bootstrap interval")
+    block_s: float = Field(2.0, ge=2.0, description="Shortest piece that the bootstrap resamples [s]")
+    stoi: bool = Field(True, description="Score STOI and ESTOI where sound was made (export.audio)")
+    report: bool = Field(True, description="Write results/report.html beside eval.json")
+    report_examples: int = Field(3, ge=0, description="Test excerpts shown with spectrograms and players")
+    report_excerpt_s: float = Field(6.0, gt=0, le=30, description="Length of each excerpt [s]")
+    seed: int = Field(0, ge=0, description="Seed of bootstrap, rotations and word swaps")
+
+
+class ChanceConfig(Section):
+    """What the scores would be without a link between brain and sound."""
+
+    rotations: int = Field(
+        1000, ge=1000, description="Random rotations of the predictions within their test blocks"
+    )
+    min_shift_s: float = Field(
+        0.5, gt=0, description="Shortest rotation; lengthened to the target's autocorrelation [s]"
+    )
+    word_swaps: int = Field(1000, ge=1000, description="Random exchanges of predicted words (with events)")
+    retrain: int = Field(
+        0, ge=0, description="Trainings on rotated neural data, each scored as a null; 0: none"
+    )
+
+
+class EvaluateStage(Section):
+    """What the evaluate stage reads."""
+
+    evaluate: EvaluateConfig
+    chance: ChanceConfig
+    causal: bool

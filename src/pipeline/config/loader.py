@@ -1,0 +1,186 @@
+"""Config files to a checked :class:`Config`: strict YAML or TOML, then the models.
+
+YAML is read without its traps: ``1e-3`` is a number, only ``true`` and ``false`` are
+booleans, duplicate keys, aliases and tags are refused.  Every problem of all files is
+reported at once, with a near match for an unknown key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline.config.base import Section
+from pipeline.config.root import Config
+from pipeline.errors import InputError, Problem
+
+MAX_CONFIG_BYTES = 1 << 20
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML 1.2's idea of numbers and booleans; no aliases, no tags, no duplicate keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "an alias (*)", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for i, key in enumerate(keys):
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r}", node.value[i][0].start_mark)
+            if key in keys[:i]:
+                mark = node.value[i][0].start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} twice", mark)
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"null|Null|NULL|~|", "nN~"),
+    ("int", r"[-+]?[0-9]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", "-+.0123456789"),
+):
+    for _letter in [*_first, ""] if _tag == "null" else _first:
+        _StrictLoader.yaml_implicit_resolvers.setdefault(_letter, []).append(
+            (f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"))
+        )
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The nested mapping that a ``.yaml``/``.yml``/``.toml`` file holds."""
+    if not path.is_file():
+        raise InputError(_missing(path))
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise InputError(Problem(str(path), "", "more than 1 MB", "a config file", "Name the right file"))
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        return tomllib.loads(text) if path.suffix == ".toml" else parse_yaml(text)
+    except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(_unreadable(path, error)) from None
+
+
+def parse_yaml(text: str) -> dict[str, Any]:
+    """A mapping from YAML text, read strictly."""
+    values = yaml.load(text, Loader=_StrictLoader)
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ValueError(f"a {type(values).__name__}, not a mapping of keys to values")
+    return values
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """``train.lr=1e-3`` as a nested mapping; the value is read as YAML."""
+    key, separator, value = text.partition("=")
+    if not separator or not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*", key):
+        problem = Problem("--set", text, "no key=value", "a dotted key and a value", "Write --set train.lr=1e-3")
+        raise InputError(problem)
+    try:
+        nested: Any = yaml.load(value, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise InputError(_unreadable(Path("--set"), error)) from None
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return nested
+
+
+def load_config(files: Iterable[Path], overrides: Iterable[Mapping[str, Any]] = ()) -> Config:
+    """The resolved config: defaults, then each file, then each override.
+
+    Raises :class:`InputError` with every problem found.
+    """
+    files = list(files)
+    merged: dict[str, Any] = {}
+    for values in [*map(read_config_file, files), *overrides]:
+        merged = _merged(merged, values)
+    source = ", ".join(map(str, files)) or "config"
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise InputError(_problems(source, error)) from None
+
+
+def _merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), Mapping) else value
+        for key, value in top.items()
+    }
+    return {**base, **both}
+
+
+def _problems(source: str, error: ValidationError) -> Iterator[Problem]:
+    for item in error.errors(include_url=False):
+        place = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden":
+            yield _unknown_key(source, item["loc"])
+            continue
+        if item["type"] == "value_error":
+            got, expected = item["msg"].removeprefix("Value error, "), "values that agree"
+        else:
+            got = "nothing" if item["type"] == "missing" else repr(item["input"])[:80]
+            expected = item["msg"].removeprefix("Input should be ")
+        yield Problem(source, place, got, expected, _fix(item["input"], place))
+
+
+def _fix(value: Any, place: str) -> str:
+    if isinstance(value, str) and value.lower() in {"yes", "no", "on", "off"}:
+        return "Write true or false"
+    if isinstance(value, str) and re.fullmatch(r"[-+.0-9eE_]+", value):
+        return "Write the number without quotes"
+    return f"Look up {place or 'the key'} in config/README.md"
+
+
+def _unknown_key(source: str, loc: tuple[int | str, ...]) -> Problem:
+    known = _keys_at(loc[:-1])
+    name = str(loc[-1])
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    elsewhere = [k for k in all_keys() if k.rsplit(".", 1)[-1] == name]
+    hint = near[0] if near else elsewhere[0] if elsewhere else None
+    fix = f"Did you mean {hint}?" if hint else "Remove it; config/README.md lists every key"
+    return Problem(source, ".".join(map(str, loc)), "an unknown key", f"one of {', '.join(known)}", fix)
+
+
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+    section: type[Section] = Config
+    for part in loc:
+        field = section.model_fields.get(str(part))
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, Section)):
+            break
+        section = kind
+    return list(section.model_fields)
+
+
+def all_keys(section: type[Section] = Config, prefix: str = "") -> list[str]:
+    """Every key of the config by its dotted name."""
+    names = []
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        is_section = isinstance(kind, type) and issubclass(kind, Section)
+        names += all_keys(kind, f"{prefix}{name}.") if is_section else [prefix + name]
+    return names
+
+
+def _missing(path: Path) -> Problem:
+    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, n=1)
+    fix = f"Did you mean {path.with_name(near[0])}?" if near else "Check the path"
+    return Problem(str(path), "", "no such file", "a config file", fix)
+
+
+def _unreadable(path: Path, error: Exception) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}" if mark else ""
+    got = str(getattr(error, "problem", None) or error).replace("\n", " ")
+    expected = "TOML" if path.suffix == ".toml" else "plain YAML: each key once, no aliases, no tags"
+    return Problem(str(path), where, got, expected, "Mend the line; config/config.yaml shows the form")

@@ -1,0 +1,42 @@
+"""The mel's time grid: the keys that stages other than mel read too."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+
+class MelGrid(Section):
+    """Rate and hop of the mel spectrogram, and which vocoder's framing it follows.
+
+    Frame ``t`` of flavor ``tacotron2`` is centred on sample ``hop_length * t`` and a
+    recording of ``L`` samples has ``L // hop_length + 1`` frames; of ``hifigan``,
+    on ``hop_length * t + hop_length / 2``, with ``L // hop_length`` frames.
+    """
+
+    sample_rate_hz: int = Field(
+        22050, gt=0, description="Rate of the audio that the mel is computed from [Hz]"
+    )
+    hop_length: int = Field(256, gt=0, description="Distance of neighbouring mel frames [samples]")
+    flavor: Literal["tacotron2", "hifigan"] = Field(
+        "tacotron2", description="Whose mel it is: centre padding of Tacotron 2/WaveGlow, or HiFi-GAN's"
+    )
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Mel frames per second."""
+        return self.sample_rate_hz / self.hop_length
+
+    @property
+    def first_frame_s(self) -> float:
+        """Time of the centre of frame 0 on the audio clock [s]."""
+        return 0.0 if self.flavor == "tacotron2" else 0.5 * self.hop_length / self.sample_rate_hz
+
+
+class MelFraming(MelGrid):
+    """The grid, and how much sound one frame takes."""
+
+    n_fft: int = Field(1024, ge=16, description="Length of the Fourier transform, even [samples]")

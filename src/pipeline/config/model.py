@@ -1,0 +1,39 @@
+"""The ``model`` section: which network, and how large."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+Preset = Literal["auto", "tiny", "strong", "medium", "large"]
+
+
+class ModelConfig(Section):
+    """A preset, and keys that overrule single values of it (null: the preset's value).
+
+    ``tiny`` is for less than a minute of data, ``strong`` for noisy recordings of
+    minutes (much regularisation), ``medium`` for clean ones, ``large`` for tens of
+    minutes.  ``auto`` trains the two that suit the amount of data and keeps what the
+    validation block prefers.
+    """
+
+    preset: Preset = Field("auto", description="Size and regularisation of the network, or auto")
+    encoder_width: int | None = Field(None, ge=4, le=2048, description="Filters of the convolutions; null: preset")
+    encoder_hidden: int | None = Field(
+        None, ge=4, le=2048, description="GRU units of the encoder, each direction; null: preset"
+    )
+    decoder_hidden: int | None = Field(None, ge=4, le=2048, description="GRU units of the decoder; null: preset")
+    heads: int | None = Field(None, ge=1, le=16, description="Attention heads; null: preset")
+    reduction_factor: int = Field(4, ge=1, le=16, description="Mel frames that one decoder step emits [frames]")
+    attention_bias: bool = Field(
+        True,
+        description="Learned time-aligned bias of the attention; without it the decoder ignores the brain",
+    )
+    linear_skip: bool = Field(True, description="Add the ridge solution to the output, weighed on validation")
+    postnet: bool = Field(False, description="Convolutions over the whole predicted window")
+    band_filters: int = Field(
+        4, ge=1, le=32, description="Learned band-pass filters per channel; for raw features only"
+    )

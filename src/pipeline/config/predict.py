@@ -1,0 +1,30 @@
+"""What the stage predict reads, and its own keys."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+from pipeline.config.mel_grid import MelGrid
+from pipeline.config.train import Normalisation
+from pipeline.config.vocode import ExportNpy
+from pipeline.config.window import WindowConfig
+
+
+class PredictConfig(Section):
+    """Free-running prediction of the test blocks."""
+
+    attention_windows: int = Field(
+        4, ge=0, description="Windows of each fold whose attention weights are kept"
+    )
+
+
+class PredictStage(Section):
+    """What the stage predict reads; the network comes with its own config in the checkpoint."""
+
+    predict: PredictConfig
+    export: ExportNpy
+    window: WindowConfig
+    train: Normalisation
+    causal: bool
+    mel: MelGrid

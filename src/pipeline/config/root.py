@@ -1,0 +1,68 @@
+"""The whole config: every section by its name.  Only what starts the workflow imports it."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.align import AlignConfig
+from pipeline.config.base import Section
+from pipeline.config.baseline import BaselineConfig
+from pipeline.config.contamination import ContaminationConfig
+from pipeline.config.data import DataConfig
+from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
+from pipeline.config.ingest import IngestConfig
+from pipeline.config.mel import MelConfig
+from pipeline.config.model import ModelConfig
+from pipeline.config.predict import PredictConfig
+from pipeline.config.runtime import RuntimeConfig
+from pipeline.config.simulate import SimulateConfig
+from pipeline.config.train import TrainConfig
+from pipeline.config.vocode import ExportConfig, VocodeConfig
+from pipeline.config.window import SplitConfig, WindowConfig
+
+
+class Config(Section):
+    """Everything a run can be told."""
+
+    data: DataConfig = Field(DataConfig(), description="Where the recordings come from")
+    causal: bool = Field(
+        False,
+        description="Real-time model: causal filters, no future context, unidirectional encoder, past-only attention",
+    )
+    fold: Literal["all"] | int = Field("all", description="Run all folds, or the one with this number (from 0)")
+    simulate: SimulateConfig = Field(SimulateConfig(), description="The simulated subject")
+    ingest: IngestConfig = Field(IngestConfig(), description="Checking the raw arrays")
+    align: AlignConfig = Field(AlignConfig(), description="Neural features and sound on one clock")
+    mel: MelConfig = Field(MelConfig(), description="The log-mel spectrogram")
+    window: WindowConfig = Field(WindowConfig(), description="Windows of neural context and target")
+    split: SplitConfig = Field(SplitConfig(), description="Training, validation and test blocks")
+    model: ModelConfig = Field(ModelConfig(), description="The sequence-to-sequence network")
+    train: TrainConfig = Field(TrainConfig(), description="Training")
+    baseline: BaselineConfig = Field(BaselineConfig(), description="The linear opponents")
+    predict: PredictConfig = Field(PredictConfig(), description="Prediction of the test blocks")
+    export: ExportConfig = Field(ExportConfig(), description="Predictions for use elsewhere")
+    vocode: VocodeConfig = Field(VocodeConfig(), description="Mel to sound")
+    contamination: ContaminationConfig = Field(ContaminationConfig(), description="Sound leaking into the brain signal")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Scores and the report")
+    chance: ChanceConfig = Field(ChanceConfig(), description="Chance level")
+    runtime: RuntimeConfig = Field(RuntimeConfig(), description="Where and how loudly it runs; reruns nothing")
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.fold != "all" and not 0 <= self.fold < self.split.folds:
+            raise ValueError(f"fold {self.fold}, but split.folds is {self.split.folds}: 0 … {self.split.folds - 1}")
+        return self
+
+    @property
+    def folds(self) -> list[int]:
+        """The folds to run."""
+        return list(range(self.split.folds)) if self.fold == "all" else [self.fold]
+
+    @property
+    def writes_sound(self) -> bool:
+        """Whether sound is made: where asked for, or where the voice is a simulated one."""
+        if self.export.audio == "auto":
+            return self.data.sheet is None and self.simulate.speech is None
+        return self.export.audio != "none"

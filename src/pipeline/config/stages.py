@@ -1,0 +1,74 @@
+"""Which keys each stage reads: the stage's own model says so, :func:`pick` takes them."""
+
+from __future__ import annotations
+
+from pipeline.config.align import AlignStage
+from pipeline.config.base import Section, pick
+from pipeline.config.baseline import BaselineStage
+from pipeline.config.contamination import ContaminationStage
+from pipeline.config.evaluate import EvaluateStage
+from pipeline.config.ingest import IngestStage
+from pipeline.config.mel import MelStage
+from pipeline.config.predict import PredictStage
+from pipeline.config.root import Config
+from pipeline.config.simulate import SimulateStage
+from pipeline.config.train import TrainStage
+from pipeline.config.vocode import VocodeStage
+from pipeline.config.window import WindowStage
+
+STAGES: dict[str, type[Section]] = {
+    "simulate": SimulateStage,
+    "ingest": IngestStage,
+    "align": AlignStage,
+    "window": WindowStage,
+    "mel": MelStage,
+    "contamination": ContaminationStage,
+    "train": TrainStage,
+    "baseline": BaselineStage,
+    "predict": PredictStage,
+    "vocode": VocodeStage,
+    "evaluate": EvaluateStage,
+}
+
+#: The stages that read what a stage writes.
+CONSUMERS: dict[str, tuple[str, ...]] = {
+    "simulate": ("ingest",),
+    "ingest": ("align", "contamination"),
+    "align": ("mel", "window", "train", "baseline", "predict"),
+    "mel": ("train", "baseline", "predict"),
+    "window": ("train", "baseline", "predict"),
+    "contamination": ("evaluate",),
+    "train": ("predict", "evaluate"),
+    "baseline": ("evaluate",),
+    "predict": ("vocode", "evaluate"),
+    "vocode": ("evaluate",),
+    "evaluate": (),
+}
+
+
+def stage_json(stage: str, config: Config) -> str:
+    """The keys that ``stage`` reads, as canonical JSON."""
+    return pick(STAGES[stage], config).canonical_json()
+
+
+def downstream(stages: set[str]) -> list[str]:
+    """``stages`` and all that lies behind them, in the order of the workflow."""
+    reached = set(stages)
+    for stage in STAGES:
+        if stage in reached:
+            reached.update(CONSUMERS[stage])
+    return [stage for stage in STAGES if stage in reached]
+
+
+def readers(key: str) -> set[str]:
+    """The stages that read a key, given by its dotted name."""
+    return {stage for stage, model in STAGES.items() if _declares(model, key.split("."))}
+
+
+def _declares(section: type[Section], parts: list[str]) -> bool:
+    field = section.model_fields.get(parts[0])
+    if field is None:
+        return False
+    kind = field.annotation
+    is_section = isinstance(kind, type) and issubclass(kind, Section)
+    return _declares(kind, parts[1:]) if is_section and len(parts) > 1 else True

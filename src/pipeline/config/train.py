@@ -1,0 +1,78 @@
+"""The ``train`` section, and all that the train stage reads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+from pipeline.config.mel_grid import MelGrid
+from pipeline.config.model import ModelConfig
+from pipeline.config.window_size import WindowSize
+
+
+class Normalisation(Section):
+    """How neural features are normalised; read by train, baseline and predict."""
+
+    normalisation: Literal["train", "recording_unlabelled", "causal_running"] = Field(
+        "train",
+        description="Mean and scale of the features from: the training frames; each whole recording, test "
+        "included but without its sound; or a running average of the past",
+    )
+
+
+class TrainConfig(Normalisation):
+    """Optimisation, regularisation and reproducibility; null means the preset's value."""
+
+    lr: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW (warm-up, then cosine)")
+    batch_size: int = Field(16, ge=1, le=4096, description="Windows per step")
+    max_steps: int | None = Field(None, ge=1, description="Optimiser steps at most; null: preset [steps]")
+    steps_per_epoch: int = Field(40, ge=1, description="Steps between two validations [steps]")
+    warmup_steps: int = Field(50, ge=0, description="Linear warm-up of the learning rate [steps]")
+    patience: int = Field(4, ge=1, description="Stop after so many epochs without a better val_loss [epochs]")
+    loss: Literal["mse", "l1", "huber", "mix"] = Field(
+        "mse", description="Training loss on the normalised mel; mix is the mean of mse and l1"
+    )
+    scheduled_sampling: float = Field(
+        1.0, ge=0, le=1, description="Final probability that the decoder reads its own output in training"
+    )
+    sampling_ramp: float = Field(
+        0.5, gt=0, le=1, description="Share of the steps over which that probability rises from 0"
+    )
+    ema_decay: float = Field(0.99, ge=0, lt=1, description="Decay of the averaged weights per step")
+    weight_decay: float | None = Field(None, ge=0, description="AdamW weight decay; null: preset")
+    input_noise: float | None = Field(
+        None,
+        ge=0,
+        description="Noise added to normalised features in training [standard deviations]; null: preset",
+    )
+    channel_drop: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Probability that a channel is silenced in a training window; null: preset",
+    )
+    clip_input: float = Field(
+        5.0,
+        gt=0,
+        description="Normalised features are limited to ± this, against spikes [standard deviations]",
+    )
+    grad_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient")
+    precision: Literal["32", "bf16", "16"] = Field("32", description="Arithmetic of training: 32 bit or mixed")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, order, dropout and noise")
+    cpu_threads: int = Field(1, ge=1, le=256, description="Threads of the arithmetic; part of the result on CPUs")
+    deterministic: bool = Field(True, description="Use deterministic algorithms only (CPU: always repeatable)")
+    pool: Literal["none", "subjects"] = Field(
+        "none", description="One model per subject, or one for all with an input layer per subject"
+    )
+
+
+class TrainStage(Section):
+    """All that the train stage reads."""
+
+    model: ModelConfig
+    train: TrainConfig
+    causal: bool
+    window: WindowSize
+    mel: MelGrid

@@ -1,0 +1,52 @@
+"""Sound from mels, and what is written for use outside the workflow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+from pipeline.config.mel import MelConfig
+
+
+class VocodeConfig(Section):
+    """Fast Griffin-Lim (Perraudin et al. 2013) on a non-negative inversion of the mel."""
+
+    iterations: int = Field(32, ge=1, description="Phase iterations")
+    momentum: float = Field(0.99, ge=0, lt=1, description="Acceleration of the phase iterations; 0: plain")
+    inversion_steps: int = Field(
+        40, ge=0, description="Multiplicative updates from the mel filters' pseudo-inverse to the spectrum"
+    )
+    seed: int = Field(0, ge=0, description="Seed of the first phases")
+
+
+class ExportAudio(Section):
+    """Which sound is written."""
+
+    audio: Literal["auto", "none", "predicted", "all"] = Field(
+        "auto",
+        description="Sound that is written; all adds the true and the vocoded true sound. A voice identifies "
+        "a person, so auto writes all of a simulated voice and none of any other",
+    )
+
+
+class ExportNpy(Section):
+    """Whether mels are written for other vocoders."""
+
+    npy: bool = Field(
+        False,
+        description="Also write target and predicted mels as .npy, (frames, n_mels) and (n_mels, frames)",
+    )
+
+
+class ExportConfig(ExportAudio, ExportNpy):
+    """What is written beside the artifacts."""
+
+
+class VocodeStage(Section):
+    """What the vocode stage reads."""
+
+    vocode: VocodeConfig
+    export: ExportAudio
+    mel: MelConfig

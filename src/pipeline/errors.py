@@ -1,0 +1,64 @@
+"""How a bad input is reported: every problem of one input at once, in one format.
+
+A problem prints as ``error: FILE[field]: got X, expected Y. Fix: Z``.  Whoever
+runs a stage or a command catches :class:`InputError`, prints it and ends with
+:data:`EXIT_BAD_INPUT`; nothing has been written by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+EXIT_BAD_INPUT = 2
+EXIT_NON_FINITE_LOSS = 3
+EXIT_OUT_OF_MEMORY = 4
+EXIT_INTERRUPTED = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one field of one input.
+
+    ``file`` is the path as the user gave it, ``field`` the key, column or
+    property (may be empty), ``got`` and ``expected`` short phrases, ``fix``
+    one sentence in the imperative.
+    """
+
+    file: str
+    field: str
+    got: str
+    expected: str
+    fix: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}[{self.field}]" if self.field else self.file
+        return _printable(f"error: {place}: got {self.got}, expected {self.expected}. Fix: {self.fix}")
+
+
+class InputError(Exception):
+    """One or more problems with what the user gave."""
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems = [problems] if isinstance(problems, Problem) else list(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class StageFailureError(Exception):
+    """A stage that could not finish for a named reason; ``exit_code`` tells which kind."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def raise_if_any(problems: Iterable[Problem]) -> None:
+    """Raise :class:`InputError` with all ``problems`` when there is at least one."""
+    found = list(problems)
+    if found:
+        raise InputError(found)
+
+
+def _printable(text: str) -> str:
+    """Escape control characters, so that a file name cannot steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

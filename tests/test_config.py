@@ -1,0 +1,120 @@
+"""The config: strict reading, near matches, equal texts for equal configs, no drift of what is generated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.docs import default_files
+from pipeline.config.loader import all_keys, load_config, parse_override
+from pipeline.config.root import Config
+from pipeline.config.stages import STAGES, downstream, readers, stage_json
+from pipeline.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def load(tmp_path: Path, text: str, name: str = "c.yaml") -> Config:
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    return load_config([file])
+
+
+@pytest.mark.parametrize("name", sorted(default_files()))
+def test_generated_files_follow_the_models(name: str) -> None:
+    committed = (ROOT / "config" / name).read_text(encoding="utf-8")
+    assert committed == default_files()[name], "run: python -m pipeline config --write config"
+
+
+def test_yaml_and_toml_defaults_resolve_to_the_same_config() -> None:
+    assert load_config([ROOT / "config/config.yaml"]) == load_config([ROOT / "config/config.toml"]) == Config()
+
+
+def test_equal_values_written_differently_give_equal_texts(tmp_path: Path) -> None:
+    texts = {
+        stage_json("train", load(tmp_path, "train: {lr: 1e-3}")),
+        stage_json("train", load(tmp_path, "train:\n  lr: 0.001\n")),
+        stage_json("train", load(tmp_path, "[train]\nlr = 1e-3\n", "c.toml")),
+        stage_json("train", load_config([], [parse_override("train.lr=1E-3")])),
+    }
+    assert len(texts) == 1
+    assert stage_json("train", Config()) not in texts
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("train: {lr: '1e-3'}", ["train.lr", "valid number", "without quotes"]),
+        ("causal: no", ["causal", "true or false"]),
+        ("train: {lr: 1, lr: 2}", ["'lr' twice"]),
+        ("data: &d {sheet: a}\nmel: *d", ["an alias"]),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", ["an alias"]),
+        ("__use_yte__: true", ["__use_yte__", "unknown key"]),
+        ("train: {learning_rat: 1}", ["train.learning_rat", "unknown key"]),
+        ("train: {batchsize: 1}", ["Did you mean batch_size?"]),
+        ("flavor: hifigan", ["Did you mean mel.flavor?"]),
+        ("x: !!python/object/apply:os.system [ls]", ["python/object/apply"]),
+        ("- 1\n- 2", ["not a mapping"]),
+        ("train: {lr: .nan}", ["train.lr", "finite"]),
+        ("train: {seed: 1.5}", ["train.seed", "valid integer"]),
+        ("train: {seed: true}", ["train.seed", "valid integer"]),
+        ("fold: 7", ["fold 7", "split.folds is 5"]),
+        ("mel: {fmax_hz: 20000}", ["fmax_hz", "11025"]),
+        ("window: {hop_frames: 200}", ["hop_frames", "length_frames"]),
+        ("1: 2", ["the key 1"]),
+        ("train: {lr: 1", ["line"]),
+    ],
+)
+def test_bad_configs_are_refused_with_a_fix(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    message = str(caught.value)
+    assert message.startswith("error: ")
+    assert "Fix: " in message
+    for word in words:
+        assert word in message
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, "train: {lr: x, seed: -1}\nmells: 1\n")
+    assert len(caught.value.problems) == 3
+
+
+def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    with pytest.raises(InputError, match=r"Did you mean .*config\.yaml"):
+        load_config([tmp_path / "confg.yaml"])
+
+
+def test_later_files_and_overrides_win(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("train: {lr: 0.5, seed: 4}")
+    (tmp_path / "b.toml").write_text("[train]\nlr = 0.25\n")
+    config = load_config([tmp_path / "a.yaml", tmp_path / "b.toml"], [parse_override("train.seed=9")])
+    assert (config.train.lr, config.train.seed) == (0.25, 9)
+
+
+@pytest.mark.parametrize("key", all_keys())
+def test_every_key_has_a_description_and_a_reader(key: str) -> None:
+    section: type = Config
+    for part in key.split("."):
+        field = section.model_fields[part]
+        section = field.annotation
+    assert field.description
+    runtime = key.startswith("runtime.")
+    assert bool(readers(key)) != (runtime or key in {"data.sheet", "fold"})
+
+
+def test_only_the_stages_that_read_a_key_see_it() -> None:
+    base, changed = Config(), load_config([], [parse_override("chance.rotations=2000")])
+    assert [s for s in STAGES if stage_json(s, base) != stage_json(s, changed)] == ["evaluate"]
+    changed = load_config([], [parse_override("mel.n_mels=40")])
+    assert [s for s in STAGES if stage_json(s, base) != stage_json(s, changed)] == ["mel", "vocode"]
+    changed = load_config([], [parse_override("runtime.log_level=debug")])
+    assert all(stage_json(s, base) == stage_json(s, changed) for s in STAGES)
+
+
+def test_downstream_follows_the_flow() -> None:
+    assert downstream({"mel"}) == ["mel", "train", "baseline", "predict", "vocode", "evaluate"]
+    assert downstream({"evaluate"}) == ["evaluate"]
