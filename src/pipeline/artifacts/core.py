@@ -1,0 +1,470 @@
+"""The common core of every artifact: atomic writing, checked reading, digests.
+
+An artifact is one HDF5 file.  Its arrays carry dimension labels, units and
+rates; its root carries ``schema``, ``schema_version``, ``stage``,
+``config_json``, ``code_fingerprint``, ``inputs``, ``content_digest`` and
+``complete``, beside the *facts* of its kind (any other root attribute).
+
+Writing goes to a temporary file in the same folder that replaces the final
+path in one step, so a reader sees the old file or the new one, never a part.
+Reading refuses a file that is not complete, has another schema, or reaches
+outside itself (external links or storage, virtual sources, foreign filters).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from pipeline.errors import InputError, Problem
+
+SCHEMA_PREFIX = "seeg-to-audio/"
+PROVENANCE = ("stage", "config_json", "code_fingerprint", "inputs")
+RESERVED = ("schema", "schema_version", *PROVENANCE, "content_digest", "complete")
+CHUNK_BYTES = 1 << 19
+BLOCK_BYTES = 1 << 24
+ALLOWED_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+# Version 1.10 metadata is checksummed, so a flipped bit in it is an error and not another value.
+LIBVER = ("v110", "v110")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Name and version of one kind of artifact, and the stage that makes it."""
+
+    kind: str
+    version: int
+    stage: str
+
+    @property
+    def name(self) -> str:
+        return SCHEMA_PREFIX + self.kind
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What an artifact was made from: never part of its content digest.
+
+    ``inputs`` are pairs of a path relative to the working directory and the
+    sha256 of its content (of the bytes for a raw file, of the arrays for an
+    artifact).
+    """
+
+    config_json: str = "{}"
+    code: Mapping[str, str] = field(default_factory=dict)
+    inputs: Sequence[tuple[str, str]] = ()
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` survive a power cut, where the file system can."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that replaces it when the block ends well.
+
+    Left-overs of killed writers of the same path are removed first; on an
+    exception the temporary file goes and ``path`` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+        fsync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file atomically, UTF-8."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+class StreamedArray:
+    """A dataset that is filled block by block along its first axis."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.dataset = dataset
+        self.filled = 0
+        self.hash = hashlib.sha256()
+
+    def append(self, block: np.ndarray) -> None:
+        """Write ``block`` behind what is there; its dtype is the dataset's."""
+        block = np.ascontiguousarray(block, dtype=self.dataset.dtype)
+        stop = self.filled + len(block)
+        if stop > len(self.dataset):
+            raise ValueError(f"{self.dataset.name}: {stop} rows do not fit into {len(self.dataset)}")
+        if len(block):
+            self.dataset[self.filled : stop] = block
+            self.hash.update(block.data)
+        self.filled = stop
+
+    def rehash(self) -> None:
+        """Take what the dataset holds now for what was written, after a repair in place."""
+        self.hash = _dataset_hash(self.dataset)
+
+
+class ArtifactWriter:
+    """Fills one artifact; made by :func:`create`."""
+
+    def __init__(self, file: h5py.File, schema: Schema) -> None:
+        self.file = file
+        self.schema = schema
+        self._streams: dict[str, StreamedArray] = {}
+
+    def facts(self, **values: Any) -> None:
+        """Root attributes that belong to the content; ``None`` is left out."""
+        for name, value in values.items():
+            if name in RESERVED:
+                raise ValueError(f"{name} is a reserved attribute")
+            if value is not None:
+                _set_attribute(self.file, name, value)
+
+    def stream(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: Any,
+        dims: Sequence[str],
+        *,
+        gzip: bool = False,
+        **attributes: Any,
+    ) -> StreamedArray:
+        """A dataset to be filled by :meth:`StreamedArray.append`.
+
+        ``dims`` labels the axes; ``attributes`` become the dataset's own
+        (``units``, ``sampling_rate_hz``, ...), ``None`` left out.
+        """
+        dtype = np.dtype(dtype)
+        options: dict[str, Any] = {}
+        if all(shape):
+            options = {"chunks": _chunk_shape(shape, dtype), "fletcher32": True}
+            if gzip:
+                options |= {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+        dataset = self.file.create_dataset(name, shape, dtype, **options)
+        for axis, label in enumerate(dims):
+            dataset.dims[axis].label = label
+        for key, value in attributes.items():
+            if value is not None:
+                _set_attribute(dataset, key, value)
+        self._streams[dataset.name] = StreamedArray(dataset)
+        return self._streams[dataset.name]
+
+    def array(self, name: str, values: np.ndarray, dims: Sequence[str], **attributes: Any) -> None:
+        """A whole dataset at once."""
+        values = np.asarray(values)
+        self.stream(name, values.shape, values.dtype, dims, **attributes).append(values)
+
+    def table(self, group: str, columns: Mapping[str, Sequence[Any] | np.ndarray], dim: str) -> None:
+        """A group of equally long columns; texts are stored with a fixed length."""
+        for name, values in columns.items():
+            self.array(f"{group}/{name}", _column(values), [dim])
+
+    def scale(self, name: str, *targets: tuple[str, int]) -> None:
+        """Make the dataset ``name`` the dimension scale of axes of other datasets."""
+        dataset = self.file[name]
+        dataset.make_scale(name.rsplit("/", 1)[-1])
+        for target, axis in targets:
+            self.file[target].dims[axis].attach_scale(dataset)
+
+    def _finish(self, provenance: Provenance) -> None:
+        for name, stream in self._streams.items():
+            if stream.filled != len(stream.dataset):
+                raise ValueError(f"{name}: {stream.filled} of {len(stream.dataset)} rows written")
+        digests = {name: _array_digest(s.dataset, s.hash.hexdigest()) for name, s in self._streams.items()}
+        values = {
+            "content_digest": _content_digest(self.schema, _facts(self.file), digests),
+            "schema": self.schema.name,
+            "schema_version": self.schema.version,
+            "stage": self.schema.stage,
+            "config_json": provenance.config_json,
+            "code_fingerprint": json.dumps(dict(provenance.code), sort_keys=True),
+            "inputs": json.dumps(sorted(map(list, provenance.inputs))),
+            "complete": True,
+        }
+        for name, value in values.items():
+            _set_attribute(self.file, name, value)
+
+
+@contextmanager
+def create(path: Path, schema: Schema, provenance: Provenance) -> Iterator[ArtifactWriter]:
+    """Write the artifact at ``path``: it appears there whole, or not at all."""
+    with atomic_path(Path(path)) as temporary:
+        with h5py.File(temporary, "w", libver=LIBVER, track_order=False) as file:
+            writer = ArtifactWriter(file, schema)
+            yield writer
+            writer._finish(provenance)
+
+
+class Artifact:
+    """An opened, checked artifact."""
+
+    def __init__(self, path: Path, file: h5py.File, stage: str) -> None:
+        self.path = path
+        self.file = file
+        self.stage = stage
+
+    @property
+    def content_digest(self) -> str:
+        return str(self.fact("content_digest"))
+
+    def fact(self, name: str, default: Any = None) -> Any:
+        """A root attribute as a plain Python value."""
+        with _damage_named(self.path, name, self.stage):
+            return _attribute(self.file, name, default)
+
+    def facts(self) -> dict[str, Any]:
+        """All facts of this artifact as plain Python values."""
+        with _damage_named(self.path, "facts", self.stage):
+            return _facts(self.file)
+
+    def attributes(self, name: str) -> dict[str, Any]:
+        """The own attributes of a dataset (units, rate, ...) as plain Python values."""
+        with _damage_named(self.path, name, self.stage):
+            return _own_attributes(self.file[name])
+
+    def dataset(self, name: str) -> h5py.Dataset:
+        """A dataset for reading in blocks."""
+        with _damage_named(self.path, name, self.stage):
+            if name not in self.file:
+                raise _refused(self.path, name, "nothing", "a dataset", self.stage)
+            return self.file[name]
+
+    def read(self, name: str, start: int | None = None, stop: int | None = None) -> np.ndarray:
+        """An array, or its rows ``start:stop``; damaged data raises :class:`InputError`."""
+        dataset = self.dataset(name)
+        with _damage_named(self.path, name, self.stage):
+            return np.asarray(dataset[start:stop]) if dataset.shape else np.asarray(dataset[()])
+
+    def table(self, group: str) -> dict[str, list[Any]]:
+        """The columns of a table as lists, texts as ``str``."""
+        with _damage_named(self.path, group, self.stage):
+            names = list(self.file[group]) if group in self.file else []
+        columns = {name: self.read(f"{group}/{name}") for name in names}
+        return {name: _plain(values) for name, values in columns.items()}
+
+
+@contextmanager
+def opened(path: Path, schema: Schema) -> Iterator[Artifact]:
+    """Open the artifact at ``path`` for reading after checking what it is.
+
+    Raises :class:`InputError` when it is absent, no HDF5, incomplete, of
+    another schema, or reaches outside itself.
+    """
+    path = Path(path)
+    with _opened_file(path, schema.stage) as file:
+        with _damage_named(path, "header", schema.stage):
+            _check_header(path, file, schema)
+        yield Artifact(path, file, schema.stage)
+
+
+@contextmanager
+def opened_any(path: Path) -> Iterator[Artifact]:
+    """Open an artifact of any kind (for inspection and verification)."""
+    path = Path(path)
+    with _opened_file(path, "that makes it") as file:
+        with _damage_named(path, "header", "that makes it"):
+            stage = str(_attribute(file, "stage", "that makes it"))
+            _check_complete(path, file, stage)
+        yield Artifact(path, file, stage)
+
+
+def recomputed_digest(artifact: Artifact) -> str:
+    """The content digest from what the file holds now (reads every array)."""
+    digests: dict[str, str] = {}
+
+    def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(item, h5py.Dataset):
+            with _damage_named(artifact.path, name, artifact.stage):
+                digests["/" + name] = _array_digest(item, _dataset_hash(item).hexdigest())
+
+    artifact.file.visititems(visit)
+    kind = str(artifact.fact("schema")).removeprefix(SCHEMA_PREFIX)
+    schema = Schema(kind, int(artifact.fact("schema_version")), str(artifact.fact("stage")))
+    return _content_digest(schema, artifact.facts(), digests)
+
+
+def header(path: Path) -> dict[str, Any]:
+    """The reserved attributes of a complete artifact, JSON fields decoded."""
+    with opened_any(path) as artifact:
+        values = {name: artifact.fact(name) for name in RESERVED}
+    for name in ("code_fingerprint", "inputs"):
+        values[name] = json.loads(values[name])
+    return values
+
+
+def content_digest(path: Path) -> str:
+    """The recorded content digest of a complete artifact."""
+    with opened_any(path) as artifact:
+        return artifact.content_digest
+
+
+def _chunk_shape(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
+    row_bytes = max(1, int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize)
+    return (int(np.clip(CHUNK_BYTES // row_bytes, 1, shape[0])), *shape[1:])
+
+
+def _fixed_length(values: Any) -> np.ndarray:
+    """Texts as fixed-length UTF-8, which HDF5 checksums (variable-length texts it does not)."""
+    encoded = np.array([str(v).encode("utf-8") for v in np.ravel(values)])
+    length = max(1, encoded.dtype.itemsize if encoded.size else 1)
+    return encoded.astype(h5py.string_dtype("utf-8", length)).reshape(np.shape(values))
+
+
+def _column(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    array = np.asarray(values)
+    is_text = array.dtype.kind in "UO" or (array.size == 0 and isinstance(values, list | tuple))
+    return _fixed_length(values) if is_text else array
+
+
+def _plain(value: Any) -> Any:
+    """A value from HDF5 as plain Python, texts decoded."""
+    if isinstance(value, np.ndarray):
+        return [_plain(v) for v in value.tolist()]
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _set_attribute(item: h5py.Dataset | h5py.File, name: str, value: Any) -> None:
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else [None]
+    is_text = all(isinstance(v, str) for v in texts)
+    item.attrs[name] = _fixed_length(value) if is_text else value
+
+
+def _attribute(item: h5py.Dataset | h5py.File, name: str, default: Any = None) -> Any:
+    return _plain(item.attrs[name]) if name in item.attrs else default
+
+
+def _facts(file: h5py.File) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in file.attrs.items() if name not in RESERVED}
+
+
+SCALE_ATTRIBUTES = ("CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "DIMENSION_LABELS")
+
+
+def _own_attributes(dataset: h5py.Dataset) -> dict[str, Any]:
+    return {k: _plain(v) for k, v in dataset.attrs.items() if k not in SCALE_ATTRIBUTES}
+
+
+def _array_digest(dataset: h5py.Dataset, bytes_digest: str) -> str:
+    described = {
+        "dtype": dataset.dtype.str,
+        "shape": dataset.shape,
+        "dims": [d.label for d in dataset.dims],
+        "attributes": _own_attributes(dataset),
+        "bytes": bytes_digest,
+    }
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _dataset_hash(dataset: h5py.Dataset) -> Any:
+    """sha256 of a dataset's bytes, read a block at a time."""
+    row_bytes = max(1, dataset.nbytes // max(1, len(dataset)))
+    step = max(1, BLOCK_BYTES // row_bytes)
+    digest = hashlib.sha256()
+    for start in range(0, len(dataset), step):
+        block = np.ascontiguousarray(dataset[start : start + step])
+        if block.size:
+            digest.update(block.data)
+    return digest
+
+
+def _content_digest(schema: Schema, facts: Mapping[str, Any], arrays: Mapping[str, str]) -> str:
+    content = {"schema": schema.name, "version": schema.version, "facts": dict(facts), "arrays": dict(arrays)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _refused(path: Path, where: str, got: str, expected: str, stage: str) -> InputError:
+    fix = f"Delete the file and rerun the stage {stage}"
+    return InputError(Problem(str(path), where, got, expected, fix))
+
+
+@contextmanager
+def _opened_file(path: Path, stage: str) -> Iterator[h5py.File]:
+    if not path.is_file():
+        raise _refused(path, "", "no such file", "an artifact", stage)
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise _refused(path, "", f"unreadable HDF5 ({error})", "an artifact", stage) from None
+    with file:
+        with _damage_named(path, "", stage):
+            _check_self_contained(path, file, stage)
+        yield file
+
+
+@contextmanager
+def _damage_named(path: Path, where: str, stage: str) -> Iterator[None]:
+    """HDF5's errors about damaged data as an :class:`InputError` that names the stage to rerun."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise _refused(path, where, f"damaged data ({error})", "readable data", stage) from None
+
+
+def _check_complete(path: Path, file: h5py.File, stage: str) -> None:
+    if not _attribute(file, "complete", False):
+        raise _refused(path, "complete", "an unfinished file", "a complete artifact", stage)
+
+
+def _check_header(path: Path, file: h5py.File, schema: Schema) -> None:
+    got = _attribute(file, "schema", "no schema")
+    if got != schema.name:
+        raise _refused(path, "schema", str(got), schema.name, schema.stage)
+    version = int(_attribute(file, "schema_version", -1))
+    if version != schema.version:
+        raise _refused(path, "schema_version", str(version), str(schema.version), schema.stage)
+    _check_complete(path, file, schema.stage)
+
+
+def _check_self_contained(path: Path, file: h5py.File, stage: str) -> None:
+    """Refuse whatever would make HDF5 open another file or load foreign code."""
+    pending: list[h5py.Group] = [file]
+    while pending:
+        group = pending.pop()
+        for name in group:
+            where = f"{group.name.rstrip('/')}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise _refused(path, where, "a soft or external link", "data in this file", stage)
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                if where.count("/") > 8:
+                    raise _refused(path, where, "more than 8 nested groups", "an artifact's few", stage)
+                pending.append(item)
+            elif isinstance(item, h5py.Dataset):
+                _check_dataset(path, where, item, stage)
+
+
+def _check_dataset(path: Path, where: str, dataset: h5py.Dataset, stage: str) -> None:
+    plist = dataset.id.get_create_plist()
+    if plist.get_layout() == h5py.h5d.VIRTUAL:
+        raise _refused(path, where, "a virtual dataset", "data in this file", stage)
+    if plist.get_external_count():
+        raise _refused(path, where, "external storage", "data in this file", stage)
+    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+    if not filters <= ALLOWED_FILTERS:
+        raise _refused(path, where, f"HDF5 filter {sorted(filters - ALLOWED_FILTERS)}", "gzip or none", stage)

@@ -1,0 +1,79 @@
+"""``predictions/{subject}/fold{k}.h5`` and ``baselines/{subject}/fold{k}.h5``.
+
+Both hold the test blocks of a fold laid out alike: ``/blocks/{i}/{series}`` (frame, mel)
+float32 in nats beside ``/blocks/{i}/time`` [s on the audio clock].  Series of predictions
+are ``target``, ``model``, ``model_teacher_forced``; of baselines ``ridge``,
+``mean_spectrum`` and so on.  Predictions carry ``/attention`` of some windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifacts.core import Artifact, ArtifactWriter, Provenance, Schema, create, opened
+
+PREDICTIONS = Schema("predictions", 1, "predict")
+BASELINES = Schema("baselines", 1, "baseline")
+
+
+@dataclass(frozen=True)
+class PredictedBlock:
+    """Mel series of frames ``start:start + len(time_s)`` of one recording."""
+
+    recording: str
+    start: int
+    time_s: np.ndarray
+    series: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class PredictedFold:
+    """All test blocks of a fold, facts, and extra arrays by path with their dimension labels."""
+
+    blocks: Sequence[PredictedBlock]
+    facts: dict[str, Any]
+    extras: dict[str, tuple[np.ndarray, tuple[str, ...]]] = field(default_factory=dict)
+
+
+def write_predicted(path: Path, schema: Schema, fold: PredictedFold, provenance: Provenance) -> None:
+    """Write predictions or baselines."""
+    with create(path, schema, provenance) as writer:
+        writer.facts(**fold.facts, n_blocks=len(fold.blocks))
+        for i, block in enumerate(fold.blocks):
+            _write_block(writer, f"blocks/{i}", block)
+        for name, (values, dims) in fold.extras.items():
+            writer.array(name, values, dims)
+
+
+def read_predicted(path: Path, schema: Schema) -> PredictedFold:
+    """Read predictions or baselines."""
+    with opened(path, schema) as artifact:
+        facts = artifact.facts()
+        blocks = [_read_block(artifact, f"blocks/{i}") for i in range(facts.pop("n_blocks"))]
+        extras: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
+
+        def visit(name: str, item: Any) -> None:
+            if hasattr(item, "shape") and not name.startswith("blocks/"):
+                extras[name] = (artifact.read(name), tuple(d.label for d in item.dims))
+
+        artifact.file.visititems(visit)
+        return PredictedFold(blocks, facts, extras)
+
+
+def _write_block(writer: ArtifactWriter, group: str, block: PredictedBlock) -> None:
+    writer.array(f"{group}/time", block.time_s, ["time"], units="s", recording=block.recording, start_frame=block.start)
+    for name, values in block.series.items():
+        writer.array(f"{group}/{name}", values.astype(np.float32, copy=False), ["time", "mel"], units="nat")
+    writer.scale(f"{group}/time", *((f"{group}/{name}", 0) for name in block.series))
+
+
+def _read_block(artifact: Artifact, group: str) -> PredictedBlock:
+    series = {name: artifact.read(f"{group}/{name}") for name in artifact.file[group]}
+    time_s = series.pop("time")
+    attributes = artifact.attributes(f"{group}/time")
+    return PredictedBlock(attributes["recording"], attributes["start_frame"], time_s, series)

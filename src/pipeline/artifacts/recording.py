@@ -1,0 +1,45 @@
+"""``recordings/{recording}.h5``: one recording as it was found, checked and described.
+
+``/eeg/data`` (time, channel) float32 in the declared unit, ``/audio/data`` (time,) in the
+dtype of the source, ``/channels`` with BIDS columns, ``/electrodes``, ``/events`` and
+``/annotations`` (onsets on the audio clock, in s) where there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.artifacts.core import Artifact, ArtifactWriter, Provenance, Schema, create, opened
+
+SCHEMA = Schema("recording", 1, "ingest")
+
+Table = dict[str, list]
+
+
+@contextmanager
+def create_recording(path: Path, provenance: Provenance) -> Iterator[ArtifactWriter]:
+    """A writer for the recording; the stage streams ``eeg/data`` and ``audio/data`` into it."""
+    with create(path, SCHEMA, provenance) as writer:
+        yield writer
+
+
+@contextmanager
+def open_recording(path: Path) -> Iterator[Artifact]:
+    """The recording for reading in blocks."""
+    with opened(path, SCHEMA) as artifact:
+        yield artifact
+
+
+def read_tables(artifact: Artifact) -> dict[str, Table]:
+    """The tables that travel with a recording; an absent one is empty."""
+    return {name: artifact.table(name) for name in ("channels", "electrodes", "events", "annotations")}
+
+
+def write_tables(writer: ArtifactWriter, tables: dict[str, Table]) -> None:
+    """Write the tables that have columns."""
+    dims = {"channels": "channel", "electrodes": "electrode", "events": "event", "annotations": "annotation"}
+    for name, columns in tables.items():
+        if columns:
+            writer.table(name, columns, dims[name])

@@ -1,0 +1,136 @@
+"""``windows/{subject}.h5``: the index of windows and blocks, never copies of data.
+
+``/windows`` has one row per window (recording, start_frame) and ``/windows/role``
+(window, fold): 0 unused, 1 train, 2 validation, 3 test.  ``/blocks`` lists the
+contiguous stretches of each fold and role in mel frames; ``/spans`` lists, per fold
+and role, the raw samples of brain signal and sound that the role may have seen.
+``/events`` and ``/bad`` repeat what lies in the recordings, in their frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifacts.core import Provenance, Schema, create, opened
+
+SCHEMA = Schema("windows", 1, "window")
+ROLE_CODES = {"train": 1, "validation": 2, "test": 3}
+ROLE_NAMES = {code: name for name, code in ROLE_CODES.items()}
+
+
+@dataclass(frozen=True)
+class BlockRow:
+    """Mel frames ``start:stop`` of recording number ``recording`` in one role of one fold."""
+
+    fold: int
+    role: str
+    recording: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class SpanRow:
+    """Raw samples ``start:stop`` of one signal (``neural`` or ``audio``) seen by a role."""
+
+    fold: int
+    role: str
+    recording: int
+    signal: str
+    start: int
+    stop: int
+    rate_hz: float
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """A labelled interval on the audio clock of recording number ``recording``."""
+
+    recording: int
+    onset_s: float
+    duration_s: float
+    label: str
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """Mel frames ``start:stop`` of recording number ``recording`` under a BAD annotation."""
+
+    recording: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of a subject.
+
+    ``starts`` (window, 2): recording number and first mel frame; ``roles``
+    (window, fold): role codes.
+    """
+
+    subject: str
+    recordings: tuple[str, ...]
+    folds: tuple[int, ...]
+    starts: np.ndarray
+    roles: np.ndarray
+    blocks: tuple[BlockRow, ...]
+    spans: tuple[SpanRow, ...]
+    events: tuple[EventRow, ...]
+    bad: tuple[BadRow, ...]
+    facts: dict[str, Any]
+
+    def of(self, fold: int, role: str) -> np.ndarray:
+        """(window, 2) recording number and first frame of a role's windows in a fold."""
+        return self.starts[self.roles[:, self.folds.index(fold)] == ROLE_CODES[role]]
+
+    def blocks_of(self, fold: int, role: str) -> list[BlockRow]:
+        """The blocks of a role in a fold."""
+        return [b for b in self.blocks if b.fold == fold and b.role == role]
+
+
+def write_windows(path: Path, windows: Windows, provenance: Provenance) -> None:
+    """Write the index."""
+    with create(path, SCHEMA, provenance) as writer:
+        writer.facts(subject=windows.subject, **windows.facts)
+        writer.table("recordings", {"name": list(windows.recordings)}, "recording")
+        writer.array("folds", np.array(windows.folds, np.int64), ["fold"])
+        writer.array("windows/recording", windows.starts[:, 0], ["window"])
+        writer.array("windows/start_frame", windows.starts[:, 1], ["window"], units="mel frame")
+        writer.array("windows/role", windows.roles, ["window", "fold"], codes=str(ROLE_NAMES))
+        writer.table("blocks", _columns(windows.blocks, BlockRow), "block")
+        writer.table("spans", _columns(windows.spans, SpanRow), "span")
+        writer.table("events", _columns(windows.events, EventRow), "event")
+        writer.table("bad", _columns(windows.bad, BadRow), "bad")
+
+
+def read_windows(path: Path) -> Windows:
+    """Read the index."""
+    with opened(path, SCHEMA) as artifact:
+        recording, start = artifact.read("windows/recording"), artifact.read("windows/start_frame")
+        facts = artifact.facts()
+        return Windows(
+            subject=facts.pop("subject"),
+            recordings=tuple(artifact.table("recordings")["name"]),
+            folds=tuple(artifact.read("folds").tolist()),
+            starts=np.stack([recording, start], axis=1),
+            roles=artifact.read("windows/role"),
+            blocks=tuple(_rows(artifact.table("blocks"), BlockRow)),
+            spans=tuple(_rows(artifact.table("spans"), SpanRow)),
+            events=tuple(_rows(artifact.table("events"), EventRow)),
+            bad=tuple(_rows(artifact.table("bad"), BadRow)),
+            facts=facts,
+        )
+
+
+def _columns(rows: Sequence[Any], kind: type) -> dict[str, list[Any]]:
+    return {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}
+
+
+def _rows(columns: dict[str, list[Any]], kind: type) -> list[Any]:
+    return [kind(*values) for values in zip(*(columns[field.name] for field in fields(kind)), strict=True)]

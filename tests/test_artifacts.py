@@ -1,0 +1,197 @@
+"""Artifacts: whole or absent, self-contained, checked, byte-identical, and damage is noticed."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline.artifacts.core import (
+    Provenance,
+    Schema,
+    atomic_path,
+    create,
+    header,
+    opened,
+    opened_any,
+    recomputed_digest,
+)
+from pipeline.errors import InputError
+from pipeline.inspection import describe, plot, verify
+
+SCHEMA = Schema("sample", 3, "align")
+
+
+def write(path: Path, value: float = 1.0, provenance: Provenance | None = None) -> Path:
+    with create(path, SCHEMA, provenance or Provenance('{"a":1}', {"m": "h"}, [("x.npy", "00")])) as writer:
+        writer.facts(rate_hz=100.0, names=["a", "β"], simulated=True, absent=None)
+        stream = writer.stream("features/data", (2000, 3), np.float32, ["time", "channel"], units="µV")
+        rng = np.random.default_rng(0)
+        for _ in range(4):
+            stream.append(rng.standard_normal((500, 3)) * value)
+        writer.array("features/time", np.arange(2000) / 100, ["time"], units="s")
+        writer.table("channels", {"name": ["α", "LA2", "x"], "x": np.array([1.0, 2, 3])}, "channel")
+        writer.table("events", {"onset": np.zeros(0), "label": []}, "event")
+        writer.scale("features/time", ("features/data", 0))
+        writer.scale("channels/name", ("features/data", 1))
+    return path
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    with opened(write(tmp_path / "a.h5"), SCHEMA) as artifact:
+        assert artifact.facts() == {"rate_hz": 100.0, "names": ["a", "β"], "simulated": True}
+        assert artifact.table("channels") == {"name": ["α", "LA2", "x"], "x": [1.0, 2.0, 3.0]}
+        assert artifact.table("events") == {"onset": [], "label": []}
+        assert artifact.read("features/data", 10, 20).shape == (10, 3)
+        assert artifact.file["features/data"].dims[0].label == "time"
+        assert artifact.file["features/data"].dims[1][0][1] == "LA2".encode()
+    assert header(tmp_path / "a.h5")["inputs"] == [["x.npy", "00"]]
+
+
+def test_written_twice_is_byte_identical(tmp_path: Path) -> None:
+    assert write(tmp_path / "a.h5").read_bytes() == write(tmp_path / "b.h5").read_bytes()
+
+
+def test_digest_covers_content_and_not_provenance(tmp_path: Path) -> None:
+    digests = [
+        header(write(tmp_path / "a.h5"))["content_digest"],
+        header(write(tmp_path / "b.h5", provenance=Provenance("{}", {"other": "code"})))["content_digest"],
+        header(write(tmp_path / "c.h5", value=2.0))["content_digest"],
+    ]
+    assert digests[0] == digests[1] != digests[2]
+    with opened_any(tmp_path / "a.h5") as artifact:
+        assert recomputed_digest(artifact) == digests[0]
+
+
+def test_a_failed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    before = write(tmp_path / "a.h5").read_bytes()
+    with pytest.raises(RuntimeError), create(tmp_path / "a.h5", SCHEMA, Provenance()) as writer:
+        writer.facts(rate_hz=1.0)
+        raise RuntimeError
+    assert (tmp_path / "a.h5").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_a_half_filled_array_is_never_published(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="2 of 4 rows"), create(tmp_path / "a.h5", SCHEMA, Provenance()) as writer:
+        writer.stream("x", (4,), np.float32, ["time"]).append(np.zeros(2))
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".a.h5.dead.tmp").write_bytes(b"half")
+    write(tmp_path / "a.h5")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_a_reader_keeps_the_old_file_while_it_is_replaced(tmp_path: Path) -> None:
+    with opened(write(tmp_path / "a.h5"), SCHEMA) as artifact:
+        old = artifact.read("features/data", 0, 5)
+        write(tmp_path / "a.h5", value=2.0)
+        np.testing.assert_array_equal(artifact.read("features/data", 0, 5), old)
+    with opened(tmp_path / "a.h5", SCHEMA) as artifact:
+        np.testing.assert_allclose(artifact.read("features/data", 0, 5), 2 * old)
+
+
+def damaged(path: Path, change) -> Path:
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        change(file)
+    return path
+
+
+REFUSED = {
+    "incomplete": (lambda f: f.attrs.__setitem__("complete", False), "unfinished"),
+    "other schema": (lambda f: f.attrs.__setitem__("schema", "other"), "schema"),
+    "other version": (lambda f: f.attrs.__setitem__("schema_version", 99), "schema_version"),
+    "external link": (lambda f: f.__setitem__("l", h5py.ExternalLink("/etc/passwd", "/")), "link"),
+    "soft link": (lambda f: f.__setitem__("l", h5py.SoftLink("/features")), "link"),
+    "external storage": (
+        lambda f: f.create_dataset("e", (4,), "u1", external=[("/etc/hostname", 0, 4)]),
+        "external storage",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_whole_artifact_is_refused(tmp_path: Path, name: str) -> None:
+    change, words = REFUSED[name]
+    path = damaged(write(tmp_path / "a.h5"), change)
+    with pytest.raises(InputError, match=words) as caught, opened(path, SCHEMA):
+        pass
+    assert "rerun the stage align" in str(caught.value)
+
+
+def test_virtual_sources_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5")
+    layout = h5py.VirtualLayout((4,), "u1")
+    layout[:] = h5py.VirtualSource("/etc/hostname", "x", (4,))
+    damaged(path, lambda f: f.create_virtual_dataset("v", layout))
+    with pytest.raises(InputError, match="virtual"), opened(path, SCHEMA):
+        pass
+
+
+def test_foreign_filters_are_refused_before_any_plugin_is_looked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5")
+
+    def add(file: h5py.File) -> None:
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk((4,))
+        plist.set_filter(32004, h5py.h5z.FLAG_OPTIONAL, ())
+        space = h5py.h5s.create_simple((4,))
+        h5py.h5d.create(file.id, b"f", h5py.h5t.NATIVE_UINT8, space, plist)
+
+    with pytest.raises(InputError, match="32004"), opened(damaged(path, add), SCHEMA):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"", b"not hdf5", b"\x89HDF\r\n\x1a\n" + b"\0" * 64])
+def test_no_hdf5_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.h5").write_bytes(content)
+    with pytest.raises(InputError), opened(tmp_path / "a.h5", SCHEMA):
+        pass
+
+
+def test_flipped_bits_never_change_a_value_unnoticed(tmp_path: Path) -> None:
+    original = write(tmp_path / "a.h5").read_bytes()
+    with opened(tmp_path / "a.h5", SCHEMA) as artifact:
+        digest, facts = artifact.content_digest, artifact.facts()
+        truth = {name: artifact.read(name) for name in ("features/data", "features/time", "channels/name")}
+    generator = random.Random(0)
+    for _ in range(200):
+        flipped = bytearray(original)
+        bit = generator.randrange(len(flipped) * 8)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "b.h5").write_bytes(flipped)
+        try:
+            with opened(tmp_path / "b.h5", SCHEMA) as artifact:
+                assert artifact.content_digest == digest
+                assert artifact.facts() == facts
+                for name, values in truth.items():
+                    np.testing.assert_array_equal(artifact.read(name), values)
+        except InputError:
+            continue
+
+
+def test_atomic_path_keeps_the_target_on_failure(tmp_path: Path) -> None:
+    target = tmp_path / "t.txt"
+    target.write_text("old")
+    with pytest.raises(KeyError), atomic_path(target) as temporary:
+        temporary.write_text("new")
+        raise KeyError
+    assert target.read_text() == "old"
+
+
+def test_inspect_describes_verifies_and_plots(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5")
+    text = describe(path)
+    for word in ("features/", "(time 2000, channel 3) float32 µV", "content_digest", "α, LA2, x"):
+        assert word in text
+    verify(path)
+    plot(path, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    damaged(path, lambda f: f["features/time"].__setitem__(3, 9.0))
+    with pytest.raises(InputError, match="content_digest"):
+        verify(path)
