@@ -1,0 +1,136 @@
+"""Causal features: forward filters with their state carried along, nothing from the future.
+
+Same inputs and outputs as :mod:`pipeline.signal.envelope`, which calls this module. A frame at time ``t``
+depends on samples up to ``t`` only, to the bit.
+
+The envelope is the magnitude of two all-pass filtered copies of the band that stand in quadrature
+(a causal stand-in for the analytic signal), averaged over the past frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import signal
+
+from pipeline.config.align import AlignConfig
+from pipeline.signal.bands import SUPPORT_LEVEL, BandHz, framed, kept_bands_hz, notches_hz, settled_after
+from pipeline.signal.blocks import Reader
+from pipeline.signal.framing import Framing, past_interpolated_frames, past_mean_frames
+
+_BLOCK_SAMPLES = 8192
+
+# O. Niemitalo's pair of all-pass chains, 90 degrees +- 0.7 apart from 0.001 to 0.499 of the rate
+# (yehar.com/blog/?p=368); each section is (c - z^-2) / (1 - c z^-2), c the square of these.
+_LEADING = (0.4021921162426, 0.8561710882420, 0.9722909545651, 0.9952884791278)
+_LAGGING = (0.6923878, 0.9360654322959, 0.9882295226860, 0.9987488452737)
+
+
+@dataclass
+class _Chain:
+    """A cascade of biquads over ``(samples, channels)``, its state kept between blocks."""
+
+    sos: np.ndarray
+    state: np.ndarray | None = None
+
+    def start_at(self, sample: np.ndarray) -> np.ndarray:
+        """Begin as if ``sample`` ``(channels,)`` had always been there; returns what then comes out."""
+        self.state = signal.sosfilt_zi(self.sos)[:, :, None] * sample
+        gain = np.prod(self.sos[:, :3].sum(axis=1) / self.sos[:, 3:].sum(axis=1))
+        return gain * sample
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        out, self.state = signal.sosfilt(self.sos, samples, axis=0, zi=self.state)
+        return out
+
+
+@dataclass
+class _BandFilter:
+    """One band: the filter, and for envelopes the pair in quadrature."""
+
+    band: _Chain
+    quadrature: tuple[_Chain, ...]
+
+    def start_at(self, sample: np.ndarray) -> None:
+        settled = self.band.start_at(sample)
+        for chain in self.quadrature:
+            chain.start_at(settled)
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        filtered = self.band(samples)
+        if not self.quadrature:
+            return filtered
+        leading, lagging = (chain(filtered) for chain in self.quadrature)
+        return np.hypot(leading, lagging)
+
+
+def causal_features(
+    read: Reader,
+    n_samples: int,
+    rate_hz: float,
+    config: AlignConfig,
+    frame_times_s: np.ndarray,
+    block_samples: int = _BLOCK_SAMPLES,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks ``(start, (frames, bands * channels))``, before any logarithm; every ``block_samples`` gives the same."""
+    filters = [_band_filter(band, rate_hz, config) for band in kept_bands_hz(config, rate_hz)]
+    framing = _framing(config, rate_hz)
+    last_samples = framing.first_samples(frame_times_s) + framing.taps - 1
+    end = int(last_samples[-1]) + 1 if len(frame_times_s) else 0
+    tail: np.ndarray | None = None
+    done = 0
+    for start in range(0, end, block_samples):
+        samples = np.asarray(read(start, min(start + block_samples, end)), np.float64)
+        if start == 0:
+            for band in filters:
+                band.start_at(samples[0])
+        filtered = np.concatenate([band(samples) for band in filters], axis=1, dtype=np.float32)
+        known = filtered if tail is None else np.concatenate([tail, filtered])
+        origin = start + len(samples) - len(known)
+        stop = int(np.searchsorted(last_samples, start + len(samples), side="left"))
+        if stop > done:
+            yield done, framing.matrix(frame_times_s[done:stop], origin, len(known)) @ known
+        tail, done = known[-framing.taps :], stop
+
+
+def causal_support_s(config: AlignConfig, rate_hz: float) -> float:
+    """How far a frame depends on the past: until its response to an impulse stays below 1e-3 of its peak [s]."""
+    framing = _framing(config, rate_hz)
+    longest = 0
+    for band in kept_bands_hz(config, rate_hz):
+        narrowest_hz = min(band[0], band[1] - band[0], config.notch_width_hz)
+        impulse = np.zeros((int(rate_hz * max(8.0, 32.0 / narrowest_hz)), 1))
+        impulse[0] = 1.0
+        filtered = _band_filter(band, rate_hz, config)
+        filtered.start_at(np.zeros(1))
+        response = framed(np.abs(filtered(impulse)[:, 0]), framing.taps)
+        longest = max(longest, settled_after(response, SUPPORT_LEVEL))
+    return longest / rate_hz
+
+
+def _band_filter(band: BandHz, rate_hz: float, config: AlignConfig) -> _BandFilter:
+    order = config.filter_order
+    parts = [signal.butter(order, band, "bandpass", fs=rate_hz, output="sos")]
+    parts += [
+        signal.butter(order, notch, "bandstop", fs=rate_hz, output="sos") for notch in notches_hz(band, rate_hz, config)
+    ]
+    if config.features == "raw":
+        if config.feature_rate_hz < rate_hz:
+            parts.append(signal.cheby2(8, 60, config.feature_rate_hz / 2, fs=rate_hz, output="sos"))
+        return _BandFilter(_Chain(np.concatenate(parts)), ())
+    return _BandFilter(_Chain(np.concatenate(parts)), (_all_pass(_LEADING), _all_pass(_LAGGING, delay=True)))
+
+
+def _all_pass(coefficients: tuple[float, ...], delay: bool = False) -> _Chain:
+    rows = [[c**2, 0.0, -1.0, 1.0, 0.0, -(c**2)] for c in coefficients]
+    if delay:
+        rows.append([0.0, 1.0, 0.0, 1.0, 0.0, 0.0])
+    return _Chain(np.array(rows))
+
+
+def _framing(config: AlignConfig, rate_hz: float) -> Framing:
+    if config.features == "raw":
+        return past_interpolated_frames(rate_hz)
+    return past_mean_frames(rate_hz, config.frame_length_s)
