@@ -1,0 +1,1 @@
+"""Sample sheet, raw arrays, windows and splits, batches."""

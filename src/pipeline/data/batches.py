@@ -1,0 +1,193 @@
+"""Windows as batches for the network: whole batches sliced out of arrays in memory.
+
+A batch is a dict of tensors: ``features`` (batch, (length + 2 context) * m, channel) raw,
+``mel`` (batch, length, band) [nats], ``mask`` (batch, length) true where the frame
+exists, ``subject`` (batch,), ``window`` (batch, 2): recording index and start frame.
+Order and jitter of an epoch's windows depend on (seed, epoch) alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+Array = NDArray[np.float32]
+Batch = dict[str, Tensor]
+Window = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All that one training run may see.
+
+    features    per recording (n_frames * oversampling, channel), raw units; channel
+                counts may differ between subjects only
+    mel         per recording (n_frames, band) [nats]
+    subject     per recording, index of its subject, 0 … n_subjects - 1
+    train, val  windows (n, 2): recording index, start frame
+    length, context   frames of a window, and of neural context on each side
+    oversampling      feature rows per mel frame, m
+    names       per recording, its id, for messages
+    """
+
+    features: Sequence[Array]
+    mel: Sequence[Array]
+    subject: Sequence[int]
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    length: int
+    context: int
+    oversampling: int = 1
+    frame_rate_hz: float = 22050 / 256
+    names: Sequence[str] = field(default_factory=list)
+
+    @property
+    def n_channels(self) -> int:
+        """The largest channel count; subjects with fewer are padded with zeros."""
+        return max(f.shape[1] for f in self.features)
+
+    @property
+    def n_subjects(self) -> int:
+        return max(self.subject) + 1
+
+    def spans(self, role: str) -> list[tuple[int, int, int]]:
+        """The frames under a role's windows as disjoint (recording, start, stop)."""
+        windows = self.train if role == "train" else self.val
+        return merge_windows(windows, self.length, [len(m) for m in self.mel])
+
+    def seconds(self, role: str) -> float:
+        """Length of a role's frames [s]."""
+        return sum(b - a for _, a, b in self.spans(role)) / self.frame_rate_hz
+
+    def loaders(
+        self, batch_size: int, steps_per_epoch: int, seed: int, device: torch.device, estimate: Sequence[Array] = ()
+    ) -> WindowData:
+        """The batches of this data; ``estimate`` are arrays like ``mel`` that ride along with training windows."""
+        return WindowData(self, batch_size, steps_per_epoch, seed, device, estimate)
+
+
+def merge_windows(windows: NDArray[np.int64], length: int, n_frames: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Union of windows as sorted, disjoint spans (recording, start, stop), cut at each recording's end."""
+    spans: list[tuple[int, int, int]] = []
+    for recording, start in sorted(map(tuple, windows.tolist())):
+        stop = min(start + length, n_frames[recording])
+        if spans and spans[-1][0] == recording and start <= spans[-1][2]:
+            spans[-1] = (recording, spans[-1][1], max(stop, spans[-1][2]))
+        else:
+            spans.append((recording, start, stop))
+    return spans
+
+
+class WindowSet(Dataset[Batch]):
+    """Slices batches of windows out of one concatenated copy of all recordings.
+
+    Each recording is padded by its edge rows, so that a window with its context is
+    always a plain slice.  On a GPU the copy lives there and no batch crosses the bus.
+    """
+
+    def __init__(self, data: TrainingData, device: torch.device, estimate: Sequence[Array] = ()) -> None:
+        self.length, self.m = data.length, data.oversampling
+        self.rows_per_window = (data.length + 2 * data.context) * data.oversampling
+        pads = [(data.context, data.context + max(0, data.length - len(mel)) + data.length) for mel in data.mel]
+        self.features = _concatenate_padded(data.features, pads, self.m, data.n_channels).to(device)
+        self.mel = _concatenate_padded(data.mel, pads, 1, data.mel[0].shape[1]).to(device)
+        self.estimate = _concatenate_padded(estimate, pads, 1, self.mel.shape[1]).to(device) if estimate else None
+        sizes = np.asarray([len(m) + sum(p) for m, p in zip(data.mel, pads, strict=True)])
+        self.first_frame = torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)[:-1]])).to(device)
+        self.n_frames = torch.tensor([len(m) for m in data.mel], device=device)
+        self.subject = torch.tensor(data.subject, device=device)
+        self.context = data.context
+
+    def __getitems__(self, windows: list[Window]) -> Batch:
+        table = torch.tensor(windows, device=self.mel.device)
+        recording, start = table[:, 0], table[:, 1]
+        padded = self.first_frame[recording] + start
+        steps = torch.arange(self.rows_per_window, device=self.mel.device)
+        frames = torch.arange(self.length, device=self.mel.device)
+        batch = {
+            "features": self.features[padded[:, None] * self.m + steps],
+            "mel": self.mel[padded[:, None] + self.context + frames],
+            "mask": start[:, None] + frames < self.n_frames[recording][:, None],
+            "subject": self.subject[recording],
+            "window": table,
+        }
+        if self.estimate is not None:
+            batch["estimate"] = self.estimate[padded[:, None] + self.context + frames]
+        return batch
+
+    def __getitem__(self, window: Window) -> Batch:
+        return self.__getitems__([window])
+
+
+def _concatenate_padded(arrays: Sequence[Array], pads: Sequence[tuple[int, int]], m: int, width: int) -> Tensor:
+    """All recordings one after another, (row, width), edges repeated by pads * m rows, columns zero-filled."""
+    parts = []
+    for array, (before, after) in zip(arrays, pads, strict=True):
+        part = np.pad(array, ((before * m, after * m), (0, 0)), mode="edge")
+        parts.append(np.pad(part, ((0, 0), (0, width - array.shape[1]))))
+    return torch.from_numpy(np.concatenate(parts).astype(np.float32, copy=False))
+
+
+class EpochOrder(Sampler[Window]):
+    """Training windows of one epoch: random order, random shift within the trained stretch.
+
+    A window may start anywhere up to its right neighbour's start when the two touch or
+    overlap: every such window lies under trained frames, so the purge gaps stay clean.
+    An epoch is ``n_draws`` windows, whatever the amount of data.
+    """
+
+    def __init__(self, windows: NDArray[np.int64], length: int, n_draws: int, seed: int) -> None:
+        order = np.lexsort((windows[:, 1], windows[:, 0]))
+        self.windows = windows[order]
+        self.n_draws, self.seed, self.epoch = n_draws, seed, 0
+        gap = np.diff(self.windows[:, 1], append=0)
+        same = np.diff(self.windows[:, 0], append=-1) == 0
+        self.room = np.where(same & (gap <= length), np.maximum(gap, 1), 1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch with the number of epochs done."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n_draws
+
+    def __iter__(self) -> Iterator[Window]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        rounds = -(-self.n_draws // len(self.windows))
+        index = np.concatenate([rng.permutation(len(self.windows)) for _ in range(rounds)])[: self.n_draws]
+        shift = rng.integers(0, self.room[index])
+        starts = self.windows[index, 1] + shift
+        yield from zip(self.windows[index, 0].tolist(), starts.tolist(), strict=True)
+
+
+class WindowData(LightningDataModule):
+    """Train and validation loaders over one :class:`WindowSet`, without worker processes."""
+
+    def __init__(
+        self, data: TrainingData, batch_size: int, steps_per_epoch: int, seed: int, device: torch.device,
+        estimate: Sequence[Array] = (),
+    ) -> None:
+        super().__init__()
+        self.windows = WindowSet(data, device, estimate)
+        self.order = EpochOrder(data.train, data.length, batch_size * steps_per_epoch, seed)
+        self.val = [tuple(w) for w in data.val.tolist()]
+        self.batch_size = batch_size
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return DataLoader(self.windows, self.batch_size, sampler=self.order, collate_fn=_whole_batch)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return DataLoader(self.windows, 64, sampler=self.val, collate_fn=_whole_batch)
+
+
+def _whole_batch(batch: Any) -> Batch:
+    """The data set has already made the batch."""
+    return cast(Batch, batch)

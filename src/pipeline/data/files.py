@@ -1,0 +1,43 @@
+"""What can keep a path that a person gave from being a file to read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from difflib import get_close_matches
+from pathlib import Path
+
+from pipeline.errors import Problem
+
+
+def file_problem(path: Path, file: str, field: str) -> Problem | None:
+    """What keeps ``path`` from being a readable file with content; where it is missing, the nearest name there is."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return Problem(file, field, f"{path.name}, which is missing", "a file", _nearest(path))
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or "an impossible path"
+        return Problem(file, field, f"{path.name} ({what})", "a readable file", "Correct the path.")
+    mode, size = status.st_mode, status.st_size
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+        got = f"{path.name}, {kinds.get(stat.S_IFMT(mode), 'a device')}"
+        return Problem(file, field, got, "a file", "Name the file itself.")
+    if not os.access(path, os.R_OK):
+        return Problem(file, field, f"{path.name} (no permission)", "a readable file", "Allow reading it.")
+    if size == 0:
+        fix = "Copy or export the file again."
+        return Problem(file, field, f"{path.name}, an empty file", "a file with content", fix)
+    return None
+
+
+def _nearest(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"Check the path: there is no folder {folder.name}."
+    try:
+        near = get_close_matches(path.name, sorted(p.name for p in folder.iterdir()), 1, 0.5)
+    except OSError:
+        near = []
+    return f"Did you mean {near[0]}?" if near else "Check the path; it is relative to the sheet."

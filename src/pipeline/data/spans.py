@@ -1,0 +1,80 @@
+"""Which raw samples each role may have seen, and how large the purge gap has to be.
+
+A mel frame is computed from sound around it; the network that predicts it sees neural
+features from ``past_s`` before to ``future_s`` after it, each of which a filter made
+from samples further away still.  All of that counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.artifacts.aligned import AlignedInfo
+from pipeline.artifacts.windows import BlockRow, SpanRow
+from pipeline.config.mel_grid import MelGrid
+
+
+@dataclass(frozen=True)
+class ReachSeconds:
+    """How far the raw samples behind a mel frame and its prediction extend [s]."""
+
+    past_s: float
+    future_s: float
+    audio_s: float
+
+    def gap_frames(self, frame_rate_hz: float) -> int:
+        """Frames between two blocks so that they share no sample of either signal."""
+        return math.ceil(max(self.past_s + self.future_s, 2 * self.audio_s) * frame_rate_hz) + 2
+
+
+def reach(
+    info: AlignedInfo, context_frames: int, grid: MelGrid, n_fft: int, interpolation_s: tuple[float, float]
+) -> ReachSeconds:
+    """The reach of one recording's filters, context and mel window."""
+    context_s = context_frames / grid.frame_rate_hz
+    return ReachSeconds(
+        past_s=context_s + info.support_past_s + interpolation_s[0],
+        future_s=(0.0 if info.causal else context_s) + info.support_future_s + interpolation_s[1],
+        audio_s=n_fft / 2 / grid.sample_rate_hz + info.audio_support_s,
+    )
+
+
+def widest(reaches: Iterable[ReachSeconds]) -> ReachSeconds:
+    """The reach that covers all of ``reaches``."""
+    listed = list(reaches)
+    return ReachSeconds(max(r.past_s for r in listed), max(r.future_s for r in listed), max(r.audio_s for r in listed))
+
+
+def raw_spans(block: BlockRow, info: AlignedInfo, seen: ReachSeconds, grid: MelGrid) -> list[SpanRow]:
+    """The raw neural and audio samples behind the frames of ``block``."""
+    first_s = grid.first_frame_s + block.start / grid.frame_rate_hz
+    last_s = grid.first_frame_s + (block.stop - 1) / grid.frame_rate_hz
+    ends_s = [_neural_s(t, info) for t in (first_s - seen.past_s, last_s + seen.future_s)]
+    rate_hz = info.source_audio_rate_hz
+    sides = {
+        "neural": (ends_s, info.eeg_rate_hz, info.n_eeg),
+        "audio": (
+            [first_s - seen.audio_s, last_s + seen.audio_s],
+            rate_hz,
+            math.ceil(info.n_audio / info.audio_rate_hz * rate_hz),
+        ),
+    }
+    return [
+        SpanRow(
+            block.fold,
+            block.role,
+            block.recording,
+            signal,
+            max(0, math.floor(a * rate)),
+            min(n, math.ceil(b * rate) + 1),
+            float(rate),
+        )
+        for signal, ((a, b), rate, n) in sides.items()
+    ]
+
+
+def _neural_s(audio_s: float, info: AlignedInfo) -> float:
+    """Time on the neural clock: ``t_neural = t_audio (1 + drift) + offset``."""
+    return audio_s * (1 + info.audio_drift_ppm * 1e-6) + info.audio_offset_s

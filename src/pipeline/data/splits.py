@@ -1,0 +1,265 @@
+"""Who trains, who validates, who is tested: blocks with purge gaps, and windows in them.
+
+In: per recording the range of usable mel frames, its events, its bad intervals
+and how far the filters reach.  Out: per fold a list of :class:`Block` (recording,
+role, frames ``start:stop``) that keep the purge gap between roles, and the window
+starts inside them.  Test blocks are never shortened, so over all folds each usable
+frame is tested once; the gap is taken from training, else from validation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from random import Random
+from typing import Literal
+
+from pipeline.config.window import SplitConfig, WindowConfig
+from pipeline.errors import InputError, Problem
+
+Role = Literal["train", "validation", "test"]
+ROLES: tuple[Role, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Event:
+    """A labelled interval on the audio clock [s]."""
+
+    onset_s: float
+    duration_s: float
+    label: str
+
+    @property
+    def end_s(self) -> float:
+        return self.onset_s + self.duration_s
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """One recording as the splitter sees it: usable mel frames ``start:stop`` and what lies in them."""
+
+    recording: str
+    session: str
+    start: int
+    stop: int
+    events: tuple[Event, ...] = ()
+    bad: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def n_frames(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Block:
+    """Frames ``start:stop`` of a recording (by index) that have one role."""
+
+    recording: int
+    role: Role
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far the neural samples behind a frame extend, in mel frames (context and filters)."""
+
+    past: int
+    future: int
+
+    @property
+    def gap(self) -> int:
+        """Frames between two blocks so that they share no neural sample."""
+        return self.past + self.future
+
+
+def split(timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float) -> list[Block]:
+    """The blocks of one fold, purge gaps applied, in order of recording and time.
+
+    Raises :class:`InputError` when there is too little data for a role.
+    """
+    cut = {"block": _by_block, "label": _by_label}.get(config.by, _by_group)
+    blocks = _purged(cut(timelines, fold, config, frame_rate_hz), gap)
+    for role in ROLES:
+        if not any(b.role == role for b in blocks):
+            raise _too_little(role, fold, config, gap, frame_rate_hz)
+    return blocks
+
+
+def window_starts(
+    blocks: Iterable[Block], timelines: Sequence[Timeline], config: WindowConfig, margin: int | None
+) -> list[tuple[int, int]]:
+    """(recording index, first frame) of every window that lies in ``blocks``.
+
+    A window that comes within ``margin`` frames of a bad interval is left out; with
+    None, bad intervals do not count.
+    """
+    starts = []
+    for block in blocks:
+        bad = () if margin is None else timelines[block.recording].bad
+        for start in range(block.start, block.stop - config.length_frames + 1, config.hop_frames):
+            stop = start + config.length_frames
+            if not any(start - (margin or 0) < b and a < stop + (margin or 0) for a, b in bad):
+                starts.append((block.recording, start))
+    return starts
+
+
+def _by_block(timelines: Sequence[Timeline], fold: int, config: SplitConfig, frame_rate_hz: float) -> list[Block]:
+    """Contiguous stretches of the recordings laid end to end."""
+    total = sum(t.n_frames for t in timelines)
+    n_validation = round(config.validation_fraction * total)
+    if config.order == "chronological":
+        segment = total / (config.folds + 1)
+        test = (round((fold + 1) * segment), round((fold + 2) * segment))
+        n_validation = round(config.validation_fraction * test[0])
+        validation, train_stop = (test[0] - n_validation, test[0]), test[0] - n_validation
+        marks: list[tuple[Role, int, int]] = [
+            ("train", 0, train_stop),
+            ("validation", *validation),
+            ("test", *test),
+        ]
+    else:
+        test = (round(fold * total / config.folds), round((fold + 1) * total / config.folds))
+        after = test[1] + n_validation <= total
+        validation = (test[1], test[1] + n_validation) if after else (0, n_validation)
+        free = _complement([test, validation], total)
+        marks = [("test", *test), ("validation", *validation), *(("train", *f) for f in free)]
+    blocks = [b for role, start, stop in marks for b in _located(timelines, role, start, stop)]
+    return _snapped(blocks, timelines, frame_rate_hz) if config.snap_to_events else blocks
+
+
+def _by_group(timelines: Sequence[Timeline], fold: int, config: SplitConfig, frame_rate_hz: float) -> list[Block]:
+    """Whole recordings, or all recordings of a session, held out together."""
+    key = (lambda t: t.recording) if config.by == "recording" else (lambda t: t.session)
+    names = list(dict.fromkeys(map(key, timelines)))
+    roles = _group_roles(names, fold, config)
+    return [Block(i, roles[key(t)], t.start, t.stop) for i, t in enumerate(timelines) if key(t) in roles]
+
+
+def _by_label(timelines: Sequence[Timeline], fold: int, config: SplitConfig, frame_rate_hz: float) -> list[Block]:
+    """Words held out: a trial reaches from an event's onset to the next one's."""
+    labels = sorted({e.label for t in timelines for e in t.events})
+    Random(config.seed).shuffle(labels)
+    roles = _group_roles(labels, fold, config)
+    blocks = []
+    for i, timeline in enumerate(timelines):
+        events = sorted(timeline.events, key=lambda e: e.onset_s)
+        borders = [round(e.onset_s * frame_rate_hz) for e in events] + [timeline.stop]
+        for event, (start, stop) in zip(events, pairwise(borders), strict=True):
+            start, stop = max(start, timeline.start), min(stop, timeline.stop)
+            if start < stop and event.label in roles:
+                blocks.append(Block(i, roles[event.label], start, stop))
+    return _joined(blocks)
+
+
+def _group_roles(names: Sequence[str], fold: int, config: SplitConfig) -> dict[str, Role]:
+    """The role of each group: every group is tested in exactly one fold."""
+    n = len(names)
+    if n < max(3, config.folds):
+        raise InputError(
+            Problem(
+                "config",
+                "split.by",
+                f"{n} {config.by}s for {config.folds} folds",
+                f"at least {max(3, config.folds)}: one or more each to train, validate and test",
+                "Lower split.folds, add recordings, or use split.by: block",
+            )
+        )
+    n_validation = max(1, round(config.validation_fraction * n))
+    if config.order == "chronological":
+        segment = n / (config.folds + 2)
+        first, last = math.ceil((fold + 2) * segment), math.ceil((fold + 3) * segment)
+        test, n_validation = list(range(first, min(last, n))), min(n_validation, first - 1)
+        validation = list(range(first - n_validation, first))
+        others = list(range(first - n_validation))
+    else:
+        test = list(range(fold * n // config.folds, (fold + 1) * n // config.folds))
+        n_validation = min(n_validation, n - len(test) - 1)
+        validation = [(test[-1] + 1 + i) % n for i in range(n_validation)]
+        others = [i for i in range(n) if i not in test and i not in validation]
+    roles: dict[str, Role] = {names[i]: "train" for i in others}
+    return roles | {names[i]: "validation" for i in validation} | {names[i]: "test" for i in test}
+
+
+def _complement(taken: Sequence[tuple[int, int]], total: int) -> list[tuple[int, int]]:
+    edges = [0, *(x for pair in sorted(taken) for x in pair), total]
+    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
+
+
+def _located(timelines: Sequence[Timeline], role: Role, start: int, stop: int) -> list[Block]:
+    """Frames ``start:stop`` of the recordings laid end to end, as blocks of each."""
+    blocks, offset = [], 0
+    for i, t in enumerate(timelines):
+        a, b = max(start - offset, 0), min(stop - offset, t.n_frames)
+        if a < b:
+            blocks.append(Block(i, role, t.start + a, t.start + b))
+        offset += t.n_frames
+    return blocks
+
+
+def _snapped(blocks: Iterable[Block], timelines: Sequence[Timeline], frame_rate_hz: float) -> list[Block]:
+    """Borders between blocks moved to the middle of the nearest pause between events."""
+    snapped = []
+    for block in blocks:
+        t = timelines[block.recording]
+        pauses = _pauses(t, frame_rate_hz)
+
+        def near(frame: int, t: Timeline = t, pauses: list[int] = pauses) -> int:
+            is_edge = frame in (t.start, t.stop) or not pauses
+            return frame if is_edge else min(pauses, key=lambda p: (abs(p - frame), p))
+
+        start, stop = near(block.start), near(block.stop)
+        if start < stop:
+            snapped.append(replace(block, start=start, stop=stop))
+    return snapped
+
+
+def _pauses(timeline: Timeline, frame_rate_hz: float) -> list[int]:
+    events = sorted(timeline.events, key=lambda e: e.onset_s)
+    middles = [round(0.5 * (a.end_s + b.onset_s) * frame_rate_hz) for a, b in pairwise(events)]
+    return [m for m in middles if timeline.start < m < timeline.stop]
+
+
+def _joined(blocks: Iterable[Block]) -> list[Block]:
+    """Neighbouring blocks of one role made one."""
+    joined: list[Block] = []
+    for block in sorted(blocks, key=lambda b: (b.recording, b.start)):
+        last = joined[-1] if joined else None
+        if last and (last.recording, last.role, last.stop) == (block.recording, block.role, block.start):
+            joined[-1] = replace(last, stop=block.stop)
+        else:
+            joined.append(block)
+    return joined
+
+
+def _purged(blocks: Iterable[Block], gap: int) -> list[Block]:
+    """Blocks cut back until those of different roles lie ``gap`` frames apart."""
+    precedence = {"test": 2, "validation": 1, "train": 0}
+    ordered = _joined(blocks)
+    kept = []
+    for block in ordered:
+        start, stop = block.start, block.stop
+        for other in ordered:
+            if other.recording != block.recording or precedence[other.role] <= precedence[block.role]:
+                continue
+            if other.stop <= block.start:
+                start = max(start, other.stop + gap)
+            elif other.start >= block.stop:
+                stop = min(stop, other.start - gap)
+        if start < stop:
+            kept.append(replace(block, start=start, stop=stop))
+    return kept
+
+
+def _too_little(role: Role, fold: int, config: SplitConfig, gap: int, frame_rate_hz: float) -> InputError:
+    return InputError(
+        Problem(
+            "config",
+            "split",
+            f"no data left to {role} in fold {fold} of {config.folds}",
+            f"blocks longer than the purge gap of {gap / frame_rate_hz:.2f} s around them",
+            "Lower split.folds, raise split.validation_fraction, shorten window.context_frames, or add recordings",
+        )
+    )

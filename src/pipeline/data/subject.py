@@ -1,0 +1,132 @@
+"""Neural features put on the mel's time grid, once, when they are loaded.
+
+Rows ``f * m … f * m + m - 1`` of the result belong to mel frame ``f``; ``m`` is 1 for
+envelopes, and larger for features that are much faster than the mel (``features: raw``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.artifacts.aligned import aligned_info, feature_columns, read_features
+from pipeline.artifacts.mel import read_mel
+from pipeline.artifacts.windows import Windows
+from pipeline.config.mel_grid import MelGrid
+from pipeline.errors import InputError, Problem
+
+#: Features faster than this many times the mel's frame rate keep their speed.
+RAW_RATIO = 1.5
+LANCZOS_LOBES = 8
+
+
+@dataclass(frozen=True)
+class SubjectArrays:
+    """A subject's recordings in memory.
+
+    ``features[r]`` (frame * oversampling, channel) float32; ``mel[r]`` (frame, band)
+    in nats.
+    """
+
+    recordings: tuple[str, ...]
+    oversampling: int
+    features: list[np.ndarray]
+    mel: list[np.ndarray]
+    feature_names: tuple[str, ...]
+
+
+def oversampling(feature_rate_hz: float, grid: MelGrid) -> int:
+    """Feature rows per mel frame."""
+    ratio = feature_rate_hz / grid.frame_rate_hz
+    return 1 if ratio <= RAW_RATIO else round(ratio)
+
+
+def interpolation_support_s(feature_rate_hz: float, grid: MelGrid, causal: bool) -> tuple[float, float]:
+    """How far before and after its time a row on the mel's grid takes from the features [s]."""
+    if causal:
+        return 1 / feature_rate_hz, 0.0
+    reach = 1 if oversampling(feature_rate_hz, grid) == 1 else LANCZOS_LOBES
+    return reach / feature_rate_hz, reach / feature_rate_hz
+
+
+def on_mel_grid(
+    features: np.ndarray, first_feature: int, rate_hz: float, n_frames: int, grid: MelGrid, causal: bool
+) -> np.ndarray:
+    """Features (time, channel) at ``rate_hz`` as (n_frames * m, channel) on the mel's grid.
+
+    Feature ``i`` lies at ``(first_feature + i) / rate_hz`` on the audio clock.  Between
+    features: linear for envelopes, Lanczos for raw signals, and the latest one where
+    causal.  Outside them the edge is repeated.
+    """
+    m = oversampling(rate_hz, grid)
+    rows_s = grid.first_frame_s + ((np.arange(n_frames * m) + 0.5) / m - 0.5) / grid.frame_rate_hz
+    position = rows_s * rate_hz - first_feature
+    if causal:
+        # A tiny slack keeps a row that coincides with a feature from taking the one before it.
+        return features[np.clip(np.floor(position + 1e-6).astype(int), 0, len(features) - 1)]
+    kernel = _triangle if m == 1 else _lanczos
+    reach = 1 if m == 1 else LANCZOS_LOBES
+    first = np.floor(position).astype(int)
+    out = np.zeros((len(rows_s), features.shape[1]), np.float32)
+    total = np.zeros(len(rows_s))
+    for tap in range(1 - reach, reach + 1):
+        weight = kernel(position - (first + tap))
+        total += weight
+        out += weight[:, None].astype(np.float32) * features[np.clip(first + tap, 0, len(features) - 1)]
+    return out / total[:, None].astype(np.float32)
+
+
+def same_channels(names: Sequence[Sequence[str]], recordings: Sequence[str]) -> tuple[str, ...]:
+    """The feature names that all recordings of a subject share, in the order of the first.
+
+    Raises :class:`InputError` when they share none.
+    """
+    shared = [n for n in names[0] if all(n in other for other in names[1:])]
+    if not shared:
+        raise InputError(
+            Problem(
+                recordings[0],
+                "channels",
+                "no channel that all recordings of the subject have",
+                "the same channels",
+                "Give the recordings of one subject the same channel names",
+            )
+        )
+    return tuple(shared)
+
+
+def _triangle(x: np.ndarray) -> np.ndarray:
+    return np.maximum(0.0, 1.0 - np.abs(x))
+
+
+def _lanczos(x: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(x) < LANCZOS_LOBES, np.sinc(x) * np.sinc(x / LANCZOS_LOBES), 0.0)
+
+
+def load_subject(
+    windows: Windows,
+    aligned: Sequence[Path],
+    mel: Sequence[Path],
+    grid: MelGrid,
+    causal: bool,
+    normalise: Callable[[np.ndarray, int], np.ndarray],
+) -> SubjectArrays:
+    """The recordings of a subject in the order of ``windows``, features on the mel's grid.
+
+    ``normalise`` takes a recording's features and the oversampling and returns them scaled.
+    """
+    names = [feature_columns(path) for path in aligned]
+    shared = same_channels(names, windows.recordings)
+    features, mels, m = [], [], 1
+    for feature_path, mel_path, columns in zip(aligned, mel, names, strict=True):
+        info = aligned_info(feature_path)
+        log_mel, _ = read_mel(mel_path)
+        m = oversampling(info.feature_rate_hz, grid)
+        values = read_features(feature_path)[:, [columns.index(name) for name in shared]]
+        gridded = on_mel_grid(values, info.first_feature, info.feature_rate_hz, len(log_mel), grid, causal)
+        features.append(np.ascontiguousarray(normalise(gridded, m), np.float32))
+        mels.append(log_mel)
+    return SubjectArrays(windows.recordings, m, features, mels, shared)

@@ -1,0 +1,184 @@
+"""The window index of a subject: blocks, windows, roles and the raw samples each role saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.artifacts.aligned import AlignedInfo
+from pipeline.artifacts.windows import ROLE_CODES, BadRow, BlockRow, EventRow, SpanRow, Windows
+from pipeline.config.window import WindowStage
+from pipeline.data.spans import ReachSeconds, raw_spans, reach, widest
+from pipeline.data.splits import ROLES, Block, Event, Timeline, split, window_starts
+from pipeline.data.subject import interpolation_support_s
+from pipeline.errors import InputError, Problem
+
+
+def window_index(infos: Sequence[AlignedInfo], n_frames: Sequence[int], config: WindowStage) -> Windows:
+    """Windows of all folds from the recordings that have sound.
+
+    ``n_frames`` is the number of mel frames of each recording.  Raises
+    :class:`InputError` where a recording, a block or the purge gap is too short.
+    """
+    size, grid = config.window, config.mel
+    reaches = widest(
+        reach(
+            i,
+            size.context_frames,
+            grid,
+            grid.n_fft,
+            interpolation_support_s(i.feature_rate_hz, grid, i.causal),
+        )
+        for i in infos
+    )
+    gap = _gap_frames(reaches, config)
+    timelines = [_timeline(info, n, config) for info, n in zip(infos, n_frames, strict=True)]
+    blocks = {k: split(timelines, k, config.split, gap, grid.frame_rate_hz) for k in range(config.split.folds)}
+    return _index(config, infos, timelines, blocks, reaches)
+
+
+def _gap_frames(reaches: ReachSeconds, config: WindowStage) -> int:
+    needed = reaches.gap_frames(config.mel.frame_rate_hz)
+    wanted_s = config.window.purge_gap_s
+    if wanted_s is None:
+        return needed
+    wanted = math.ceil(wanted_s * config.mel.frame_rate_hz)
+    if wanted < needed:
+        needed_s = needed / config.mel.frame_rate_hz
+        raise InputError(
+            Problem(
+                "config",
+                "window.purge_gap_s",
+                f"{wanted_s:g} s",
+                f"at least {needed_s:.2f} s, which context and filters reach",
+                "Raise window.purge_gap_s, or set it to null",
+            )
+        )
+    return wanted
+
+
+def _timeline(info: AlignedInfo, n_frames: int, config: WindowStage) -> Timeline:
+    """The frames that have both sound and brain signal."""
+    grid = config.mel
+    first = math.ceil((info.first_time_s - grid.first_frame_s) * grid.frame_rate_hz)
+    last = math.floor((info.last_time_s - grid.first_frame_s) * grid.frame_rate_hz)
+    start, stop = max(0, first), min(n_frames, last + 1)
+    if stop - start < config.window.length_frames:
+        raise InputError(
+            Problem(
+                info.recording,
+                "duration",
+                f"{max(0, stop - start) / grid.frame_rate_hz:.2f} s of brain and sound",
+                f"at least one window of {config.window.length_frames / grid.frame_rate_hz:.2f} s",
+                "Shorten window.length_frames, check audio_offset_s, or leave the recording out",
+            )
+        )
+    events = tuple(
+        Event(onset, duration, str(label))
+        for onset, duration, label in zip(
+            info.events.get("onset", []),
+            info.events.get("duration", []),
+            info.events.get("trial_type", []),
+            strict=True,
+        )
+    )
+    return Timeline(info.recording, info.session, start, stop, events, tuple(_bad_frames(info, config)))
+
+
+def _bad_frames(info: AlignedInfo, config: WindowStage) -> list[tuple[int, int]]:
+    table, rate_hz = info.annotations, config.mel.frame_rate_hz
+    return [
+        (math.floor(onset * rate_hz), math.ceil((onset + duration) * rate_hz))
+        for onset, duration, text in zip(
+            table.get("onset", []), table.get("duration", []), table.get("description", []), strict=True
+        )
+        if str(text).upper().startswith("BAD")
+    ]
+
+
+def _index(
+    config: WindowStage,
+    infos: Sequence[AlignedInfo],
+    timelines: list[Timeline],
+    blocks: dict[int, list[Block]],
+    reaches: ReachSeconds,
+) -> Windows:
+    roles: dict[tuple[int, int], dict[int, int]] = {}
+    block_rows: list[BlockRow] = []
+    spans: list[SpanRow] = []
+    for fold, fold_blocks in blocks.items():
+        for role in ROLES:
+            of_role = [b for b in fold_blocks if b.role == role]
+            # Training leaves out what touches a bad interval; the other roles are scored with and without.
+            margin = config.window.context_frames if role == "train" else None
+            starts = window_starts(of_role, timelines, config.window, margin)
+            if not starts and role != "test":
+                raise _no_window(role, fold, config)
+            for start in starts:
+                roles.setdefault(start, {})[fold] = ROLE_CODES[role]
+            seen = _stretches(starts, config.window.length_frames) if role == "train" else of_role
+            rows = [BlockRow(fold, role, b.recording, b.start, b.stop) for b in seen]
+            block_rows += rows
+            spans += [s for row in rows for s in raw_spans(row, infos[row.recording], reaches, config.mel)]
+    starts = np.array(sorted(roles), np.int64)
+    table = np.zeros((len(starts), len(blocks)), np.uint8)
+    for row, start in enumerate(map(tuple, starts.tolist())):
+        for fold, code in roles[start].items():
+            table[row, list(blocks).index(fold)] = code
+    return Windows(
+        subject=infos[0].subject,
+        recordings=tuple(i.recording for i in infos),
+        folds=tuple(blocks),
+        starts=starts,
+        roles=table,
+        blocks=tuple(block_rows),
+        spans=tuple(spans),
+        events=tuple(EventRow(i, e.onset_s, e.duration_s, e.label) for i, t in enumerate(timelines) for e in t.events),
+        bad=tuple(BadRow(i, start, stop) for i, t in enumerate(timelines) for start, stop in t.bad),
+        facts=_facts(config, infos, reaches),
+    )
+
+
+def _stretches(starts: list[tuple[int, int]], length: int) -> list[Block]:
+    """The union of training windows as blocks."""
+    stretches: list[Block] = []
+    for recording, start in sorted(starts):
+        last = stretches[-1] if stretches else None
+        if last and last.recording == recording and start <= last.stop:
+            stretches[-1] = Block(recording, "train", last.start, start + length)
+        else:
+            stretches.append(Block(recording, "train", start, start + length))
+    return stretches
+
+
+def _facts(config: WindowStage, infos: Sequence[AlignedInfo], reaches: ReachSeconds) -> dict[str, object]:
+    return {
+        "simulated": any(i.simulated for i in infos),
+        "causal": config.causal,
+        "frame_rate_hz": config.mel.frame_rate_hz,
+        "length_frames": config.window.length_frames,
+        "context_frames": config.window.context_frames,
+        "hop_frames": config.window.hop_frames,
+        "purge_gap_frames": _gap_frames(reaches, config),
+        "reach_past_s": reaches.past_s,
+        "reach_future_s": reaches.future_s,
+        "reach_audio_s": reaches.audio_s,
+        "whole_recording_operations": sorted({name for i in infos for name in i.whole_recording_operations}),
+        "split_by": config.split.by,
+        "split_order": config.split.order,
+    }
+
+
+def _no_window(role: str, fold: int, config: WindowStage) -> InputError:
+    length_s = config.window.length_frames / config.mel.frame_rate_hz
+    return InputError(
+        Problem(
+            "config",
+            "split",
+            f"no window of {length_s:.2f} s fits into the {role} blocks of fold {fold}",
+            "longer blocks",
+            "Lower split.folds, shorten window.length_frames, or raise split.validation_fraction",
+        )
+    )
