@@ -1,0 +1,57 @@
+# From raw arrays to results/eval.json.  Reads and checks the config, then names the jobs;
+# what a job does is in workflow/scripts, what it calls in src/pipeline.
+import os
+import sys
+from pathlib import Path
+
+HOME = Path(workflow.basedir)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HOME / "src"), os.environ.get("PYTHONPATH")]))
+sys.path.insert(0, str(HOME / "src"))
+
+from pipeline.errors import InputError
+from pipeline.plan import load_plan
+
+try:
+    PLAN = load_plan(
+        HOME,
+        config_files=workflow.config_settings.configfiles or [],
+        overrides=workflow.config_settings.config or {},
+        is_job=not workflow.is_main_process,
+    )
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+PYTHON = sys.executable
+SCRIPTS = HOME / "workflow" / "scripts"
+RUNTIME = PLAN.config.runtime
+SUBJECTS = PLAN.subjects
+FOLDS = PLAN.config.folds
+
+
+wildcard_constraints:
+    recording=PLAN.one_of(PLAN.recordings),
+    subject=PLAN.one_of(SUBJECTS),
+    fold=r"\d+",
+
+
+rule all:
+    default_target: True
+    input:
+        "results/eval.json",
+
+
+if PLAN.is_simulated:
+
+    include: "workflow/rules/simulate.smk"
+
+
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/align.smk"
+include: "workflow/rules/mel.smk"
+include: "workflow/rules/window.smk"
+include: "workflow/rules/contamination.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/baseline.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/vocode.smk"
+include: "workflow/rules/evaluate.smk"

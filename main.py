@@ -1,0 +1,58 @@
+"""Run the workflow from one config file: ``python main.py --config config.toml``.
+
+Checks the config, writes what it resolves to into ``results/config.yaml`` and runs
+Snakemake with it; options that are not known here go to Snakemake as they are.
+Exit codes: 0, 2 for a bad input, else Snakemake's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent
+sys.path.insert(0, str(HOME / "src"))
+
+from pipeline.artifacts.core import write_text  # noqa: E402
+from pipeline.config.loader import load_config, parse_override  # noqa: E402
+from pipeline.errors import EXIT_BAD_INPUT, InputError  # noqa: E402
+from pipeline.summary import closing_summary  # noqa: E402
+
+RESOLVED = Path("results/config.json")
+
+
+def main() -> int:
+    """Check, write the resolved config, run, summarise."""
+    arguments, for_snakemake = _parser().parse_known_args()
+    try:
+        config = load_config(arguments.config, map(parse_override, arguments.set))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return EXIT_BAD_INPUT
+    write_text(RESOLVED, config.model_dump_json(indent=1) + "\n")
+    code = _snakemake(arguments.cores, for_snakemake)
+    if code == 0 and not {"-n", "--dry-run"} & set(for_snakemake):
+        print(closing_summary())
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, nargs="+", default=[], help=".toml, .yaml or .json; later ones win")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. train.lr=1e-3")
+    parser.add_argument("--cores", default=str(os.cpu_count() or 1), help="cores to use (default: all)")
+    return parser
+
+
+def _snakemake(cores: str, others: list[str]) -> int:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile"), "--cores", cores]
+    targets = [] if any(not o.startswith("-") for o in others) else ["results/eval.json"]
+    # --configfile takes many values, so it comes before an option and never before the targets.
+    return subprocess.call([*command, "--configfile", str(RESOLVED), "--nocolor", *others, *targets])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

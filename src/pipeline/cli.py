@@ -1,0 +1,131 @@
+"""The command line beside the workflow: ``python -m pipeline COMMAND``.
+
+Each command imports what it needs when it is called, so that none waits for torch
+that does not use it.  Exit code 2 for a bad input, with every problem named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import EXIT_BAD_INPUT, InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except BrokenPipeError:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_simulate(commands)
+    _add_inspect(commands)
+    _add_predict(commands)
+    _add_config(commands)
+    _add_summary(commands)
+    return parser
+
+
+def _add_simulate(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("simulate", help="write the raw arrays of a simulated subject and their sheet")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--mode", default="linked", choices=["linked", "null", "onset-only", "contaminated"])
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--channels", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--subjects", type=int, default=1)
+    parser.add_argument("--recordings", type=int, default=1, help="recordings of each subject")
+    parser.add_argument("--speech", default=None, metavar="DIR", help="folder of real speech, .wav or .npy")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of simulate")
+    parser.set_defaults(run=_simulate)
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from pipeline.config.loader import load_config, parse_override
+    from pipeline.simulate import simulate
+
+    names = ("mode", "minutes", "channels", "seed", "subjects", "recordings", "speech")
+    overrides = [{"simulate": {name: getattr(options, name) for name in names}}]
+    overrides += [parse_override(f"simulate.{text}") for text in options.set]
+    sheet = simulate(load_config([], overrides).simulate, options.out)
+    print(f"simulated data, sheet: {sheet}")
+
+
+def _add_inspect(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("inspect", help="show what an artifact holds")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the arrays over time")
+    parser.add_argument("--verify", action="store_true", help="read all data and recompute the digest")
+    parser.set_defaults(run=_inspect)
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from pipeline.inspection import describe, plot, verify
+
+    print(describe(options.file))
+    if options.verify:
+        verify(options.file)
+        print("verified: the content digest matches")
+    if options.plot:
+        plot(options.file, options.plot)
+        print(f"plotted: {options.plot}")
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("predict", help="predict new recordings with a finished run")
+    parser.add_argument("--run", required=True, metavar="DIGEST", help="digest of a run, or its first characters")
+    parser.add_argument("--recording", nargs="+", required=True, metavar="ID", help="aligned recordings")
+    parser.add_argument("--out", type=Path, default=Path("results/new_predictions"), metavar="DIR")
+    parser.add_argument("--npy", action="store_true", help="also write .npy for a vocoder")
+    parser.add_argument("--accelerator", default="auto", choices=["auto", "cpu", "gpu"])
+    parser.set_defaults(run=_predict)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from pipeline.prediction import predict_recording
+
+    for recording in options.recording:
+        file = predict_recording(options.run, recording, options.out, options.npy, options.accelerator)
+        print(f"predicted: {file}")
+
+
+def _add_config(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("config", help="check a config, or write the default ones and their docs")
+    parser.add_argument("files", type=Path, nargs="*")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="write defaults, schema and key table")
+    parser.set_defaults(run=_config)
+
+
+def _config(options: argparse.Namespace) -> None:
+    from pipeline.artifacts.core import write_text
+    from pipeline.config.docs import default_files
+    from pipeline.config.loader import load_config, parse_override
+
+    if options.write:
+        for name, text in default_files().items():
+            write_text(options.write / name, text)
+        return
+    print(load_config(options.files, map(parse_override, options.set)).model_dump_json(indent=1))
+
+
+def _add_summary(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("summary", help="the headline figures, and where everything lies")
+    parser.set_defaults(run=_summary)
+
+
+def _summary(options: argparse.Namespace) -> None:
+    from pipeline.summary import closing_summary
+
+    print(closing_summary())

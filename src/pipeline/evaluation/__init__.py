@@ -1,0 +1,1 @@
+"""Metrics, chance level, leak audit, contamination, report."""

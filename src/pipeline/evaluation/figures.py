@@ -1,0 +1,217 @@
+"""Pictures of the report as data URIs: SVG for lines, PNG for spectrograms; equal input, equal bytes.
+
+Colours are Okabe and Ito's, which people with colour-blind vision can tell apart; no
+meaning rests on colour alone.  Figures are drawn half a page wide, so that their text stays readable
+on a phone.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import wave
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline.evaluation.types import Event, Mel, Values
+
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#6b7280",
+)  # fmt: skip
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, GREY)
+WIDTH_IN = 4.5
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#9ca3af",
+    "axes.labelcolor": "#374151",
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "xtick.color": "#4b5563",
+    "ytick.color": "#4b5563",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "seeg-to-audio",
+    "figure.constrained_layout.use": True,
+}
+MAP = "magma"
+styled = mpl.rc_context(STYLE)
+"""Decorator of every function that draws."""
+
+
+def data_uri(figure: Figure, kind: str = "svg") -> str:
+    """The drawn figure as ``data:image/…;base64,…`` without dates or program versions."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, metadata=metadata, dpi=160)  # type: ignore[arg-type]
+    mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def wav_uri(sound: NDArray[np.float32], rate_hz: int) -> str:
+    """A mono 16-bit WAV as a data URI; louder than full scale is turned down, never clipped."""
+    scaled = sound / max(1.0, float(np.abs(sound).max(initial=0.0)))
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.rint(scaled * 32767).astype("<i2").tobytes())
+    return f"data:audio/wav;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def axes(height_in: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure half a page wide and its axes."""
+    figure = Figure(figsize=(WIDTH_IN, height_in))
+    return figure, list(figure.subplots(1, columns, squeeze=False, **options).ravel())
+
+
+@styled
+def intervals(rows: Sequence[tuple[str, float, Sequence[float] | None]], chance_p95: float | None) -> str:
+    """Dots with 95 % intervals, one row per prediction; dashed: 95th percentile of chance."""
+    figure, (ax,) = axes(0.55 + 0.32 * len(rows))
+    for place, (_, value, ci95) in enumerate(rows):
+        colour = BLUE if place == 0 else GREY
+        if ci95 is not None:
+            ax.plot(ci95, [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
+        ax.plot(value, place, "o", color=colour, markersize=6, markeredgecolor="white")
+    if chance_p95 is not None:
+        ax.axvline(chance_p95, color=VERMILLION, linestyle="--", linewidth=1)
+        ax.annotate("chance (95th pct.)", (chance_p95, len(rows) - 0.55), xytext=(3, 0), fontsize=7.5,
+                    textcoords="offset points", color=VERMILLION, va="center")  # fmt: skip
+    ax.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+    ax.set_ylim(len(rows) - 0.3, -0.6)
+    ax.set_xlim(min(0.0, *(v for _, v, _ in rows)) - 0.02, None)
+    ax.set_xlabel("Pearson r over time, mean over bands")
+    ax.grid(axis="x", color="#e5e7eb", linewidth=0.6)
+    ax.set_axisbelow(True)
+    return data_uri(figure)
+
+
+@styled
+def spectrogram(
+    mel: Mel, times_s: Values, limits: tuple[float, float], events: Sequence[Event] = ()
+) -> str:
+    """One log-mel (frames, n_mels) over time, with word labels above where there are events."""
+    figure, (ax,) = axes(2.0)
+    half = (times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1) / 2
+    extent = (times_s[0] - half, times_s[-1] + half, -0.5, mel.shape[1] - 0.5)
+    image = ax.imshow(mel.T, origin="lower", aspect="auto", extent=extent, cmap=MAP,
+                      vmin=limits[0], vmax=limits[1], interpolation="nearest")  # fmt: skip
+    for event in events:
+        ax.annotate(event.label, (event.onset_s, 1.02), xycoords=("data", "axes fraction"), fontsize=7)
+        ax.axvline(event.onset_s, color="white", linewidth=0.5, alpha=0.6)
+    ax.set_xlabel("time in the recording [s]")
+    ax.set_ylabel("mel band")
+    figure.colorbar(image, ax=ax, label="nats", pad=0.01)
+    return data_uri(figure, "png")
+
+
+@styled
+def by_band(curves: Mapping[str, Values], chance_p95: Values, left_out: Sequence[int]) -> str:
+    """r of each mel band for some predictions, over the band's chance level."""
+    figure, (ax,) = axes(2.7)
+    bands = np.arange(len(chance_p95))
+    if np.isfinite(chance_p95).any():
+        ax.fill_between(bands, 0, chance_p95, color="#e5e7eb", label="chance (95th percentile)", linewidth=0)
+    for (name, r), colour, dash in zip(curves.items(), CYCLE, ("-", "--", ":", "-.") * 2, strict=False):
+        ax.plot(bands, r, color=colour, linestyle=dash, linewidth=1.8, label=name)
+    for band in left_out:
+        ax.axvspan(band - 0.5, band + 0.5, facecolor="#f3f4f6", zorder=0, hatch="////", edgecolor="#d1d5db")
+    ax.axhline(0, color="#9ca3af", linewidth=0.8)
+    ax.set_xlim(-0.5, len(bands) - 0.5)
+    ax.set_xlabel("mel band, low to high")
+    ax.set_ylabel("r over time")
+    ax.set_ylim(min(-0.05, ax.get_ylim()[0]), None)
+    figure.legend(loc="outside upper left", ncols=2)
+    return data_uri(figure)
+
+
+@styled
+def by_subject(names: Sequence[str], means: Mapping[str, Sequence[float | None]]) -> str:
+    """Every subject's mean r for every prediction, joined by a line."""
+    figure, (ax,) = axes(2.9)
+    for number, (subject, values) in enumerate(means.items()):
+        y = [np.nan if v is None else v for v in values]
+        few = len(means) <= len(CYCLE)
+        colour = CYCLE[number] if few else GREY
+        ax.plot(range(len(names)), y, "o-", color=colour, linewidth=0.8, markersize=5, alpha=0.9 if few else 0.6,
+                label=subject if few else None)  # fmt: skip
+    ax.axhline(0, color="#9ca3af", linewidth=0.8)
+    ax.set_xticks(range(len(names)), [n.replace(" ", "\n", 1) for n in names], fontsize=8)
+    ax.set_xlim(-0.4, len(names) - 0.6)
+    ax.set_ylabel("r, all frames")
+    if len(means) <= len(CYCLE):
+        figure.legend(loc="outside upper left", ncols=4)
+    return data_uri(figure)
+
+
+@styled
+def attention(weights: Values, output_s: Values, encoder_s: Values) -> str:
+    """Attention (heads, groups, positions) of one window, a panel per head."""
+    heads = min(len(weights), 4)
+    figure, panels = axes(1.9, columns=heads, sharey=True)
+    extent = (encoder_s[0], encoder_s[-1], output_s[0], output_s[-1])
+    for head, ax in enumerate(panels):
+        ax.imshow(weights[head], origin="lower", aspect="auto", extent=extent, cmap="viridis",
+                  interpolation="nearest")  # fmt: skip
+        ax.set_title(f"head {head + 1}")
+    panels[0].set_ylabel("sound [s]")
+    figure.supxlabel("brain activity [s]", fontsize=8.5, color="#374151")
+    return data_uri(figure, "png")
+
+
+@styled
+def lines(
+    curves: Mapping[str, tuple[Values, Values]], x_label: str, y_label: str, marks: Sequence[float] = ()
+) -> str:
+    """Several lines; a legend where they are few."""
+    figure, (ax,) = axes(2.5)
+    for number, (name, (x, y)) in enumerate(curves.items()):
+        finite = np.isfinite(y)
+        ax.plot(x[finite], y[finite], color=CYCLE[number % len(CYCLE)], linewidth=1.3, label=name,
+                linestyle=("-", "--", ":")[number // len(CYCLE) % 3])  # fmt: skip
+    for mark in marks:
+        ax.axvline(mark, color=GREY, linestyle=":", linewidth=1)
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(y_label)
+    ax.grid(color="#f0f1f3", linewidth=0.6)
+    if len(curves) <= 2 * len(CYCLE):
+        figure.legend(loc="outside upper left", ncols=3)
+    return data_uri(figure)
+
+
+@styled
+def bars(values: Mapping[str, float], x_label: str) -> str:
+    """Horizontal bars, largest first."""
+    ordered = sorted(values.items(), key=lambda item: (-item[1], item[0]))[:20]
+    figure, (ax,) = axes(0.6 + 0.24 * len(ordered))
+    ax.barh([k for k, _ in ordered], [v for _, v in ordered], color=BLUE, height=0.7)
+    ax.invert_yaxis()
+    ax.axvline(0, color="#9ca3af", linewidth=0.8)
+    ax.set_xlabel(x_label)
+    return data_uri(figure)
+
+
+@styled
+def matrix(values: Values, frequencies_hz: Values) -> str:
+    """Contamination matrix (audio, neural frequency)."""
+    figure, (ax,) = axes(3.4)
+    low, high = float(frequencies_hz[0]), float(frequencies_hz[-1])
+    largest = max(float(np.abs(values).max()), 0.05)
+    image = ax.imshow(values, origin="lower", extent=(low, high, low, high), cmap="PuOr_r",
+                      vmin=-largest, vmax=largest, interpolation="nearest")  # fmt: skip
+    ax.plot([low, high], [low, high], color="black", linewidth=0.6, linestyle=":")
+    ax.set_xlabel("brain frequency [Hz]")
+    ax.set_ylabel("sound frequency [Hz]")
+    figure.colorbar(image, ax=ax, label="r, maximum over channels", shrink=0.9)
+    return data_uri(figure, "png")

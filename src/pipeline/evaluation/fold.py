@@ -1,0 +1,337 @@
+"""All scores of one subject and fold: metrics, bootstrap replicates, rotations, word swaps.
+
+In: :class:`FoldPredictions`.  Out: :class:`FoldScores`, whose ``document`` is JSON-ready and
+whose arrays (replicates, nulls) let the caller average over folds before taking
+intervals and p-values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
+from pipeline.evaluation import chance, metrics, words
+from pipeline.evaluation.intelligibility import intelligibility, stitched
+from pipeline.evaluation.types import (
+    ORACLES,
+    RETRAINED_NULL,
+    TEACHER_FORCED,
+    Document,
+    FoldPredictions,
+    Mask,
+    Mel,
+    TestBlock,
+    Values,
+)
+
+MIN_PIECES = 5
+ALIGNMENTS = ("annotated_onset", "sound_onset")
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """Scores of one fold.
+
+    ``replicates[name][metric]`` (resamples,) are bootstrap values, ``rotations[name][metric]``
+    and ``swaps[alignment][name]`` hold the observed value first, then the null.
+    """
+
+    fold: FoldPredictions
+    prepared: Prepared
+    document: Document
+    replicates: Mapping[str, Mapping[str, Values]]
+    rotations: Mapping[str, Mapping[str, Values]]
+    swaps: Mapping[str, Mapping[str, Values]]
+    ranks: Mapping[str, Values]
+
+
+class Prepared:
+    """The fold's blocks joined in time, with the frames that each score takes."""
+
+    def __init__(self, fold: FoldPredictions, config: EvaluateConfig) -> None:
+        self.fold = fold
+        self.lengths = [len(b.target) for b in fold.blocks]
+        self.borders = np.cumsum(self.lengths)[:-1]
+        self.target: Mel = np.concatenate([b.target for b in fold.blocks])
+        self.live: Mask = metrics.live_bands(self.target, config.min_band_std_nats)
+        self.centre: Values = self.target.mean(axis=0, dtype=np.float64)
+        self.bad: Mask = np.concatenate([b.bad for b in fold.blocks])
+        self.speech: Mask = np.concatenate([speech_frames(b, fold, config) for b in fold.blocks])
+        piece = int(np.ceil(config.block_s * fold.frame_rate_hz))
+        self.starts = metrics.piece_starts(self.lengths, piece)
+
+    def prediction(self, name: str) -> Mel:
+        """(frames, n_mels) of all blocks."""
+        parts = [b.predictions[name] for b in self.fold.blocks]
+        return np.concatenate([p for p in parts if p is not None])
+
+    def centred(self, mel: Mel) -> Values:
+        """float64, with the target's mean spectrum taken off, so that sums of squares keep their digits."""
+        return mel - self.centre
+
+    def by_block(self, frames: NDArray[Any]) -> list[NDArray[Any]]:
+        """An array over all frames cut into the blocks again."""
+        return np.split(frames, self.borders)
+
+    @cached_property
+    def weights(self) -> dict[str, Values]:
+        """Which frames each r is over."""
+        every = np.ones(len(self.target))
+        found = {"pearson_r": every, "pearson_r_speech": self.speech.astype(np.float64)}
+        if self.bad.any():
+            found["pearson_r_without_bad"] = (~self.bad).astype(np.float64)
+        return found
+
+    @cached_property
+    def decoders(self) -> list[str]:
+        """Predictions that a chance test is about: not oracles, not fed with the truth, not nulls."""
+        others = (*ORACLES, TEACHER_FORCED)
+        return [
+            name
+            for name in self.fold.names()
+            if name not in others and not name.startswith(RETRAINED_NULL) and varies(self.prediction(name))
+        ]
+
+
+def speech_frames(block: TestBlock, fold: FoldPredictions, config: EvaluateConfig) -> Mask:
+    """(frames,) true in speech: by the target's energy, or inside an event if so configured."""
+    if config.speech_frames == "events" and block.events:
+        onset = np.array([e.onset_s for e in block.events])
+        stop = onset + np.array([e.duration_s for e in block.events])
+        times = block.times_s[:, None]
+        return np.asarray(((times >= onset) & (times < stop)).any(axis=1))
+    return np.asarray(block.target.mean(axis=1) > fold.speech_threshold_nats)
+
+
+def score_fold(
+    fold: FoldPredictions, config: EvaluateConfig, chance_config: ChanceConfig, seed: list[int]
+) -> FoldScores:
+    """Score every prediction of one fold; ``seed`` makes its draws independent of other folds'."""
+    prepared = Prepared(fold, config)
+    rng_boot, rng_rotate, rng_words = (np.random.default_rng([*seed, k]) for k in range(3))
+    counts = metrics.bootstrap_counts(len(prepared.starts), config.bootstrap, rng_boot)
+    scores, replicates = {}, {}
+    for name in fold.names():
+        scores[name], replicates[name] = score_prediction(prepared, name, counts)
+    rotations, rotation_document = rotate(prepared, chance_config, rng_rotate)
+    for name, found in rotations.items():
+        scores[name]["chance"] = {m: null_summary(v) for m, v in found["means"].items()}
+        scores[name]["per_band"]["chance_p95"] = found["band_p95"]
+    swaps, ranks, word_document = swap_words(prepared, chance_config, rng_words)
+    if config.stoi:
+        score_sound(prepared, scores)
+    document = describe(prepared)
+    document |= {"rotation": rotation_document, "words": word_document, "scores": scores}
+    return FoldScores(
+        fold=fold,
+        prepared=prepared,
+        document=document,
+        replicates=replicates if len(prepared.starts) >= MIN_PIECES else {},
+        rotations={name: found["means"] for name, found in rotations.items()},
+        swaps=swaps,
+        ranks=ranks,
+    )
+
+
+def describe(prepared: Prepared) -> Document:
+    """What was scored: how much sound, which bands, which words."""
+    fold = prepared.fold
+    return {
+        "fold": fold.fold,
+        "seed": fold.seed,
+        "recordings": sorted({b.recording for b in fold.blocks}),
+        "blocks": len(fold.blocks),
+        "frames": len(prepared.target),
+        "speech_frames": int(prepared.speech.sum()),
+        "bad_frames": int(prepared.bad.sum()),
+        "duration_s": len(prepared.target) / fold.frame_rate_hz,
+        "speech_threshold_nats": fold.speech_threshold_nats,
+        "bands_left_out": [int(b) for b in np.flatnonzero(~prepared.live)],
+        "bootstrap_pieces": len(prepared.starts),
+    }
+
+
+def score_prediction(prepared: Prepared, name: str, counts: Values) -> tuple[Document, dict[str, Values]]:
+    """Metrics of one prediction with their reasons where undefined, and its bootstrap replicates."""
+    prediction = prepared.prediction(name)
+    reasons: dict[str, str] = {}
+    values: Document = {}
+    if not np.isfinite(prediction).all():
+        return {"reasons": {"all": "the prediction holds NaN or infinity"}, "per_band": {}}, {}
+    y, p = prepared.centred(prepared.target), prepared.centred(prediction)
+    per_band: Document = {}
+    replicates: dict[str, Values] = {}
+    for metric, weight in prepared.weights.items():
+        moments = metrics.band_moments(y, p, weight, prepared.starts)
+        r = metrics.correlation(moments.sum(axis=0))
+        values[metric] = float(metrics.mean_over_bands(r, prepared.live))
+        per_band[metric] = np.where(prepared.live, r, np.nan)
+        if np.isnan(values[metric]):
+            reasons[metric] = why_undefined(prepared, weight)
+        resampled = metrics.resampled(counts, moments)
+        replicates[metric] = metrics.mean_over_bands(metrics.correlation(resampled), prepared.live)
+        if metric == "pearson_r":
+            replicates["mse"] = mean_square(resampled)
+    values["bands_undefined"] = int(np.isnan(per_band["pearson_r"][prepared.live]).sum())
+    error = p - y
+    per_band |= {"mse": (error**2).mean(axis=0), "mae": np.abs(error).mean(axis=0)}
+    values |= {"mse": float(per_band["mse"].mean()), "mae": float(per_band["mae"].mean())}
+    distortion = metrics.mcd_db(prepared.target, prediction)
+    values["mcd_db"] = float(distortion.mean())
+    if prepared.speech.any():
+        values["mse_speech"] = float((error[prepared.speech] ** 2).mean())
+        values["mcd_db_speech"] = float(distortion[prepared.speech].mean())
+    intervals = {
+        f"{m}_ci95": interval(v) for m, v in replicates.items() if len(prepared.starts) >= MIN_PIECES
+    }
+    if not intervals:
+        reasons["ci95"] = f"{len(prepared.starts)} pieces of at least the block length, {MIN_PIECES} needed"
+    return values | intervals | {"reasons": reasons, "per_band": per_band}, replicates
+
+
+def mean_square(moments: Values) -> Values:
+    """Mean squared error over frames and bands from moments (…, n_mels, 6) -> (…)."""
+    n, _, _, yy, pp, yp = np.moveaxis(moments, -1, 0)
+    return np.asarray(((yy + pp - 2 * yp) / n).mean(axis=-1))
+
+
+def why_undefined(prepared: Prepared, weight: Values) -> str:
+    """Why a fold's r does not exist."""
+    if not prepared.live.any():
+        return "the target is constant in every band"
+    if weight.sum() < 2:
+        return "no such frames"
+    return "the prediction is constant over time"
+
+
+def interval(replicates: Values) -> list[float] | None:
+    """95 % percentile interval; ``None`` where any replicate is undefined."""
+    if not np.isfinite(replicates).all():
+        return None
+    return [float(v) for v in np.percentile(replicates, (2.5, 97.5))]
+
+
+def null_summary(values: Values) -> Document:
+    """95th percentile and p of a null whose first entry is the observed value."""
+    return {"p95": float(np.percentile(values[1:], 95)), "p_value": chance.p_value(values)}
+
+
+def varies(prediction: Mel) -> bool:
+    """Finite, and not constant over time in every band."""
+    return bool(np.isfinite(prediction).all() and (prediction.std(axis=0) > metrics.MIN_STD_NATS).any())
+
+
+def rotate(
+    prepared: Prepared, config: ChanceConfig, rng: np.random.Generator
+) -> tuple[dict[str, dict[str, Any]], Document]:
+    """Rotation null of each decoder, with the same shifts for all, and what was rotated."""
+    fold = prepared.fold
+    if not prepared.live.any():
+        return {}, {"reason": "the target is constant in every band"}
+    target = prepared.by_block(prepared.centred(prepared.target))
+    at_least = int(np.ceil(config.min_shift_s * fold.frame_rate_hz))
+    min_shift = max(at_least, chance.autocorrelation_frames(target, prepared.live))
+    drawn = chance.draw_rotations(prepared.lengths, min_shift, config.rotations, rng)
+    document = {
+        "min_shift_s": min_shift / fold.frame_rate_hz,
+        "valid_shifts": drawn.valid,
+        "blocks_used": len(drawn.used),
+        "reason": drawn.reason,
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for name in prepared.decoders if drawn.reason is None else []:
+        prediction = prepared.by_block(prepared.centred(prepared.prediction(name)))
+        means = {}
+        for metric in ("pearson_r", "pearson_r_speech"):
+            weight = prepared.by_block(prepared.weights[metric])
+            r = chance.rotation_null(target, prediction, weight, drawn)
+            mean = metrics.mean_over_bands(r, prepared.live)
+            if np.isfinite(mean).all():
+                means[metric] = mean
+            if metric == "pearson_r":
+                band_p95 = np.where(prepared.live, np.percentile(r[1:], 95, axis=0), np.nan)
+        found[name] = {"means": means, "band_p95": band_p95}
+    return found, document
+
+
+def swap_words(
+    prepared: Prepared, config: ChanceConfig, rng: np.random.Generator
+) -> tuple[dict[str, dict[str, Values]], dict[str, Values], Document]:
+    """Word-swap nulls per alignment and decoder, rank accuracies (annotated onsets), and a description.
+
+    All decoders see the same exchanges; observed values come first.
+    """
+    fold = prepared.fold
+    labels = [e.label for b in fold.blocks for e in b.events]
+    if not labels:
+        return {}, {}, {"reason": "no events"}
+    seen = [label in fold.training_labels for label in labels]
+    frames = words.segment_frames(fold.blocks, fold.frame_rate_hz)
+    document: Document = {
+        "words": len(labels),
+        "labels": len(set(labels)),
+        "seen_in_training": float(np.mean(seen)),
+        "compared_s": frames / fold.frame_rate_hz,
+        "scores": {},
+        "reason": None,
+    }
+    if frames < 2 or not prepared.live.any():
+        return {}, {}, document | {"reason": "words too short to compare, or no live band"}
+    swaps: dict[str, dict[str, Values]] = {}
+    ranks: dict[str, Values] = {}
+    slack = round(words.SLACK_S * fold.frame_rate_hz)
+    for alignment in ALIGNMENTS:
+        at_sound = alignment == "sound_onset"
+        starts = [words.first_frames(b, fold.frame_rate_hz, at_sound=at_sound) for b in fold.blocks]
+        orders: NDArray[np.intp] | None = None
+        for name in prepared.decoders:
+            cut = words.cut_words(fold.blocks, name, starts, frames, slack, prepared.live)
+            if len(set(cut.labels)) < 2:
+                continue
+            if orders is None:
+                orders = words.exchanges(len(cut.labels), config.word_swaps, rng)
+                orders = np.concatenate([np.arange(len(cut.labels))[None], orders])
+            swaps.setdefault(alignment, {})[name] = words.exchanged(words.swap_matrix(cut), orders)
+            if alignment == "annotated_onset":
+                matrix = words.rank_matrix(cut)
+                ranks[name] = words.exchanged(matrix, orders) / len(matrix)
+                document["scores"][name] = word_scores(cut, matrix, fold.training_labels)
+    return swaps, ranks, document
+
+
+def word_scores(cut: words.Words, ranks: Values, known: frozenset[str]) -> Document:
+    """r and rank accuracy on the test words, seen and unseen in training apart."""
+    seen = np.array([label in known for label in cut.labels])
+    accuracy = np.diag(ranks)
+
+    def part(chosen: Mask) -> Document:
+        return {
+            "words": int(chosen.sum()),
+            "pearson_r": words.words_r(cut, chosen),
+            "rank_accuracy": float(accuracy[chosen].mean()) if chosen.any() else None,
+        }
+
+    return {"all": part(np.ones_like(seen)), "seen": part(seen), "unseen": part(~seen)}
+
+
+def score_sound(prepared: Prepared, scores: dict[str, Document]) -> None:
+    """Add STOI and ESTOI of the vocoded prediction, and of the vocoded true mel as the ceiling."""
+    fold = prepared.fold
+    sounds = [b.sound for b in fold.blocks if b.sound is not None]
+    for name, kind in (("model", "predicted"), ("vocoded_true", "vocoded_true")):
+        true, wave = (stitched(sounds, k) for k in ("true", kind))
+        if true is None or wave is None:
+            found: tuple[float, float] | str = "no sound was made (export.audio)"
+        else:
+            found = intelligibility(true, wave, sounds[0].rate_hz)
+        entry = scores.setdefault(name, {"reasons": {}, "per_band": {}})
+        if isinstance(found, str):
+            entry["reasons"]["stoi"] = found
+        else:
+            entry |= {"stoi": found[0], "estoi": found[1]}

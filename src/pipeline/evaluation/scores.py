@@ -1,0 +1,472 @@
+"""From scored folds to eval.json: means over folds, then subjects, with intervals, chance and claims.
+
+Every summary value is the mean over folds (and seeds) of each subject, then over subjects;
+bootstrap replicates and null values are averaged in the same way, index by index, before a
+percentile or p is taken.  The document is strict JSON: an undefined value is ``null`` with
+a reason beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
+from pipeline.evaluation import chance
+from pipeline.evaluation.audit import AuditResult
+from pipeline.evaluation.contamination import Contamination
+from pipeline.evaluation.fold import ALIGNMENTS, FoldScores, interval, null_summary, score_fold
+from pipeline.evaluation.group import group_test
+from pipeline.evaluation.types import (
+    BASELINES,
+    MODEL,
+    ORACLES,
+    RETRAINED_NULL,
+    TEACHER_FORCED,
+    Document,
+    FoldPredictions,
+    Values,
+)
+
+SCHEMA_VERSION = 1
+ALPHA = 0.05
+DIGITS = 7
+MEANS = (
+    "pearson_r", "pearson_r_speech", "pearson_r_without_bad",
+    "mse", "mse_speech", "mae", "mcd_db", "mcd_db_speech", "stoi", "estoi",
+)  # fmt: skip
+DEFINITIONS = {
+    "pearson_r": "Pearson's r over time within each mel band, averaged over the bands whose target varies; "
+    "then over folds, then over subjects; free-running predictions",
+    "pearson_r_speech": "the same over speech frames only",
+    "mse": "mean squared error over frames and bands [nats²]",
+    "mae": "mean absolute error over frames and bands [nats]",
+    "mcd_db": "mel-cepstral distortion, c_d = (2/n_mels) Σ_b lnmel_b cos(πd(b+½)/n_mels), d = 1…13, no DTW [dB]",
+    "ci95": "percentile interval of a block bootstrap within the test blocks; it covers the choice of test "
+    "sound, not the choice of subjects",
+    "chance": "predictions rotated within their test blocks by shifts beyond the autocorrelation; "
+    "p = (1 + #{r* ≥ r}) / (R + 1)",
+    "words": "predicted words exchanged among the test words, aligned at annotated and at acoustic onset",
+    "oracle": "uses the true sound of the test: an upper bound, not a decoder",
+}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the scores cannot know by themselves.
+
+    ``claims``: ``simulated``, ``causal``, ``split_by``, ``split_order``, ``normalisation`` and others.
+    ``audits`` by (subject, fold).  ``subjects``: JSON-ready facts added to a subject's entry
+    (``latency``, ``permutation_importance``, …).
+    """
+
+    claims: Mapping[str, Any]
+    audits: Mapping[tuple[str, int], AuditResult] = field(default_factory=dict)
+    contamination: Sequence[Contamination] = ()
+    subjects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def score(
+    folds: Sequence[FoldPredictions], evaluate: EvaluateConfig, chance_config: ChanceConfig, facts: RunFacts
+) -> Document:
+    """Score everything; returns the content of eval.json (:func:`document_json` writes it as text)."""
+    ordered = sorted(folds, key=lambda f: (f.subject, f.fold, f.seed))
+    subjects = sorted({f.subject for f in ordered})
+    scored = [
+        score_fold(f, evaluate, chance_config, [evaluate.seed, subjects.index(f.subject), f.fold, f.seed])
+        for f in ordered
+    ]
+    summary = summarise(scored, chance_config, evaluate.seed)
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "summary": summary,
+        "claims": dict(facts.claims) | claims(summary),
+        "audit": audit_document(facts.audits),
+        "contamination": [c.document() for c in facts.contamination],
+        "subjects": {s: subject_document(s, scored, facts) for s in subjects},
+        "definitions": DEFINITIONS | {"speech_frames": SPEECH[evaluate.speech_frames]},
+        "settings": {
+            "evaluate": evaluate.model_dump(mode="json"),
+            "chance": chance_config.model_dump(mode="json"),
+        },
+    }
+    return strict(document)
+
+
+SPEECH = {
+    "energy": "target frames whose mean log-mel exceeds the midpoint of the 10th and 90th percentile of the "
+    "training frames",
+    "events": "frames inside an annotated event; where a block has none, by energy",
+}
+
+
+def over_subjects(scored: Sequence[FoldScores], value: Callable[[FoldScores], Any]) -> Any:
+    """Mean over each subject's folds, then over subjects, of what ``value`` gives; ``None`` leaves a fold out."""
+    means = []
+    for subject in sorted({s.fold.subject for s in scored}):
+        found = [value(s) for s in scored if s.fold.subject == subject]
+        found = [v for v in found if v is not None]
+        if found:
+            means.append(np.mean(found, axis=0))
+    return np.mean(means, axis=0) if means else None
+
+
+def scored_value(name: str, metric: str) -> Callable[[FoldScores], float | None]:
+    """Reader of one score of a fold; ``None`` where undefined."""
+
+    def read(fold: FoldScores) -> float | None:
+        value = fold.document["scores"].get(name, {}).get(metric)
+        return None if value is None or not np.isfinite(value) else float(value)
+
+    return read
+
+
+def replicated(scored: Sequence[FoldScores], name: str, metric: str) -> Values | None:
+    """Bootstrap replicates of a summary value; ``None`` unless every fold that has the score has them."""
+    with_score = [s for s in scored if scored_value(name, metric)(s) is not None]
+    if not with_score or any(metric not in s.replicates.get(name, {}) for s in with_score):
+        return None
+    found: Values = over_subjects(with_score, lambda s: s.replicates[name][metric])
+    return found
+
+
+def role(name: str) -> str:
+    """What kind of row a name is."""
+    if name == TEACHER_FORCED:
+        return "teacher-forced: fed with the true mel of the past, not a decoder"
+    if name in ORACLES or name == "vocoded_true":
+        return "oracle"
+    return {MODEL: "model"}.get(name, "baseline" if name in BASELINES else "variant")
+
+
+def summarise(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
+    """The summary part: one entry per prediction, differences, chance, words and the group."""
+    present = dict.fromkeys(
+        n for s in scored for n in s.document["scores"] if not n.startswith(RETRAINED_NULL)
+    )
+    names = list(dict.fromkeys([MODEL, *BASELINES, *present]))
+    summary: Document = {name: entry(scored, name) for name in names}
+    summary["chance"] = chance_document(scored, config, seed)
+    summary["words"] = words_document(scored)
+    opponents = [n for n in names if role(n) in ("baseline", "variant")]
+    summary["differences"] = {n: difference(scored, n) for n in opponents}
+    summary["group"] = group_document(scored, opponents)
+    return summary
+
+
+def entry(scored: Sequence[FoldScores], name: str) -> Document:
+    """One row of the summary table."""
+    values: Document = {"role": role(name)}
+    reasons = {}
+    for metric in MEANS:
+        values[metric] = over_subjects(scored, scored_value(name, metric))
+        if values[metric] is None:
+            reasons[metric] = why_missing(scored, name, metric)
+    for metric in ("pearson_r", "pearson_r_speech", "mse"):
+        replicates = replicated(scored, name, metric)
+        values[f"{metric}_ci95"] = None if replicates is None else interval(replicates)
+    defined = [s for s in scored if scored_value(name, "pearson_r")(s) is not None]
+    values["folds_scored"], values["folds"] = len(defined), len(scored)
+    values["reasons"] = reasons
+    return values
+
+
+def why_missing(scored: Sequence[FoldScores], name: str, metric: str) -> str:
+    """The first fold's reason for a missing value."""
+    for s in scored:
+        found = s.document["scores"].get(name, {}).get("reasons", {})
+        reason = found.get(metric) or found.get("all") or s.fold.missing.get(name)
+        if reason:
+            return str(reason)
+    if any(name in s.document["scores"] for s in scored):
+        return {"pearson_r_without_bad": "no annotated bad frames"}.get(metric, "no sound was made (export.audio)"
+            if metric in ("stoi", "estoi") else "no such frames")  # fmt: skip
+    return "not computed"
+
+
+def difference(scored: Sequence[FoldScores], name: str) -> Document:
+    """Model minus ``name`` with paired bootstrap intervals, and a sentence that says who wins."""
+    found: Document = {}
+    for metric in ("pearson_r", "pearson_r_speech", "mse"):
+        both = [s for s in scored if all(scored_value(n, metric)(s) is not None for n in (MODEL, name))]
+        pair = [over_subjects(both, scored_value(n, metric)) for n in (MODEL, name)]
+        replicates = [replicated(both, n, metric) for n in (MODEL, name)]
+        found[metric] = {
+            "difference": None if pair[0] is None else pair[0] - pair[1],
+            "ci95": None
+            if replicates[0] is None or replicates[1] is None
+            else interval(replicates[0] - replicates[1]),
+            "folds": len(both),
+        }
+    found["sentence"] = sentence(found, name, why_missing(scored, name, "pearson_r"))
+    return found
+
+
+TITLES = {
+    "model": "Model", "ridge": "Ridge regression", "mean_template": "Mean template",
+    "mean_spectrum": "Mean spectrum", "envelope": "Predicted envelope", "true_envelope": "True envelope (oracle)",
+    "model_teacher_forced": "Model, teacher-forced", "vocoded_true": "Vocoded true mel (oracle)",
+    "past_only_sound": "Model, context before the sound only",
+}  # fmt: skip
+
+
+def title(name: str) -> str:
+    """A prediction's name for people."""
+    return TITLES.get(name, name.replace("_", " "))
+
+
+def sentence(found: Document, name: str, reason: str) -> str:
+    """Whether the model beats ``name``, in words: on all frames and on speech frames."""
+    opponent = title(name).lower()
+    if found["pearson_r"]["difference"] is not None:
+        parts = [
+            verdict(found[metric], opponent if metric == "pearson_r" else "it", f"on {frames} frames", "r")
+            for metric, frames in (("pearson_r", "all"), ("pearson_r_speech", "speech"))
+            if found[metric]["difference"] is not None
+        ]
+        return f"The model {' and '.join(parts)}."
+    if found["mse"]["difference"] is not None:
+        return f"The model {verdict(found['mse'], opponent, f'in MSE; r does not exist ({reason})', 'MSE', -1)}."
+    return f"Not compared with {opponent}: {reason}."
+
+
+def verdict(found: Document, opponent: str, where: str, unit: str, better: int = 1) -> str:
+    """One clause: beats, is beaten by, or cannot be told from; ``better`` is the sign of an improvement."""
+    difference, ci95 = found["difference"], found["ci95"]
+    if ci95 is None:
+        return f"differs from {opponent} {where} by {unit} {difference:+.3f} (too little test data for an interval)"
+    low, high = sorted(better * edge for edge in ci95)
+    claim = "beats" if low > 0 else "is beaten by" if high < 0 else "does not beat"
+    return f"{claim} {opponent} {where} ({unit} {difference:+.3f}, 95 % {ci95[0]:+.3f} to {ci95[1]:+.3f})"
+
+
+def rotated(scored: Sequence[FoldScores], name: str, metric: str) -> Values | None:
+    """Observed mean and its rotation null over the testable folds, observed first."""
+    found: Values | None = over_subjects(scored, lambda s: s.rotations.get(name, {}).get(metric))
+    return found
+
+
+def chance_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
+    """Rotation null of the model (others under ``by_prediction``), mismatched recordings, retrained nulls."""
+    tested = [s for s in scored if MODEL in s.rotations]
+    facts = [s.document["rotation"] for s in scored]
+    names = list(dict.fromkeys(n for s in scored for n in s.rotations))
+    found: Document = {
+        "test": "rotation of predictions within test blocks",
+        "rotations": config.rotations,
+        "min_shift_s": max((f["min_shift_s"] for f in facts if "min_shift_s" in f), default=None),
+        "valid_shifts": sum(f.get("valid_shifts", 0) for f in facts),
+        "folds_tested": len(tested),
+        "folds": len(scored),
+        "pearson_r_p95": None,
+        "p_value": None,
+        "reason": None if tested else f"not testable: {chance_reason(scored)}",
+        "by_prediction": {},
+    }
+    for name in names:
+        for metric in ("pearson_r", "pearson_r_speech"):
+            values = rotated(scored, name, metric)
+            if values is not None:
+                found["by_prediction"].setdefault(name, {})[metric] = null_summary(values)
+    own = found["by_prediction"].get(MODEL, {})
+    if "pearson_r" in own:
+        found |= {"pearson_r_p95": own["pearson_r"]["p95"], "p_value": own["pearson_r"]["p_value"]}
+    if "pearson_r_speech" in own:
+        speech = own["pearson_r_speech"]
+        found |= {"pearson_r_speech_p95": speech["p95"], "p_value_speech": speech["p_value"]}
+    found["mismatched_recordings"] = mismatch_document(scored, config, seed)
+    found["retrained"] = retrained_document(scored)
+    return found
+
+
+def chance_reason(scored: Sequence[FoldScores]) -> str:
+    """Why no fold could be tested."""
+    reasons = [s.document["rotation"]["reason"] for s in scored if s.document["rotation"]["reason"]]
+    return reasons[0] if reasons else why_missing(scored, MODEL, "pearson_r")
+
+
+def mismatch_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
+    """Predictions of one recording against targets of another, per subject, averaged over subjects."""
+    nulls, reasons = [], []
+    for number, subject in enumerate(sorted({s.fold.subject for s in scored})):
+        own = [s for s in scored if s.fold.subject == subject and MODEL in s.prepared.decoders]
+        blocks = [(i, b) for i, s in enumerate(own) for b in s.fold.blocks]
+        if len({b.recording for _, b in blocks}) < 2:
+            reasons.append("one recording only")
+            continue
+        centre = np.mean([s.prepared.centre for s in own], axis=0)
+        mismatch = chance.Mismatch(
+            chance.mismatch_moments(
+                [b.target - centre for _, b in blocks],
+                [b.predictions[MODEL] - centre for _, b in blocks],  # type: ignore[operator]
+            ),
+            tuple(b.recording for _, b in blocks),
+            tuple(i for i, _ in blocks),
+            np.all([s.prepared.live for s in own], axis=0),
+        )
+        null = chance.mismatch_null(mismatch, config.rotations, np.random.default_rng([seed, number, 3]))
+        (reasons if isinstance(null, str) else nulls).append(null)  # type: ignore[arg-type]
+    if not nulls:
+        return {"p95": None, "p_value": None, "reason": f"not testable: {reasons[0]}"}
+    return null_summary(np.mean(nulls, axis=0)) | {"subjects": len(nulls), "reason": None}
+
+
+def retrained_document(scored: Sequence[FoldScores]) -> Document:
+    """Scores of models trained on rotated neural data, and p of the true model among them."""
+    names = sorted({n for s in scored for n in s.document["scores"] if n.startswith(RETRAINED_NULL)})
+    values = [over_subjects(scored, scored_value(n, "pearson_r")) for n in names]
+    observed = over_subjects(scored, scored_value(MODEL, "pearson_r"))
+    if not names or observed is None or None in values:
+        return {"trainings": len(names), "p_value": None, "reason": "not run (chance.retrain)"}
+    p = chance.p_value(np.array([observed, *values]))
+    return {"trainings": len(names), "pearson_r": values, "p_value": p, "reason": None}
+
+
+def words_document(scored: Sequence[FoldScores]) -> Document:
+    """Word-swap nulls and rank accuracy of every decoder; content is beaten in both alignments or not at all."""
+    facts = [s.document["words"] for s in scored]
+    found: Document = {
+        "words": sum(f.get("words", 0) for f in facts),
+        "seen_in_training": over_subjects(scored, lambda s: s.document["words"].get("seen_in_training")),
+        "by_prediction": {},
+        "reason": None,
+    }
+    for name in dict.fromkeys(n for s in scored for n in s.ranks):
+        own = found["by_prediction"].setdefault(name, {})
+        own["rank_accuracy"] = null_of(scored, lambda s: s.ranks.get(name))  # noqa: B023
+        for alignment in ALIGNMENTS:
+            own[f"swap_{alignment}"] = null_of(scored, lambda s: s.swaps.get(alignment, {}).get(name))  # noqa: B023
+        for part in ("seen", "unseen"):
+            own[part] = {
+                m: over_subjects(scored, lambda s: part_of(s, name, part, m))  # noqa: B023
+                for m in ("pearson_r", "rank_accuracy")
+            }
+    if not found["by_prediction"]:
+        reasons = [f["reason"] for f in facts if f["reason"]]
+        found["reason"] = reasons[0] if reasons else "fewer than two different words in every fold"
+    return found
+
+
+def part_of(scored: FoldScores, name: str, part: str, metric: str) -> float | None:
+    """A score of seen or unseen words in one fold."""
+    value = scored.document["words"]["scores"].get(name, {}).get(part, {}).get(metric)
+    return None if value is None else float(value)
+
+
+def null_of(scored: Sequence[FoldScores], read: Callable[[FoldScores], Values | None]) -> Document:
+    """Observed value, 95th percentile and p of a null averaged over folds and subjects."""
+    values = over_subjects(scored, read)
+    if values is None:
+        return {"observed": None, "p95": None, "p_value": None}
+    return {"observed": float(values[0])} | null_summary(values)
+
+
+def claims(summary: Document) -> Document:
+    """What may be said: no link shown, speech timing, or speech content."""
+    p = summary["chance"]["p_value"]
+    own = summary["words"]["by_prediction"].get(MODEL, {})
+    swaps = [own.get(f"swap_{a}", {}).get("p_value") for a in ALIGNMENTS]
+    if p is None:
+        return {"level": "not testable", "level_reason": summary["chance"]["reason"]}
+    if p >= ALPHA:
+        return {"level": "no link shown", "level_reason": f"rotation null not beaten (p = {p:.3g})"}
+    if None in swaps or not own:
+        reason = summary["words"]["reason"] or "words could not be exchanged in both alignments"
+        return {
+            "level": "speech timing",
+            "level_reason": f"rotation null beaten; content not testable: {reason}",
+        }
+    values = ", ".join(f"p = {v:.2g}" for v in swaps)
+    if max(swaps) < ALPHA:
+        return {"level": "speech content", "level_reason": f"rotation and word-swap nulls beaten ({values})"}
+    return {"level": "speech timing", "level_reason": f"rotation null beaten, word-swap null not ({values})"}
+
+
+def group_document(scored: Sequence[FoldScores], opponents: list[str]) -> Document:
+    """Tests over subjects: the model's r against 0, and against each baseline."""
+    by_subject = {
+        n: [
+            over_subjects([s for s in scored if s.fold.subject == subject], scored_value(n, "pearson_r"))
+            for subject in sorted({s.fold.subject for s in scored})
+        ]
+        for n in [MODEL, *opponents]
+    }
+    found: Document = {"subjects": len(by_subject[MODEL]), "tests": {}}
+    for name in [MODEL, *opponents]:
+        theirs = [0.0] * len(by_subject[MODEL]) if name == MODEL else by_subject[name]
+        differences = [m - t for m, t in zip(by_subject[MODEL], theirs, strict=True) if None not in (m, t)]
+        if differences:
+            found["tests"]["zero" if name == MODEL else name] = asdict(group_test(differences))
+    found["note"] = "one value per subject (folds and seeds averaged); two-sided"
+    return found
+
+
+def subject_document(subject: str, scored: Sequence[FoldScores], facts: RunFacts) -> Document:
+    """One subject: means over folds, then each fold."""
+    own = [s for s in scored if s.fold.subject == subject]
+    names = dict.fromkeys(n for s in own for n in s.document["scores"])
+    folds = []
+    for s in own:
+        audit = facts.audits.get((subject, s.fold.fold))
+        folds.append(s.document | {"audit": None if audit is None else asdict(audit)})
+    means = {n: {m: over_subjects(own, scored_value(n, m)) for m in MEANS} for n in names}
+    return {"mean": means, **facts.subjects.get(subject, {}), "folds": folds}
+
+
+def audit_document(audits: Mapping[tuple[str, int], AuditResult]) -> Document:
+    """The leak audit over all folds; ``shared_samples`` is null where nothing was audited."""
+    gaps = [a.smallest_gap_s for a in audits.values() if a.smallest_gap_s is not None]
+    return {
+        "shared_samples": sum(a.shared_samples for a in audits.values()) if audits else None,
+        "smallest_gap_s": min(gaps, default=None),
+        "folds_audited": len(audits),
+        "passed": all(a.passed for a in audits.values()) if audits else None,
+    }
+
+
+def strict(value: Any) -> Any:
+    """JSON-ready copy: numpy to plain types, NaN and infinity to ``None``, floats to 7 significant digits."""
+    if isinstance(value, Mapping):
+        return {str(k): strict(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [strict(v) for v in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def document_json(document: Document) -> str:
+    """eval.json as text: equal documents give equal bytes."""
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+COLUMNS = ("pearson_r", "pearson_r_speech", "mse", "mae")
+
+
+def scores_table(document: Document) -> str:
+    """TSV of subject × fold × seed × model × band (``n/a`` where undefined; band ``mean``: all of them)."""
+    rows = ["\t".join(("subject", "fold", "seed", "model", "band", *COLUMNS))]
+    rows += ["\t".join(row) for row in table_rows(document)]
+    return "\n".join(rows) + "\n"
+
+
+def table_rows(document: Document) -> Iterator[tuple[str, ...]]:
+    """The rows of :func:`scores_table`."""
+
+    def cell(value: float | None) -> str:
+        return "n/a" if value is None else repr(value)
+
+    for subject, own in document["subjects"].items():
+        for fold in own["folds"]:
+            for name, values in fold["scores"].items():
+                place = (subject, str(fold["fold"]), str(fold["seed"]), name)
+                yield (*place, "mean", *(cell(values.get(c)) for c in COLUMNS))
+                bands = [values["per_band"].get(c, []) for c in COLUMNS]
+                for band, cells in enumerate(zip(*bands, strict=True)):
+                    yield (*place, str(band), *map(cell, cells))

@@ -1,0 +1,93 @@
+"""What evaluation takes: the test predictions of one subject and fold, in memory.
+
+The caller reads the artifacts and fills these; nothing here touches a file.
+Mels are (frames, n_mels) float32 in nats, times are on the audio clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mel = NDArray[np.float32]
+Values = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+MODEL = "model"
+BASELINES = ("ridge", "mean_template", "mean_spectrum", "envelope")
+ORACLES = ("true_envelope",)
+TEACHER_FORCED = "model_teacher_forced"
+RETRAINED_NULL = "retrained_null_"
+"""Prefix of the predictions of models trained on rotated neural data (``chance.retrain``)."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One word (or other labelled sound); ``onset_s`` on the audio clock of its recording."""
+
+    label: str
+    onset_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Waveforms (samples,) of one test block at one rate; ``None`` where it was not made."""
+
+    rate_hz: int
+    true: NDArray[np.float32] | None = None
+    vocoded_true: NDArray[np.float32] | None = None
+    predicted: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class TestBlock:
+    """A contiguous stretch of one recording that only testing has seen.
+
+    ``predictions`` maps a name (``model``, ``ridge``, …) to a mel of the target's
+    shape, or to ``None`` where it could not be made.  ``bad`` marks frames inside a
+    ``BAD_…`` annotation.  ``events`` are those that start inside the block.
+    """
+
+    __test__ = False  # not a test class, whatever its name says to pytest
+
+    recording: str
+    start_frame: int
+    times_s: Values
+    target: Mel
+    predictions: Mapping[str, Mel | None]
+    bad: Mask
+    events: tuple[Event, ...] = ()
+    sound: Sound | None = None
+
+
+@dataclass(frozen=True)
+class FoldPredictions:
+    """Everything that is scored of one subject, fold and seed.
+
+    ``speech_threshold_nats`` is the midpoint of the 10th and 90th percentile of the
+    *training* frames' mean log-mel (:func:`pipeline.evaluation.metrics.speech_threshold`).
+    ``missing`` says why a named prediction is absent.
+    """
+
+    subject: str
+    fold: int
+    seed: int
+    frame_rate_hz: float
+    blocks: tuple[TestBlock, ...]
+    speech_threshold_nats: float
+    training_labels: frozenset[str] = frozenset()
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """Names of the predictions that every test block has, in order of appearance."""
+        first = self.blocks[0].predictions
+        return [n for n in first if all(b.predictions.get(n) is not None for b in self.blocks)]
+
+
+Document = dict[str, Any]
+"""A tree of JSON values."""

@@ -1,0 +1,1 @@
+"""The sequence-to-sequence network and its baselines."""

@@ -1,0 +1,96 @@
+"""The released model: a file of tensors and one JSON text, and nothing that could run.
+
+A plain ``torch.save``, loadable with ``weights_only=True`` anywhere.  The JSON holds the
+architecture, what the caller adds, and a digest of all values that is checked on loading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import InputError, Problem
+from pipeline.model.presets import Architecture
+from pipeline.model.seq2seq import Seq2Seq
+
+SCHEMA = "seeg-to-audio/model/1"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content`` so that a reader, or a crash, sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def serialise(content: object) -> bytes:
+    """``torch.save`` as bytes; equal contents give equal bytes."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def model_digest(model: Seq2Seq) -> str:
+    """SHA-256 over the architecture and every tensor's name, type, shape and values."""
+    return _digest(model.a.as_dict(), model.state_dict())
+
+
+def _digest(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
+    for name in sorted(tensors):
+        values = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_model(path: Path, model: Seq2Seq, meta: Mapping[str, Any]) -> None:
+    """Write the released model; ``meta`` is any JSON value.  Equal models and metas give equal bytes."""
+    header = {
+        "schema": SCHEMA,
+        "architecture": model.a.as_dict(),
+        "digest": model_digest(model),
+        "meta": dict(meta),
+    }
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    text = json.dumps(header, sort_keys=True, allow_nan=False)
+    write_atomically(path, serialise({"header": text, "tensors": tensors}))
+
+
+def load_model(path: Path) -> tuple[Seq2Seq, dict[str, Any]]:
+    """The model, in evaluation mode on the CPU, and its meta.
+
+    Raises :class:`InputError` where the file is damaged, foreign or of another schema.
+    """
+    try:
+        content = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+        header = json.loads(content["header"])
+        if header["schema"] != SCHEMA:
+            raise ValueError(f"schema {header['schema']}")
+        if _digest(header["architecture"], content["tensors"]) != header["digest"]:
+            raise ValueError("values that do not match their digest")
+        model = Seq2Seq(Architecture(**header["architecture"]))
+        model.load_state_dict(content["tensors"])
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises many types on a damaged or hostile file
+        got = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        problem = Problem(str(path), "", got, f"a model file of schema {SCHEMA}", "Run the train stage again.")
+        raise InputError(problem) from error
+    return model.eval(), header["meta"]

@@ -1,0 +1,196 @@
+"""The network: neural features of a window in, its log-mel spectrogram out.
+
+    features (batch, (context + length + context) * m, channel), raw units
+      normalise, clip, input layer of the subject     -> same shape
+      Encoder: convolutions, pool 2, GRU              -> (batch, position, width)
+      Decoder: prenet, GRU, aligned attention, head   -> (batch, length, band), r frames a step
+      post-net over the window (optional)             -> (batch, length, band)
+      mixed with the linear skip (optional)           -> (batch, length, band)
+    log-mel [nats]
+
+Normalisation is fitted on training frames (:meth:`Seq2Seq.fit_normalisation`) and
+travels with the weights; so do the linear skip, a ridge regression of the same frames,
+and the mixing weights, which the validation block sets.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from pipeline.model.decoder import Decoder
+from pipeline.model.encoder import BandPower, Encoder, TimeConv
+from pipeline.model.presets import Architecture
+
+
+class Output(NamedTuple):
+    """``mel`` (batch, length, band) is the prediction, ``decoded`` what the decoder feeds back to itself
+    (normalised, before post-net and skip), ``attention`` (batch, head, group, position)."""
+
+    mel: Tensor
+    decoded: Tensor
+    attention: Tensor
+
+
+class PostNet(nn.Module):
+    """Three convolutions over the whole window that correct the decoder's mel."""
+
+    def __init__(self, n_bands: int, dropout: float, causal: bool) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([TimeConv(n_bands, n_bands, 5, causal) for _ in range(2)])
+        self.last = TimeConv(n_bands, n_bands, 5, causal)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(cast(Tensor, self.last.bias))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        x = mel
+        for conv in self.convs:
+            x = self.dropout(torch.tanh(conv(x)))
+        return mel + self.last(x)
+
+
+class LinearSkip(nn.Module):
+    """A fixed lagged linear map per subject, set from a fitted ridge: (batch, frame, channel) -> (batch, length, band).
+
+    ``weight`` is (subject, band, channel, tap); tap ``k`` reads the frame ``k - context``
+    away.  Zero until :meth:`set`.
+    """
+
+    weight: Tensor
+    intercept: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        self.oversampling, self.clip = a.oversampling, a.clip_input
+        taps = 2 * a.context_frames + 1
+        self.register_buffer("weight", torch.zeros(a.n_subjects, a.n_bands, a.n_channels, taps))
+        self.register_buffer("intercept", torch.zeros(a.n_subjects, a.n_bands))
+        self.register_buffer("mean", torch.zeros(a.n_subjects, a.n_channels))
+        self.register_buffer("scale", torch.ones(a.n_subjects, a.n_channels))
+
+    def set(self, subject: int, weights: Tensor, lags: Tensor, intercept: Tensor, mean: Tensor, scale: Tensor) -> None:
+        """Take over a ridge: weights (lag, channel, band) at ``lags`` [frames], in the model's normalised mel."""
+        taps = lags + self.weight.shape[-1] // 2
+        channels = weights.shape[1]
+        self.weight[subject] = 0.0
+        self.weight[subject, :, :channels, taps] = weights.permute(2, 1, 0).to(self.weight)
+        self.intercept[subject] = intercept.to(self.intercept)
+        self.mean[subject, :channels] = mean.to(self.mean)
+        self.scale[subject, :channels] = scale.to(self.scale)
+
+    def forward(self, features: Tensor, subject: Tensor) -> Tensor:
+        frames = frame_power(features, self.oversampling) if self.oversampling > 1 else features
+        x = (frames - self.mean[subject, None]) / self.scale[subject, None]
+        x = x.clamp(-self.clip, self.clip).transpose(1, 2)
+        mel = x.new_zeros(len(x), self.weight.shape[1], x.shape[-1] - self.weight.shape[-1] + 1)
+        for s in subject.unique().tolist():
+            mel[subject == s] = F.conv1d(x[subject == s], self.weight[s], self.intercept[s])
+        return mel.transpose(1, 2)
+
+
+class Seq2Seq(nn.Module):
+    """The whole model.  Inputs are raw units, outputs log-mel in nats."""
+
+    feature_mean: Tensor
+    feature_scale: Tensor
+    mel_mean: Tensor
+    mel_scale: Tensor
+    mix: Tensor
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        self.a = a
+        self.register_buffer("feature_mean", torch.zeros(a.n_subjects, a.n_channels))
+        self.register_buffer("feature_scale", torch.ones(a.n_subjects, a.n_channels))
+        self.register_buffer("mel_mean", torch.zeros(a.n_bands))
+        self.register_buffer("mel_scale", torch.ones(a.n_bands))
+        self.register_buffer("mix", torch.tensor([1.0, 0.0]))  # weights of decoder and linear skip
+        eye = torch.eye(a.n_channels).repeat(a.n_subjects, 1, 1)
+        self.input_layer = nn.Parameter(eye) if a.n_subjects > 1 else None
+        self.encoder = Encoder(a)
+        self.decoder = Decoder(a, self.encoder.width)
+        self.postnet = PostNet(a.n_bands, a.decoder_dropout, a.causal) if a.postnet else nn.Identity()
+        self.skip = LinearSkip(a) if a.linear_skip else None
+
+    def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
+        """Teacher-forced prediction: each group is told the true frame before it; ``mel`` (batch, length, band)."""
+        estimate = self.estimate(features, subject)
+        memory = self.encode(self.normalise(features, subject), subject, estimate)
+        return self._finish(estimate, *self.decode(memory, self.normalise_mel(mel), estimate))
+
+    def generate(self, features: Tensor, subject: Tensor) -> Output:
+        """Free-running prediction from the brain alone."""
+        estimate = self.estimate(features, subject)
+        memory = self.encode(self.normalise(features, subject), subject, estimate)
+        return self._finish(estimate, *self.decoder.generate(memory, estimate))
+
+    def estimate(self, features: Tensor, subject: Tensor) -> Tensor | None:
+        """The linear skip's normalised mel (batch, length, band)."""
+        return None if self.skip is None else self.skip(features, subject)
+
+    def normalise(self, features: Tensor, subject: Tensor) -> Tensor:
+        """Features in standard deviations of training frames, spikes limited, channels mixed per subject."""
+        x = (features - self.feature_mean[subject, None]) / self.feature_scale[subject, None]
+        return x.clamp(-self.a.clip_input, self.a.clip_input)
+
+    def encode(self, normalised: Tensor, subject: Tensor, estimate: Tensor | None) -> Tensor:
+        """Memory (batch, position, width) of normalised features and the linear estimate."""
+        if self.input_layer is not None:
+            normalised = normalised @ self.input_layer[subject]
+        return self.encoder(normalised, estimate)
+
+    def decode(self, memory: Tensor, known: Tensor, estimate: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Normalised mel and attention, ``known`` (batch, length, band) being fed back."""
+        return self.decoder(memory, self.decoder.previous_frames(known), estimate)
+
+    def normalise_mel(self, mel: Tensor) -> Tensor:
+        """Mel in standard deviations of each band over training frames."""
+        return (mel - self.mel_mean) / self.mel_scale
+
+    def refine(self, decoded: Tensor) -> Tensor:
+        """The decoder's mel after the post-net, normalised."""
+        return self.postnet(decoded)
+
+    def _finish(self, estimate: Tensor | None, decoded: Tensor, attention: Tensor) -> Output:
+        mel = self.refine(decoded)
+        if estimate is not None:
+            mel = self.mix[0] * mel + self.mix[1] * estimate
+        return Output(mel * self.mel_scale + self.mel_mean, decoded, attention)
+
+    @torch.no_grad()
+    def fit_normalisation(self, features: list[Tensor], mel: Tensor) -> None:
+        """Fit on training frames: features (row, channel) per subject, mel (frame, band) of all.
+
+        A flat channel gets scale 1 and a constant band scale 0: it is predicted as its constant.
+        """
+        for subject, rows in enumerate(features):
+            channels = rows.shape[1]
+            std = rows.double().std(dim=0)
+            self.feature_mean[subject, :channels] = rows.double().mean(dim=0).float()
+            self.feature_scale[subject, :channels] = torch.where(std > 1e-12, std, 1.0).float()
+        std = mel.double().std(dim=0)
+        self.mel_mean.copy_(mel.double().mean(dim=0))
+        self.mel_scale.copy_(torch.where(std > 1e-3, std, 1.0))
+        if isinstance(self.encoder.front, BandPower):
+            self._fit_front(self.encoder.front, features)
+
+    def _fit_front(self, front: BandPower, features: list[Tensor]) -> None:
+        """Standardise the log powers of the untrained filters on the first subject's training rows."""
+        x = (features[0] - self.feature_mean[0]) / self.feature_scale[0]
+        rows = len(x) // self.a.oversampling * self.a.oversampling
+        power = front(x[:rows].clamp(-self.a.clip_input, self.a.clip_input)[None])[0]
+        front.offset.copy_(power.mean(dim=0))
+        front.gain.copy_(1.0 / power.std(dim=0).clamp_min(1e-3))
+
+
+def frame_power(features: Tensor, oversampling: int) -> Tensor:
+    """Log power of the first difference in each mel frame, as the ridge sees raw signals."""
+    change = torch.diff(features, dim=1, prepend=features[:, :1])
+    power = change.square().unflatten(1, (-1, oversampling)).mean(dim=2)
+    return torch.log(power + 1e-20)

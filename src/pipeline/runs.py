@@ -1,0 +1,60 @@
+"""Training runs by content: ``results/train/{subject}/fold{k}/runs/{digest}/``.
+
+The digest names everything that a trained model depends on, so a finished run is
+found again whenever the same training is asked for, and an unfinished one resumed.
+Snakemake knows nothing of these folders and never deletes them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.artifacts.core import atomic_path
+from pipeline.errors import StageFailureError
+from pipeline.provenance import digest
+
+DIGEST_CHARACTERS = 16
+MODEL, METRICS = "model.ckpt", "metrics.csv"
+
+
+def run_digest(inputs: Iterable[str], config_json: str, code: Mapping[str, str], fold: int) -> str:
+    """Name of a training run from the content of its inputs, its config, its code and its fold."""
+    return digest([list(inputs), config_json, dict(code), fold])[:DIGEST_CHARACTERS]
+
+
+def is_finished(run: Path) -> bool:
+    """Whether the run holds its released model; that is written last, and whole."""
+    return (run / MODEL).is_file() and (run / METRICS).is_file()
+
+
+def publish(run: Path, outputs: Iterable[Path]) -> None:
+    """Copy what the run holds to where the workflow expects it."""
+    for output in outputs:
+        with atomic_path(output) as temporary:
+            shutil.copyfile(run / output.name, temporary)
+
+
+def find_run(train_folder: Path, prefix: str) -> Path:
+    """The finished run whose digest begins with ``prefix``."""
+    found = [run for run in sorted(train_folder.glob(f"*/fold*/runs/{prefix}*")) if is_finished(run)]
+    if len(found) != 1:
+        known = sorted(run.name for run in train_folder.glob("*/fold*/runs/*") if is_finished(run))
+        message = f"{len(found)} finished runs begin with {prefix!r}; known: {', '.join(known) or 'none'}"
+        raise StageFailureError(message, 1)
+    return found[0]
+
+
+@contextmanager
+def owned(run: Path) -> Iterator[None]:
+    """Keep any second job out of ``run`` while the block lasts; the lock goes with the process."""
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "lock").open("w") as handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StageFailureError(f"another job is training in {run}", 1) from None
+        yield

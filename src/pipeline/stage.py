@@ -1,0 +1,121 @@
+"""How a stage script runs: its arguments in, one artifact out, errors in one form.
+
+A script calls :func:`run_stage` with its body and the names of its files; each name
+becomes an option.  The body gets a :class:`Stage`.  A bad input ends it with exit code
+2 and the problems, any other failure with 1 and one line; the traceback is in the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, NoReturn, TypeVar
+
+from pipeline.artifacts.core import Provenance
+from pipeline.config.base import Section
+from pipeline.errors import EXIT_BAD_INPUT, InputError
+
+C = TypeVar("C", bound=Section)
+
+
+@dataclass(frozen=True)
+class Stage(Generic[C]):
+    """What a stage was started with.
+
+    ``files`` maps each declared name to its paths; ``code`` is the code fingerprint.
+    """
+
+    name: str
+    config: C
+    code: dict[str, str]
+    files: dict[str, list[Path]]
+    options: dict[str, str]
+    log: logging.Logger
+
+    def file(self, name: str) -> Path:
+        """The one path given under ``name``."""
+        (path,) = self.files[name]
+        return path
+
+    def provenance(self, inputs: Sequence[tuple[Path | str, str]]) -> Provenance:
+        """What the stage's artifact is made from: ``inputs`` are paths with their sha256."""
+        pairs = [(str(path), sha256) for path, sha256 in inputs]
+        return Provenance(self.config.canonical_json(), self.code, pairs)
+
+
+def run_stage(
+    body: Callable[[Stage[C]], str],
+    config_type: type[C],
+    files: Sequence[str],
+    options: Sequence[str] = (),
+) -> NoReturn:
+    """Run ``body`` as a command; it returns one line that says what came out."""
+    arguments = _parser(files, options).parse_args()
+    name = Path(sys.argv[0]).stem
+    log = _logger(name, arguments.log, arguments.log_level)
+    subject = " ".join(str(p) for p in getattr(arguments, files[-1]))
+    started = time.perf_counter()
+    log.info("%s: start, for %s", name, subject)
+    try:
+        stage = Stage(
+            name=name,
+            config=config_type.from_json(arguments.config),
+            code=dict(item.rsplit(":", 1) for item in arguments.code),
+            files={f: getattr(arguments, f) for f in files},
+            options={o: getattr(arguments, o) for o in options},
+            log=log,
+        )
+        outcome = body(stage)
+    except InputError as error:
+        for problem in error.problems:
+            log.error("%s", problem)
+        _exit(EXIT_BAD_INPUT)
+    except Exception as error:
+        logging.getLogger("traceback").info("%s", traceback.format_exc())
+        code = int(getattr(error, "exit_code", 1))
+        log.error("error: stage %s failed: %s: %s. Traceback: %s", name, type(error).__name__, error, arguments.log)
+        _exit(code)
+    log.info("%s: done in %.1f s: %s", name, time.perf_counter() - started, outcome)
+    _exit(0)
+
+
+def _exit(code: int) -> NoReturn:
+    """End at once: tearing down an interpreter with torch in it takes longer than some stages."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _parser(files: Sequence[str], options: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--config", required=True, help="the stage's config as canonical JSON")
+    parser.add_argument("--code", nargs="*", default=[], help="the code fingerprint as module:hash")
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--log-level", default="info")
+    for name in files:
+        parser.add_argument(f"--{name}", type=Path, nargs="*", required=True)
+    for name in options:
+        parser.add_argument(f"--{name}", default="")
+    return parser
+
+
+def _logger(name: str, file: Path, level: str) -> logging.Logger:
+    """Lines to the terminal and, with times, to the log file; tracebacks only to the file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    to_file = logging.FileHandler(file, mode="w", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_terminal = logging.StreamHandler()
+    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    to_terminal.addFilter(logging.Filter(name))
+    root = logging.getLogger()
+    root.handlers[:] = [to_file, to_terminal]
+    root.setLevel(level.upper())
+    return logging.getLogger(name)

@@ -1,0 +1,42 @@
+"""The last words of a run: where the results lie, and the headline figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import paths
+
+ROWS = ("model", "ridge", "mean_template", "mean_spectrum")
+COLUMNS = {"pearson_r": "r", "pearson_r_speech": "r speech", "mse": "MSE", "mcd_db": "MCD dB"}
+
+
+def closing_summary() -> str:
+    """A table of the headline figures in ``results/eval.json``, and the places to look."""
+    scores = json.loads(Path(paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
+    summary = scores["summary"]
+    lines = ["", f"{'':14}" + "".join(f"{title:>10}" for title in COLUMNS.values())]
+    lines += [_row(name, summary[name]) for name in ROWS if name in summary]
+    chance = summary["chance"]
+    lines += [
+        "",
+        f"chance: r up to {_number(chance['pearson_r_p95'])} (95 %), p = {_number(chance['p_value'])}",
+    ]
+    if scores["claims"]["simulated"]:
+        lines.append("SIMULATED DATA: these figures say nothing about any brain.")
+    lines += [
+        "",
+        f"scores       {paths.RESULTS / 'eval.json'}, {paths.RESULTS / 'scores.tsv'}",
+        f"report       {paths.RESULTS / 'report.html'}",
+        f"TensorBoard  tensorboard --logdir {paths.RESULTS / 'train'}",
+    ]
+    return "\n".join(lines)
+
+
+def _row(name: str, scores: dict[str, Any]) -> str:
+    return f"{name.replace('_', ' '):14}" + "".join(f"{_number(scores.get(key)):>10}" for key in COLUMNS)
+
+
+def _number(value: Any) -> str:
+    return "n/a" if not isinstance(value, int | float) else f"{value:.3f}"

@@ -1,0 +1,236 @@
+"""Chance levels: calibrated where there is no link, beaten where there is, and honest about words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
+from pipeline.evaluation import chance, words
+from pipeline.evaluation.metrics import correlation
+from pipeline.evaluation.scores import RunFacts, score
+from pipeline.evaluation.types import Event, FoldPredictions, TestBlock
+
+RATE_HZ = 86.1328125
+FAST = EvaluateConfig(bootstrap=100, stoi=False)
+BANDS = 6
+WORD_FRAMES = 30
+
+
+def slow_noise(rng: np.random.Generator, frames: int, bands: int = BANDS, memory: float = 0.95) -> np.ndarray:
+    """AR(1) noise of unit variance: autocorrelated like a mel."""
+    out = rng.normal(size=(frames, bands))
+    for t in range(1, frames):
+        out[t] = memory * out[t - 1] + np.sqrt(1 - memory**2) * out[t]
+    return out
+
+
+def rotation_p(target: list[np.ndarray], prediction: list[np.ndarray], rng: np.random.Generator) -> float:
+    """p of the pooled rotation test."""
+    live = np.ones(target[0].shape[1], bool)
+    least = chance.autocorrelation_frames(target, live)
+    drawn = chance.draw_rotations([len(b) for b in target], least, 1000, rng)
+    assert drawn.reason is None
+    weight = [np.ones(len(b)) for b in target]
+    return chance.p_value(chance.rotation_null(target, prediction, weight, drawn).mean(axis=1))
+
+
+def test_rotated_moments_equal_rolling() -> None:
+    rng = np.random.default_rng(0)
+    y, p, w = rng.normal(size=(50, 3)), rng.normal(size=(50, 3)), (rng.random(50) > 0.4).astype(float)
+    moments = chance.rotated_moments(y, p, w)
+    for shift in (0, 1, 17, 49):
+        rolled, kept = np.roll(p, shift, axis=0), w > 0
+        expected = [np.corrcoef(y[kept, b], rolled[kept, b])[0, 1] for b in range(3)]
+        np.testing.assert_allclose(correlation(moments[shift]), expected, atol=1e-10)
+
+
+def test_rotation_is_calibrated_on_autocorrelated_independent_data() -> None:
+    """Of 200 independent pairs about 5 % come out below 0.05, and an i.i.d. shuffle's chance is far too low."""
+    p, observed = [], []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        target, prediction = ([slow_noise(rng, n, 2) for n in (400, 500)] for _ in "ab")
+        p.append(rotation_p(target, prediction, rng))
+        observed.append(np.corrcoef(target[1][:, 0], prediction[1][:, 0])[0, 1])
+    assert 0.01 < np.mean(np.array(p) < 0.05) < 0.10
+    assert 0.35 < np.mean(p) < 0.65
+    assert np.percentile(observed, 95) > 3 * 1.64 / np.sqrt(500), "data must be hard for an i.i.d. shuffle"
+
+
+def test_a_link_is_found() -> None:
+    rng = np.random.default_rng(0)
+    target = [slow_noise(rng, 600) for _ in range(2)]
+    assert rotation_p(target, [b + 2 * slow_noise(rng, 600) for b in target], rng) == 1 / 1001
+
+
+def test_shifts_are_longer_than_the_autocorrelation() -> None:
+    rng = np.random.default_rng(0)
+    target = [slow_noise(rng, 6000, memory=0.98)]
+    least = chance.autocorrelation_frames(target, np.ones(BANDS, bool))
+    assert 80 < least < 170, "0.98^n falls below 0.1 at 114"
+    drawn = chance.draw_rotations([6000], least, 1000, rng)
+    shifts = drawn.shifts[1:]
+    assert shifts.min() >= least
+    assert shifts.max() <= 6000 - least
+    assert np.all(drawn.shifts[0] == 0)
+
+
+def test_blocks_have_shifts_of_their_own() -> None:
+    drawn = chance.draw_rotations([1000, 1000], 50, 1000, np.random.default_rng(0))
+    assert abs(np.corrcoef(drawn.shifts[1:].T)[0, 1]) < 0.1
+
+
+def test_too_few_shifts_are_not_testable() -> None:
+    fold = fold_of(random_block(np.random.default_rng(0), 150))
+    found = score([fold], FAST, ChanceConfig(), RunFacts({}))
+    assert found["summary"]["chance"]["p_value"] is None
+    assert "not testable" in found["summary"]["chance"]["reason"]
+    assert found["claims"]["level"] == "not testable"
+
+
+def fold_of(*blocks: TestBlock, fold: int = 0, known: frozenset[str] = frozenset()) -> FoldPredictions:
+    return FoldPredictions("sub1", fold, 0, RATE_HZ, blocks, -6.0, known)
+
+
+def random_block(rng: np.random.Generator, frames: int, recording: str = "rec1", linked: float = 0.0) -> TestBlock:
+    target = -6 + slow_noise(rng, frames)
+    model = linked * target + slow_noise(rng, frames)
+    return TestBlock(
+        recording, 0, np.arange(frames) / RATE_HZ, target.astype(np.float32),
+        {"model": model.astype(np.float32)}, np.zeros(frames, bool),
+    )  # fmt: skip
+
+
+def test_null_data_is_at_chance_and_linked_data_is_not() -> None:
+    for linked, level in ((0.0, "no link shown"), (1.0, "speech timing")):
+        rng = np.random.default_rng(4)
+        folds = [fold_of(random_block(rng, 1500, linked=linked), fold=k) for k in range(3)]
+        document = score(folds, FAST, ChanceConfig(), RunFacts({}))
+        assert document["claims"]["level"] == level
+        assert (document["summary"]["chance"]["p_value"] < 0.05) == bool(linked)
+
+
+def test_mismatched_recordings() -> None:
+    for linked in (0.0, 1.0):
+        rng = np.random.default_rng(1)
+        folds = [
+            fold_of(*(random_block(rng, 300, f"rec{2 * k + i}", linked) for i in range(2)), fold=k) for k in range(4)
+        ]
+        found = score(folds, FAST, ChanceConfig(), RunFacts({}))["summary"]["chance"]["mismatched_recordings"]
+        assert (found["p_value"] < 0.01) == bool(linked)
+    one = score([fold_of(random_block(rng, 900))], FAST, ChanceConfig(), RunFacts({}))
+    assert "one recording only" in one["summary"]["chance"]["mismatched_recordings"]["reason"]
+
+
+def test_retrained_nulls_give_a_p() -> None:
+    rng = np.random.default_rng(0)
+    block = random_block(rng, 1500, linked=1.0)
+    nulls = {f"retrained_null_{k}": slow_noise(rng, 1500).astype(np.float32) for k in range(9)}
+    fold = fold_of(replace(block, predictions={**block.predictions, **nulls}))
+    summary = score([fold], FAST, ChanceConfig(), RunFacts({}))["summary"]
+    assert summary["chance"]["retrained"]["p_value"] == pytest.approx(0.1)
+    assert len(summary["chance"]["retrained"]["pearson_r"]) == 9
+    assert not any(name.startswith("retrained") for name in summary)
+
+
+class WordList:
+    """Words of a small vocabulary: a common loudness course, and a spectrum of the word's own."""
+
+    def __init__(self, seed: int, kinds: int = 12) -> None:
+        rng = np.random.default_rng(seed)
+        self.course = 3 * np.sin(np.pi * (np.arange(WORD_FRAMES) + 0.5) / WORD_FRAMES)[:, None]
+        self.shapes = [self.course * (1 + 0.4 * rng.normal(size=BANDS)) for _ in range(kinds)]
+
+    def block(self, rng: np.random.Generator, decoder: str, count: int = 25) -> TestBlock:
+        """A test block of words with random pauses; the decoder knows onsets, or onsets and words."""
+        gaps = rng.integers(20, 60, count)
+        onsets = np.cumsum(gaps + WORD_FRAMES) - WORD_FRAMES
+        frames = int(onsets[-1]) + 2 * WORD_FRAMES
+        target, model = np.full((frames, BANDS), -8.0), np.full((frames, BANDS), -8.0)
+        template = np.mean(self.shapes, axis=0)
+        kinds = rng.integers(0, len(self.shapes), count)
+        for onset, kind in zip(onsets, kinds, strict=True):
+            target[onset : onset + WORD_FRAMES] += self.shapes[kind]
+            model[onset : onset + WORD_FRAMES] += self.shapes[kind] if decoder == "words" else template
+        target += 0.3 * rng.normal(size=target.shape)
+        model += (0.0 if decoder == "template" else 0.5) * rng.normal(size=model.shape)
+        events = [Event(f"w{k}", o / RATE_HZ, WORD_FRAMES / RATE_HZ) for o, k in zip(onsets, kinds, strict=True)]
+        return TestBlock(
+            "rec1", 0, np.arange(frames) / RATE_HZ, target.astype(np.float32),
+            {"model": model.astype(np.float32)}, np.zeros(frames, bool), tuple(events),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("decoder", ["template", "onsets"])
+def test_onset_only_decoder_passes_rotation_and_fails_word_swap(decoder: str) -> None:
+    rng = np.random.default_rng(2)
+    word_list = WordList(0)
+    folds = [fold_of(word_list.block(rng, decoder), fold=k) for k in range(3)]
+    document = score(folds, FAST, ChanceConfig(), RunFacts({}))
+    summary = document["summary"]
+    assert summary["model"]["pearson_r"] > 0.7
+    assert summary["chance"]["p_value"] == pytest.approx(1 / 1001)
+    assert summary["words"]["by_prediction"]["model"]["swap_annotated_onset"]["p_value"] > 0.05
+    assert summary["words"]["by_prediction"]["model"]["rank_accuracy"]["observed"] == pytest.approx(0.5, abs=0.1)
+    assert document["claims"]["level"] == "speech timing"
+
+
+def test_decoder_that_knows_words_may_claim_content() -> None:
+    rng = np.random.default_rng(2)
+    word_list = WordList(0)
+    known = frozenset(f"w{k}" for k in range(9))
+    folds = [fold_of(word_list.block(rng, "words"), fold=k, known=known) for k in range(2)]
+    document = score(folds, FAST, ChanceConfig(), RunFacts({}))
+    own = document["summary"]["words"]["by_prediction"]["model"]
+    assert document["claims"]["level"] == "speech content"
+    assert own["rank_accuracy"]["observed"] > 0.9
+    assert own["unseen"]["rank_accuracy"] > 0.8
+    share = np.mean([e.label in known for f in folds for b in f.blocks for e in b.events])
+    assert document["summary"]["words"]["seen_in_training"] == pytest.approx(share, abs=0.02)
+
+
+def test_decoder_of_voice_latency_after_a_cue_is_no_content() -> None:
+    """Annotated are cues; the voice starts later, at times the decoder knows: timing, not words."""
+    rng = np.random.default_rng(3)
+    word_list = WordList(0)
+    folds = []
+    for k in range(3):
+        block = word_list.block(rng, "template")
+        early = [
+            replace(e, onset_s=e.onset_s - late / RATE_HZ, duration_s=0.55)
+            for e, late in zip(block.events, rng.integers(2, 18, len(block.events)), strict=True)
+        ]
+        folds.append(fold_of(replace(block, events=tuple(early)), fold=k))
+    document = score(folds, FAST, ChanceConfig(), RunFacts({}))
+    own = document["summary"]["words"]["by_prediction"]["model"]
+    assert own["swap_annotated_onset"]["p_value"] < 0.01, "cue-aligned words alone would have been fooled"
+    assert document["claims"]["level"] == "speech timing"
+
+
+def test_small_shifts_of_predicted_words_do_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(6, 24, 4))
+    late = np.stack([np.roll(np.pad(w, ((5, 5), (0, 0))), s, axis=0) for w, s in zip(y, (0, 5, -5, 2, -1, 3), strict=True)])
+    ranks = words.rank_matrix(words.Words(y, late, tuple("abcdef")))
+    np.testing.assert_allclose(np.diag(ranks), 1)
+
+
+def test_swap_matrix_sums_to_the_mean_r() -> None:
+    rng = np.random.default_rng(0)
+    y, p = rng.normal(size=(7, 20, 4)), rng.normal(size=(7, 20, 4))
+    cut = words.Words(y, p, tuple("abcdefg"))
+    order = rng.permutation(7)
+    swapped = p[order]
+    expected = np.mean([np.corrcoef(y[..., b].ravel(), swapped[..., b].ravel())[0, 1] for b in range(4)])
+    assert words.exchanged(words.swap_matrix(cut), order[None])[0] == pytest.approx(expected)
+
+
+def test_rank_accuracy_leaves_out_words_of_the_same_label() -> None:
+    """Word 0 is predicted as its twin: among differently labelled words the true one still ranks first."""
+    shapes = np.random.default_rng(0).normal(size=(3, 10, 4))
+    y = shapes[[0, 0, 1, 2]] + 1e-3 * np.random.default_rng(1).normal(size=(4, 10, 4))
+    cut = words.Words(y, y[[1, 0, 2, 3]], ("a", "a", "b", "c"))
+    np.testing.assert_allclose(np.diag(words.rank_matrix(cut)), 1)

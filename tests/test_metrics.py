@@ -1,0 +1,231 @@
+"""Scores of predicted mels: definitions checked by hand or against an independent implementation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
+from pipeline.evaluation import metrics
+from pipeline.evaluation.group import group_test
+from pipeline.evaluation.intelligibility import intelligibility
+from pipeline.evaluation.scores import RunFacts, document_json, score, scores_table
+from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
+
+RATE_HZ = 86.1328125
+FAST = EvaluateConfig(bootstrap=200, stoi=False)
+BANDS = 12
+
+
+def block(rng: np.random.Generator, frames: int = 1200, **predictions: np.ndarray | None) -> TestBlock:
+    """A test block with a random target whose last two bands are constant."""
+    target = rng.normal(-6, 2, (frames, BANDS)).astype(np.float32)
+    target[:, -2:] = np.log(np.float32(1e-5))
+    noisy = (target + rng.normal(0, 2, target.shape)).astype(np.float32)
+    noisier = (target + rng.normal(0, 4, target.shape)).astype(np.float32)
+    found = {"model": noisy, "ridge": noisier, "mean_spectrum": np.tile(target.mean(0), (frames, 1)), **predictions}
+    return TestBlock("rec1", 0, np.arange(frames) / RATE_HZ, target, found, np.zeros(frames, bool))
+
+
+def fold_of(*blocks: TestBlock, **changes: object) -> FoldPredictions:
+    """One fold of these blocks."""
+    return replace(FoldPredictions("sub1", 0, 0, RATE_HZ, blocks, speech_threshold_nats=-6.0), **changes)  # type: ignore[arg-type]
+
+
+def scored(*folds: FoldPredictions, evaluate: EvaluateConfig = FAST) -> dict:
+    return score(folds, evaluate, ChanceConfig(), RunFacts({"simulated": True}))
+
+
+def test_r_is_pearson_over_time_within_live_bands() -> None:
+    one, two = block(np.random.default_rng(0)), block(np.random.default_rng(1), frames=500)
+    document = scored(fold_of(one, two))
+    y = np.concatenate([one.target, two.target])
+    p = np.concatenate([one.predictions["model"], two.predictions["model"]])
+    speech = y.mean(axis=1) > -6.0
+    for metric, frames in (("pearson_r", slice(None)), ("pearson_r_speech", speech)):
+        expected = [np.corrcoef(y[frames, b], p[frames, b])[0, 1] for b in range(BANDS - 2)]
+        fold = document["subjects"]["sub1"]["folds"][0]["scores"]["model"]
+        np.testing.assert_allclose(fold["per_band"][metric][:-2], expected, atol=1e-6)
+        assert document["summary"]["model"][metric] == pytest.approx(np.mean(expected), abs=1e-6)
+    model = document["summary"]["model"]
+    assert model["mse"] == pytest.approx(np.mean((y - p) ** 2, dtype=np.float64), rel=1e-5)
+    assert model["mae"] == pytest.approx(np.mean(np.abs(y - p), dtype=np.float64), rel=1e-5)
+
+
+def test_constant_bands_are_named_and_left_out() -> None:
+    fold = scored(fold_of(block(np.random.default_rng(0))))["subjects"]["sub1"]["folds"][0]
+    assert fold["bands_left_out"] == [BANDS - 2, BANDS - 1]
+    assert fold["scores"]["model"]["per_band"]["pearson_r"][-2:] == [None, None]
+
+
+def test_undefined_scores_are_null_with_a_reason() -> None:
+    document = scored(fold_of(block(np.random.default_rng(0), mean_template=None), missing={"mean_template": "no events"}))
+    summary = document["summary"]
+    assert summary["mean_spectrum"]["pearson_r"] is None
+    assert "constant" in summary["mean_spectrum"]["reasons"]["pearson_r"]
+    assert summary["mean_template"]["mse"] is None
+    assert summary["mean_template"]["reasons"]["mse"] == "no events"
+    assert "in MSE" in summary["differences"]["mean_spectrum"]["sentence"]
+    json.loads(document_json(document), parse_constant=lambda word: pytest.fail(f"{word} in eval.json"))
+
+
+def test_a_prediction_with_nan_has_no_score() -> None:
+    one = block(np.random.default_rng(0))
+    broken = one.predictions["model"].copy()
+    broken[3, 2] = np.nan
+    document = scored(fold_of(replace(one, predictions={**one.predictions, "model": broken})))
+    assert document["summary"]["model"]["pearson_r"] is None
+    assert "NaN" in document["summary"]["model"]["reasons"]["pearson_r"]
+    assert document["summary"]["ridge"]["pearson_r"] > 0.3
+
+
+def test_silence_has_no_speech_score() -> None:
+    document = scored(fold_of(block(np.random.default_rng(0)), speech_threshold_nats=50.0))
+    assert document["summary"]["model"]["pearson_r_speech"] is None
+    assert document["summary"]["model"]["pearson_r"] > 0.5
+
+
+def test_annotated_frames_are_scored_with_and_without() -> None:
+    one = block(np.random.default_rng(0))
+    bad = np.arange(1200) < 300
+    spoiled = one.predictions["model"].copy()
+    spoiled[bad] = 0
+    document = scored(fold_of(replace(one, bad=bad, predictions={**one.predictions, "model": spoiled})))
+    model = document["summary"]["model"]
+    assert model["pearson_r_without_bad"] > model["pearson_r"] + 0.05
+
+
+def test_mcd_by_hand() -> None:
+    """A difference of 3 c_2-cosines plus any offset: only c_2 differs, by 3, in every frame."""
+    bands = np.arange(80)
+    target = np.zeros((4, 80), np.float32)
+    prediction = (3 * np.cos(np.pi * 2 * (bands + 0.5) / 80) + 7 + target).astype(np.float32)
+    expected = 10 * np.sqrt(2) / np.log(10) * 3
+    np.testing.assert_allclose(metrics.mcd_db(target, prediction), expected, rtol=1e-6)
+
+
+def test_mcd_ignores_loudness_and_what_lies_beyond_order_13() -> None:
+    target = np.zeros((2, 80), np.float32)
+    fine = np.cos(np.pi * 14 * (np.arange(80) + 0.5) / 80)
+    np.testing.assert_allclose(metrics.mcd_db(target, (target + 5 + fine).astype(np.float32)), 0, atol=1e-5)
+
+
+def test_speech_threshold_is_midpoint_of_percentiles() -> None:
+    mel = np.linspace(-10, 0, 1001, dtype=np.float32)[:, None] * np.ones(80, np.float32)
+    assert metrics.speech_threshold(mel) == pytest.approx((-9 - 1) / 2, abs=1e-3)
+
+
+def test_bootstrap_pieces_are_long_enough_and_stay_in_their_blocks() -> None:
+    starts = metrics.piece_starts([1000, 100, 345], 172)
+    lengths = np.diff([*starts, 1445])
+    assert {0, 1000, 1100} <= set(starts.tolist())
+    assert min(np.delete(lengths, starts.tolist().index(1000))) >= 172
+
+
+def test_interval_covers_the_true_correlation() -> None:
+    """Autocorrelated series of known correlation 0.6: about 95 of 100 intervals hold it."""
+    covered = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        shape, spread = (86 * 90, 2), np.ones(20) / np.sqrt(20)
+        common, own = (np.apply_along_axis(np.convolve, 0, rng.normal(size=shape), spread, "same") for _ in "ab")
+        y, p = common, 0.6 * common + 0.8 * own
+        starts = metrics.piece_starts([len(y)], 173)
+        moments = metrics.band_moments(y, p, np.ones(len(y)), starts)
+        counts = metrics.bootstrap_counts(len(starts), 300, rng)
+        r = metrics.correlation(metrics.resampled(counts, moments)).mean(axis=1)
+        low, high = np.percentile(r, (2.5, 97.5))
+        covered += low <= 0.6 <= high
+    assert 49 <= covered <= 60
+
+
+def test_paired_difference_is_sharper_than_the_scores() -> None:
+    """Model and ridge share most errors, so their difference is known better than either."""
+    one = block(np.random.default_rng(0))
+    better = 0.9 * one.predictions["model"] + 0.1 * one.target
+    document = scored(fold_of(replace(one, predictions={"model": better, "ridge": one.predictions["model"]})))
+    found = document["summary"]["differences"]["ridge"]["pearson_r"]
+    low, high = found["ci95"]
+    own = document["summary"]["model"]["pearson_r_ci95"]
+    assert 0 < low < found["difference"] < high
+    assert high - low < (own[1] - own[0]) / 2
+    assert document["summary"]["differences"]["ridge"]["sentence"].startswith("The model beats ridge")
+
+
+def test_loser_is_called_loser() -> None:
+    one = block(np.random.default_rng(0))
+    swapped = {"model": one.predictions["ridge"], "ridge": one.predictions["model"]}
+    document = scored(fold_of(replace(one, predictions=swapped)))
+    assert "is beaten by ridge" in document["summary"]["differences"]["ridge"]["sentence"]
+
+
+def test_too_little_sound_gives_no_interval() -> None:
+    document = scored(fold_of(block(np.random.default_rng(0), frames=400)))
+    assert document["summary"]["model"]["pearson_r_ci95"] is None
+    assert document["summary"]["model"]["pearson_r"] is not None
+
+
+def test_summary_is_mean_of_subjects_not_of_folds() -> None:
+    rng = np.random.default_rng(0)
+    folds = [fold_of(block(rng), subject="a", fold=k) for k in range(3)]
+    good = block(rng)
+    folds.append(fold_of(replace(good, predictions={"model": good.target}), subject="b"))
+    document = scored(*folds)
+    per_subject = [document["subjects"][s]["mean"]["model"]["pearson_r"] for s in "ab"]
+    assert document["summary"]["model"]["pearson_r"] == pytest.approx(np.mean(per_subject), abs=1e-6)
+    assert per_subject[1] == pytest.approx(1)
+
+
+def test_equal_input_gives_equal_bytes_in_any_order() -> None:
+    def folds() -> list[FoldPredictions]:
+        return [fold_of(block(np.random.default_rng(k)), fold=k) for k in range(2)]
+
+    first, second = document_json(scored(*folds())), document_json(scored(*reversed(folds())))
+    assert first == second
+
+
+def test_scores_table_has_one_row_per_band_and_a_mean() -> None:
+    rows = [line.split("\t") for line in scores_table(scored(fold_of(block(np.random.default_rng(0))))).splitlines()]
+    assert rows[0][:5] == ["subject", "fold", "seed", "model", "band"]
+    model = [row for row in rows[1:] if row[3] == "model"]
+    assert [row[4] for row in model] == ["mean", *map(str, range(BANDS))]
+    assert {len(row) for row in rows} == {9}
+    assert model[-1][5] == "n/a"
+
+
+def test_sign_flip_is_exact() -> None:
+    """Five positive differences: 2 of 32 sign patterns are as extreme; scipy's Wilcoxon agrees."""
+    found = group_test([0.1, 0.2, 0.05, 0.3, 0.15])
+    assert found.sign_flip_p == found.wilcoxon_p == found.smallest_p == 2 / 32
+    assert group_test([0.4]).sign_flip_p == 1.0
+    assert group_test([0.1, -0.2, 0.3, 0.4]).wilcoxon_p == pytest.approx(0.375)
+
+
+def test_intelligibility_of_itself_and_of_noise() -> None:
+    rng = np.random.default_rng(0)
+    envelope = np.abs(np.sin(np.arange(22050 * 3) / 4000))
+    voice = (envelope * rng.normal(0, 0.1, envelope.size)).astype(np.float32)
+    noise = rng.normal(0, 0.1, envelope.size).astype(np.float32)
+    assert intelligibility(voice, voice, 22050) == (pytest.approx(1, abs=1e-3), pytest.approx(1, abs=1e-3))
+    found = intelligibility(voice, noise, 22050)
+    assert not isinstance(found, str)
+    assert found[0] < 0.7
+    assert isinstance(intelligibility(voice[:9000], voice[:9000], 22050), str)
+    click = np.zeros(44100, np.float32)
+    click[100:400] = 0.5
+    assert "30 frames" in intelligibility(click, click, 22050)
+
+
+def test_stoi_stands_beside_its_ceiling() -> None:
+    rng = np.random.default_rng(0)
+    one = block(rng)
+    samples = 1199 * 256
+    voice = (np.abs(np.sin(np.arange(samples) / 4000)) * rng.normal(0, 0.1, samples)).astype(np.float32)
+    near, far = (voice + rng.normal(0, s, samples).astype(np.float32) for s in (0.01, 0.1))
+    sound = Sound(22050, true=voice, vocoded_true=near, predicted=far)
+    summary = scored(fold_of(replace(one, sound=sound)), evaluate=EvaluateConfig(bootstrap=100))["summary"]
+    assert summary["model"]["stoi"] < summary["vocoded_true"]["stoi"] <= 1
+    assert summary["vocoded_true"]["role"] == "oracle"

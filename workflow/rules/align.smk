@@ -1,0 +1,14 @@
+rule align:
+    input:
+        "results/recordings/{recording}.h5",
+    output:
+        "results/aligned/{recording}.h5",
+    params:
+        config=PLAN.config_json("align"),
+        code=PLAN.code("align"),
+    log:
+        "logs/align/{recording}.log",
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/align.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --recording {input:q} --output {output:q}"

@@ -1,0 +1,17 @@
+rule baseline:
+    input:
+        windows="results/windows/{subject}.h5",
+        mel=lambda w: expand("results/mel/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
+        aligned=lambda w: expand("results/aligned/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
+    output:
+        "results/baselines/{subject}/fold{fold}.h5",
+    params:
+        config=PLAN.config_json("baseline"),
+        code=PLAN.code("baseline"),
+    log:
+        "logs/baseline/{subject}/fold{fold}.log",
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/baseline.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --fold {wildcards.fold:q}"
+        " --output {output:q}"

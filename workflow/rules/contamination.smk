@@ -1,0 +1,14 @@
+rule contamination:
+    input:
+        "results/recordings/{recording}.h5",
+    output:
+        "results/contamination/{recording}.h5",
+    params:
+        config=PLAN.config_json("contamination"),
+        code=PLAN.code("contamination"),
+    log:
+        "logs/contamination/{recording}.log",
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/contamination.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --recording {input:q} --output {output:q}"

@@ -1,0 +1,17 @@
+rule evaluate:
+    input:
+        PLAN.evaluated,
+    output:
+        scores="results/eval.json",
+        table="results/scores.tsv",
+        report="results/report.html",
+    params:
+        config=PLAN.config_json("evaluate"),
+        code=PLAN.code("evaluate"),
+        folds=PLAN.fold_names,
+    log:
+        "logs/evaluate.log",
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/evaluate.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --folds {params.folds:q} --sound {PLAN.config.writes_sound:q} --output {output:q}"

@@ -1,0 +1,16 @@
+rule ingest:
+    input:
+        lambda w: PLAN.raw_of(w.recording) if PLAN.is_simulated else ancient(PLAN.raw_of(w.recording)),
+    output:
+        "results/recordings/{recording}.h5",
+    params:
+        config=PLAN.config_json("ingest"),
+        code=PLAN.code("ingest"),
+        row=lambda w: PLAN.row_json(w.recording),
+        content=lambda w: PLAN.raw_content(w.recording),
+    log:
+        "logs/ingest/{recording}.log",
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/ingest.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --row {params.row:q} --content {params.content:q} --raw {input:q} --output {output:q}"

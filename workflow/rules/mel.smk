@@ -1,0 +1,14 @@
+rule mel:
+    input:
+        "results/aligned/{recording}.h5",
+    output:
+        "results/mel/{recording}.h5",
+    params:
+        config=PLAN.config_json("mel"),
+        code=PLAN.code("mel"),
+    log:
+        "logs/mel/{recording}.log",
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/mel.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --aligned {input:q} --output {output:q}"

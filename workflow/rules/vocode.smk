@@ -1,0 +1,15 @@
+rule vocode:
+    input:
+        predictions="results/predictions/{subject}/fold{fold}.h5",
+        aligned=lambda w: expand("results/aligned/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
+    output:
+        directory("results/sound/{subject}/fold{fold}"),
+    params:
+        config=PLAN.config_json("vocode"),
+        code=PLAN.code("vocode"),
+    log:
+        "logs/vocode/{subject}/fold{fold}.log",
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/vocode.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --predictions {input.predictions:q} --aligned {input.aligned:q} --output {output:q}"

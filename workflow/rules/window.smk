@@ -1,0 +1,14 @@
+rule window:
+    input:
+        lambda w: expand("results/aligned/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
+    output:
+        "results/windows/{subject}.h5",
+    params:
+        config=PLAN.config_json("window"),
+        code=PLAN.code("window"),
+    log:
+        "logs/window/{subject}.log",
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/window.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --aligned {input:q} --output {output:q}"

@@ -1,0 +1,33 @@
+"""Train one subject's network on one fold, or find it trained already.
+
+A finished run of the same content, config and code is published without importing
+torch; an unfinished one is resumed.
+"""
+
+from __future__ import annotations
+
+from pipeline.artifacts.core import content_digest
+from pipeline.config.train import TrainStage
+from pipeline.runs import is_finished, owned, publish, run_digest
+from pipeline.stage import Stage, run_stage
+
+
+def main(stage: Stage[TrainStage]) -> str:
+    inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
+    fold = int(stage.options["fold"])
+    digests = [(path, content_digest(path)) for path in inputs]
+    name = run_digest((d for _, d in digests), stage.config.canonical_json(), stage.code, fold)
+    outputs = stage.files["output"]
+    run = outputs[0].parent / "runs" / name
+    if is_finished(run):
+        publish(run, outputs)
+        return f"run {name} was trained already → {outputs[0]}"
+    from pipeline.training_job import train_fold
+
+    with owned(run):
+        outcome = train_fold(stage, run, fold, digests)
+    publish(run, outputs)
+    return f"run {name}: {outcome} → {outputs[0]}"
+
+
+run_stage(main, TrainStage, files=["windows", "mel", "aligned", "output"], options=["fold", "accelerator"])

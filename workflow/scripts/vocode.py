@@ -1,0 +1,53 @@
+"""Sound of a fold's test blocks: predicted, and on request true and vocoded true."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from pipeline.artifacts.aligned import open_aligned
+from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, read_predicted
+from pipeline.config.vocode import VocodeStage
+from pipeline.signal.mel import mel_filter_bank
+from pipeline.stage import Stage, run_stage
+from pipeline.vocoder.griffin_lim import GriffinLim
+
+
+def main(stage: Stage[VocodeStage]) -> str:
+    config = stage.config
+    vocoder = GriffinLim(mel_filter_bank(config.mel), config.mel, config.vocode)
+    fold = read_predicted(stage.file("predictions"), PREDICTIONS)
+    wants_all = config.export.audio == "all" or (config.export.audio == "auto" and fold.facts["simulated"])
+    aligned = {path.stem: path for path in stage.files["aligned"]}
+    folder = stage.file("output")
+    part = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for block in fold.blocks:
+        sounds = {"predicted": vocoder(block.series["model"])}
+        if wants_all:
+            sounds["vocoded_true"] = vocoder(block.series["target"])
+            sounds["true"] = _true_sound(aligned[block.recording], block, config.mel.hop_length)
+        for name, sound in sounds.items():
+            _write_wav(part / f"{block.recording}_{block.start}_{name}.wav", sound, config.mel.sample_rate_hz)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    return f"{len(fold.blocks)} block(s) → {folder}"
+
+
+def _true_sound(path: Path, block: PredictedBlock, hop_length: int) -> np.ndarray:
+    start = block.start * hop_length
+    with open_aligned(path) as aligned:
+        return aligned.read("audio/data", start, start + len(block.time_s) * hop_length)
+
+
+def _write_wav(path: Path, sound: np.ndarray, rate_hz: int) -> None:
+    """16 bit, scaled down where it would clip."""
+    peak = float(np.abs(sound).max(initial=0.0))
+    soundfile.write(path, sound / max(1.0, peak / 0.99), rate_hz, subtype="PCM_16")
+
+
+run_stage(main, VocodeStage, files=["predictions", "aligned", "output"])
