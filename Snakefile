@@ -38,6 +38,7 @@ rule all:
     default_target: True
     input:
         "results/eval.json",
+        expand("results/aligned/{recording}.h5", recording=PLAN.silent),
 
 
 if PLAN.is_simulated:

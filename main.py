@@ -48,10 +48,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _snakemake(cores: str, others: list[str]) -> int:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile"), "--cores", cores]
-    targets = [] if any(not o.startswith("-") for o in others) else ["results/eval.json"]
-    # --configfile takes many values, so it comes before an option and never before the targets.
-    return subprocess.call([*command, "--configfile", str(RESOLVED), "--nocolor", *others, *targets])
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")] 
+    targets = [] if any(not o.startswith("-") for o in others) else ["all"]
+    # --configfile takes many values, so an option has to follow it, never the targets.
+    command += ["--configfile", str(RESOLVED), "--cores", cores]
+    return subprocess.call([*command, *others, *targets])
 
 
 if __name__ == "__main__":

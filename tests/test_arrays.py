@@ -108,8 +108,13 @@ BAD_NEURAL: dict[str, tuple[bytes, dict[str, object], str, str]] = {
     "3-d": (npy(NEURAL[None]), {}, "shape", "3 axes"),
     "no samples": (npy(NEURAL[:0]), {}, "shape", "empty"),
     "no channels": (npy(NEURAL[:, :0]), {}, "shape", "empty"),
-    "transposed": (npy(NEURAL.T), {}, "shape", "more channels (500) than samples (4)"),
-    "transposed the other way": (npy(NEURAL), {"layout": "channel_time"}, "shape", "more channels"),
+    "transposed": (npy(NEURAL.T), {}, "shape", "500 channels of 4 samples"),
+    "transposed by declaration": (
+        npy(np.zeros((5000, 4), np.float32)),
+        {"layout": "channel_time"},
+        "shape",
+        "5000 channels of 4 samples",
+    ),
     "complex": (npy(NEURAL.astype(complex)), {}, "dtype", "complex"),
     "bool": (npy(NEURAL > 0), {}, "dtype", "booleans"),
     "text array": (npy(NEURAL[:5].astype(str)), {}, "dtype", "text"),
@@ -226,6 +231,7 @@ ODD_NEURAL: dict[str, tuple[np.ndarray, dict[str, object], float]] = {
     "Fortran order, big-endian int": (np.asfortranarray(NEURAL.astype(">i2")), {"gain_uv": 2.0}, 2),
     "one channel": (NEURAL[:, :1], {}, 1),
     "one channel, Fortran order": (np.asfortranarray(NEURAL[:, :1]), {}, 1),
+    "more channels than samples, as declared": (NEURAL[:500].reshape(20, 100), {"layout": "time_channel"}, 1),
     "channel first": (NEURAL.T.copy(), {"layout": "channel_time"}, 1),
     "channel first, Fortran order": (np.asfortranarray(NEURAL.T), {"layout": "channel_time"}, 1),
 }
@@ -235,10 +241,10 @@ ODD_NEURAL: dict[str, tuple[np.ndarray, dict[str, object], float]] = {
 def test_neural_blocks_equal_the_whole(name: str, tmp_path: Path) -> None:
     array, arguments, scale = ODD_NEURAL[name]
     np.save(tmp_path / "eeg.npy", array)
-    expected = (array if "layout" not in arguments else array.T).astype(float) * scale
+    expected = (array.T if arguments.get("layout") == "channel_time" else array).astype(float) * scale
     with open_neural(tmp_path / "eeg.npy", **arguments) as reader:  # type: ignore[arg-type]
         assert (reader.n_samples, reader.n_channels) == expected.shape
-        blocks = [reader.read(start, min(start + 77, 500)) for start in range(0, 500, 77)]
+        blocks = [reader.read(start, min(start + 77, len(expected))) for start in range(0, len(expected), 77)]
     assert all(block.dtype == np.float32 and block.flags.c_contiguous for block in blocks)
     np.testing.assert_allclose(np.concatenate(blocks), expected, rtol=2e-7)
 
@@ -401,6 +407,24 @@ def test_a_bad_recording_is_refused(array: np.ndarray, config: dict[str, object]
 def test_the_fix_names_the_unit_that_fits() -> None:
     fixes = [_scan(_recording() * np.float32(factor)).problems[0].fix for factor in (1e-6, 1e-3, 1e3)]
     assert [fix.rstrip(".").rsplit(" ", 1)[-1] for fix in fixes] == ["V", "mV", "nV"]
+
+
+def test_values_beyond_float32_are_bad() -> None:
+    array = _recording() * ([1] * 7 + [1e36])
+    array[::2, 6] *= 1e300
+    with np.errstate(over="ignore"):
+        report = _scan(array.astype(np.float32), units="a.u.")
+    assert report.bad == {6: "missing: 50 % of the samples", 7: "amplitude: SD 5.01e+37 a.u."}
+
+
+def test_features_may_repeat_and_rest_at_their_lowest() -> None:
+    """Spike counts are mostly zero; at a raw recording's rate that would be a broken channel."""
+    counts = np.random.default_rng(0).poisson(0.3, (2000, 3)).astype(np.float32)
+    as_features, as_raw = (NeuralScan(IngestConfig(), 3, rate_hz, "a.u.") for rate_hz in (100.0, 1000.0))
+    for scan in (as_features, as_raw):
+        scan.update(counts)
+    assert as_features.finish("x").bad == {}
+    assert list(as_raw.finish("x").bad) == [0, 1, 2]
 
 
 def test_arbitrary_units_have_no_amplitude_limits() -> None:

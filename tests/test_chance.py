@@ -113,14 +113,25 @@ def test_null_data_is_at_chance_and_linked_data_is_not() -> None:
         assert (document["summary"]["chance"]["p_value"] < 0.05) == bool(linked)
 
 
-def test_mismatched_recordings() -> None:
-    for linked in (0.0, 1.0):
-        rng = np.random.default_rng(1)
-        folds = [
-            fold_of(*(random_block(rng, 300, f"rec{2 * k + i}", linked) for i in range(2)), fold=k) for k in range(4)
-        ]
-        found = score(folds, FAST, ChanceConfig(), RunFacts({}))["summary"]["chance"]["mismatched_recordings"]
-        assert (found["p_value"] < 0.01) == bool(linked)
+def test_mismatched_recordings_are_calibrated() -> None:
+    p = []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        target, prediction = ([slow_noise(rng, 200, 2) for _ in range(8)] for _ in "ab")
+        moments = chance.mismatch_moments(target, prediction)
+        null = chance.mismatch_null(moments, np.repeat(np.arange(4), 2), np.ones(2, bool), 400, rng)
+        assert not isinstance(null, str)
+        p.append(chance.p_value(null))
+    assert np.mean(np.array(p) < 0.05) < 0.1
+    assert 0.38 < np.mean(p) < 0.62
+
+
+def test_a_link_beats_mismatched_recordings() -> None:
+    rng = np.random.default_rng(1)
+    folds = [fold_of(*(random_block(rng, 300, f"rec{2 * k + i}", 1.0) for i in range(2)), fold=k) for k in range(4)]
+    chance_of = [score(f, FAST, ChanceConfig(), RunFacts({}))["summary"]["chance"] for f in (folds, folds[:1])]
+    assert chance_of[0]["mismatched_recordings"]["p_value"] < 0.01
+    assert "2 ways" in chance_of[1]["mismatched_recordings"]["reason"]
     one = score([fold_of(random_block(rng, 900))], FAST, ChanceConfig(), RunFacts({}))
     assert "one recording only" in one["summary"]["chance"]["mismatched_recordings"]["reason"]
 
@@ -213,7 +224,9 @@ def test_decoder_of_voice_latency_after_a_cue_is_no_content() -> None:
 def test_small_shifts_of_predicted_words_do_not_matter() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=(6, 24, 4))
-    late = np.stack([np.roll(np.pad(w, ((5, 5), (0, 0))), s, axis=0) for w, s in zip(y, (0, 5, -5, 2, -1, 3), strict=True)])
+    late = np.stack(
+        [np.roll(np.pad(w, ((5, 5), (0, 0))), s, axis=0) for w, s in zip(y, (0, 5, -5, 2, -1, 3), strict=True)]
+    )
     ranks = words.rank_matrix(words.Words(y, late, tuple("abcdef")))
     np.testing.assert_allclose(np.diag(ranks), 1)
 

@@ -136,11 +136,12 @@ def test_too_short_or_constant_is_said() -> None:
 def test_lags_that_jump_are_no_drift() -> None:
     energy, envelope = pair(600, seed=3)
     pieces = np.array_split(np.arange(len(energy)), 12)
-    jumps = np.random.default_rng(0).permutation(np.linspace(-60, 60, 12).astype(int))
+    jumps = np.random.default_rng(0).permutation([0, 0, 0, 0, *np.linspace(-60, 60, 8).astype(int)])
     jumping = np.concatenate([np.roll(energy, jump)[piece] for piece, jump in zip(pieces, jumps, strict=True)])
     found = estimate(jumping, envelope)
+    assert found.confidence > 0
     assert found.drift_ppm is None
-    assert found.reason
+    assert found.reason == "the segments' lags lie on no line"
 
 
 def test_maps_between_clocks_are_inverse() -> None:

@@ -87,6 +87,16 @@ def test_envelope_is_the_textbook_chain(config: AlignConfig) -> None:
     assert np.sqrt((relative**2).mean()) < 5e-6
 
 
+def test_offset_and_drift_of_an_amplifier_do_no_harm() -> None:
+    x = recording(60)
+    times_s = 14 + np.arange(3000) / 100
+    carried = x + (20_000 + 300 * np.arange(len(x))[:, None] / RATE_HZ).astype(np.float32)
+    expected = textbook(carried, AlignConfig(), times_s)
+    relative = (features(carried, AlignConfig(), times_s) - expected) / expected.mean(axis=0)
+    assert np.abs(relative).max() < 2e-4
+    assert np.sqrt((relative**2).mean()) < 2e-5
+
+
 @pytest.mark.parametrize("block", [2048, 4096, 65536])
 def test_block_borders_leave_no_trace(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = recording(100)
@@ -499,27 +509,30 @@ def test_references_that_cannot_be_are_refused() -> None:
 
 
 def _recording_with_bad_channels() -> np.ndarray:
-    x = recording(20, channels=8)
+    x = recording(20.3, channels=10)
     x[:, 1] = 17.0
     x[:, 2] = 17.0 + 1e-4 * x[:, 3]
     x[:, 4] = 300 + 60 * (x[:, 4] - 300)
-    x[5000, 5] = np.nan
+    x[-1, 5] = np.nan
+    x[5000, 0] = np.inf
     x[3000:3100, 6] += 5000  # a passing artefact makes no bad channel
     return x
 
 
 def test_bad_channels_by_rule_and_by_table() -> None:
     x = _recording_with_bad_channels()
-    table = ["good"] * 7 + ["bad"]
+    table = ["good"] * 9 + ["bad"]
     verdicts = bad_channels(array_reader(x), len(x), RATE_HZ, ChannelsConfig(), table)
     reasons = [v.reason.split(":")[0] for v in verdicts]
     assert reasons == [
-        "",
+        "holds NaN or infinity",
         "flat",
         "flat",
         "",
         "noisy",
         "holds NaN or infinity",
+        "",
+        "",
         "",
         "bad in the channel table",
     ]
@@ -527,7 +540,7 @@ def test_bad_channels_by_rule_and_by_table() -> None:
     only_table = bad_channels(array_reader(x), len(x), RATE_HZ, ChannelsConfig(find_bad=False), table)
     assert [v.status for v in only_table] == table
     only_rule = bad_channels(array_reader(x), len(x), RATE_HZ, ChannelsConfig(use_status=False), table)
-    assert only_rule[7].status == "good"
+    assert only_rule[9].status == "good"
 
 
 def test_equal_channels_are_all_good() -> None:

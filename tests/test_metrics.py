@@ -62,7 +62,9 @@ def test_constant_bands_are_named_and_left_out() -> None:
 
 
 def test_undefined_scores_are_null_with_a_reason() -> None:
-    document = scored(fold_of(block(np.random.default_rng(0), mean_template=None), missing={"mean_template": "no events"}))
+    document = scored(
+        fold_of(block(np.random.default_rng(0), mean_template=None), missing={"mean_template": "no events"})
+    )
     summary = document["summary"]
     assert summary["mean_spectrum"]["pearson_r"] is None
     assert "constant" in summary["mean_spectrum"]["reasons"]["pearson_r"]

@@ -208,7 +208,7 @@ def test_real_speech_fills_the_recording_in_seeded_order() -> None:
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        ({}, "no .wav or .npy file"),
+        ({}, "no .wav, .flac or .npy file"),
         ({"a.npy": None}, "none declared"),
         ({"a.npy": None, "meta.json": "{"}, "meta.json"),
         ({"a.npy": None, "meta.json": '{"clips": [{"name": "a", "rate": 22.05}]}'}, "rate 22.05"),
@@ -243,6 +243,28 @@ def test_a_linked_brain_follows_the_sound_and_a_null_brain_does_not() -> None:
     independent = np.concatenate([_correlations(_clean(mode="null", seed=seed)) for seed in range(3)])
     assert np.abs(independent).max() < 0.45
     assert abs(independent.mean()) < 0.12
+
+
+def _ridge_r(config: SimulateConfig) -> float:
+    """Mean r over bands, on the last quarter, of a ridge regression on lags of -300 to +300 ms."""
+    sound, eeg = _recording(config)
+    live = [i for i, channel in enumerate(make_body(config, 0)) if channel.state == "good"]
+    envelope = _envelope(eeg[:, live], config)
+    envelope = (envelope - envelope.mean(axis=0)) / envelope.std(axis=0)
+    lags = range(-30, 31, 3)
+    inputs = np.concatenate([np.roll(envelope, lag, axis=0) for lag in lags], axis=1)[30:-30]
+    target = band_energies(sound.samples, config.audio_rate_hz)[30:-30]
+    train, test = slice(0, len(target) * 3 // 4 - 100), slice(len(target) * 3 // 4, None)
+    gram = inputs[train].T @ inputs[train] + 1e4 * np.eye(inputs.shape[1])
+    weights = np.linalg.solve(gram, inputs[train].T @ (target[train] - target[train].mean(axis=0)))
+    predicted, truth = inputs[test] @ weights, target[test]
+    return float(np.mean([np.corrcoef(predicted[:, b], truth[:, b])[0, 1] for b in range(target.shape[1])]))
+
+
+def test_the_default_subject_can_be_decoded_and_its_null_cannot() -> None:
+    default = SimulateConfig(audio_rate_hz=16000)
+    assert 0.35 < _ridge_r(default) < 0.75
+    assert abs(_ridge_r(default.model_copy(update={"mode": "null", "minutes": 2.0}))) < 0.15
 
 
 def test_onset_only_knows_when_but_not_what() -> None:

@@ -68,6 +68,11 @@ class Plan:
         return [row.recording for row in self.rows if row.subject == subject and row.audio]
 
     @property
+    def silent(self) -> list[str]:
+        """Recordings without sound, which can only be predicted."""
+        return [row.recording for row in self.rows if not row.audio]
+
+    @property
     def raw_files(self) -> list[str]:
         """Every raw file, and the sheet itself where it is made here."""
         files = [str(f) for row in self.rows for f in row.files().values()]

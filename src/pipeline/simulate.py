@@ -325,7 +325,7 @@ def make_eeg(
             eeg[:, i] = 0
             continue
         wave = _one_channel(config, clock, channel, drive, reference, leak, rng)
-        wave += (hum * _loudness_of_hum(config, hum.shape[1], rng)).sum(axis=1)
+        wave += np.einsum("th,h->t", hum, _loudness_of_hum(config, hum.shape[1], rng))
         for time_s, amplitude_uv in zip(spikes_s, spikes_uv[:, i], strict=True):
             _add_spike(wave, time_s, amplitude_uv, clock.rate_hz)
         wave *= _gain_drift(config, clock, rng)

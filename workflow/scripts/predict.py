@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import torch
 
-from pipeline.artifacts.core import atomic_path, content_digest
+from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.artifacts.windows import BlockRow, read_windows
 from pipeline.config.predict import PredictStage
 from pipeline.data.subject import load_subject
-from pipeline.errors import InputError, Problem
 from pipeline.model.inference import diagonality, latency_frames, predict_continuous
 from pipeline.model.model_file import load_model, model_digest
 from pipeline.model.normalisation import normalise_recording
+from pipeline.prediction import device_of, write_npy
 from pipeline.stage import Stage, run_stage
 
 
@@ -32,7 +29,7 @@ def main(stage: Stage[PredictStage]) -> str:
         lambda features, m: normalise_recording(features, config.train.normalisation, m, rate_hz),
     )
     model, meta = load_model(stage.file("model"))
-    model = model.to(_device(stage.options["accelerator"]))
+    model = model.to(device_of(stage.options["accelerator"]))
     extras: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
 
     def predicted(block: BlockRow) -> PredictedBlock:
@@ -71,28 +68,8 @@ def main(stage: Stage[PredictStage]) -> str:
     output = stage.file("output")
     write_predicted(output, PREDICTIONS, result, stage.provenance(digests))
     if config.export.npy:
-        _write_npy(result, output.with_suffix(""))
+        write_npy(result, output.with_suffix(""))
     return f"{sum(len(b.time_s) for b in result.blocks)} frames in {len(result.blocks)} block(s) → {output}"
-
-
-def _device(accelerator: str) -> str:
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        fix = "Set runtime.accelerator to auto or cpu"
-        raise InputError(
-            Problem("config", "runtime.accelerator", "gpu, and no GPU here", "a device that is there", fix)
-        )
-    return "cpu" if accelerator == "cpu" or not torch.cuda.is_available() else "cuda"
-
-
-def _write_npy(fold: PredictedFold, folder: Path) -> None:
-    """``{recording}_{start}_{series}.npy`` (frames, n_mels), and ``…_T.npy`` (n_mels, frames) as vocoders take it."""
-    for block in fold.blocks:
-        for name in ("target", "model"):
-            values = np.ascontiguousarray(block.series[name], np.float32)
-            for suffix, array in (("", values), ("_T", np.ascontiguousarray(values.T))):
-                path = folder / f"{block.recording}_{block.start}_{name}{suffix}.npy"
-                with atomic_path(path) as temporary, temporary.open("wb") as handle:
-                    np.save(handle, array, allow_pickle=False)
 
 
 run_stage(main, PredictStage, files=["model", "windows", "mel", "aligned", "output"], options=["fold", "accelerator"])

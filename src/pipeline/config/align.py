@@ -58,7 +58,7 @@ class AlignConfig(Section):
     )
     notch_width_hz: float = Field(4.0, gt=0, description="Width of each notch between its -3 dB points [Hz]")
     log_envelope: bool = Field(False, description="Take the natural logarithm of the envelope")
-    raw_low_hz: float = Field(1.0, gt=0, description="Lower edge of what features: raw keeps [Hz]")
+    raw_low_hz: float = Field(1.0, ge=0.1, description="Lower edge of what features: raw keeps [Hz]")
     raw_high_hz: float = Field(
         0.0, ge=0, description="Upper edge of what features: raw keeps; 0: 0.4 of feature_rate_hz [Hz]"
     )

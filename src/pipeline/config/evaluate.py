@@ -34,16 +34,12 @@ class EvaluateConfig(Section):
 class ChanceConfig(Section):
     """What the scores would be without a link between brain and sound."""
 
-    rotations: int = Field(
-        1000, ge=1000, description="Random rotations of the predictions within their test blocks"
-    )
+    rotations: int = Field(1000, ge=1000, description="Random rotations of the predictions within their test blocks")
     min_shift_s: float = Field(
         0.5, gt=0, description="Shortest rotation; lengthened to the target's autocorrelation [s]"
     )
     word_swaps: int = Field(1000, ge=1000, description="Random exchanges of predicted words (with events)")
-    retrain: int = Field(
-        0, ge=0, description="Trainings on rotated neural data, each scored as a null; 0: none"
-    )
+    retrain: int = Field(0, ge=0, description="Trainings on rotated neural data, each scored as a null; 0: none")
 
 
 class EvaluateStage(Section):

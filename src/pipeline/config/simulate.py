@@ -30,7 +30,7 @@ class SimulateConfig(Section):
     channels: int = Field(32, ge=1, le=1024, description="Neural channels, bad ones included [count]")
     seed: int = Field(0, ge=0, description="Decides everything: equal seeds give equal bytes")
     speech: str | None = Field(
-        None, min_length=1, description="Folder of .wav/.npy clips of real speech; null: synthetic words"
+        None, min_length=1, description="Folder of .wav, .flac or .npy clips of real speech; null: synthetic words"
     )
     speech_rate_hz: float | None = Field(
         None, gt=0, description="Rate of .npy clips that the folder's meta.json does not declare [Hz]"
@@ -79,7 +79,7 @@ class SimulateConfig(Section):
     )
     leak_channels: int = Field(4, ge=1, description="Channels that sound leaks into (contaminated) [count]")
     leak_db: float = Field(
-        -6.0, ge=-60, le=60, description="Leaked sound over background, in 70-170 Hz (contaminated) [dB]"
+        -12.0, ge=-60, le=60, description="Leaked sound over background, in 70-170 Hz (contaminated) [dB]"
     )
 
     @model_validator(mode="after")

@@ -30,6 +30,9 @@ Layout = Literal["time_channel", "channel_time"]
 UNITS_UV = {"uV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3}
 
 _NEURAL_DTYPES = ("float16", "float32", "float64", "int16", "int32")
+#: More are a transposed array.
+MAX_CHANNELS = 4096
+
 _MAX_HEADER_BYTES = 10_000
 
 
@@ -63,11 +66,12 @@ class ArrayReader(ABC):
 
 
 def open_neural(
-    path: Path, layout: Layout = "time_channel", units: str | None = None, gain_uv: float | None = None
+    path: Path, layout: Layout | None = None, units: str | None = None, gain_uv: float | None = None
 ) -> ArrayReader:
     """A two-dimensional ``.npy`` array whose blocks come as float32 (samples, channels).
 
-    ``layout`` names the axes of the file.  Values are multiplied by ``gain_uv`` [µV per step] or
+    ``layout`` names the axes of the file; undeclared, they are (time, channel), and an array with
+    more channels than samples is refused.  Values are multiplied by ``gain_uv`` [µV per step] or
     converted from ``units`` to µV; a float array without either stays in arbitrary units.
     Raises InputError with every problem that the header and the length of the file show.
     """
@@ -76,7 +80,7 @@ def open_neural(
     if problems:
         raise InputError(problems)
     scale = gain_uv if gain_uv is not None else UNITS_UV.get(units or "", 1.0)
-    reader = _NpyReader(path, header, layout == "time_channel", scale)
+    reader = _NpyReader(path, header, layout != "channel_time", scale)
     reader.units = "a.u." if gain_uv is None and units in (None, "a.u.") else "uV"
     return reader
 
@@ -197,7 +201,7 @@ def _kind_problem(path: Path, header: NpyHeader, allowed: tuple[str, ...]) -> Pr
 
 
 def _neural_problems(
-    path: Path, header: NpyHeader, layout: Layout, units: str | None, gain_uv: float | None
+    path: Path, header: NpyHeader, layout: Layout | None, units: str | None, gain_uv: float | None
 ) -> list[Problem | Any]:
     problems = [_kind_problem(path, header, _NEURAL_DTYPES), _neural_shape_problem(path, header, layout)]
     if header.dtype.newbyteorder("=").name in ("int16", "int32") and gain_uv is None:
@@ -212,18 +216,18 @@ def _neural_problems(
     return [problem for problem in problems if problem]
 
 
-def _neural_shape_problem(path: Path, header: NpyHeader, layout: Layout) -> Problem | None:
+def _neural_shape_problem(path: Path, header: NpyHeader, layout: Layout | None) -> Problem | None:
     shape = header.shape
     if len(shape) != 2:
         fix = "Save one array with two axes; a single channel has shape (samples, 1)."
         return Problem(str(path), "shape", f"{len(shape)} axes {shape}", "2 axes (time, channel)", fix)
     if 0 in shape:
         return Problem(str(path), "shape", f"an empty array {shape}", "samples and channels", "Export it again.")
-    n_samples, n_channels = shape if layout == "time_channel" else shape[::-1]
-    if n_channels > n_samples:
-        other = "channel_time" if layout == "time_channel" else "time_channel"
-        got = f"{shape}: more channels ({n_channels}) than samples ({n_samples})"
-        return Problem(str(path), "shape", got, layout.replace("_", ", "), f"State eeg_layout: {other}.")
+    n_samples, n_channels = shape[::-1] if layout == "channel_time" else shape
+    if n_channels > MAX_CHANNELS or (layout is None and n_channels > n_samples):
+        got = f"{shape}: {n_channels} channels of {n_samples} samples"
+        fix = "State eeg_layout, the axes of the array: time_channel or channel_time."
+        return Problem(str(path), "shape", got, f"{layout or 'time_channel'} of at most {MAX_CHANNELS} channels", fix)
     return None
 
 
@@ -334,7 +338,8 @@ class _SoundFileReader(ArrayReader):
         if not 0 <= start <= stop <= self.n_samples:
             raise IndexError(f"samples {start} to {stop} of {self.n_samples}")
         try:
-            self._file.seek(start)
+            if self._file.tell() != start:
+                self._file.seek(start)
             block = self._file.read(stop - start, dtype=self.dtype.name, always_2d=True)
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise InputError(_unreadable(self.path, error)) from None

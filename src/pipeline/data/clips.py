@@ -1,4 +1,4 @@
-"""Clips of real speech for the simulator: a folder of ``.wav`` and ``.npy`` files.
+"""Clips of real speech for the simulator: a folder of ``.wav``, ``.flac`` and ``.npy`` files.
 
 A ``.npy`` clip has no rate of its own: ``meta.json`` in the folder declares one per
 clip (``{"clips": [{"name": …, "rate": …}, …]}``), or the config one for all.
@@ -32,9 +32,10 @@ def read_clips(folder: Path, rate_hz: int, npy_rate_hz: float | None) -> list[Cl
 
     Raises InputError for a folder without clips, a rate that nobody declares, or a file that cannot be read.
     """
-    files = sorted(p for p in folder.glob("*") if p.suffix in (".wav", ".npy")) if folder.is_dir() else []
+    found = folder.glob("*") if folder.is_dir() else ()
+    files = sorted(file for file in found if file.suffix.lower() in (".wav", ".flac", ".npy"))
     if not files:
-        got = "no .wav or .npy file" if folder.is_dir() else "no such folder"
+        got = "no .wav, .flac or .npy file" if folder.is_dir() else "no such folder"
         raise InputError(
             Problem(
                 str(folder),
@@ -59,7 +60,8 @@ def read_clips(folder: Path, rate_hz: int, npy_rate_hz: float | None) -> list[Cl
             problems += error.problems
             continue
         scale = np.float32(1 / 32768 if wave.dtype == np.int16 else 1)
-        clips.append(Clip(file.stem, soxr.resample(wave.astype(np.float32) * scale, clip_rate_hz, rate_hz)))
+        label = "".join(c if c.isprintable() else "_" for c in file.stem)
+        clips.append(Clip(label, soxr.resample(wave.astype(np.float32) * scale, clip_rate_hz, rate_hz)))
     if problems:
         raise InputError(problems)
     return clips

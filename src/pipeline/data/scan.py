@@ -25,6 +25,12 @@ from pipeline.errors import Problem
 #: A channel with missing samples in more places than this is given up.
 MAX_GAPS_PER_CHANNEL = 10_000
 
+#: Up to this rate the array holds features, which may rest at one value [Hz].
+FEATURE_RATE_HZ = 200.0
+
+#: A float32 SD beyond this overflowed on the way, in whatever unit.
+_MAX_SD = 1e30
+
 _LOUDNESS_WINDOW_S = 0.1
 _MAX_PEAK = 1.5
 
@@ -109,7 +115,8 @@ class NeuralScan:
         finite = np.isfinite(block)
         whole = bool(finite.all())
         self._note_repeats(block)
-        self._note_values(block, finite, whole)
+        with np.errstate(over="ignore", invalid="ignore"):  # _sd turns what overflows into infinity
+            self._note_values(block, finite, whole)
         self._note_gaps(block, finite, whole)
         self._n += len(block)
 
@@ -118,15 +125,15 @@ class NeuralScan:
         self._repeats += block[0] == self._last
 
     def _note_values(self, block: npt.NDArray[np.float32], finite: npt.NDArray[np.bool_], whole: bool) -> None:
-        new = np.isnan(self._first) & finite.any(axis=0)
-        self._first[new] = block[finite.argmax(axis=0), np.arange(block.shape[1])][new]
+        if np.isnan(self._first).any():
+            new = np.isnan(self._first) & finite.any(axis=0)
+            self._first[new] = block[finite.argmax(axis=0), np.arange(block.shape[1])][new]
         shifted = block - np.nan_to_num(self._first)
         if not whole:
             shifted = np.where(finite, shifted, np.float32(0))
-        self._count += finite.sum(axis=0)
+        self._count += len(block) if whole else np.count_nonzero(finite, axis=0)
         self._sum += shifted.sum(axis=0, dtype=np.float64)
-        with np.errstate(over="ignore"):
-            self._sum_squares += np.einsum("ij,ij->j", shifted, shifted, dtype=np.float64)
+        self._sum_squares += np.einsum("ij,ij->j", shifted, shifted, dtype=np.float64)
         self._high.update(block if whole else np.where(finite, block, -np.inf))
         self._low.update(-block if whole else np.where(finite, -block, -np.inf))
 
@@ -134,9 +141,11 @@ class NeuralScan:
         touched = self._open >= 0 if whole else (self._open >= 0) | ~finite.all(axis=0)
         for channel in np.flatnonzero(touched):
             self._note_channel_gaps(int(channel), block[:, channel], finite[:, channel])
-        last = np.where(finite[::-1].any(axis=0), len(block) - 1 - finite[::-1].argmax(axis=0), -1)
-        values = block[last, np.arange(block.shape[1])]
-        self._last = np.where(last >= 0, values, self._last)
+        if whole:
+            self._last = block[-1].copy()
+            return
+        last = np.where(finite.any(axis=0), len(block) - 1 - finite[::-1].argmax(axis=0), -1)
+        self._last = np.where(last >= 0, block[last, np.arange(block.shape[1])], self._last)
 
     def _note_channel_gaps(self, channel: int, values: npt.NDArray[np.float32], finite: npt.NDArray[np.bool_]) -> None:
         was_open = self._open[channel] >= 0
@@ -162,8 +171,7 @@ class NeuralScan:
         bad = self._missing_channels()
         zeroed = tuple(Gap(channel, 0, self._n, 0.0, 0.0) for channel in bad)
         gaps = (*zeroed, *(gap for gap in self._gaps if gap.channel not in bad))
-        sd = np.sqrt(np.maximum(self._sum_squares - self._sum**2 / np.maximum(self._count, 1), 0))
-        sd /= np.sqrt(np.maximum(self._count, 1))
+        sd = self._sd()
         bad |= {c: reason for c, reason in self._spoilt_channels().items() if c not in bad}
         problems = [*self._unit_problems(file, sd, bad), *self._gap_problems(file, bad)]
         if not problems:
@@ -171,6 +179,12 @@ class NeuralScan:
         problems += self._bad_share_problems(file, bad)
         masked = self._config.nan_policy == "mask"
         return NeuralReport(self._n, dict(sorted(bad.items())), gaps, tuple(problems), sd, masked)
+
+    def _sd(self) -> npt.NDArray[np.float64]:
+        n = np.maximum(self._count, 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            variance = self._sum_squares / n - (self._sum / n) ** 2
+        return np.sqrt(np.where(np.isfinite(variance), np.maximum(variance, 0), np.inf))
 
     def _missing_channels(self) -> dict[int, str]:
         share = 1 - self._count / max(self._n, 1)
@@ -182,7 +196,8 @@ class NeuralScan:
         return bad | {int(c): f"missing: {self._gap_count[c]} gaps" for c in torn}
 
     def _spoilt_channels(self) -> dict[int, str]:
-        """Flat and clipped channels."""
+        """Flat and clipped channels; of features, those that never change."""
+        is_feature = self._rate_hz <= FEATURE_RATE_HZ
         bad: dict[int, str] = {}
         n = np.maximum(self._count, 1)
         repeats = self._repeats / np.maximum(n - 1, 1)
@@ -190,6 +205,8 @@ class NeuralScan:
         for c in range(len(n)):
             if self._high.value[c] == -self._low.value[c]:
                 bad[c] = "flat"
+            elif is_feature:
+                continue
             elif repeats[c] > self._config.max_flat_share:
                 bad[c] = f"flat: {100 * repeats[c]:.0f} % of the samples repeat the last one"
             elif clipped[c] > self._config.max_clipped_share and self._high.count[c] + self._low.count[c] > 10:
@@ -197,10 +214,9 @@ class NeuralScan:
         return bad
 
     def _implausible_channels(self, sd: npt.NDArray[np.float64]) -> dict[int, str]:
-        if self._units != "uV":
-            return {}
-        odd = np.flatnonzero((sd < self._config.min_sd_uv) | (sd > self._config.max_sd_uv))
-        return {int(c): f"amplitude: SD {sd[c]:.3g} µV" for c in odd}
+        low, high = (self._config.min_sd_uv, self._config.max_sd_uv) if self._units == "uV" else (0.0, _MAX_SD)
+        units = "µV" if self._units == "uV" else self._units
+        return {int(c): f"amplitude: SD {sd[c]:.3g} {units}" for c in np.flatnonzero((sd < low) | (sd > high))}
 
     def _unit_problems(self, file: str, sd: npt.NDArray[np.float64], bad: Mapping[int, str]) -> list[Problem]:
         """A typical amplitude that is off means a wrong unit or gain, not bad channels."""
@@ -250,9 +266,10 @@ class _Extreme:
 
     def update(self, block: npt.NDArray[np.float32]) -> None:
         top = block.max(axis=0)
-        count = np.where(np.isfinite(top), np.count_nonzero(block == top, axis=0), 0)
-        self.count = np.where(top > self.value, count, self.count + np.where(top == self.value, count, 0))
-        self.value = np.maximum(self.value, top)
+        reached = np.flatnonzero((top >= self.value) & np.isfinite(top))
+        counts = np.count_nonzero(block[:, reached] == top[reached], axis=0)
+        self.count[reached] = counts + np.where(top[reached] == self.value[reached], self.count[reached], 0)
+        self.value[reached] = top[reached]
 
 
 class AudioScan:

@@ -63,7 +63,7 @@ class RecordingRow:
     task: str | None = None
     eeg_units: str | None = None
     eeg_gain_uv: float | None = None
-    eeg_layout: Literal["time_channel", "channel_time"] = "time_channel"
+    eeg_layout: Literal["time_channel", "channel_time"] | None = None
     channels: str | None = None
     electrodes: str | None = None
     events: str | None = None

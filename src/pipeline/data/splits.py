@@ -10,9 +10,9 @@ frame is tested once; the gap is taken from training, else from validation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from random import Random
 from typing import Literal
 
@@ -80,8 +80,8 @@ def split(timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: in
 
     Raises :class:`InputError` when there is too little data for a role.
     """
-    cut = {"block": _by_block, "label": _by_label}.get(config.by, _by_group)
-    blocks = _purged(cut(timelines, fold, config, frame_rate_hz), gap)
+    cut = _by_block if config.by == "block" else _by_label if config.by == "label" else _by_group
+    blocks = _purged(cut(timelines, fold, config, gap, frame_rate_hz), gap)
     for role in ROLES:
         if not any(b.role == role for b in blocks):
             raise _too_little(role, fold, config, gap, frame_rate_hz)
@@ -106,31 +106,51 @@ def window_starts(
     return starts
 
 
-def _by_block(timelines: Sequence[Timeline], fold: int, config: SplitConfig, frame_rate_hz: float) -> list[Block]:
-    """Contiguous stretches of the recordings laid end to end."""
-    total = sum(t.n_frames for t in timelines)
-    n_validation = round(config.validation_fraction * total)
+def _by_block(
+    timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
+) -> list[Block]:
+    """Contiguous stretches of the recordings laid end to end.
+
+    A border that would leave less than two gaps of a recording on one side moves to the
+    recording's end, so that many short recordings are divided between them, not within.
+    """
+    ends = list(accumulate((t.n_frames for t in timelines), initial=0))
+    total = ends[-1]
+
+    def near(frame: float) -> int:
+        end = min(ends, key=lambda e: abs(e - frame))
+        return end if abs(end - frame) <= 2 * gap else round(frame)
+
     if config.order == "chronological":
         segment = total / (config.folds + 1)
-        test = (round((fold + 1) * segment), round((fold + 2) * segment))
-        n_validation = round(config.validation_fraction * test[0])
-        validation, train_stop = (test[0] - n_validation, test[0]), test[0] - n_validation
-        marks: list[tuple[Role, int, int]] = [
-            ("train", 0, train_stop),
-            ("validation", *validation),
-            ("test", *test),
-        ]
+        test = (near((fold + 1) * segment), near((fold + 2) * segment))
+        start = near(test[0] - config.validation_fraction * test[0])
+        if start == test[0]:
+            start = max((e for e in ends if e < test[0]), default=start)
+        marks: list[tuple[Role, int, int]] = [("train", 0, start), ("validation", start, test[0]), ("test", *test)]
     else:
-        test = (round(fold * total / config.folds), round((fold + 1) * total / config.folds))
-        after = test[1] + n_validation <= total
-        validation = (test[1], test[1] + n_validation) if after else (0, n_validation)
+        test = (near(fold * total / config.folds), near((fold + 1) * total / config.folds))
+        validation = _validation_beside(test, total, config, near, ends)
         free = _complement([test, validation], total)
         marks = [("test", *test), ("validation", *validation), *(("train", *f) for f in free)]
     blocks = [b for role, start, stop in marks for b in _located(timelines, role, start, stop)]
     return _snapped(blocks, timelines, frame_rate_hz) if config.snap_to_events else blocks
 
 
-def _by_group(timelines: Sequence[Timeline], fold: int, config: SplitConfig, frame_rate_hz: float) -> list[Block]:
+def _validation_beside(
+    test: tuple[int, int], total: int, config: SplitConfig, near: Callable[[float], int], ends: Sequence[int]
+) -> tuple[int, int]:
+    """The stretch after the test block, or the first one where the test block is the last."""
+    start = test[1] if test[1] + config.validation_fraction * total <= total else 0
+    stop = near(start + config.validation_fraction * total)
+    if stop == start:
+        stop = min((e for e in ends if e > start), default=stop)
+    return start, stop
+
+
+def _by_group(
+    timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
+) -> list[Block]:
     """Whole recordings, or all recordings of a session, held out together."""
     key = (lambda t: t.recording) if config.by == "recording" else (lambda t: t.session)
     names = list(dict.fromkeys(map(key, timelines)))
@@ -138,7 +158,9 @@ def _by_group(timelines: Sequence[Timeline], fold: int, config: SplitConfig, fra
     return [Block(i, roles[key(t)], t.start, t.stop) for i, t in enumerate(timelines) if key(t) in roles]
 
 
-def _by_label(timelines: Sequence[Timeline], fold: int, config: SplitConfig, frame_rate_hz: float) -> list[Block]:
+def _by_label(
+    timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
+) -> list[Block]:
     """Words held out: a trial reaches from an event's onset to the next one's."""
     labels = sorted({e.label for t in timelines for e in t.events})
     Random(config.seed).shuffle(labels)
@@ -157,13 +179,14 @@ def _by_label(timelines: Sequence[Timeline], fold: int, config: SplitConfig, fra
 def _group_roles(names: Sequence[str], fold: int, config: SplitConfig) -> dict[str, Role]:
     """The role of each group: every group is tested in exactly one fold."""
     n = len(names)
-    if n < max(3, config.folds):
+    needed = config.folds + 2 if config.order == "chronological" else max(3, config.folds)
+    if n < needed:
         raise InputError(
             Problem(
                 "config",
                 "split.by",
                 f"{n} {config.by}s for {config.folds} folds",
-                f"at least {max(3, config.folds)}: one or more each to train, validate and test",
+                f"at least {needed}: one or more each to train, validate and test",
                 "Lower split.folds, add recordings, or use split.by: block",
             )
         )

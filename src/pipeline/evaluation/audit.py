@@ -82,9 +82,7 @@ def audit_pair(a: Sequence[Span], b: Sequence[Span]) -> PairAudit:
     """Compare two roles recording by recording, neural data and audio apart."""
     shared, gaps = 0, []
     for place in sorted({(s.recording, s.kind, s.rate_hz) for s in a}):
-        mine, other = (
-            merged([s for s in spans if (s.recording, s.kind, s.rate_hz) == place]) for spans in (a, b)
-        )
+        mine, other = (merged([s for s in spans if (s.recording, s.kind, s.rate_hz) == place]) for spans in (a, b))
         found, gap = compare(mine, other)
         shared += found
         if gap is not None:

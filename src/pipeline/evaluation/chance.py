@@ -10,6 +10,7 @@ autocorrelation and put chance far too low.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -98,9 +99,7 @@ def rotated_moments(target: Values, prediction: Values, weight: Values) -> Value
     return moments
 
 
-def rotation_null(
-    target: Blocks, prediction: Blocks, weight: Sequence[Values], rotations: Rotations
-) -> Values:
+def rotation_null(target: Blocks, prediction: Blocks, weight: Sequence[Values], rotations: Rotations) -> Values:
     """r of every rotation and band, (1 + rotations, n_mels), pooled over the fold's used blocks.
 
     Row 0 is the r of the unrotated prediction on the same blocks.
@@ -109,20 +108,6 @@ def rotation_null(
     for column, i in enumerate(rotations.used):
         total += rotated_moments(target[i], prediction[i], weight[i])[rotations.shifts[:, column]]
     return correlation(total)
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """Moments of every prediction block of one subject against every target block.
-
-    ``moments`` is (blocks, blocks, n_mels, 6), prediction first, aligned at the blocks' starts and
-    cut to the shorter; ``recording`` and ``fold`` (blocks,) tell where a block is from.
-    """
-
-    moments: Values
-    recording: tuple[str, ...]
-    fold: tuple[int, ...]
-    live: Mask
 
 
 def mismatch_moments(target: Blocks, prediction: Blocks) -> Values:
@@ -139,22 +124,24 @@ def mismatch_moments(target: Blocks, prediction: Blocks) -> Values:
     return moments
 
 
-def mismatch_null(mismatch: Mismatch, count: int, rng: np.random.Generator) -> Values | str:
-    """Mean r over folds, observed first, then ``count`` values with targets of other recordings; or a reason.
+def mismatch_null(
+    moments: Values, folds: NDArray[np.intp], live: Mask, count: int, rng: np.random.Generator
+) -> Values | str:
+    """Mean r over folds, observed first, then with targets dealt out anew ``count`` times; or a reason.
 
-    In each draw every prediction block meets a random target block of another recording.
+    ``moments`` (blocks, blocks, n_mels, 6) are of every prediction block against every target block,
+    ``folds`` (blocks,) says which blocks are pooled.  Targets are dealt out by random
+    permutations of all blocks; to forbid a block its own target would make p too small.
     """
-    recordings, folds = np.array(mismatch.recording), np.array(mismatch.fold)
-    blocks = len(recordings)
-    others = [np.flatnonzero(recordings != r) for r in recordings]
-    distinct = float(np.prod([float(len(o)) for o in others]))
+    blocks = len(folds)
+    distinct = math.factorial(blocks)
     if distinct < MIN_VALID_SHIFTS:
-        return f"{distinct:.0f} ways to mismatch the recordings, {MIN_VALID_SHIFTS} needed"
-    pairing = np.stack([rng.choice(o, size=count) for o in others], axis=1)
-    pairing = np.concatenate([np.arange(blocks)[None], pairing])
+        return f"{distinct} ways to exchange {blocks} blocks, {MIN_VALID_SHIFTS} needed"
+    orders = rng.permuted(np.tile(np.arange(blocks), (count + 1, 1)), axis=1)
+    orders[0] = np.arange(blocks)
     r = []
     for k in np.unique(folds):
         members = np.flatnonzero(folds == k)
-        pooled = mismatch.moments[members[:, None], pairing[:, members].T].sum(axis=0)
-        r.append(mean_over_bands(correlation(pooled), mismatch.live))
+        pooled = sum(moments[i, orders[:, i]] for i in members)
+        r.append(mean_over_bands(correlation(np.asarray(pooled)), live))
     return np.asarray(np.mean(r, axis=0))

@@ -177,9 +177,7 @@ def resampled_audio(audio: Signal, audio_rate_hz: float, rate_hz: float) -> NDAr
     total = audio.shape[0]
     blocks = []
     for start in range(0, total, step):
-        block = np.asarray(audio[start : start + step], dtype=np.float32).reshape(
-            min(step, total - start), -1
-        )
+        block = np.asarray(audio[start : start + step], dtype=np.float32).reshape(min(step, total - start), -1)
         blocks.append(stream.resample_chunk(np.ascontiguousarray(block[:, 0]), last=start + step >= total))
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 

@@ -44,7 +44,7 @@ STYLE: dict[str, Any] = {
     "figure.constrained_layout.use": True,
 }
 MAP = "magma"
-styled = mpl.rc_context(STYLE)
+styled = mpl.rc_context(STYLE)  # type: ignore[arg-type]
 """Decorator of every function that draws."""
 
 
@@ -52,7 +52,7 @@ def data_uri(figure: Figure, kind: str = "svg") -> str:
     """The drawn figure as ``data:image/…;base64,…`` without dates or program versions."""
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    figure.savefig(buffer, format=kind, metadata=metadata, dpi=160)  # type: ignore[arg-type]
+    figure.savefig(buffer, format=kind, metadata=metadata, dpi=160)
     mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
@@ -98,9 +98,7 @@ def intervals(rows: Sequence[tuple[str, float, Sequence[float] | None]], chance_
 
 
 @styled
-def spectrogram(
-    mel: Mel, times_s: Values, limits: tuple[float, float], events: Sequence[Event] = ()
-) -> str:
+def spectrogram(mel: Mel, times_s: Values, limits: tuple[float, float], events: Sequence[Event] = ()) -> str:
     """One log-mel (frames, n_mels) over time, with word labels above where there are events."""
     figure, (ax,) = axes(2.0)
     half = (times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1) / 2
@@ -171,9 +169,7 @@ def attention(weights: Values, output_s: Values, encoder_s: Values) -> str:
 
 
 @styled
-def lines(
-    curves: Mapping[str, tuple[Values, Values]], x_label: str, y_label: str, marks: Sequence[float] = ()
-) -> str:
+def lines(curves: Mapping[str, tuple[Values, Values]], x_label: str, y_label: str, marks: Sequence[float] = ()) -> str:
     """Several lines; a legend where they are few."""
     figure, (ax,) = axes(2.5)
     for number, (name, (x, y)) in enumerate(curves.items()):

@@ -187,9 +187,7 @@ def score_prediction(prepared: Prepared, name: str, counts: Values) -> tuple[Doc
     if prepared.speech.any():
         values["mse_speech"] = float((error[prepared.speech] ** 2).mean())
         values["mcd_db_speech"] = float(distortion[prepared.speech].mean())
-    intervals = {
-        f"{m}_ci95": interval(v) for m, v in replicates.items() if len(prepared.starts) >= MIN_PIECES
-    }
+    intervals = {f"{m}_ci95": interval(v) for m, v in replicates.items() if len(prepared.starts) >= MIN_PIECES}
     if not intervals:
         reasons["ci95"] = f"{len(prepared.starts)} pieces of at least the block length, {MIN_PIECES} needed"
     return values | intervals | {"reasons": reasons, "per_band": per_band}, replicates

@@ -30,9 +30,7 @@ def stitched(sounds: list[Sound], kind: str) -> NDArray[np.float32] | None:
     return np.concatenate(parts) if parts else None
 
 
-def intelligibility(
-    true: NDArray[np.float32], other: NDArray[np.float32], rate_hz: int
-) -> tuple[float, float] | str:
+def intelligibility(true: NDArray[np.float32], other: NDArray[np.float32], rate_hz: int) -> tuple[float, float] | str:
     """(STOI, ESTOI) in about 0 … 1, or why there is none.
 
     pystoi returns 1e-5 instead of failing when fewer than 30 frames survive its silence

@@ -32,14 +32,13 @@ def live_bands(target: Mel, min_std_nats: float) -> Mask:
     return np.asarray(target.std(axis=0, dtype=np.float64) >= min_std_nats)
 
 
-def band_moments(target: Mel, prediction: Mel, weight: Values, starts: NDArray[np.intp]) -> Values:
+def band_moments(target: Values, prediction: Values, weight: Values, starts: NDArray[np.intp]) -> Values:
     """Moments of each stretch of frames, (stretches, n_mels, 6); stretch i is starts[i]:starts[i+1].
 
-    ``target`` and ``prediction`` should have the target's mean taken off, so that the
+    ``target`` and ``prediction`` (float64) should have the target's mean taken off, so that the
     sums of squares keep their digits.  ``weight`` (frames,) counts frames, usually 0 or 1.
     """
-    y, p = target.astype(np.float64), prediction.astype(np.float64)
-    w = weight[:, None]
+    y, p, w = target, prediction, weight[:, None]
     terms = (np.broadcast_to(w, y.shape), w * y, w * p, w * y * y, w * p * p, w * y * p)
     return np.stack([np.add.reduceat(term, starts, axis=0) for term in terms], axis=-1)
 

@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation import figures
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.fold import ALIGNMENTS, Prepared
+from pipeline.evaluation.fold import ALIGNMENTS, speech_frames
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import (
     BASELINES,
@@ -138,17 +138,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], main_row: str = ""
         marked = ' class="main"' if main_row and row[0] == main_row else ""
         body += f"<tr{marked}>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>"
     return (
-        f'<div class="scroll"><table class="{kind}"><thead><tr>{header}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="scroll"><table class="{kind}"><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 
 def picture(uri: str, caption: str) -> str:
     """A figure; its caption is its text alternative."""
-    return (
-        f'<figure><img src="{uri}" alt="{escape(caption)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+    return f'<figure><img src="{uri}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def pairs(parts: Sequence[str]) -> str:
@@ -267,16 +263,16 @@ def scores_section(document: Document) -> str:
     return html
 
 
-def excerpts(folds: Sequence[FoldPredictions], config: EvaluateConfig) -> Iterator[tuple[FoldPredictions, TestBlock, slice]]:
+def excerpts(
+    folds: Sequence[FoldPredictions], config: EvaluateConfig
+) -> Iterator[tuple[FoldPredictions, TestBlock, slice]]:
     """Stretches to show: of folds spread over subjects, the one with most speech (never chosen by score)."""
     count = min(config.report_examples, len(folds))
-    chosen = np.unique(np.linspace(0, len(folds) - 1, count).astype(int)) if count else []
-    for k in chosen:
+    for k in sorted({round(place) for place in np.linspace(0, len(folds) - 1, count)}):
         fold = folds[k]
         length = int(config.report_excerpt_s * fold.frame_rate_hz)
-        speech = Prepared(fold, config)
-        parts = speech.by_block(speech.speech)
-        block = int(np.argmax([p[: max(1, len(p))].sum() for p in parts]))
+        parts = [speech_frames(block, fold, config) for block in fold.blocks]
+        block = int(np.argmax([part.sum() for part in parts]))
         total = np.concatenate([[0], np.cumsum(parts[block])])
         last = max(1, len(parts[block]) - length + 1)
         ends = np.minimum(np.arange(last) + length, len(parts[block]))
@@ -380,10 +376,10 @@ def bands_section(document: Document) -> str:
 def subjects_section(document: Document) -> str:
     """Every subject in a picture, tests over subjects, and the table of folds."""
     entries = predictions(document)
-    names = [n for n, v in entries.items() if v["pearson_r"] is not None and v["role"] in ("model", "baseline", "variant")]
-    means = {
-        s: [own["mean"].get(n, {}).get("pearson_r") for n in names] for s, own in document["subjects"].items()
-    }
+    names = [
+        n for n, v in entries.items() if v["pearson_r"] is not None and v["role"] in ("model", "baseline", "variant")
+    ]
+    means = {s: [own["mean"].get(n, {}).get("pearson_r") for n in names] for s, own in document["subjects"].items()}
     parts = [picture(figures.by_subject([title(n) for n in names], means),
                      "Each subject's mean over folds, joined by a line.")] if names else []  # fmt: skip
     return pairs([*parts, group_text(document)]) + "<h3>Folds</h3>" + fold_table(document)
@@ -395,7 +391,12 @@ def group_text(document: Document) -> str:
     if not group["tests"]:
         return missing("The test over subjects", "the model has no r")
     rows = [
-        ["zero" if name == "zero" else title(name), number(t["mean"]), p_text(t["sign_flip_p"]), p_text(t["wilcoxon_p"])]
+        [
+            "zero" if name == "zero" else title(name),
+            number(t["mean"]),
+            p_text(t["sign_flip_p"]),
+            p_text(t["wilcoxon_p"]),
+        ]
         for name, t in group["tests"].items()
     ]
     first = next(iter(group["tests"].values()))
@@ -403,7 +404,12 @@ def group_text(document: Document) -> str:
         f"n = {first['n']} subject{'s' * (first['n'] != 1)}; exact two-sided sign-flip and Wilcoxon tests on one mean "
         f"per subject; the smallest p that can be reached is {p_text(first['smallest_p'])}. Folds and seeds are not people."
     )
-    return "<div>" + table(["Model minus", "mean r", "sign-flip p", "Wilcoxon p"], rows) + paragraph(note, "note") + "</div>"
+    return (
+        "<div>"
+        + table(["Model minus", "mean r", "sign-flip p", "Wilcoxon p"], rows)
+        + paragraph(note, "note")
+        + "</div>"
+    )
 
 
 def fold_table(document: Document) -> str:
@@ -486,11 +492,15 @@ def seen_words(words: Document) -> str:
     if own is None:
         return ""
     share = words["seen_in_training"]
-    rows = [
-        [part, number(own[part]["pearson_r"]), number(own[part]["rank_accuracy"])] for part in ("seen", "unseen")
-    ]
-    note = f"{words['words']} test words, {number(100 * share, 0)} % of them seen in training (chance rank accuracy 0.5)."
-    return "<h3>Words seen and unseen in training</h3>" + table(["Model on words", "r", "rank accuracy"], rows) + paragraph(note, "note")
+    rows = [[part, number(own[part]["pearson_r"]), number(own[part]["rank_accuracy"])] for part in ("seen", "unseen")]
+    note = (
+        f"{words['words']} test words, {number(100 * share, 0)} % of them seen in training (chance rank accuracy 0.5)."
+    )
+    return (
+        "<h3>Words seen and unseen in training</h3>"
+        + table(["Model on words", "r", "rank accuracy"], rows)
+        + paragraph(note, "note")
+    )
 
 
 def attention_section(document: Document, extras: ReportExtras) -> str:
@@ -514,7 +524,9 @@ def attention_section(document: Document, extras: ReportExtras) -> str:
     curves = {s: (to_array(v["lags_s"]), to_array(v["r"])) for s, v in latency.items()}
     best = [v["best_s"] for v in latency.values() if v["best_s"] is not None]
     plot = figures.lines(curves, "lag [s], positive: the brain precedes the sound", "single-lag ridge r", best)
-    text = "; ".join(f"{s} {v['best_s'] * 1000:.0f} ms".replace("-", "−") for s, v in latency.items() if v["best_s"] is not None)
+    text = "; ".join(
+        f"{s} {v['best_s'] * 1000:.0f} ms".replace("-", "−") for s, v in latency.items() if v["best_s"] is not None
+    )
     return html + pairs([picture(plot, "r of ridge regression at one lag at a time."),
                          paragraph(f"Best lag: {text or 'none'}. The network's own attention offsets are no latency.")])  # fmt: skip
 
@@ -535,7 +547,11 @@ def importance_section(document: Document) -> str:
                     found.setdefault(place, []).append(drop)
         if found:
             means = {place: float(np.mean(drops)) for place, drops in found.items()}
-            parts.append(picture(figures.bars(means, "loss of r"), f"By {kind}: loss of r when its channels are permuted in time."))
+            parts.append(
+                picture(
+                    figures.bars(means, "loss of r"), f"By {kind}: loss of r when its channels are permuted in time."
+                )
+            )
     return pairs(parts) if parts else missing("Permutation importance", "no electrodes table, or it was not computed")
 
 
@@ -566,7 +582,14 @@ def contamination_section(document: Document, extras: ReportExtras) -> str:
     if not found:
         return missing("The contamination check", "it was not run")
     rows = [
-        [c["recording"], c["result"], number(c["statistic"]), p_text(c["p"]), p_text(c["p_adjusted"]), c["reason"] or ""]
+        [
+            c["recording"],
+            c["result"],
+            number(c["statistic"]),
+            p_text(c["p"]),
+            p_text(c["p_adjusted"]),
+            c["reason"] or "",
+        ]
         for c in found
     ]
     html = paragraph(
@@ -607,7 +630,9 @@ def audit_section(document: Document) -> str:
     ]
     detail = table(["Subject", "fold", "roles", "shared samples", "smallest gap [s]"], rows)
     kind = "good" if audit["passed"] else "bad"
-    return paragraph(verdict, kind) + paragraph(gap) + f"<details><summary>Every pair of roles</summary>{detail}</details>"
+    return (
+        paragraph(verdict, kind) + paragraph(gap) + f"<details><summary>Every pair of roles</summary>{detail}</details>"
+    )
 
 
 def provenance_section(document: Document, extras: ReportExtras) -> str:

@@ -145,9 +145,7 @@ def role(name: str) -> str:
 
 def summarise(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
     """The summary part: one entry per prediction, differences, chance, words and the group."""
-    present = dict.fromkeys(
-        n for s in scored for n in s.document["scores"] if not n.startswith(RETRAINED_NULL)
-    )
+    present = dict.fromkeys(n for s in scored for n in s.document["scores"] if not n.startswith(RETRAINED_NULL))
     names = list(dict.fromkeys([MODEL, *BASELINES, *present]))
     summary: Document = {name: entry(scored, name) for name in names}
     summary["chance"] = chance_document(scored, config, seed)
@@ -197,9 +195,7 @@ def difference(scored: Sequence[FoldScores], name: str) -> Document:
         replicates = [replicated(both, n, metric) for n in (MODEL, name)]
         found[metric] = {
             "difference": None if pair[0] is None else pair[0] - pair[1],
-            "ci95": None
-            if replicates[0] is None or replicates[1] is None
-            else interval(replicates[0] - replicates[1]),
+            "ci95": None if replicates[0] is None or replicates[1] is None else interval(replicates[0] - replicates[1]),
             "folds": len(both),
         }
     found["sentence"] = sentence(found, name, why_missing(scored, name, "pearson_r"))
@@ -290,8 +286,9 @@ def chance_reason(scored: Sequence[FoldScores]) -> str:
 
 
 def mismatch_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
-    """Predictions of one recording against targets of another, per subject, averaged over subjects."""
-    nulls, reasons = [], []
+    """Predictions against targets of other recordings, per subject, then averaged over subjects."""
+    nulls: list[Values] = []
+    reasons: list[str] = []
     for number, subject in enumerate(sorted({s.fold.subject for s in scored})):
         own = [s for s in scored if s.fold.subject == subject and MODEL in s.prepared.decoders]
         blocks = [(i, b) for i, s in enumerate(own) for b in s.fold.blocks]
@@ -299,17 +296,17 @@ def mismatch_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: 
             reasons.append("one recording only")
             continue
         centre = np.mean([s.prepared.centre for s in own], axis=0)
-        mismatch = chance.Mismatch(
-            chance.mismatch_moments(
-                [b.target - centre for _, b in blocks],
-                [b.predictions[MODEL] - centre for _, b in blocks],  # type: ignore[operator]
-            ),
-            tuple(b.recording for _, b in blocks),
-            tuple(i for i, _ in blocks),
-            np.all([s.prepared.live for s in own], axis=0),
+        moments = chance.mismatch_moments(
+            [b.target - centre for _, b in blocks],
+            [np.asarray(b.predictions[MODEL]) - centre for _, b in blocks],
         )
-        null = chance.mismatch_null(mismatch, config.rotations, np.random.default_rng([seed, number, 3]))
-        (reasons if isinstance(null, str) else nulls).append(null)  # type: ignore[arg-type]
+        live = np.all([s.prepared.live for s in own], axis=0)
+        rng = np.random.default_rng([seed, number, 3])
+        null = chance.mismatch_null(moments, np.array([i for i, _ in blocks]), live, config.rotations, rng)
+        if isinstance(null, str):
+            reasons.append(null)
+        else:
+            nulls.append(null)
     if not nulls:
         return {"p95": None, "p_value": None, "reason": f"not testable: {reasons[0]}"}
     return null_summary(np.mean(nulls, axis=0)) | {"subjects": len(nulls), "reason": None}

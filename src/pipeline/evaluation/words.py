@@ -124,7 +124,7 @@ def swap_matrix(words: Words) -> Values:
     scale = words.target.std(axis=(0, 1)) * np.where(varies, std, np.inf) * y.shape[0] * y.shape[1]
     y = (y / scale / max(np.count_nonzero(varies), 1)).reshape(len(y), -1)
     shifts = range(2 * words.slack + 1)
-    return np.max([y @ (words.shifted(k) - mean).reshape(len(y), -1).T for k in shifts], axis=0)  # type: ignore[no-any-return]
+    return np.max([y @ (words.shifted(k) - mean).reshape(len(y), -1).T for k in shifts], axis=0)
 
 
 def rank_matrix(words: Words) -> Values:

@@ -35,11 +35,9 @@ class _Chain:
     sos: np.ndarray
     state: np.ndarray | None = None
 
-    def start_at(self, sample: np.ndarray) -> np.ndarray:
-        """Begin as if ``sample`` ``(channels,)`` had always been there; returns what then comes out."""
+    def start_at(self, sample: np.ndarray) -> None:
+        """Begin as if ``sample`` ``(channels,)`` had always been there."""
         self.state = signal.sosfilt_zi(self.sos)[:, :, None] * sample
-        gain = np.prod(self.sos[:, :3].sum(axis=1) / self.sos[:, 3:].sum(axis=1))
-        return gain * sample
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         out, self.state = signal.sosfilt(self.sos, samples, axis=0, zi=self.state)
@@ -54,9 +52,9 @@ class _BandFilter:
     quadrature: tuple[_Chain, ...]
 
     def start_at(self, sample: np.ndarray) -> None:
-        settled = self.band.start_at(sample)
+        self.band.start_at(sample)
         for chain in self.quadrature:
-            chain.start_at(settled)
+            chain.start_at(np.zeros_like(sample))  # which is what a band-pass makes of a constant
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         filtered = self.band(samples)
@@ -101,7 +99,7 @@ def causal_support_s(config: AlignConfig, rate_hz: float) -> float:
     longest = 0
     for band in kept_bands_hz(config, rate_hz):
         narrowest_hz = min(band[0], band[1] - band[0], config.notch_width_hz)
-        impulse = np.zeros((int(rate_hz * max(8.0, 32.0 / narrowest_hz)), 1))
+        impulse = np.zeros((int(rate_hz * max(8.0, 64.0 / narrowest_hz)), 1))
         impulse[0] = 1.0
         filtered = _band_filter(band, rate_hz, config)
         filtered.start_at(np.zeros(1))

@@ -205,39 +205,36 @@ def _levelled(samples: np.ndarray) -> np.ndarray:
     transform would see a step from the block's end to its start.
     """
     rise = np.linspace(0, 1, len(samples), dtype=np.float32)[:, None]
-    levelled = rise * (samples[0] - samples[-1])
-    levelled += samples
-    levelled -= samples[0]
+    levelled = samples - samples[0]
+    levelled -= rise * levelled[-1]
     return levelled
 
 
 def _band_signal(samples: np.ndarray, multiplier: np.ndarray, config: AlignConfig, out: np.ndarray) -> None:
     """The band's envelope (for ``features: raw`` its signal) into ``out``, both ``(size, channels)`` float32."""
-    size = len(samples)
     spectrum = fft.rfft(samples, axis=0)
+    raw = config.features == "raw"
+    kept = spectrum if raw else np.zeros(samples.shape, np.complex64)
     # Real numbers times pairs of real numbers: twice as fast as complex multiplication.
-    np.multiply(spectrum.view(np.float32), multiplier[:, None], out=spectrum.view(np.float32))
-    if config.features == "raw":
-        out[:] = fft.irfft(spectrum, size, axis=0)
-        return
-    analytic = np.zeros((size, samples.shape[1]), np.complex64)
-    # The analytic signal has the positive frequencies twice and the negative ones not at all.
-    np.multiply(spectrum, 2, out=analytic[: len(spectrum)])
-    np.abs(fft.ifft(analytic, axis=0, overwrite_x=True), out=out)
+    pairs = kept[: len(spectrum)].view(np.float32)
+    np.multiply(spectrum.view(np.float32), multiplier[:, None], out=pairs)
+    if raw:
+        out[:] = fft.irfft(kept, len(samples), axis=0)
+    else:
+        np.abs(fft.ifft(kept, axis=0, overwrite_x=True), out=out)
 
 
 def _multiplier(band: BandHz, rate_hz: float, config: AlignConfig, size: int) -> np.ndarray:
-    return zero_phase_response(fft.rfftfreq(size, 1 / rate_hz), band, rate_hz, config).astype(np.float32)
+    """The filters' response at each bin, doubled for the analytic signal, which has no negative frequencies."""
+    response = zero_phase_response(fft.rfftfreq(size, 1 / rate_hz), band, rate_hz, config)
+    return (response if config.features == "raw" else 2 * response).astype(np.float32)
 
 
 def _block_size(halo: int, first_samples: np.ndarray, taps: int) -> int:
     """Samples in a block: a power of two long against the halo, or less where all frames fit into less."""
-    long = max(_SHORTEST_BLOCK, 6 * halo + taps)
-    long = 1 << (long - 1).bit_length()
-    if len(first_samples) == 0:
-        return long
-    whole = int(first_samples[-1] - first_samples[0]) + taps + 2 * halo
-    return min(long, fft.next_fast_len(whole + whole % 2, real=True) if whole < long else long)
+    long = max(_SHORTEST_BLOCK, 1 << (4 * halo + taps).bit_length())
+    span = int(first_samples[-1] - first_samples[0]) if len(first_samples) else 0
+    return min(long, fft.next_fast_len(span + taps + 2 * halo, real=True))
 
 
 @lru_cache(maxsize=32)
@@ -247,7 +244,7 @@ def _ringing_samples(config: AlignConfig, rate_hz: float, level: float, taps: in
     longest = 0
     for band in kept_bands_hz(config, rate_hz):
         narrowest_hz = min(band[0], band[1] - band[0], config.notch_width_hz)
-        size = 1 << int(np.ceil(np.log2(rate_hz * max(16.0, 64.0 / narrowest_hz))))
+        size = 1 << int(np.ceil(np.log2(rate_hz * max(16.0, 128.0 / narrowest_hz))))
         analytic = np.zeros(size, np.complex128)
         analytic[: size // 2 + 1] = zero_phase_response(fft.rfftfreq(size, 1 / rate_hz), band, rate_hz, config)
         response = framed(fft.fftshift(np.abs(fft.ifft(analytic))), taps)

@@ -236,25 +236,23 @@ def _variance(read: Reader, n_samples: int, rate_hz: float) -> np.ndarray:
     """Median over seconds of each channel's variance within the second; NaN where any sample is not finite."""
     piece = min(n_samples, max(2, round(_PIECE_S * rate_hz)))
     pieces = []
-    broken: np.ndarray = np.zeros(1, bool)
     for start in range(0, n_samples - piece + 1, piece):
-        block = read(start, n_samples if n_samples - start < 2 * piece else start + piece)
-        block = np.asarray(block, np.float64)
-        broken = broken | ~np.isfinite(block).all(axis=0)
-        with np.errstate(invalid="ignore", over="ignore"):
-            pieces.append(block.var(axis=0))
-    return np.where(broken, np.nan, np.median(pieces, axis=0))
+        stop = start + piece if start + 2 * piece <= n_samples else n_samples
+        with np.errstate(invalid="ignore"):
+            pieces.append(np.asarray(read(start, stop), np.float64).var(axis=0))
+    return np.median(pieces, axis=0)  # NaN where any piece's is
 
 
 def _unusual(variance: np.ndarray, counted: np.ndarray, config: ChannelsConfig) -> list[str]:
     """Reason why each channel stands out, or nothing."""
-    alive = counted & (variance > 0)
-    typical = float(np.median(variance[alive])) if alive.any() else 0.0
-    logs = np.log(variance, out=np.full(len(variance), np.nan), where=variance > 0)
-    z = np.full(len(variance), np.nan)
-    if alive.sum() >= _FEWEST_CHANNELS:
-        centre = np.median(logs[alive])
-        z = (logs - centre) / max(1.4826 * float(np.median(np.abs(logs[alive] - centre))), _LEAST_SPREAD)
+    counted = counted & (variance > 0)
+    typical = float(np.median(variance[counted])) if counted.any() else 0.0
+    counted &= variance > config.flat_ratio * typical
+    z = np.zeros(len(variance))
+    if counted.sum() >= _FEWEST_CHANNELS:
+        logs = np.log(np.maximum(variance, np.finfo(float).tiny))
+        centre = np.median(logs[counted])
+        z = (logs - centre) / max(1.4826 * float(np.median(np.abs(logs[counted] - centre))), _LEAST_SPREAD)
     reasons = []
     for v, score in zip(variance, z, strict=True):
         if not np.isfinite(v):

@@ -1,0 +1,100 @@
+"""Predict recordings that no fold knows, with a finished run: ``python -m pipeline predict``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.artifacts import paths
+from pipeline.artifacts.aligned import AlignedInfo, aligned_info, feature_columns, read_features
+from pipeline.artifacts.core import Provenance, atomic_path
+from pipeline.artifacts.mel import read_mel
+from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
+from pipeline.config.train import TrainStage
+from pipeline.data.subject import on_mel_grid, oversampling
+from pipeline.errors import InputError, Problem
+from pipeline.model.inference import predict_continuous
+from pipeline.model.model_file import load_model, model_digest
+from pipeline.model.normalisation import normalise_recording
+from pipeline.runs import MODEL, find_run
+
+
+def predict_recording(run: str, recording: str, folder: Path, npy: bool, accelerator: str) -> Path:
+    """Predict a whole aligned recording, with sound or without; returns the predictions file.
+
+    ``run`` is the beginning of a run's digest.  Raises :class:`InputError` when the
+    recording lacks channels that the model was trained on, or has another clock rate.
+    """
+    found = find_run(paths.RESULTS / "train", run)
+    model, meta = load_model(found / MODEL)
+    model = model.to(device_of(accelerator))
+    config = TrainStage.model_validate(meta["config"])
+    aligned, mel_path = paths.aligned(recording), paths.mel(recording)
+    info = aligned_info(aligned)
+    gridded = _features(info, aligned, meta["feature_names"], config)
+    start, stop = _covered(info, config)
+    result = predict_continuous(model, gridded, start, stop, meta["hop_frames"])
+    series = {"model": result.mel}
+    if info.has_audio and mel_path.is_file():
+        series["target"] = read_mel(mel_path)[0][start:stop]
+        stop = start + len(series["target"])
+        series["model"] = series["model"][: stop - start]
+    times_s = config.mel.first_frame_s + np.arange(start, stop) / config.mel.frame_rate_hz
+    facts = {"subject": info.subject, "simulated": info.simulated, "run": found.name, "causal": config.causal}
+    fold = PredictedFold([PredictedBlock(recording, start, times_s, series)], facts)
+    output = folder / f"{recording}_{found.name}.h5"
+    inputs = [(str(aligned), info.content_digest), (str(found / MODEL), model_digest(model))]
+    write_predicted(output, PREDICTIONS, fold, Provenance(config.canonical_json(), {}, inputs))
+    if npy:
+        write_npy(fold, output.with_suffix(""))
+    return output
+
+
+def device_of(accelerator: str) -> str:
+    """Where to run: ``auto`` takes a GPU where there is one.  Raises :class:`InputError`."""
+    has_gpu = torch.cuda.is_available()
+    if accelerator == "gpu" and not has_gpu:
+        fix = "Set runtime.accelerator to auto or cpu"
+        raise InputError(Problem("config", "runtime.accelerator", "gpu, and no GPU here", "a device that is there", fix))
+    return "cuda" if has_gpu and accelerator != "cpu" else "cpu"
+
+
+def write_npy(fold: PredictedFold, folder: Path) -> None:
+    """``{recording}_{start}_{series}.npy`` (frames, n_mels), and ``…_T.npy`` (n_mels, frames) as vocoders take it."""
+    for block in fold.blocks:
+        for name in {"target", "model"} & set(block.series):
+            values = np.ascontiguousarray(block.series[name], np.float32)
+            for suffix, array in (("", values), ("_T", np.ascontiguousarray(values.T))):
+                path = folder / f"{block.recording}_{block.start}_{name}{suffix}.npy"
+                with atomic_path(path) as temporary, temporary.open("wb") as handle:
+                    np.save(handle, array, allow_pickle=False)
+
+
+def _features(info: AlignedInfo, aligned: Path, names: list[str], config: TrainStage) -> np.ndarray:
+    """The model's channels of a recording on the mel's grid, normalised as in training."""
+    columns = feature_columns(aligned)
+    missing = [name for name in names if name not in columns]
+    if missing:
+        fix = "Predict a recording of the same subject and montage, or train with these channels excluded"
+        raise InputError(
+            Problem(info.recording, "channels", f"no {', '.join(missing[:5])}", "the channels of the model", fix)
+        )
+    if info.causal != config.causal:
+        fix = "Align it with the same causal setting as the model"
+        raise InputError(Problem(info.recording, "causal", str(info.causal), str(config.causal), fix))
+    values = read_features(aligned)[:, [columns.index(name) for name in names]]
+    n_frames = _covered(info, config)[1]
+    gridded = on_mel_grid(values, info.first_feature, info.feature_rate_hz, n_frames, config.mel, config.causal)
+    m = oversampling(info.feature_rate_hz, config.mel)
+    return normalise_recording(gridded, config.train.normalisation, m, config.mel.frame_rate_hz)
+
+
+def _covered(info: AlignedInfo, config: TrainStage) -> tuple[int, int]:
+    """Mel frames that have brain signal."""
+    grid = config.mel
+    first = math.ceil((info.first_time_s - grid.first_frame_s) * grid.frame_rate_hz)
+    last = math.floor((info.last_time_s - grid.first_frame_s) * grid.frame_rate_hz)
+    return max(0, first), last + 1

@@ -1,0 +1,216 @@
+"""The report and the leak audit: self-contained, escaped, honest about what is missing, safe to share."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
+from pipeline.errors import InputError
+from pipeline.evaluation.audit import Span, audit_spans, refuse_leak
+from pipeline.evaluation.contamination import Contamination
+from pipeline.evaluation.report import Attention, LearningCurve, ReportExtras, report_html
+from pipeline.evaluation.scores import RunFacts, score
+from pipeline.evaluation.types import Event, FoldPredictions, Sound, TestBlock
+
+RATE_HZ = 86.1328125
+CONFIG = EvaluateConfig(bootstrap=100, stoi=False, report_excerpt_s=2.0, report_examples=1)
+NASTY = "<script>alert(1)</script>&\"'"
+
+
+def make_fold(fold: int = 0, subject: str = "sub1") -> FoldPredictions:
+    """900 frames with words labelled so that a leak of labels or an unescaped one shows."""
+    rng = np.random.default_rng(fold)
+    target = np.cumsum(rng.normal(0, 0.3, (900, 8)), axis=0).astype(np.float32)
+    target -= target.mean(axis=0)
+    predictions = {
+        "model": (target + rng.normal(0, 1, target.shape)).astype(np.float32),
+        "ridge": (target + rng.normal(0, 2, target.shape)).astype(np.float32),
+        "mean_spectrum": np.zeros_like(target),
+    }
+    events = tuple(Event(f"secretword{NASTY}{k}", 0.5 + k, 0.5) for k in range(9))
+    samples = 899 * 256
+    waves = [rng.normal(0, 0.1, samples).astype(np.float32) for _ in range(3)]
+    block = TestBlock(
+        f"rec{NASTY}", 0, np.arange(900) / RATE_HZ, target, predictions, np.zeros(900, bool), events,
+        Sound(22050, *waves),
+    )  # fmt: skip
+    return FoldPredictions(subject, fold, 0, RATE_HZ, (block,), 0.0, missing={"mean_template": "no events"})
+
+
+def make_extras() -> ReportExtras:
+    steps = np.arange(0.0, 100, 10)
+    found = Contamination("rec1", "no evidence", None, 0.1, 0.3, 0.3, 2, np.arange(70.0, 171, 5), np.eye(21) * 0.1)
+    return ReportExtras(
+        curves={("sub1", 0): LearningCurve(steps, {"val_loss": 1 / (1 + steps)})},
+        attention={
+            ("sub1", 0): Attention(np.random.default_rng(0).random((2, 6, 20)), np.arange(6.0), np.arange(20.0))
+        },
+        contamination=[found],
+        config_text="train:\n  lr: 0.002 # " + NASTY,
+        provenance={"code": "abc" + NASTY},
+    )
+
+
+def make_page(
+    extras: ReportExtras | None = None, *, share: bool = False, simulated: bool = False, full: bool = True
+) -> str:
+    folds = [make_fold(k) for k in range(2)]
+    clean = audit_spans({"train": [Span("r", "neural", 0, 10, 10.0)], "test": [Span("r", "neural", 20, 30, 10.0)]})
+    latency = {"lags_s": [-0.1, 0.0, 0.1], "r": [0.1, 0.2, 0.3], "best_s": 0.1}
+    importance = {"shaft": {NASTY: 0.1}, "region": {"STG": 0.2}}
+    facts = RunFacts(
+        {"simulated": simulated, "split_by": NASTY},
+        {("sub1", k): clean for k in range(2)} if full else {},
+        extras.contamination if extras else (),
+        {"sub1": {"latency": latency, "permutation_importance": importance}} if full else {},
+    )
+    document = score(folds, CONFIG, ChanceConfig(), facts)
+    return report_html(document, folds, extras or ReportExtras(), CONFIG, share=share)
+
+
+class Page(HTMLParser):
+    """Collects what a browser would load, and the nesting of tags."""
+
+    VOID = frozenset({"meta", "img", "br", "link", "hr"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [v or "" for k, v in attrs if k in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def full() -> str:
+    return make_page(make_extras(), simulated=True)
+
+
+def test_page_is_self_contained_and_well_formed(full: str) -> None:
+    page = Page(full)
+    assert page.open == []
+    assert page.sources
+    assert all(source.startswith(("data:", "#")) for source in page.sources)
+    assert "script" not in page.tags
+    assert not re.search(r"url\(|@import|https?://", re.sub(r"data:[^\"]*", "", full))
+    assert page.tags.count("audio") == 3
+
+
+def test_everything_is_escaped(full: str) -> None:
+    assert "<script>" not in full
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#x27;" in full
+
+
+def test_simulated_data_carry_a_banner(full: str) -> None:
+    assert "Simulated data" in full
+    assert "Simulated data" not in make_page(simulated=False)
+
+
+def test_missing_parts_are_said_to_be_missing() -> None:
+    html = make_page(full=False)
+    for part in ("Attention", "Learning curves", "Permutation importance", "Latency", "The leak audit",
+                 "The contamination check", "Provenance"):  # fmt: skip
+        assert f"{part} is missing" in html or f"{part} are missing" in html, part
+    assert "is missing" not in make_page(make_extras()).split('id="training"')[1].split("</section>")[0]
+
+
+def test_shared_copy_leaves_out_what_identifies(full: str) -> None:
+    shared = make_page(make_extras(), share=True, simulated=True)
+    assert Page(shared).tags.count("audio") == 1
+    assert "Target: log-mel" in full
+    assert "Target: log-mel" not in shared
+    assert "secretword" not in shared
+    assert Page(shared).tags.count("img") == Page(full).tags.count("img") - 1
+
+
+def test_pictures_of_shared_copy_hold_no_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[object, ...]] = []
+    monkeypatch.setattr(
+        "pipeline.evaluation.figures.spectrogram",
+        lambda mel, times, limits, events: drawn.append((mel, events)) or "data:,",
+    )
+    make_page(share=True)
+    assert len(drawn) == 1
+    assert drawn[0][1] == ()
+    make_page(share=False)
+    assert len(drawn) == 3
+    assert drawn[1][1]
+
+
+def test_equal_input_gives_equal_page(full: str) -> None:
+    assert full == make_page(make_extras(), simulated=True)
+
+
+def test_page_of_a_model_without_a_score() -> None:
+    """A constant model, no events, no sound: still a page, without NaN."""
+    fold = make_fold()
+    block = replace(fold.blocks[0], predictions={"model": np.zeros((900, 8), np.float32)}, events=(), sound=None)
+    folds = [replace(fold, blocks=(block,))]
+    document = score(folds, CONFIG, ChanceConfig(), RunFacts({}))
+    html = report_html(document, folds, ReportExtras(), CONFIG)
+    assert not re.search(r"\bnan\b", re.sub(r"data:[^\"]*", "", html), re.IGNORECASE)
+    assert "constant" in html
+
+
+# -- leak audit -----------------------------------------------------------------------------------
+
+
+def test_clean_split_passes_with_its_smallest_gap() -> None:
+    found = audit_spans(
+        {
+            "train": [Span("r1", "neural", 0, 1000, 100.0), Span("r1", "neural", 2000, 3000, 100.0)],
+            "validation": [Span("r1", "neural", 1100, 1500, 100.0)],
+            "test": [Span("r1", "neural", 1550, 1900, 100.0), Span("r2", "neural", 0, 3000, 100.0)],
+        }
+    )
+    assert found.passed
+    assert found.smallest_gap_s == pytest.approx(0.5)
+    assert found.pairs["train/validation"].smallest_gap_s == pytest.approx(1.0)
+    assert found.pairs["train/test"].smallest_gap_s == pytest.approx(1.0)
+
+
+def test_deliberate_leak_is_counted_and_refused() -> None:
+    """Windows dealt out at random overlap: the audit counts each shared sample once."""
+    rng = np.random.default_rng(0)
+    starts = np.arange(0, 5000, 10)
+    role = rng.integers(0, 3, len(starts))
+    spans = {
+        name: [Span("r", "audio", int(s), int(s) + 100, 16000.0) for s in starts[role == k]]
+        for k, name in enumerate(("train", "validation", "test"))
+    }
+    found = audit_spans(spans)
+    seen = {name: {n for s in own for n in range(s.start, s.stop)} for name, own in spans.items()}
+    assert found.pairs["train/test"].shared_samples == len(seen["train"] & seen["test"])
+    assert found.pairs["train/validation"].shared_samples == len(seen["train"] & seen["validation"])
+    with pytest.raises(InputError, match="raw samples seen by both roles") as caught:
+        refuse_leak(found, "windows.h5")
+    assert len(caught.value.problems) == 3
+
+
+def test_one_shared_sample_is_a_leak() -> None:
+    found = audit_spans({"train": [Span("r", "neural", 0, 101, 100.0)], "test": [Span("r", "neural", 100, 200, 100.0)]})
+    assert (found.shared_samples, found.smallest_gap_s) == (1, pytest.approx(-0.01))
+    touching = audit_spans(
+        {"train": [Span("r", "neural", 0, 100, 100.0)], "test": [Span("r", "neural", 100, 200, 100.0)]}
+    )
+    assert (touching.shared_samples, touching.smallest_gap_s) == (0, 0.0)
+
+
+def test_neural_and_audio_are_different_samples() -> None:
+    found = audit_spans({"train": [Span("r", "neural", 0, 100, 100.0)], "test": [Span("r", "audio", 0, 100, 100.0)]})
+    assert found.passed
+    assert found.smallest_gap_s is None

@@ -1,0 +1,196 @@
+"""Splits and windows: every frame tested once, roles apart by the gap, no raw sample shared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.artifacts.aligned import AlignedInfo
+from pipeline.config.mel_grid import MelFraming
+from pipeline.config.window import SplitConfig, WindowConfig, WindowStage
+from pipeline.data.splits import ROLES, Block, Event, Timeline, split, window_starts
+from pipeline.data.windowing import window_index
+from pipeline.errors import InputError
+from pipeline.evaluation.audit import Span, audit_spans
+
+RATE_HZ = 22050 / 256
+GAP = 200
+
+
+def words(n: int, every_s: float = 3.0) -> tuple[Event, ...]:
+    return tuple(Event(0.5 + i * every_s, 0.8, f"w{i % 20}") for i in range(n))
+
+
+LONG = [Timeline("a", "1", 0, 20000, words(75))]
+SEVERAL = [Timeline(f"r{i}", f"s{i // 4}", 3 * i, 172 + i) for i in range(20)]
+
+
+@pytest.mark.parametrize("order", ["any", "chronological"])
+@pytest.mark.parametrize(
+    ("by", "timelines", "folds"),
+    [("block", LONG, 5), ("block", SEVERAL, 4), ("recording", SEVERAL, 5), ("session", SEVERAL, 3), ("label", LONG, 5)],
+)
+def test_roles_keep_the_gap_and_stay_inside(by: str, timelines: list[Timeline], folds: int, order: str) -> None:
+    config = SplitConfig.model_validate({"by": by, "folds": folds, "order": order})
+    gap = 60 if by == "label" else GAP
+    for fold in range(folds):
+        blocks = split(timelines, fold, config, gap, RATE_HZ)
+        assert {b.role for b in blocks} == set(ROLES)
+        for b in blocks:
+            assert timelines[b.recording].start <= b.start < b.stop <= timelines[b.recording].stop
+        for a in blocks:
+            for b in blocks:
+                if a.recording == b.recording and a.role != b.role:
+                    assert b.start >= a.stop + gap or a.start >= b.stop + gap
+
+
+@pytest.mark.parametrize(("by", "timelines"), [("block", LONG), ("block", SEVERAL), ("recording", SEVERAL)])
+def test_over_all_folds_each_frame_is_tested_once(by: str, timelines: list[Timeline]) -> None:
+    config = SplitConfig.model_validate({"by": by})
+    tested = [0] * sum(t.stop for t in timelines)
+    offsets = [sum(t.stop for t in timelines[:i]) for i in range(len(timelines))]
+    for fold in range(config.folds):
+        for b in split(timelines, fold, config, GAP, RATE_HZ):
+            if b.role == "test":
+                for frame in range(b.start, b.stop):
+                    tested[offsets[b.recording] + frame] += 1
+    usable = [offsets[i] + f for i, t in enumerate(timelines) for f in range(t.start, t.stop)]
+    assert all(tested[f] == 1 for f in usable)
+
+
+def test_chronological_trains_on_the_past_only() -> None:
+    config = SplitConfig(order="chronological")
+    for fold in range(config.folds):
+        blocks = split(LONG, fold, config, GAP, RATE_HZ)
+        last = {role: max(b.stop for b in blocks if b.role == role) for role in ROLES}
+        first = {role: min(b.start for b in blocks if b.role == role) for role in ROLES}
+        assert last["train"] < first["validation"] < last["validation"] < first["test"]
+
+
+def test_held_out_words_are_not_trained_on() -> None:
+    config = SplitConfig(by="label")
+    for b in split(LONG, 0, config, 60, RATE_HZ):
+        if b.role == "train":
+            inside = {e.label for e in LONG[0].events if b.start <= e.onset_s * RATE_HZ < b.stop}
+            tested = {
+                e.label
+                for t in split(LONG, 0, config, 60, RATE_HZ)
+                if t.role == "test"
+                for e in LONG[0].events
+                if t.start <= e.onset_s * RATE_HZ < t.stop
+            }
+            assert not inside & tested
+
+
+def test_borders_snap_into_pauses() -> None:
+    borders = {x for b in split(LONG, 2, SplitConfig(), 0, RATE_HZ) for x in (b.start, b.stop)}
+    for frame in borders - {0, 20000}:
+        second = frame / RATE_HZ
+        assert not any(e.onset_s < second < e.end_s for e in LONG[0].events)
+
+
+@pytest.mark.parametrize(
+    ("timelines", "config", "gap"),
+    [
+        ([Timeline("a", "1", 0, 600)], SplitConfig(), GAP),
+        ([Timeline("a", "1", 0, 6000)], SplitConfig(by="recording"), GAP),
+        ([Timeline("a", "1", 0, 6000)], SplitConfig(by="label"), GAP),
+    ],
+)
+def test_too_little_data_names_what_to_change(timelines: list[Timeline], config: SplitConfig, gap: int) -> None:
+    with pytest.raises(InputError, match=r"split\.folds"):
+        split(timelines, 0, config, gap, RATE_HZ)
+
+
+def test_windows_avoid_bad_intervals_by_their_margin() -> None:
+    timeline = replace(LONG[0], bad=((1000, 1100),))
+    config = WindowConfig()
+    blocks = [Block(0, "train", 0, 3000)]
+    kept = [s for _, s in window_starts(blocks, [timeline], config, 26)]
+    assert kept
+    assert not any(s - 26 < 1100 and s + 96 + 26 > 1000 for s in kept)
+    everything = window_starts(blocks, [timeline], config, None)
+    assert len(everything) > len(kept)
+
+
+def info(**changes: object) -> AlignedInfo:
+    values: dict = {
+        "recording": "a",
+        "subject": "s",
+        "session": "",
+        "simulated": True,
+        "causal": False,
+        "has_audio": True,
+        "audio_modified": "none",
+        "feature_rate_hz": 100.0,
+        "first_feature": -13,
+        "n_features": 30030,
+        "audio_rate_hz": 22050,
+        "n_audio": 22050 * 300,
+        "eeg_rate_hz": 1024.0,
+        "n_eeg": 1024 * 301,
+        "source_audio_rate_hz": 48000.0,
+        "audio_offset_s": 0.137,
+        "audio_drift_ppm": 40.0,
+        "support_past_s": 0.9,
+        "support_future_s": 0.9,
+        "audio_support_s": 0.002,
+        "whole_recording_operations": ["bad-channel rule"],
+        "events": {},
+        "annotations": {},
+        "content_digest": "00",
+    }
+    return AlignedInfo(**{**values, **changes})
+
+
+def stage(**window: object) -> WindowStage:
+    return WindowStage(window=WindowConfig.model_validate(window), split=SplitConfig(), causal=False, mel=MelFraming())
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_roles_share_no_raw_sample(causal: bool) -> None:
+    recording = info(causal=causal, support_future_s=0.0 if causal else 0.9)
+    windows = window_index([recording], [300 * 22050 // 256 + 1], stage())
+    for fold in windows.folds:
+        by_role: dict[str, list[Span]] = {role: [] for role in ROLES}
+        for s in windows.spans:
+            if s.fold == fold:
+                by_role[s.role].append(Span("a", s.signal, s.start, s.stop, s.rate_hz))
+        audit = audit_spans(by_role)
+        assert audit.shared_samples == 0
+        assert 0 <= audit.smallest_gap_s < 0.2, "the gap is as small as it may be"
+
+
+def test_a_window_forced_across_the_gap_is_found_by_the_audit() -> None:
+    windows = window_index([info()], [300 * 22050 // 256 + 1], stage())
+    by_role: dict[str, list[Span]] = {role: [] for role in ROLES}
+    for s in windows.spans:
+        if s.fold == 1:
+            by_role[s.role].append(Span("a", s.signal, s.start, s.stop, s.rate_hz))
+    test = next(s for s in by_role["test"] if s.kind == "neural")
+    by_role["train"].append(replace(test, start=test.stop - 5, stop=test.stop + 100))
+    assert audit_spans(by_role).pairs["train/test"].shared_samples == 5
+
+
+def test_a_purge_gap_below_what_filters_reach_is_refused() -> None:
+    with pytest.raises(InputError, match=r"purge_gap_s.*at least 2\.\d+ s"):
+        window_index([info()], [300 * 22050 // 256 + 1], stage(purge_gap_s=0.5))
+
+
+def test_a_recording_shorter_than_a_window_is_named() -> None:
+    short = info(n_features=50, n_audio=22050)
+    with pytest.raises(InputError, match=r"length_frames"):
+        window_index([short], [87], stage())
+
+
+def test_windows_lie_in_their_blocks_and_training_avoids_annotations() -> None:
+    annotations = {"onset": [100.0], "duration": [2.0], "description": ["BAD_spike"]}
+    windows = window_index([info(annotations=annotations)], [300 * 22050 // 256 + 1], stage())
+    for fold in windows.folds:
+        for role in ROLES:
+            for _, start in windows.of(fold, role).tolist():
+                assert any(b.start <= start and start + 96 <= b.stop for b in windows.blocks_of(fold, role))
+        for _, start in windows.of(fold, "train").tolist():
+            assert start + 96 + 26 <= int(100 * RATE_HZ) or start - 26 >= int(102 * RATE_HZ)
+    assert [(b.start, b.stop) for b in windows.bad] == [(8613, 8786)]

@@ -1,0 +1,98 @@
+"""Griffin-Lim: the mel of the sound that it makes is the mel that it was given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config.mel import MelConfig
+from pipeline.config.vocode import VocodeConfig
+from pipeline.signal.mel import log_mel, mel_filter_bank
+from pipeline.vocoder import griffin_lim
+from pipeline.vocoder.base import Vocoder
+from pipeline.vocoder.griffin_lim import GriffinLim
+
+SPEECH = Path(__file__).parents[2] / "shared" / "data" / "ljspeech32" / "LJ001-0002.npy"
+
+
+def vocoder_of(mel: MelConfig, **options: float) -> GriffinLim:
+    return GriffinLim(mel_filter_bank(mel), mel, VocodeConfig(**options))  # type: ignore[arg-type]
+
+
+def mel_r(one: np.ndarray, two: np.ndarray) -> float:
+    """r over time, mean over bands."""
+    n = min(len(one), len(two))
+    return float(np.mean([np.corrcoef(one[:n, b], two[:n, b])[0, 1] for b in range(one.shape[1])]))
+
+
+def chirp(seconds: float) -> np.ndarray:
+    """A gliding tone with harmonics that comes and goes, over faint noise."""
+    t = np.arange(int(seconds * 22050)) / 22050
+    phase = 2 * np.pi * (150 * t + 40 * np.sin(2 * t))
+    tone = sum(np.sin(h * phase) / h for h in range(1, 25)) * np.sin(np.pi * 3 * t) ** 2
+    return (0.1 * tone + 1e-3 * np.random.default_rng(0).normal(size=t.size)).astype(np.float32)
+
+
+@pytest.mark.parametrize("flavor", ["tacotron2", "hifigan"])
+def test_copy_synthesis_of_real_speech(flavor: str) -> None:
+    if not SPEECH.is_file():
+        pytest.skip("needs ../shared/data/ljspeech32: real speech that the project does not ship")
+    config = MelConfig(flavor=flavor)  # type: ignore[arg-type]
+    target = log_mel(np.load(SPEECH), 22050, config)
+    sound = vocoder_of(config)(target)
+    assert mel_r(target, log_mel(np.clip(sound, -1, 1), 22050, config)) > 0.98
+
+
+@pytest.mark.parametrize("flavor", ["tacotron2", "hifigan"])
+def test_length_and_time_of_the_sound(flavor: str) -> None:
+    """A click stays where it was: neither flavor's padding shifts the sound."""
+    config = MelConfig(flavor=flavor)  # type: ignore[arg-type]
+    click = 1e-4 * np.random.default_rng(0).normal(size=22050).astype(np.float32)
+    click[10000:10200] += 0.5
+    mel = log_mel(click, 22050, config)
+    sound = vocoder_of(config)(mel)
+    assert len(sound) == 256 * (len(mel) - (flavor == "tacotron2"))
+    energy = sound.astype(np.float64) ** 2
+    assert (np.arange(len(sound)) * energy).sum() / energy.sum() == pytest.approx(10100, abs=100)
+
+
+def test_same_mel_gives_same_sound() -> None:
+    mel = log_mel(chirp(0.5), 22050, MelConfig())
+    vocoder: Vocoder = vocoder_of(MelConfig(), iterations=4)
+    sound = vocoder(mel)
+    assert sound.dtype == np.float32
+    assert vocoder.sample_rate_hz == 22050
+    np.testing.assert_array_equal(sound, vocoder(mel))
+
+
+def test_magnitude_inversion_is_non_negative_and_exact_on_the_mel() -> None:
+    config = MelConfig()
+    mel = np.exp(log_mel(chirp(1.0), 22050, config))
+    spectrum = vocoder_of(config).magnitude(mel)
+    assert spectrum.min() >= 0
+    assert np.abs(np.log(spectrum @ mel_filter_bank(config).T + 1e-5) - np.log(mel + 1e-5)).mean() < 0.02
+
+
+def test_transform_and_overlap_add_are_inverse() -> None:
+    vocoder = vocoder_of(MelConfig(hop_length=300, win_length=800))
+    wave = np.random.default_rng(0).normal(size=1024 + 300 * 20).astype(np.float32)
+    rebuilt = vocoder.overlap_add(vocoder.transform(wave))
+    assert len(rebuilt) == len(wave)
+    np.testing.assert_allclose(rebuilt[600:-600], wave[600:-600], atol=1e-4)
+
+
+def test_long_mels_are_done_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(griffin_lim, "FRAMES_AT_ONCE", 64)
+    config = MelConfig()
+    for frames in (64, 65, 130, 200):
+        mel = log_mel(chirp(3.0), 22050, config)[:frames]
+        sound = vocoder_of(config)(mel)
+        assert len(sound) == 256 * (frames - 1)
+        assert mel_r(mel, log_mel(np.clip(sound, -1, 1), 22050, config)) > 0.9
+
+
+def test_silence_stays_silent() -> None:
+    silence = np.full((40, 80), np.log(1e-5), np.float32)
+    assert np.abs(vocoder_of(MelConfig())(silence)).max() < 1e-3
