@@ -9,13 +9,14 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HOME / "src"), os.e
 sys.path.insert(0, str(HOME / "src"))
 
 from pipeline.errors import InputError
+from pipeline.config.stages import STAGES
 from pipeline.plan import load_plan
 
 try:
     PLAN = load_plan(
         HOME,
         config_files=workflow.config_settings.configfiles or [],
-        overrides=workflow.config_settings.config or {},
+        overrides=[workflow.config_settings.config or {}],
         is_job=not workflow.is_main_process,
     )
 except InputError as error:
@@ -24,13 +25,15 @@ except InputError as error:
 PYTHON = sys.executable
 SCRIPTS = HOME / "workflow" / "scripts"
 RUNTIME = PLAN.config.runtime
-SUBJECTS = PLAN.subjects
-FOLDS = PLAN.config.folds
+CODE = {stage: PLAN.code(stage) for stage in STAGES}
+
+if workflow.is_main_process:
+    PLAN.mark_stale()
 
 
 wildcard_constraints:
     recording=PLAN.one_of(PLAN.recordings),
-    subject=PLAN.one_of(SUBJECTS),
+    subject=PLAN.one_of(PLAN.subjects),
     fold=r"\d+",
 
 

@@ -1,6 +1,6 @@
 """Run the workflow from one config file: ``python main.py --config config.toml``.
 
-Checks the config, writes what it resolves to into ``results/config.yaml`` and runs
+Checks the config, writes what it resolves to into ``results/config.json`` and runs
 Snakemake with it; options that are not known here go to Snakemake as they are.
 Exit codes: 0, 2 for a bad input, else Snakemake's.
 """
@@ -19,9 +19,8 @@ sys.path.insert(0, str(HOME / "src"))
 from pipeline.artifacts.core import write_text  # noqa: E402
 from pipeline.config.loader import load_config, parse_override  # noqa: E402
 from pipeline.errors import EXIT_BAD_INPUT, InputError  # noqa: E402
+from pipeline.plan import RESOLVED_CONFIG  # noqa: E402
 from pipeline.summary import closing_summary  # noqa: E402
-
-RESOLVED = Path("results/config.json")
 
 
 def main() -> int:
@@ -32,7 +31,7 @@ def main() -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return EXIT_BAD_INPUT
-    write_text(RESOLVED, config.model_dump_json(indent=1) + "\n")
+    write_text(RESOLVED_CONFIG, config.model_dump_json(indent=1) + "\n")
     code = _snakemake(arguments.cores, for_snakemake)
     if code == 0 and not {"-n", "--dry-run"} & set(for_snakemake):
         print(closing_summary())
@@ -48,10 +47,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _snakemake(cores: str, others: list[str]) -> int:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")] 
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]
     targets = [] if any(not o.startswith("-") for o in others) else ["all"]
     # --configfile takes many values, so an option has to follow it, never the targets.
-    command += ["--configfile", str(RESOLVED), "--cores", cores]
+    command += ["--configfile", str(RESOLVED_CONFIG), "--cores", cores]
     return subprocess.call([*command, *others, *targets])
 
 

@@ -34,17 +34,20 @@ def rotation_p(target: list[np.ndarray], prediction: list[np.ndarray], rng: np.r
     drawn = chance.draw_rotations([len(b) for b in target], least, 1000, rng)
     assert drawn.reason is None
     weight = [np.ones(len(b)) for b in target]
-    return chance.p_value(chance.rotation_null(target, prediction, weight, drawn).mean(axis=1))
+    return chance.p_value(chance.rotation_null(target, [prediction], [weight], drawn)[0, 0].mean(axis=1))
 
 
 def test_rotated_moments_equal_rolling() -> None:
     rng = np.random.default_rng(0)
-    y, p, w = rng.normal(size=(50, 3)), rng.normal(size=(50, 3)), (rng.random(50) > 0.4).astype(float)
-    moments = chance.rotated_moments(y, p, w)
-    for shift in (0, 1, 17, 49):
-        rolled, kept = np.roll(p, shift, axis=0), w > 0
-        expected = [np.corrcoef(y[kept, b], rolled[kept, b])[0, 1] for b in range(3)]
-        np.testing.assert_allclose(correlation(moments[shift]), expected, atol=1e-10)
+    y, p, w = rng.normal(size=(3, 47)), rng.normal(size=(3, 47)), (rng.random(47) > 0.4).astype(float)
+    shifts = np.array([0, 1, 17, 46])
+    r = correlation(chance.rotated_moments(y, [p, y], [w, np.ones(47)], shifts))
+    for row, shift in enumerate(shifts):
+        rolled = np.roll(p, shift, axis=1)
+        for weight, kept in enumerate((w > 0, np.ones(47, bool))):
+            expected = [np.corrcoef(a[kept], b[kept])[0, 1] for a, b in zip(y, rolled, strict=True)]
+            np.testing.assert_allclose(r[0, weight, :, row], expected, atol=1e-10)
+    np.testing.assert_allclose(r[1, 1, :, 0], 1)
 
 
 def test_rotation_is_calibrated_on_autocorrelated_independent_data() -> None:

@@ -7,21 +7,29 @@ that does not use it.  Exit code 2 for a bad input, with every problem named.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.errors import EXIT_BAD_INPUT, InputError
+from pipeline.errors import EXIT_BAD_INPUT, InputError, Problem, StageFailureError
+
+if TYPE_CHECKING:
+    from pipeline.plan import Plan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options) or 0)
+        return int(options.command(options) or 0)
     except InputError as error:
         print(error, file=sys.stderr)
         return EXIT_BAD_INPUT
+    except StageFailureError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
     except BrokenPipeError:
         return 0
 
@@ -33,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_predict(commands)
     _add_config(commands)
+    _add_verify(commands)
+    _add_accept(commands)
+    _add_runs(commands)
     _add_summary(commands)
     return parser
 
@@ -48,7 +59,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--recordings", type=int, default=1, help="recordings of each subject")
     parser.add_argument("--speech", default=None, metavar="DIR", help="folder of real speech, .wav or .npy")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of simulate")
-    parser.set_defaults(run=_simulate)
+    parser.set_defaults(command=_simulate)
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -67,7 +78,7 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the arrays over time")
     parser.add_argument("--verify", action="store_true", help="read all data and recompute the digest")
-    parser.set_defaults(run=_inspect)
+    parser.set_defaults(command=_inspect)
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -89,7 +100,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, default=Path("results/new_predictions"), metavar="DIR")
     parser.add_argument("--npy", action="store_true", help="also write .npy for a vocoder")
     parser.add_argument("--accelerator", default="auto", choices=["auto", "cpu", "gpu"])
-    parser.set_defaults(run=_predict)
+    parser.set_defaults(command=_predict)
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -105,7 +116,7 @@ def _add_config(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--write", type=Path, metavar="DIR", help="write defaults, schema and key table")
-    parser.set_defaults(run=_config)
+    parser.set_defaults(command=_config)
 
 
 def _config(options: argparse.Namespace) -> None:
@@ -120,9 +131,81 @@ def _config(options: argparse.Namespace) -> None:
     print(load_config(options.files, map(parse_override, options.set)).model_dump_json(indent=1))
 
 
+def _add_verify(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("verify", help="check that all results belong together and are undamaged")
+    _add_plan_options(parser)
+    parser.add_argument("results", nargs="?", type=Path, default=Path("results"), help="the results folder")
+    parser.set_defaults(command=_verify)
+
+
+def _add_plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, nargs="+", default=[], help="default: what main.py ran with last")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    """The plan of the given config, else of the last run of main.py, else of the default config."""
+    from pipeline.config.loader import parse_override
+    from pipeline.plan import RESOLVED_CONFIG, load_plan
+
+    files = options.config or ([RESOLVED_CONFIG] if RESOLVED_CONFIG.is_file() else [])
+    return load_plan(Path(__file__).resolve().parents[2], files, list(map(parse_override, options.set)), is_job=False)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    os.chdir(options.results.resolve().parent)
+    plan = _plan(options)
+    findings = list(plan.freshness().check(plan.outputs(), read_all=True))
+    for finding in findings:
+        print(finding)
+    good = len(plan.outputs()) - len(findings)
+    print(f"{good} of {len(plan.outputs())} outputs are whole, undamaged and belong together")
+    return 1 if findings else 0
+
+
+def _add_accept(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("accept", help="let results stand although the code of their stage changed")
+    parser.add_argument("stage")
+    _add_plan_options(parser)
+    parser.set_defaults(command=_accept)
+
+
+def _accept(options: argparse.Namespace) -> None:
+    from pipeline.freshness import accept
+    from pipeline.plan import present_code
+
+    plan = _plan(options)
+    known = sorted({output.stage for output in plan.outputs()})
+    if options.stage not in known:
+        raise InputError(Problem("accept", "STAGE", options.stage, f"one of {', '.join(known)}", "Name a stage"))
+    count = accept(plan.outputs(), options.stage, present_code(plan.home, options.stage))
+    print(f"{count} output(s) of {options.stage} stand for the present code")
+
+
+def _add_runs(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("runs", help="list the training runs; --prune removes those not in use")
+    parser.add_argument("--prune", action="store_true", help="remove all but the runs in use, after asking")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.set_defaults(command=_runs)
+
+
+def _runs(options: argparse.Namespace) -> None:
+    from pipeline.runs import list_runs, prune, runs_table
+
+    runs = list_runs()
+    print(runs_table(runs))
+    unused = [run for run in runs if not run.in_use]
+    if options.prune and unused:
+        size = sum(run.size_bytes for run in unused) / 1e6
+        question = f"Remove {len(unused)} run(s), {size:.0f} MB? [y/N] "
+        if options.yes or input(question).strip().lower() in ("y", "yes"):
+            prune(unused)
+            print(f"removed {len(unused)} run(s)")
+
+
 def _add_summary(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("summary", help="the headline figures, and where everything lies")
-    parser.set_defaults(run=_summary)
+    parser.set_defaults(command=_summary)
 
 
 def _summary(options: argparse.Namespace) -> None:

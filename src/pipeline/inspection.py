@@ -97,9 +97,9 @@ def _plottable(artifact: Artifact) -> list[str]:
     names: list[str] = []
 
     def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim in (1, 2) and item.dims[0].label == "time":
-            if not name.endswith("time"):
-                names.append(name)
+        is_series = isinstance(item, h5py.Dataset) and item.ndim in (1, 2) and item.dims[0].label == "time"
+        if is_series and not name.endswith("time"):
+            names.append(name)
 
     artifact.file.visititems(visit)
     return names[:MAX_PANELS]

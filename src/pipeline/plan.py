@@ -6,7 +6,7 @@ Read by the Snakefile at every start, so it imports nothing that is slow.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -20,14 +20,17 @@ from pipeline.config.stages import stage_json
 from pipeline.data.manifest import content_manifest
 from pipeline.data.sheet import RecordingRow, read_sheet, rows_of
 from pipeline.errors import InputError, Problem
-from pipeline.provenance import code_fingerprint
+from pipeline.freshness import Freshness, Output, accepted, mark_for_rerun, without_record
+from pipeline.provenance import code_fingerprint, digest, with_row
 
 SIMULATED_SHEET = paths.RESULTS / "simulated" / "recordings.tsv"
+SIMULATED_NOTE = SIMULATED_SHEET.with_name("provenance.json")
 RAW_MANIFEST = paths.RESULTS / ".raw_manifest.json"
+RESOLVED_CONFIG = paths.RESULTS / "config.json"
 DEFAULT_CONFIG = Path("config/config.yaml")
 
 
-def load_plan(home: Path, config_files: Sequence[Path], overrides: Mapping[str, Any], is_job: bool) -> Plan:
+def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapping[str, Any]], is_job: bool) -> Plan:
     """The plan for the given config files, else for ``config/config.yaml`` here or in ``home``.
 
     ``is_job`` says that the main process has already hashed the raw files.  Raises
@@ -36,11 +39,11 @@ def load_plan(home: Path, config_files: Sequence[Path], overrides: Mapping[str, 
     files = [Path(f) for f in config_files]
     if not files:
         files = [DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else home / DEFAULT_CONFIG]
-    config = load_config(files, [overrides])
+    config = load_config(files, overrides)
     return Plan(home, config, _rows(config), is_job)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plan:
     """What is to be made."""
 
@@ -86,6 +89,10 @@ class Plan:
         """What the sheet says of a recording, as canonical JSON."""
         return self._row(recording).canonical_json()
 
+    def ingest_json(self, recording: str) -> str:
+        """What the stage ingest of a recording is told: its config and the row of the sheet."""
+        return with_row(self.config_json("ingest"), self.row_json(recording))
+
     def raw_content(self, recording: str) -> list[str]:
         """sha256 of each raw file of a recording; nothing where the workflow makes them."""
         return [] if self.is_simulated else [self._content[f] for f in self.raw_of(recording)]
@@ -96,7 +103,72 @@ class Plan:
 
     def code(self, stage: str) -> list[str]:
         """The code fingerprint of a stage as ``module:hash``."""
-        return [f"{module}:{code}" for module, code in _code(self.home, stage).items()]
+        return [f"{module}:{code}" for module, code in self.code_of(stage).items()]
+
+    def code_of(self, stage: str) -> dict[str, str]:
+        """The code fingerprint of a stage, or the older one that was accepted for it."""
+        code = present_code(self.home, stage)
+        return self._accepted.get(stage, {}).get(digest(code), code)
+
+    def outputs(self) -> list[Output]:
+        """The outputs of all jobs, in the order of the workflow, and what they should be made from."""
+        made = [self._output("simulate", str(SIMULATED_SHEET), SIMULATED_NOTE)] if self.is_simulated else []
+        heard = [r for subject in self.subjects for r in self.recordings_of(subject)]
+        for r in self.recordings:
+            config = self.ingest_json(r)
+            made.append(self._output("ingest", paths.recording(r), inputs=self.raw_of(r), config_json=config))
+            made.append(self._output("align", paths.aligned(r), inputs=[paths.recording(r)]))
+        for r in heard:
+            made.append(self._output("mel", paths.mel(r), inputs=[paths.aligned(r)]))
+            made.append(self._output("contamination", paths.contamination(r), inputs=[paths.recording(r)]))
+        for subject in self.subjects:
+            made += self._subject_outputs(subject)
+        scored = [paths.described_by(Path(f)) for f in self.evaluated()]
+        made.append(self._output("evaluate", paths.RESULTS / "eval.json", paths.EVALUATION_NOTE, scored))
+        return made
+
+    def _subject_outputs(self, subject: str) -> Iterator[Output]:
+        aligned = [paths.aligned(r) for r in self.recordings_of(subject)]
+        data = [paths.windows(subject), *(paths.mel(r) for r in self.recordings_of(subject)), *aligned]
+        yield self._output("window", paths.windows(subject), inputs=aligned)
+        for fold in self.config.folds:
+            name = (subject, fold)
+            yield self._output("train", paths.model(*name), paths.model_note(*name), data)
+            yield self._output("baseline", paths.baselines(*name), inputs=data)
+            predictions = paths.predictions(*name)
+            yield self._output("predict", predictions, inputs=[*data, paths.model_note(*name)])
+            if self.config.writes_sound:
+                inputs = [predictions, *aligned]
+                yield self._output("vocode", paths.sound(*name), paths.sound_note(*name), inputs)
+
+    def _output(
+        self,
+        stage: str,
+        path: Path | str,
+        described_by: Path | None = None,
+        inputs: Iterable[Path | str] = (),
+        config_json: str | None = None,
+    ) -> Output:
+        return Output(
+            path=str(path),
+            stage=stage,
+            described_by=str(described_by or path),
+            config_json=config_json or self.config_json(stage),
+            code=self.code_of(stage),
+            inputs=tuple(map(str, inputs)),
+        )
+
+    def mark_stale(self) -> None:
+        """Have Snakemake rerun outputs that it has no record of and that would come out otherwise now.
+
+        Without its records it takes any file for fresh; the files themselves know better.
+        """
+        unknown = without_record(self.outputs())
+        mark_for_rerun(finding.output.path for finding in self.freshness().check(unknown))
+
+    def freshness(self) -> Freshness:
+        """What compares outputs with this plan."""
+        return Freshness({} if self.is_simulated else self._content)
 
     @property
     def fold_names(self) -> list[str]:
@@ -124,12 +196,17 @@ class Plan:
         return next(row for row in self.rows if row.recording == recording)
 
     @cached_property
+    def _accepted(self) -> dict[str, dict[str, dict[str, str]]]:
+        return accepted()
+
+    @cached_property
     def _content(self) -> dict[str, str]:
         return content_manifest(map(Path, self.raw_files), RAW_MANIFEST, trust=self.is_job)
 
 
 @cache
-def _code(home: Path, stage: str) -> dict[str, str]:
+def present_code(home: Path, stage: str) -> dict[str, str]:
+    """The code fingerprint of a stage as its modules stand."""
     return code_fingerprint(home / "workflow" / "scripts" / f"{stage}.py")
 
 

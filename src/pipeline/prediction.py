@@ -58,7 +58,9 @@ def device_of(accelerator: str) -> str:
     has_gpu = torch.cuda.is_available()
     if accelerator == "gpu" and not has_gpu:
         fix = "Set runtime.accelerator to auto or cpu"
-        raise InputError(Problem("config", "runtime.accelerator", "gpu, and no GPU here", "a device that is there", fix))
+        raise InputError(
+            Problem("config", "runtime.accelerator", "gpu, and no GPU here", "a device that is there", fix)
+        )
     return "cuda" if has_gpu and accelerator != "cpu" else "cpu"
 
 

@@ -37,6 +37,12 @@ def digest(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def with_row(config_json: str, row_json: str) -> str:
+    """A stage's config and its row of the sample sheet as one canonical JSON text."""
+    whole = {**json.loads(config_json), "row": json.loads(row_json)}
+    return json.dumps(whole, sort_keys=True, separators=(",", ":"))
+
+
 @cache
 def _parsed(file: Path) -> tuple[ast.Module, str]:
     """The syntax tree of a module without what has no effect, and its hash."""

@@ -21,6 +21,7 @@ from typing import Generic, NoReturn, TypeVar
 from pipeline.artifacts.core import Provenance
 from pipeline.config.base import Section
 from pipeline.errors import EXIT_BAD_INPUT, InputError
+from pipeline.provenance import with_row
 
 C = TypeVar("C", bound=Section)
 
@@ -47,7 +48,10 @@ class Stage(Generic[C]):
     def provenance(self, inputs: Sequence[tuple[Path | str, str]]) -> Provenance:
         """What the stage's artifact is made from: ``inputs`` are paths with their sha256."""
         pairs = [(str(path), sha256) for path, sha256 in inputs]
-        return Provenance(self.config.canonical_json(), self.code, pairs)
+        config_json = self.config.canonical_json()
+        if "row" in self.options:
+            config_json = with_row(config_json, self.options["row"])
+        return Provenance(config_json, self.code, pairs)
 
 
 def run_stage(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -11,17 +10,17 @@ from typing import Any, cast
 
 import torch
 
-from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
 from pipeline.config.train import TrainStage
 from pipeline.data.batches import TrainingData
 from pipeline.data.subject import SubjectArrays, load_subject
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_NON_FINITE_LOSS, EXIT_OUT_OF_MEMORY, StageFailureError
 from pipeline.model.lightning_module import NonFiniteLossError
-from pipeline.model.model_file import save_model
+from pipeline.model.model_file import model_digest, save_model
 from pipeline.model.normalisation import normalise_recording
 from pipeline.model.training import Accelerator, FitOutcome, train_model
-from pipeline.runs import METRICS, MODEL
+from pipeline.runs import METRICS, MODEL, NOTE
 from pipeline.stage import Stage
 
 
@@ -45,9 +44,10 @@ def train_fold(stage: Stage[TrainStage], run: Path, fold: int, inputs: Sequence[
     outcome = _fit(stage, _training_data(windows, arrays, fold, config), windows, run)
     if not outcome.finished or outcome.model is None:
         raise StageFailureError("training was interrupted; start again to resume it", EXIT_INTERRUPTED)
-    save_model(run / MODEL, outcome.model, _meta(stage, windows, arrays, fold, inputs, outcome))
-    if not (run / METRICS).is_file():
-        raise StageFailureError(f"training left no {METRICS}", 1)
+    meta = _meta(stage, windows, arrays, fold, outcome)
+    save_model(run / MODEL, outcome.model, meta)
+    files, model = [run / MODEL, run / METRICS], model_digest(outcome.model)
+    write_sidecar(run / NOTE, "train", files, stage.provenance(inputs), model, **meta)
     return f"{outcome.preset}, {outcome.epochs} epochs, validation r {outcome.val_r:.3f}"
 
 
@@ -110,11 +110,9 @@ def _meta(
     windows: Windows,
     arrays: SubjectArrays,
     fold: int,
-    inputs: Sequence[tuple[Path, str]],
     outcome: FitOutcome,
 ) -> dict[str, Any]:
-    """What a model has to know of its making to be used, and checked, elsewhere."""
-    provenance: Provenance = stage.provenance(inputs)
+    """What a model has to know of itself to be used elsewhere."""
     return {
         "subject": windows.subject,
         "fold": fold,
@@ -122,9 +120,7 @@ def _meta(
         "simulated": bool(windows.facts["simulated"]),
         "feature_names": list(arrays.feature_names),
         "hop_frames": int(windows.facts["hop_frames"]),
-        "config": json.loads(provenance.config_json),
-        "code_fingerprint": dict(provenance.code),
-        "inputs": [list(pair) for pair in provenance.inputs],
+        "config": stage.config.model_dump(mode="json"),
         "preset": outcome.preset,
         "epochs": outcome.epochs,
         "best_val_loss": outcome.best_val_loss,

@@ -4,11 +4,11 @@ rule align:
     output:
         "results/aligned/{recording}.h5",
     params:
+        *PLAN.code("align"),
         config=PLAN.config_json("align"),
-        code=PLAN.code("align"),
     log:
         "logs/align/{recording}.log",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/align.py --config {params.config:q} --code {params.code:q}"
+        "{PYTHON:q} {SCRIPTS:q}/align.py --config {params.config:q} --code {CODE[align]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --recording {input:q} --output {output:q}"

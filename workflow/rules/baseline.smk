@@ -6,12 +6,12 @@ rule baseline:
     output:
         "results/baselines/{subject}/fold{fold}.h5",
     params:
+        *PLAN.code("baseline"),
         config=PLAN.config_json("baseline"),
-        code=PLAN.code("baseline"),
     log:
         "logs/baseline/{subject}/fold{fold}.log",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/baseline.py --config {params.config:q} --code {params.code:q}"
+        "{PYTHON:q} {SCRIPTS:q}/baseline.py --config {params.config:q} --code {CODE[baseline]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --fold {wildcards.fold:q}"
         " --output {output:q}"

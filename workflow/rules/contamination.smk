@@ -4,11 +4,11 @@ rule contamination:
     output:
         "results/contamination/{recording}.h5",
     params:
+        *PLAN.code("contamination"),
         config=PLAN.config_json("contamination"),
-        code=PLAN.code("contamination"),
     log:
         "logs/contamination/{recording}.log",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/contamination.py --config {params.config:q} --code {params.code:q}"
+        "{PYTHON:q} {SCRIPTS:q}/contamination.py --config {params.config:q} --code {CODE[contamination]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --recording {input:q} --output {output:q}"

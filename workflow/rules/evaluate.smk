@@ -5,13 +5,14 @@ rule evaluate:
         scores="results/eval.json",
         table="results/scores.tsv",
         report="results/report.html",
+        note="results/eval.provenance.json",
     params:
+        *PLAN.code("evaluate"),
         config=PLAN.config_json("evaluate"),
-        code=PLAN.code("evaluate"),
         folds=PLAN.fold_names,
     log:
         "logs/evaluate.log",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/evaluate.py --config {params.config:q} --code {params.code:q}"
+        "{PYTHON:q} {SCRIPTS:q}/evaluate.py --config {params.config:q} --code {CODE[evaluate]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --folds {params.folds:q} --sound {PLAN.config.writes_sound:q} --output {output:q}"

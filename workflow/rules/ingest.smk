@@ -4,13 +4,13 @@ rule ingest:
     output:
         "results/recordings/{recording}.h5",
     params:
+        *PLAN.code("ingest"),
         config=PLAN.config_json("ingest"),
-        code=PLAN.code("ingest"),
         row=lambda w: PLAN.row_json(w.recording),
         content=lambda w: PLAN.raw_content(w.recording),
     log:
         "logs/ingest/{recording}.log",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/ingest.py --config {params.config:q} --code {params.code:q}"
+        "{PYTHON:q} {SCRIPTS:q}/ingest.py --config {params.config:q} --code {CODE[ingest]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --row {params.row:q} --content {params.content:q} --raw {input:q} --output {output:q}"

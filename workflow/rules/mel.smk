@@ -4,11 +4,11 @@ rule mel:
     output:
         "results/mel/{recording}.h5",
     params:
+        *PLAN.code("mel"),
         config=PLAN.config_json("mel"),
-        code=PLAN.code("mel"),
     log:
         "logs/mel/{recording}.log",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/mel.py --config {params.config:q} --code {params.code:q}"
+        "{PYTHON:q} {SCRIPTS:q}/mel.py --config {params.config:q} --code {CODE[mel]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --aligned {input:q} --output {output:q}"

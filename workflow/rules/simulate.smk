@@ -2,10 +2,10 @@ rule simulate:
     output:
         PLAN.raw_files,
     params:
+        *PLAN.code("simulate"),
         config=PLAN.config_json("simulate"),
-        code=PLAN.code("simulate"),
     log:
         "logs/simulate.log",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/simulate.py --config {params.config:q} --code {params.code:q}"
+        "{PYTHON:q} {SCRIPTS:q}/simulate.py --config {params.config:q} --code {CODE[simulate]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q} --output {output:q}"

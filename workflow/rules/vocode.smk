@@ -5,11 +5,11 @@ rule vocode:
     output:
         directory("results/sound/{subject}/fold{fold}"),
     params:
+        *PLAN.code("vocode"),
         config=PLAN.config_json("vocode"),
-        code=PLAN.code("vocode"),
     log:
         "logs/vocode/{subject}/fold{fold}.log",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/vocode.py --config {params.config:q} --code {params.code:q}"
+        "{PYTHON:q} {SCRIPTS:q}/vocode.py --config {params.config:q} --code {CODE[vocode]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --predictions {input.predictions:q} --aligned {input.aligned:q} --output {output:q}"

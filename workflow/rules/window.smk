@@ -4,11 +4,11 @@ rule window:
     output:
         "results/windows/{subject}.h5",
     params:
+        *PLAN.code("window"),
         config=PLAN.config_json("window"),
-        code=PLAN.code("window"),
     log:
         "logs/window/{subject}.log",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/window.py --config {params.config:q} --code {params.code:q}"
+        "{PYTHON:q} {SCRIPTS:q}/window.py --config {params.config:q} --code {CODE[window]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --aligned {input:q} --output {output:q}"

@@ -18,7 +18,7 @@ from pipeline.signal.blocks import Reader, array_reader
 from pipeline.signal.clock import audio_to_neural_s, feature_energy, neural_audio_lag, neural_to_audio_s, sound_envelope
 from pipeline.signal.envelope import extract_features, feature_names, filter_support_s
 from pipeline.signal.reference import ChannelVerdict, Reference, bad_channels, selected_channels
-from pipeline.signal.resample import resample_blocks, resampler_support_s
+from pipeline.signal.resample import resample_blocks, resampled_length, resampler_support_s
 from pipeline.stage import Stage, run_stage
 
 AUDIO_BLOCK = 1 << 20
@@ -134,7 +134,7 @@ def _write_audio(writer: ArtifactWriter, stage: Stage[AlignStage], recording: Ar
         sound = recording.dataset("audio/data")
         source_hz = recording.attributes("audio/data")["sampling_rate_hz"]
         support_s = resampler_support_s(source_hz, rate_hz)
-        n_out = round(len(sound) * rate_hz / source_hz)
+        n_out = resampled_length(len(sound), source_hz, rate_hz)
         stream = writer.stream(
             "audio/data", (n_out,), np.float32, ["time"], units="full scale", sampling_rate_hz=float(rate_hz)
         )

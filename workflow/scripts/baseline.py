@@ -47,7 +47,7 @@ def main(stage: Stage[BaselineStage]) -> str:
     ridge = fit_ridge(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
     envelope = fit_envelope(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
     spectrum = mean_spectrum(arrays.mel, train)
-    onsets = [[round(e.onset_s * rate_hz) for e in windows.events if e.recording == r] for r in range(len(x))]
+    onsets = [_onset_frames(windows, r, rate_hz) for r in range(len(x))]
     before, after = round(TEMPLATE_BEFORE_S * rate_hz), round(TEMPLATE_AFTER_S * rate_hz)
     template = mean_template(arrays.mel, train, onsets, before + after, before)
 
@@ -66,7 +66,7 @@ def main(stage: Stage[BaselineStage]) -> str:
 
     reach = round(config.baseline.latency_range_s * rate_hz)
     latencies = np.arange(-reach, reach + 1)
-    latency_r = single_lag_r(x, arrays.mel, train, test, latencies)
+    latency_r = single_lag_r(x, arrays.mel, train, test, latencies.tolist())
     result = PredictedFold(
         [predicted(block) for block in windows.blocks_of(fold, "test")],
         {
@@ -98,6 +98,10 @@ def _lags(config: BaselineStage) -> tuple[int, int]:
     context = config.window.context_frames
     before, after = config.baseline.lags_before, config.baseline.lags_after
     return context if before is None else before, (0 if config.causal else context) if after is None else after
+
+
+def _onset_frames(windows: Windows, recording: int, rate_hz: float) -> np.ndarray:
+    return np.array([round(e.onset_s * rate_hz) for e in windows.events if e.recording == recording], np.int64)
 
 
 def _frames(mel: Sequence[np.ndarray], spans: Sequence[tuple[int, int, int]]) -> np.ndarray:

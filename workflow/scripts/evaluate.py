@@ -15,6 +15,7 @@ from pipeline.artifacts import paths
 from pipeline.artifacts.contamination import read_contamination
 from pipeline.artifacts.core import header, write_text
 from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedFold, read_predicted
+from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_leak
@@ -22,6 +23,7 @@ from pipeline.evaluation.contamination import Contamination, corrected
 from pipeline.evaluation.report import Attention, LearningCurve, ReportExtras, report_html
 from pipeline.evaluation.scores import RunFacts, document_json, score, scores_table
 from pipeline.evaluation.types import Event, FoldPredictions, Sound, TestBlock
+from pipeline.freshness import described, refuse_mixture
 from pipeline.stage import Stage, run_stage
 
 CONTAMINATION_ALPHA = 0.05
@@ -31,6 +33,8 @@ def main(stage: Stage[EvaluateStage]) -> str:
     names = [(n.parent.name, int(n.name.removeprefix("fold"))) for n in stage.files["folds"]]
     has_sound = stage.options["sound"] == "True"
     windows = {subject: read_windows(paths.windows(subject)) for subject, _ in names}
+    sources = _sources(names, windows, has_sound)
+    refuse_mixture(map(str, sources))
     predictions = {n: read_predicted(paths.predictions(*n), PREDICTIONS) for n in names}
     baselines = {n: read_predicted(paths.baselines(*n), BASELINES) for n in names}
     audits = {n: _audit(windows[n[0]], n[1]) for n in names}
@@ -55,12 +59,22 @@ def main(stage: Stage[EvaluateStage]) -> str:
         config_text=_config_text(stage, names[0]),
         provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},
     )
-    scores_file, table_file, report_file = stage.files["output"]
+    scores_file, table_file, report_file, note = stage.files["output"]
     write_text(scores_file, document_json(document))
     write_text(table_file, scores_table(document))
     write_text(report_file, report_html(document, folds, extras, stage.config.evaluate))
+    digests = [(path, described(str(path))["content_digest"]) for path in sources]
+    write_sidecar(note, "evaluate", [scores_file, table_file, report_file], stage.provenance(digests))
     r = document["summary"]["model"]["pearson_r"]
     return f"{len(folds)} fold(s), model r {r if r is None else round(r, 3)} → {scores_file}, {report_file}"
+
+
+def _sources(names: list[tuple[str, int]], windows: dict[str, Windows], has_sound: bool) -> list[Path]:
+    """What says of itself what it was made from, of everything that is scored."""
+    files = [paths.windows(subject) for subject in windows]
+    files += [paths.contamination(recording) for w in windows.values() for recording in w.recordings]
+    kinds = [paths.model_note, paths.predictions, paths.baselines, *([paths.sound_note] if has_sound else [])]
+    return files + [kind(*name) for kind in kinds for name in names]
 
 
 def _audit(windows: Windows, fold: int) -> AuditResult:
@@ -164,8 +178,8 @@ def _subject(
     heads = [predictions[n].extras["attention/diagonality"][0] for n in own if predictions[n].extras]
     if heads and len({len(h) for h in heads}) == 1:
         facts["attention"] = {"diagonality": np.mean(heads, axis=0).tolist()}
-    delays = [predictions[n].facts.get("algorithmic_latency_ms") for n in own]
-    if all(d is not None for d in delays):
+    delays = [d for n in own if (d := predictions[n].facts.get("algorithmic_latency_ms")) is not None]
+    if delays:
         facts["algorithmic_latency_ms"] = max(delays)
     return facts
 

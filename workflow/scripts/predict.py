@@ -64,7 +64,10 @@ def main(stage: Stage[PredictStage]) -> str:
     }
     result = PredictedFold([predicted(b) for b in windows.blocks_of(fold, "test")], facts, extras)
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
-    digests = [*((p, content_digest(p)) for p in inputs), (stage.file("model"), facts["model_digest"])]
+    digests = [
+        *((p, content_digest(p)) for p in inputs),
+        (stage.file("model").with_suffix(".json"), facts["model_digest"]),
+    ]
     output = stage.file("output")
     write_predicted(output, PREDICTIONS, result, stage.provenance(digests))
     if config.export.npy:

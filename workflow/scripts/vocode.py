@@ -9,7 +9,9 @@ import numpy as np
 import soundfile
 
 from pipeline.artifacts.aligned import open_aligned
+from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, read_predicted
+from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.config.vocode import VocodeStage
 from pipeline.signal.mel import mel_filter_bank
 from pipeline.stage import Stage, run_stage
@@ -33,6 +35,9 @@ def main(stage: Stage[VocodeStage]) -> str:
             sounds["true"] = _true_sound(aligned[block.recording], block, config.mel.hop_length)
         for name, sound in sounds.items():
             _write_wav(part / f"{block.recording}_{block.start}_{name}.wav", sound, config.mel.sample_rate_hz)
+    inputs = [stage.file("predictions"), *stage.files["aligned"]]
+    provenance = stage.provenance([(path, content_digest(path)) for path in inputs])
+    write_sidecar(part / "provenance.json", "vocode", list(part.iterdir()), provenance)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     return f"{len(fold.blocks)} block(s) → {folder}"

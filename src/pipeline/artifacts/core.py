@@ -212,11 +212,10 @@ class ArtifactWriter:
 @contextmanager
 def create(path: Path, schema: Schema, provenance: Provenance) -> Iterator[ArtifactWriter]:
     """Write the artifact at ``path``: it appears there whole, or not at all."""
-    with atomic_path(Path(path)) as temporary:
-        with h5py.File(temporary, "w", libver=LIBVER, track_order=False) as file:
-            writer = ArtifactWriter(file, schema)
-            yield writer
-            writer._finish(provenance)
+    with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+        writer = ArtifactWriter(file, schema)
+        yield writer
+        writer._finish(provenance)
 
 
 class Artifact:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 RESULTS = Path("results")
+#: What eval.json, scores.tsv and the report were made from.
+EVALUATION_NOTE = RESULTS / "eval.provenance.json"
 
 
 def recording(name: str) -> Path:
@@ -35,6 +37,11 @@ def model(subject: str, fold: int) -> Path:
     return train(subject, fold) / "model.ckpt"
 
 
+def model_note(subject: str, fold: int) -> Path:
+    """What the model was made from, readable without torch."""
+    return train(subject, fold) / "model.json"
+
+
 def metrics(subject: str, fold: int) -> Path:
     return train(subject, fold) / "metrics.csv"
 
@@ -49,3 +56,14 @@ def baselines(subject: str, fold: int) -> Path:
 
 def sound(subject: str, fold: int) -> Path:
     return RESULTS / "sound" / subject / f"fold{fold}"
+
+
+def sound_note(subject: str, fold: int) -> Path:
+    return sound(subject, fold) / "provenance.json"
+
+
+def described_by(path: Path) -> Path:
+    """The file that says what ``path`` was made from."""
+    if path.parent.parent.parent == RESULTS / "train":
+        return path.with_name("model.json")
+    return path / "provenance.json" if path.parent.parent == RESULTS / "sound" else path

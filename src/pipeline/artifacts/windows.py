@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class SpanRow:
     fold: int
     role: str
     recording: int
-    signal: str
+    signal: Literal["neural", "audio"]
     start: int
     stop: int
     rate_hz: float

@@ -15,9 +15,7 @@ class Section(BaseModel):
     float), unknown keys refused, NaN and infinity refused, values frozen.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True)
 
     def canonical_json(self) -> str:
         """The section as JSON in which equal configs are equal texts.
@@ -33,6 +31,13 @@ class Section(BaseModel):
         return cls.model_validate_json(text)
 
 
+def subsection(section: type[Section], name: str) -> type[Section] | None:
+    """The model of a nested section, or None where ``name`` is a key or unknown."""
+    field = section.model_fields.get(name)
+    kind: Any = field.annotation if field else None
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
 def pick(stage: type[Section], config: Section) -> Section:
     """The part of ``config`` that ``stage`` declares: the keys that one stage reads.
 
@@ -41,10 +46,8 @@ def pick(stage: type[Section], config: Section) -> Section:
     keys of that base class are taken, so the stage does not see the others.
     """
     values: dict[str, Any] = {}
-    for name, field in stage.model_fields.items():
+    for name in stage.model_fields:
         value = getattr(config, name)
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, Section):
-            value = pick(kind, value)
-        values[name] = value
+        kind = subsection(stage, name)
+        values[name] = pick(kind, value) if kind else value
     return stage.model_construct(**values)

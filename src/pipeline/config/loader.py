@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipeline.config.base import Section
+from pipeline.config.base import Section, subsection
 from pipeline.config.root import Config
 from pipeline.errors import InputError, Problem
 
@@ -153,21 +153,16 @@ def _unknown_key(source: str, loc: tuple[int | str, ...]) -> Problem:
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
     section: type[Section] = Config
     for part in loc:
-        field = section.model_fields.get(str(part))
-        kind = field.annotation if field else None
-        if not (isinstance(kind, type) and issubclass(kind, Section)):
-            break
-        section = kind
+        section = subsection(section, str(part)) or section
     return list(section.model_fields)
 
 
 def all_keys(section: type[Section] = Config, prefix: str = "") -> list[str]:
     """Every key of the config by its dotted name."""
     names = []
-    for name, field in section.model_fields.items():
-        kind = field.annotation
-        is_section = isinstance(kind, type) and issubclass(kind, Section)
-        names += all_keys(kind, f"{prefix}{name}.") if is_section else [prefix + name]
+    for name in section.model_fields:
+        kind = subsection(section, name)
+        names += all_keys(kind, f"{prefix}{name}.") if kind else [prefix + name]
     return names
 
 

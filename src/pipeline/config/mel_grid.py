@@ -17,9 +17,7 @@ class MelGrid(Section):
     on ``hop_length * t + hop_length / 2``, with ``L // hop_length`` frames.
     """
 
-    sample_rate_hz: int = Field(
-        22050, gt=0, description="Rate of the audio that the mel is computed from [Hz]"
-    )
+    sample_rate_hz: int = Field(22050, gt=0, description="Rate of the audio that the mel is computed from [Hz]")
     hop_length: int = Field(256, gt=0, description="Distance of neighbouring mel frames [samples]")
     flavor: Literal["tacotron2", "hifigan"] = Field(
         "tacotron2", description="Whose mel it is: centre padding of Tacotron 2/WaveGlow, or HiFi-GAN's"

@@ -14,9 +14,7 @@ from pipeline.config.window import WindowConfig
 class PredictConfig(Section):
     """Free-running prediction of the test blocks."""
 
-    attention_windows: int = Field(
-        4, ge=0, description="Windows of each fold whose attention weights are kept"
-    )
+    attention_windows: int = Field(4, ge=0, description="Windows of each fold whose attention weights are kept")
 
 
 class PredictStage(Section):

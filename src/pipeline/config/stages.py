@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.config.align import AlignStage
-from pipeline.config.base import Section, pick
+from pipeline.config.base import Section, pick, subsection
 from pipeline.config.baseline import BaselineStage
 from pipeline.config.contamination import ContaminationStage
 from pipeline.config.evaluate import EvaluateStage
@@ -66,9 +66,7 @@ def readers(key: str) -> set[str]:
 
 
 def _declares(section: type[Section], parts: list[str]) -> bool:
-    field = section.model_fields.get(parts[0])
-    if field is None:
+    if parts[0] not in section.model_fields:
         return False
-    kind = field.annotation
-    is_section = isinstance(kind, type) and issubclass(kind, Section)
-    return _declares(kind, parts[1:]) if is_section and len(parts) > 1 else True
+    kind = subsection(section, parts[0])
+    return _declares(kind, parts[1:]) if kind and len(parts) > 1 else True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.artifacts.windows import BlockRow, SpanRow
@@ -53,7 +54,7 @@ def raw_spans(block: BlockRow, info: AlignedInfo, seen: ReachSeconds, grid: MelG
     last_s = grid.first_frame_s + (block.stop - 1) / grid.frame_rate_hz
     ends_s = [_neural_s(t, info) for t in (first_s - seen.past_s, last_s + seen.future_s)]
     rate_hz = info.source_audio_rate_hz
-    sides = {
+    sides: dict[Literal["neural", "audio"], tuple[list[float], float, int]] = {
         "neural": (ends_s, info.eeg_rate_hz, info.n_eeg),
         "audio": (
             [first_s - seen.audio_s, last_s + seen.audio_s],

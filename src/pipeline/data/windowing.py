@@ -113,12 +113,12 @@ def _index(
             of_role = [b for b in fold_blocks if b.role == role]
             # Training leaves out what touches a bad interval; the other roles are scored with and without.
             margin = config.window.context_frames if role == "train" else None
-            starts = window_starts(of_role, timelines, config.window, margin)
-            if not starts and role != "test":
+            found = window_starts(of_role, timelines, config.window, margin)
+            if not found and role != "test":
                 raise _no_window(role, fold, config)
-            for start in starts:
+            for start in found:
                 roles.setdefault(start, {})[fold] = ROLE_CODES[role]
-            seen = _stretches(starts, config.window.length_frames) if role == "train" else of_role
+            seen = _stretches(found, config.window.length_frames) if role == "train" else of_role
             rows = [BlockRow(fold, role, b.recording, b.start, b.stop) for b in seen]
             block_rows += rows
             spans += [s for row in rows for s in raw_spans(row, infos[row.recording], reaches, config.mel)]

@@ -15,14 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 from pipeline.evaluation.metrics import correlation, mean_over_bands
 from pipeline.evaluation.types import Mask, Values
 
 MIN_VALID_SHIFTS = 100
+ROUND_OFF = 1e-6
 AUTOCORRELATION_LIMIT = 0.1
+BANDS_AT_ONCE = 8
+"""Bands that are rotated together: bounds memory on long blocks."""
 Blocks = Sequence[Values]
+Spectrum = NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
@@ -40,18 +45,22 @@ class Rotations:
 
 
 def p_value(values: Values) -> float:
-    """(1 + #{null ≥ observed}) / (R + 1) with the observed value first; never 0."""
-    return float(np.count_nonzero(values >= values[0]) / values.size)
+    """(1 + #{null ≥ observed}) / (R + 1) with the observed value first; never 0.
+
+    Values that round-off alone sets apart are equal, so that it cannot make a decoder win.
+    """
+    return float(np.count_nonzero(values >= values[0] - ROUND_OFF) / values.size)
 
 
 def autocorrelation_frames(target: Blocks, live: Mask) -> int:
     """First lag [frames] at which the live bands' mean autocorrelation falls below 0.1."""
     longest = max(len(block) for block in target)
-    total = np.zeros(longest)
+    size = scipy.fft.next_fast_len(2 * longest, real=True)
+    power = np.zeros(size // 2 + 1)
     for block in target:
-        centred = block[:, live] - block[:, live].mean(axis=0)
-        spectrum = np.fft.rfft(centred, 2 * longest, axis=0)
-        total += np.fft.irfft((np.abs(spectrum) ** 2).sum(axis=1))[:longest]
+        for band in np.flatnonzero(live):
+            power += np.abs(scipy.fft.rfft(block[:, band] - block[:, band].mean(), size)) ** 2
+    total = scipy.fft.irfft(power, size)[:longest]
     below = np.flatnonzero(total < AUTOCORRELATION_LIMIT * total[0])
     return int(below[0]) if below.size else longest
 
@@ -73,41 +82,79 @@ def draw_rotations(lengths: Sequence[int], min_shift: int, count: int, rng: np.r
     return Rotations(used, shifts, valid, min_shift, reason)
 
 
-def rotated_moments(target: Values, prediction: Values, weight: Values) -> Values:
-    """Moments of one block for every circular shift of the prediction, (frames, n_mels, 6).
+class Correlator:
+    """Circular cross-correlation of one block's series at chosen shifts, by zero-padded real FFTs.
 
-    Row s pairs target frame t with prediction frame t − s (modulo the block).  A
-    fractional or zero ``weight`` (frames,) belongs to the target's frames.
+    Padding to a length with small factors costs less than a transform of any odd length.
+    Series are (…, frames).
     """
-    frames = len(target)
-    w = weight[:, None]
-    spectra = [np.fft.rfft(x, axis=0) for x in (w, w * target, prediction, prediction**2)]
-    sums_w, sums_y, of_p, of_pp = spectra
 
-    def shifted(fixed: NDArray[np.complex128], moving: NDArray[np.complex128]) -> Values:
-        return np.asarray(np.fft.irfft(fixed * moving.conj(), frames, axis=0))
+    def __init__(self, frames: int, shifts: NDArray[np.intp]) -> None:
+        self.frames, self.shifts = frames, shifts
+        self.size = scipy.fft.next_fast_len(2 * frames, real=True)
 
-    moments = np.empty((*target.shape, 6))
-    moments[..., 0] = weight.sum()
-    moments[..., 1] = (w * target).sum(axis=0)
-    moments[..., 3] = (w * target**2).sum(axis=0)
-    if np.all(weight == 1):
-        moments[..., 2], moments[..., 4] = prediction.sum(axis=0), (prediction**2).sum(axis=0)
-    else:
-        moments[..., 2], moments[..., 4] = shifted(sums_w, of_p), shifted(sums_w, of_pp)
-    moments[..., 5] = shifted(sums_y, of_p)
-    return moments
+    def spectrum(self, series: Values) -> Spectrum:
+        """Transform of a series, to be used in several correlations."""
+        return np.asarray(scipy.fft.rfft(series, self.size))
+
+    def __call__(self, fixed: Spectrum, moving: Spectrum) -> Values:
+        """Σ_t fixed[t] · moving[t − shift] with ``moving`` wrapped around, (…, shifts)."""
+        lags = scipy.fft.irfft(fixed * moving.conj(), self.size)
+        return np.asarray(lags[..., self.shifts] + lags[..., self.size - self.frames + self.shifts])
 
 
-def rotation_null(target: Blocks, prediction: Blocks, weight: Sequence[Values], rotations: Rotations) -> Values:
-    """r of every rotation and band, (1 + rotations, n_mels), pooled over the fold's used blocks.
+def rotated_moments(
+    target: Values, predictions: Sequence[Values], weights: Sequence[Values], shifts: NDArray[np.intp]
+) -> Values:
+    """Moments of one block for each shift, (predictions, weights, bands, shifts, 6).
 
-    Row 0 is the r of the unrotated prediction on the same blocks.
+    ``target`` and each prediction are (bands, frames), each weight is (frames,) and stays
+    with the target's frames; a shift s pairs target frame t with prediction frame t − s,
+    modulo the block.
     """
-    total = np.zeros((len(rotations.shifts), target[0].shape[1], 6))
-    for column, i in enumerate(rotations.used):
-        total += rotated_moments(target[i], prediction[i], weight[i])[rotations.shifts[:, column]]
-    return correlation(total)
+    correlate = Correlator(target.shape[1], shifts)
+    out = np.empty((len(predictions), len(weights), len(target), len(shifts), 6))
+    for k, weight in enumerate(weights):
+        out[:, k, ..., 0] = weight.sum()
+        for column, fixed in ((1, weight * target), (3, weight * target**2)):
+            out[:, k, ..., column] = fixed.sum(axis=1)[:, None]
+    fixed_spectra = [(correlate.spectrum(w), correlate.spectrum(w * target)) for w in weights]
+    for row, prediction in zip(out, predictions, strict=True):
+        once, squared = correlate.spectrum(prediction), correlate.spectrum(prediction**2)
+        for moments, weight, (of_weight, of_target) in zip(row, weights, fixed_spectra, strict=True):
+            if np.all(weight == 1):  # a rotation leaves sums over all frames as they are
+                moments[..., 2] = prediction.sum(axis=1)[:, None]
+                moments[..., 4] = (prediction**2).sum(axis=1)[:, None]
+            else:
+                moments[..., 2], moments[..., 4] = correlate(of_weight, once), correlate(of_weight, squared)
+            moments[..., 5] = correlate(of_target, once)
+    return out
+
+
+def rotation_null(
+    target: Blocks, predictions: Sequence[Blocks], weights: Sequence[Blocks], rotations: Rotations
+) -> Values:
+    """r of every prediction, weight, rotation and band, pooled over the fold's used blocks.
+
+    ``target`` and each of ``predictions`` are blocks of (frames, n_mels), each of ``weights`` blocks
+    of (frames,).  Returns (predictions, weights, 1 + rotations, n_mels); rotation 0 is none.
+    """
+    n_mels = target[0].shape[1]
+    shape = (len(predictions), len(weights), n_mels, len(rotations.shifts), 6)
+    r = np.empty(shape[:-1])
+    for first in range(0, n_mels, BANDS_AT_ONCE):
+        bands = slice(first, first + BANDS_AT_ONCE)
+        total = sum(
+            rotated_moments(
+                target[i].T[bands],
+                [prediction[i].T[bands] for prediction in predictions],
+                [weight[i] for weight in weights],
+                rotations.shifts[:, column],
+            )
+            for column, i in enumerate(rotations.used)
+        )
+        r[:, :, bands] = correlation(np.asarray(total))
+    return r.swapaxes(2, 3)
 
 
 def mismatch_moments(target: Blocks, prediction: Blocks) -> Values:

@@ -31,6 +31,7 @@ from pipeline.evaluation.types import (
 )
 
 MIN_PIECES = 5
+ROTATED = ("pearson_r", "pearson_r_speech")
 ALIGNMENTS = ("annotated_onset", "sound_onset")
 
 
@@ -242,19 +243,23 @@ def rotate(
         "blocks_used": len(drawn.used),
         "reason": drawn.reason,
     }
+    names = prepared.decoders
+    if drawn.reason is not None or not names:
+        return {}, document
+    r = chance.rotation_null(
+        target,
+        [prepared.by_block(prepared.centred(prepared.prediction(name))) for name in names],
+        [prepared.by_block(prepared.weights[metric]) for metric in ROTATED],
+        drawn,
+    )
     found: dict[str, dict[str, Any]] = {}
-    for name in prepared.decoders if drawn.reason is None else []:
-        prediction = prepared.by_block(prepared.centred(prepared.prediction(name)))
-        means = {}
-        for metric in ("pearson_r", "pearson_r_speech"):
-            weight = prepared.by_block(prepared.weights[metric])
-            r = chance.rotation_null(target, prediction, weight, drawn)
-            mean = metrics.mean_over_bands(r, prepared.live)
-            if np.isfinite(mean).all():
-                means[metric] = mean
-            if metric == "pearson_r":
-                band_p95 = np.where(prepared.live, np.percentile(r[1:], 95, axis=0), np.nan)
-        found[name] = {"means": means, "band_p95": band_p95}
+    for name, of_name in zip(names, r, strict=True):
+        means = dict(zip(ROTATED, metrics.mean_over_bands(of_name, prepared.live), strict=True))
+        band_p95 = np.where(prepared.live, np.percentile(of_name[0, 1:], 95, axis=0), np.nan)
+        found[name] = {
+            "means": {m: v for m, v in means.items() if np.isfinite(v).all()},
+            "band_p95": band_p95,
+        }
     return found, document
 
 

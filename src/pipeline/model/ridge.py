@@ -49,12 +49,13 @@ class Ridge:
     def predict(self, features: Array, start: int, stop: int) -> Array:
         """Mel (stop - start, band) [nats] of frames start … stop of one recording's (frame, channel)."""
         mel = np.tile(self.intercept, (stop - start, 1))
-        rows = self._standardise(take_rows(features, start + int(self.lags[0]), stop + int(self.lags[-1])))
+        rows = self.standardise(take_rows(features, start + int(self.lags[0]), stop + int(self.lags[-1])))
         for lag, weights in zip(self.lags - self.lags[0], self.weights, strict=True):
             mel += rows[lag : lag + stop - start] @ weights
         return mel
 
-    def _standardise(self, rows: Array) -> Array:
+    def standardise(self, rows: Array) -> Array:
+        """Rows (row, channel) in standard deviations of the training frames, clipped."""
         return np.clip((rows - self.feature_mean) / self.feature_scale, -self.clip, self.clip)
 
 
@@ -123,7 +124,7 @@ def cross_fitted(
     weights fitted on the others, with the ridge's lags, statistics and median penalty.  Frames outside
     the spans hold the mean.
     """
-    standard = [ridge._standardise(f) for f in features]
+    standard = [ridge.standardise(f) for f in features]
     parts = [_moments(standard, mel, fold, ridge.lags) for fold in _cut(spans, n_folds)]
     total = parts[0]
     for part in parts[1:]:

@@ -90,8 +90,7 @@ class GriffinLim:
         """Least-squares inverse of :meth:`transform`."""
         frames = scipy.fft.irfft(spectrum, self.n_fft, axis=1) * self.window
         weight = self.added(np.broadcast_to(self.window**2, frames.shape))
-        rebuilt: Waveform = self.added(frames) / np.maximum(weight, np.float32(1e-3))
-        return rebuilt
+        return np.divide(self.added(frames), np.maximum(weight, 1e-3, dtype=np.float32), dtype=np.float32)
 
     def added(self, frames: NDArray[np.float32]) -> Waveform:
         """Sum of overlapping frames, a hop of each at a time."""

@@ -1,0 +1,66 @@
+"""``provenance.json`` beside outputs that cannot say themselves what they were made from.
+
+A model, sound, text or raw arrays get one: the same fields as an artifact's header, and
+the sha256 of each file, so that damage is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.core import Provenance, write_text
+from pipeline.errors import InputError, Problem
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_sidecar(
+    path: Path,
+    stage: str,
+    files: Iterable[Path],
+    provenance: Provenance,
+    content_digest: str | None = None,
+    **more: Any,
+) -> None:
+    """Describe ``files``, which lie in the folder of ``path``; written last, since it vouches for them."""
+    digests = {file.name: file_sha256(file) for file in sorted(files)}
+    whole = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+    values = {
+        "stage": stage,
+        "config_json": provenance.config_json,
+        "code_fingerprint": dict(provenance.code),
+        "inputs": sorted(map(list, provenance.inputs)),
+        "content_digest": content_digest or whole,
+        "files": digests,
+        **more,
+    }
+    write_text(path, json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """The fields back.  Raises :class:`InputError` where there is none or it cannot be read."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"stage", "config_json", "code_fingerprint", "inputs", "content_digest", "files"} - set(values)
+        if missing:
+            raise ValueError(f"no {', '.join(sorted(missing))}")
+    except (OSError, ValueError, TypeError) as error:
+        fix = "Rerun the stage that makes it"
+        raise InputError(
+            Problem(str(path), "", f"no provenance ({error})", "what the output was made from", fix)
+        ) from None
+    return values
+
+
+def damaged_files(path: Path) -> list[str]:
+    """Names of described files that are missing or hold other bytes than when they were written."""
+    described = read_sidecar(path)["files"]
+    return [n for n, sha in described.items() if not (path.parent / n).is_file() or file_sha256(path.parent / n) != sha]

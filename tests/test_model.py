@@ -1,0 +1,276 @@
+"""The network: shapes, alignment, teacher forcing, causality, inference, files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pipeline.config.model import ModelConfig
+from pipeline.config.train import TrainConfig
+from pipeline.errors import InputError
+from pipeline.model.attention import AlignedAttention
+from pipeline.model.encoder import position_centres
+from pipeline.model.inference import diagonality, latency_frames, predict_continuous, window_starts
+from pipeline.model.model_file import load_model, model_digest, save_model
+from pipeline.model.presets import Architecture, candidates, resolve
+from pipeline.model.seq2seq import Seq2Seq, frame_power
+
+SMALL = Architecture(
+    n_channels=3, n_bands=7, length_frames=22, context_frames=6, encoder_width=8, encoder_hidden=6,
+    decoder_hidden=10, heads=2, encoder_kernel=5,
+)  # fmt: skip
+VARIANTS = {
+    "plain": SMALL,
+    "causal": replace(SMALL, causal=True, postnet=True),
+    "raw": replace(SMALL, oversampling=4),
+    "causal raw": replace(SMALL, oversampling=4, causal=True),
+    "without skip": replace(SMALL, linear_skip=False, reduction_factor=5),
+    "two subjects": replace(SMALL, n_subjects=2),
+}
+
+
+def network(a: Architecture, seed: int = 0) -> Seq2Seq:
+    """Random weights, everywhere: skip, post-net and normalisation too."""
+    torch.manual_seed(seed)
+    model = Seq2Seq(a).eval()
+    rows = [torch.randn(400, a.n_channels) * 3 + 1 for _ in range(a.n_subjects)]
+    model.fit_normalisation(rows, torch.randn(100, a.n_bands) - 5)
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    if model.skip is not None:
+        lags = torch.arange(-a.context_frames, 1 if a.causal else a.context_frames + 1)
+        for s in range(a.n_subjects):
+            weights = 0.1 * torch.randn(len(lags), a.n_channels, a.n_bands)
+            bands, channels = torch.zeros(a.n_bands), torch.ones(a.n_channels)
+            model.skip.set(s, weights, lags, bands, channels, 3 * channels)
+    return model
+
+
+def window(a: Architecture, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    rows = (a.length_frames + 2 * a.context_frames) * a.oversampling
+    return torch.randn(batch, rows, a.n_channels) * 3 + 1, torch.arange(batch) % a.n_subjects
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_shapes_and_teacher_forcing_on_own_output_is_free_running(name) -> None:
+    a = VARIANTS[name]
+    model = network(a)
+    features, subject = window(a)
+    with torch.no_grad():
+        free = model.generate(features, subject)
+        own = free.decoded * model.mel_scale + model.mel_mean
+        forced = model(features, subject, own)
+    groups = -(-a.length_frames // a.reduction_factor)
+    assert free.mel.shape == (2, a.length_frames, a.n_bands)
+    assert free.attention.shape == (2, a.heads, groups, (a.length_frames + 2 * a.context_frames) // 2)
+    assert_allclose(free.attention.sum(-1), 1.0, rtol=1e-5)
+    assert_allclose(forced.mel, free.mel, atol=2e-6, rtol=1e-5)
+    other = model(features, subject, own + 1.0).mel.detach()
+    assert (other - free.mel).abs().max() > 1e-4, "the decoder must read what it is told"
+
+
+@pytest.mark.parametrize("name", ["causal", "causal raw"])
+@pytest.mark.parametrize("frame", [0, 5, 13, 20])
+def test_causal_frames_ignore_all_later_rows(name, frame) -> None:
+    a = VARIANTS[name]
+    model = network(a)
+    features, subject = window(a)
+    later = features.clone()
+    later[:, (a.context_frames + frame + 1) * a.oversampling :] += 5 * torch.randn(1)
+    with torch.no_grad():
+        before, after = model.generate(features, subject).mel, model.generate(later, subject).mel
+    assert_allclose(after[:, : frame + 1], before[:, : frame + 1], atol=1e-6)
+    assert (after - before)[:, frame + 1 :].abs().max() > 1e-3
+    assert latency_frames(model) == (0, 0)
+
+
+def test_the_default_model_does_look_ahead() -> None:
+    model = network(SMALL)
+    features, subject = window(SMALL)
+    later = features.clone()
+    later[:, SMALL.context_frames + 11 :] += 5
+    with torch.no_grad():
+        change = model.generate(later, subject).mel - model.generate(features, subject).mel
+    assert change[:, :5].abs().max() > 1e-3
+    assert latency_frames(model) is None
+
+
+def test_continuous_prediction_of_a_causal_model_is_causal() -> None:
+    model = network(VARIANTS["causal"])
+    features = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
+    changed = features.copy()
+    changed[60:] += 4
+    first = predict_continuous(model, features, 10, 110, hop=6).mel
+    second = predict_continuous(model, changed, 10, 110, hop=6).mel
+    assert_allclose(second[:50], first[:50], atol=1e-6)
+    assert np.abs(second[50:] - first[50:]).max() > 1e-2
+
+
+def test_bias_aligns_attention_in_time() -> None:
+    frames, groups = position_centres(20, 6), 4 * torch.arange(7)
+    torch.manual_seed(0)
+    states, memory = torch.randn(1, 7, 10), torch.randn(1, 20, 8)
+
+    def attended(biased: bool) -> torch.Tensor:
+        torch.manual_seed(1)
+        block = AlignedAttention(10, 8, 2, 4, frames, groups, biased, causal=False)
+        torch.nn.init.constant_(block.log_width, 0.0)
+        _, weights = block(states, *block.remember(memory), block.bias())
+        return weights[0] @ frames  # (head, group) mean time
+
+    offsets = attended(True) - (groups + 1.5) - torch.tensor([[-4.0], [4.0]])
+    assert offsets.abs().max() < 1.0
+    assert (attended(False) - (groups + 1.5)).abs().max() > 5.0
+
+
+def test_position_centres_are_on_the_windows_clock() -> None:
+    assert_array_equal(position_centres(4, 2), [-1.5, 0.5, 2.5, 4.5])  # frames -2, -1 | 0, 1 | 2, 3 | …
+
+
+def test_attention_finds_an_impulse_where_it_is() -> None:
+    model = network(replace(SMALL, linear_skip=False))
+    features, subject = window(replace(SMALL, linear_skip=False), batch=1)
+    frame = 9
+    struck = features.clone()
+    struck[:, SMALL.context_frames + frame] += 20
+    with torch.no_grad():
+        change = model.encode(model.normalise(struck, subject), subject, None) - model.encode(
+            model.normalise(features, subject), subject, None
+        )
+    loudest = change.square().sum(-1)[0].argmax()
+    centre = position_centres(17, SMALL.context_frames)[loudest]
+    assert abs(float(centre) - frame) <= 3
+
+
+def test_stitching_reads_no_row_beyond_the_context() -> None:
+    model = network(SMALL)
+    features = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    far = features.copy()
+    far[: 50 - SMALL.context_frames] = 99
+    far[117 + SMALL.context_frames :] = 99
+    one = predict_continuous(model, features, 50, 117, hop=6)
+    assert_array_equal(predict_continuous(model, far, 50, 117, hop=6).mel, one.mel)
+    assert one.mel.shape == (67, 7)
+
+
+def test_batch_size_of_inference_does_not_matter_and_attention_is_kept() -> None:
+    model = network(SMALL)
+    features = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    one = predict_continuous(model, features, 0, 90, hop=6, batch=1, n_attention=3)
+    many = predict_continuous(model, features, 0, 90, hop=6, batch=64, n_attention=3)
+    assert_allclose(one.mel, many.mel, atol=1e-5)
+    assert many.attention.shape == (3, 2, 6, 17)
+    assert_array_equal(many.attention_starts, [0, 36, 68])
+    assert diagonality(many.attention, model).shape == (2,)
+
+
+def test_single_window_equals_the_network() -> None:
+    model = network(SMALL)
+    features = np.random.default_rng(0).normal(size=(34, 3)).astype(np.float32)
+    stitched = predict_continuous(model, features, 6, 28, hop=6).mel
+    with torch.no_grad():
+        direct = model.generate(torch.from_numpy(features)[None], torch.zeros(1, dtype=torch.long)).mel[0]
+    assert_allclose(stitched, direct, atol=1e-5)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 22), (3, 60), (5, 15), (0, 23)])
+def test_windows_cover_the_span(start, stop) -> None:
+    starts = window_starts(start, stop, 22, 6)
+    covered = np.zeros(stop + 22, dtype=bool)
+    for s in starts:
+        covered[s : s + 22] = True
+    assert covered[start:stop].all()
+    assert starts[0] == start
+    assert starts[-1] == max(start, stop - 22)
+
+
+def test_normalisation_flat_channel_and_constant_band() -> None:
+    model = Seq2Seq(SMALL)
+    rows = torch.randn(50, 3)
+    rows[:, 1] = 4.0
+    mel = torch.randn(40, 7)
+    mel[:, 6] = -11.5129
+    model.fit_normalisation([rows], mel)
+    x = model.normalise(rows[None], torch.zeros(1, dtype=torch.long))[0]
+    assert_allclose(x.mean(0), 0, atol=1e-5)
+    assert_allclose(x.std(0), [1, 0, 1], atol=1e-5)
+    assert_allclose(model.normalise_mel(mel)[:, 6], 0, atol=1e-5)
+    spike = model.normalise(rows[None] + 1e6, torch.zeros(1, dtype=torch.long))
+    assert spike.max() <= SMALL.clip_input
+
+
+def test_subjects_have_their_own_input_layer() -> None:
+    model = network(VARIANTS["two subjects"])
+    features, _ = window(SMALL, batch=1)
+    with torch.no_grad():
+        mels = [model.generate(features, torch.tensor([s])).mel for s in (0, 1)]
+    assert (mels[0] - mels[1]).abs().max() > 1e-2
+
+
+def test_raw_front_hears_power_not_phase() -> None:
+    x = torch.sin(torch.arange(400) * 2.0)[None, :, None]
+    power = frame_power(x, 8)
+    assert power.shape == (1, 50, 1)
+    assert_allclose(frame_power(-x, 8), power)
+    assert (frame_power(10 * x, 8) - power).mean() == pytest.approx(2 * np.log(10), abs=1e-3)
+
+
+def test_presets_and_overrides() -> None:
+    assert candidates("large", 30.0) == ["large"]
+    assert candidates("auto", 30.0)[0] == "tiny"
+    config = ModelConfig(encoder_width=24, postnet=True)
+    architecture, recipe = resolve("strong", SMALL, config, TrainConfig(max_steps=7, input_noise=0.0))
+    assert (architecture.encoder_width, architecture.encoder_dropout, architecture.postnet) == (24, 0.4, True)
+    assert (recipe.max_steps, recipe.input_noise, recipe.channel_drop) == (7, 0.0, 0.3)
+
+
+def test_model_file_round_trip_is_exact_and_repeatable(tmp_path: Path) -> None:
+    model = network(SMALL)
+    save_model(tmp_path / "a.ckpt", model, {"fold": 1, "subject": "Zoë"})
+    save_model(tmp_path / "b.ckpt", model, {"subject": "Zoë", "fold": 1})
+    assert (tmp_path / "a.ckpt").read_bytes() == (tmp_path / "b.ckpt").read_bytes()
+    loaded, meta = load_model(tmp_path / "a.ckpt")
+    assert meta == {"fold": 1, "subject": "Zoë"}
+    assert model_digest(loaded) == model_digest(model) != model_digest(network(SMALL, seed=1))
+    features, subject = window(SMALL)
+    with torch.no_grad():
+        assert_array_equal(loaded.generate(features, subject).mel, model.generate(features, subject).mel)
+
+
+def test_flipped_bits_of_a_model_file_never_change_a_value_unnoticed(tmp_path: Path) -> None:
+    model = network(SMALL)
+    path, damaged = tmp_path / "model.ckpt", tmp_path / "damaged.ckpt"
+    save_model(path, model, {})
+    content, digest = path.read_bytes(), model_digest(model)
+    rng, noticed = np.random.default_rng(0), 0
+    for position in rng.integers(0, len(content), 60):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << int(rng.integers(8))
+        damaged.write_bytes(flipped)
+        try:
+            loaded, _ = load_model(damaged)
+        except InputError:
+            noticed += 1
+        else:
+            assert model_digest(loaded) == digest
+    assert noticed > 10
+
+
+@pytest.mark.parametrize("forced", ["0", "1"])
+def test_hostile_model_file_runs_no_code(tmp_path: Path, monkeypatch, forced) -> None:
+    canary = tmp_path / "canary"
+
+    class Attack:
+        def __reduce__(self):
+            return Path.touch, (canary,)
+
+    torch.save({"header": Attack(), "tensors": {}}, tmp_path / "evil.ckpt")
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", forced)
+    with pytest.raises(InputError, match="Run the train stage again"):
+        load_model(tmp_path / "evil.ckpt")
+    assert not canary.exists()

@@ -1,0 +1,153 @@
+"""Ridge and the other baselines: exact against the plain definition, lag signs, penalties, edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from pipeline.model import ridge as R  # noqa: N812
+from pipeline.model.normalisation import normalise_recording
+
+SPANS = [(0, 10, 260), (1, 0, 150)]
+VAL = [(1, 180, 240)]
+
+
+@pytest.fixture
+def pair() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Two recordings whose mel follows the features three frames earlier, and a constant band."""
+    rng = np.random.default_rng(0)
+    features, mel = [], []
+    mapping = rng.normal(size=(3, 5)) * 0.2
+    for n in (300, 240):
+        x = rng.normal(3.0, 2.0, (n, 4)).astype(np.float32)
+        y = np.roll(x, 3, axis=0)[:, :3] @ mapping + rng.normal(0, 0.2, (n, 5)) - 6
+        y[:, 4] = -11.5129
+        features.append(x)
+        mel.append(y.astype(np.float32))
+    return features, mel
+
+
+def lagged(x: np.ndarray, lags: np.ndarray, start: int, stop: int) -> np.ndarray:
+    rows = np.clip(np.arange(start, stop)[:, None] + lags, 0, len(x) - 1)
+    return x[rows].reshape(stop - start, -1)
+
+
+@pytest.mark.parametrize("clip", [np.inf, 1.5])
+def test_equals_the_closed_form(pair, clip) -> None:
+    features, mel = pair
+    fitted = R.fit_ridge(features, mel, SPANS, VAL, (4, 2), [30.0], clip=clip)
+    rows = np.concatenate([features[r][a:b] for r, a, b in SPANS]).astype(np.float64)
+    standard = [np.clip((f - rows.mean(0)) / rows.std(0), -clip, clip) for f in features]
+    lags = np.arange(-4, 3)
+    x = np.concatenate([lagged(standard[r], lags, a, b) for r, a, b in SPANS])
+    y = np.concatenate([mel[r][a:b] for r, a, b in SPANS]).astype(np.float64)
+    xc, yc = x - x.mean(0), y - y.mean(0)
+    weights = np.linalg.solve(xc.T @ xc + 30.0 * np.eye(x.shape[1]), xc.T @ yc)
+    expected = (lagged(standard[1], lags, 200, 240) - x.mean(0)) @ weights + y.mean(0)
+    assert_allclose(fitted.predict(features[1], 200, 240), expected, atol=2e-4)
+
+
+def test_gram_is_exact_for_lag_steps_above_one(pair) -> None:
+    features, mel = pair
+    lags = np.arange(-6, 7, 3)
+    moments = R._moments(features, mel, SPANS, lags)
+    x = np.concatenate([lagged(features[r], lags, a, b) for r, a, b in SPANS]).astype(np.float64)
+    assert_allclose(moments.gram, x.T @ x, rtol=1e-9)
+    assert_allclose(moments.x_sum, x.sum(0), rtol=1e-9)
+
+
+def test_many_channels_widen_the_lag_step() -> None:
+    assert len(R.lag_grid(26, 26, 32)) == 53
+    wide = R.lag_grid(26, 26, 512)
+    assert len(wide) * 512 <= R.MAX_COLUMNS
+    assert wide[0] == -26
+
+
+def test_penalty_is_chosen_per_band_on_validation(pair) -> None:
+    features, mel = pair
+    noise = [np.random.default_rng(1).normal(size=m.shape).astype(np.float32) for m in mel]
+    mixed = [np.concatenate([m[:, :2], n[:, :2]], axis=1) for m, n in zip(mel, noise, strict=True)]
+    fitted = R.fit_ridge(features, mixed, SPANS, VAL, (4, 0), [1.0, 1e5])
+    alone = [R.fit_ridge(features, mixed, SPANS, VAL, (4, 0), [p]) for p in (1.0, 1e5)]
+    truth = mixed[1][180:240]
+    scores = [R.correlation_per_band(f.predict(features[1], 180, 240), truth) for f in alone]
+    assert_allclose(fitted.penalty, np.where(scores[0] >= scores[1], 1.0, 1e5))
+    assert fitted.penalty[0] == 1.0
+
+
+def test_constant_band_is_its_constant_and_is_not_scored(pair) -> None:
+    features, mel = pair
+    fitted = R.fit_ridge(features, mel, SPANS, VAL, (4, 0), [1.0])
+    assert_allclose(fitted.predict(features[0], 0, 50)[:, 4], -11.5129, rtol=1e-6)
+    assert fitted.validation_r > 0.7
+
+
+def test_cross_fitted_part_is_predicted_by_the_others(pair) -> None:
+    features, mel = pair
+    fitted = R.fit_ridge(features, mel, SPANS, VAL, (4, 0), [10.0])
+    estimate = R.cross_fitted(features, mel, SPANS, fitted, 2)
+    other = R._moments([fitted.standardise(f) for f in features], mel, [(0, 210, 260), (1, 0, 150)], fitted.lags)
+    weights = R._solve(other, [10.0])[0]
+    x = lagged(fitted.standardise(features[0]), fitted.lags, 10, 210)
+    assert_allclose(estimate[0][10:210], x @ weights + other.intercept(weights), atol=1e-4)
+    assert_allclose(estimate[0][:10], np.tile(estimate[0][0], (10, 1)))
+
+
+@pytest.mark.parametrize("latency", [-4, 0, 5])
+def test_single_lag_r_peaks_at_the_latency(latency) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(600, 3)).astype(np.float32)
+    mel = (np.roll(x, latency, axis=0) @ rng.normal(size=(3, 6))).astype(np.float32)  # brain first: sound later
+    lags = list(range(-8, 9))
+    r = R.single_lag_r([x], [mel], [(0, 20, 400)], [(0, 420, 580)], lags)
+    assert lags[int(np.argmax(r))] == latency
+    assert r.max() > 0.99
+    assert np.sort(r)[-2] < 0.3
+
+
+def test_template_is_placed_at_onsets_and_cut_at_the_span() -> None:
+    mel = np.zeros((100, 2), dtype=np.float32)
+    onsets = np.array([10, 40, 95])
+    for onset in onsets:
+        mel[onset : onset + 5, 0] = np.arange(5)[: 100 - onset]
+    template = R.mean_template([mel], [(0, 0, 100)], [onsets], length=7, before=2)
+    assert template is not None
+    assert_allclose(template[:, 0], [0, 0, 0, 1, 2, 3, 4])
+    placed = R.place_template(template, 2, np.array([40]), np.full(2, -1.0, np.float32), 41, 50)
+    assert_allclose(placed[:, 0], [1, 2, 3, 4, -1, -1, -1, -1, -1])
+    assert R.mean_template([mel], [(0, 0, 100)], [np.array([97])], length=7, before=2) is None
+
+
+def test_envelope_knows_loudness_and_nothing_else(pair) -> None:
+    features, _ = pair
+    loudness = [x[:, :1] for x in features]
+    mel = [np.concatenate([2 * v - 5, v + 1], axis=1) for v in loudness]
+    fitted = R.fit_envelope(features, mel, SPANS, VAL, (0, 0), [1e-3])
+    assert_allclose(fitted.predict(features[1], 0, 50), mel[1][:50], atol=0.02)
+    assert_allclose(fitted.from_loudness(mel[0]), mel[0], atol=1e-3)
+
+
+def test_nearest_neighbour_finds_a_frame_that_it_saw(pair) -> None:
+    features, mel = pair
+    found = R.nearest_neighbour(features, mel, SPANS, (8, 8), 0, 50, 90)
+    assert_allclose(found, mel[0][50:90], atol=1e-6)
+
+
+def test_raw_features_become_power_per_frame() -> None:
+    rng = np.random.default_rng(3)
+    loud = np.repeat([1.0, 10.0], 40)[:, None]
+    power = R.frame_features((rng.normal(size=(80, 1)) * loud).astype(np.float32), 8)
+    assert power.shape == (10, 1)
+    assert power[6:].mean() - power[:4].mean() == pytest.approx(2 * np.log(10), abs=0.7)
+
+
+def test_running_normalisation_is_causal_and_follows_drift() -> None:
+    rng = np.random.default_rng(4)
+    x = (rng.normal(size=(9000, 2)) * np.repeat([1.0, 3.0], 4500)[:, None] + 5).astype(np.float32)
+    whole = normalise_recording(x, "causal_running", 1, 86.0)
+    cut = normalise_recording(x[:4000], "causal_running", 1, 86.0)
+    assert_allclose(whole[:4000], cut)
+    assert whole[-1000:].std() == pytest.approx(1.0, abs=0.3)
+    both = normalise_recording(x, "recording_unlabelled", 1, 86.0)
+    assert_allclose(both.std(axis=0), 1.0, rtol=1e-4)

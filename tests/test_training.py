@@ -1,0 +1,302 @@
+"""Training: batches, resume equals uninterrupted, damaged checkpoints, early ends, what it writes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from pipeline.config.model import ModelConfig
+from pipeline.config.train import TrainConfig
+from pipeline.data.batches import EpochOrder, TrainingData, WindowSet, merge_windows
+from pipeline.model.checkpoint import (
+    AtomicCheckpointIO,
+    DamagedCheckpointError,
+    newest_valid_checkpoint,
+    previous_checkpoint,
+    read_checkpoint,
+)
+from pipeline.model.inference import diagonality, predict_continuous
+from pipeline.model.lightning_module import NonFiniteLossError
+from pipeline.model.model_file import model_digest
+from pipeline.model.ridge import correlation_per_band
+from pipeline.model.training import FitOutcome, train_model
+
+MODEL = ModelConfig(preset="tiny", encoder_width=12, encoder_hidden=8, decoder_hidden=12, heads=2)
+TRAIN = TrainConfig(max_steps=12, steps_per_epoch=3, batch_size=4, warmup_steps=2, patience=9)
+
+
+class Killed(Exception):
+    """Stands for the process's end at a given step."""
+
+
+def recording(seed: int, n: int, channels: int = 5, m: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Features whose slow fluctuation the mel (8 bands) follows two frames later."""
+    rng = np.random.default_rng(seed)
+    slow = np.convolve(rng.normal(size=n + 40), np.hanning(9), "same")[20 : n + 20]
+    mel = np.roll(slow, 2)[:, None] * np.linspace(0.5, 1.5, 8) - 5 + 0.1 * rng.normal(size=(n, 8))
+    features = np.repeat(slow, m)[:, None] * np.linspace(-1, 1, channels) + 0.3 * rng.normal(size=(n * m, channels))
+    return features.astype(np.float32), mel.astype(np.float32)
+
+
+def make_data(n_subjects: int = 1, m: int = 1) -> TrainingData:
+    pairs = [recording(seed, 420, 5 - seed % n_subjects, m) for seed in range(2)]
+    train = [(0, s) for s in range(0, 380, 8)] + [(1, s) for s in range(0, 180, 8)]
+    val = [(r, s) for r in range(n_subjects) for s in ((220, 228, 236, 340) if r else ())]
+    val = val or [(1, s) for s in (220, 228, 340)]
+    return TrainingData(
+        features=[f for f, _ in pairs], mel=[m for _, m in pairs], subject=[r % n_subjects for r in range(2)],
+        train=np.array(train), val=np.array(val), length=24, context=6, oversampling=m, names=["a", "b"],
+    )  # fmt: skip
+
+
+def fit(run: Path, data: TrainingData | None = None, **train: object) -> FitOutcome:
+    config = TRAIN.model_copy(update=train)
+    return train_model(data or make_data(), MODEL, config, run, hop=8, accelerator="cpu")
+
+
+def stop_at(step: int):
+    def on_step(done: int, total: int) -> None:
+        if done == step:
+            raise Killed
+
+    return on_step
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> tuple[FitOutcome, Path]:
+    run = tmp_path_factory.mktemp("uninterrupted")
+    return fit(run), run
+
+
+# --- batches
+
+
+def test_batches_are_the_windows_they_name() -> None:
+    data = make_data()
+    batch = WindowSet(data, torch.device("cpu")).__getitems__([(0, 50), (1, 0), (1, 410)])
+    assert_array_equal(batch["features"][0], data.features[0][44:80])
+    assert_array_equal(batch["mel"][0], data.mel[0][50:74])
+    assert_array_equal(batch["features"][1, :6], np.tile(data.features[1][0], (6, 1)))
+    assert_array_equal(batch["mask"].sum(1), [24, 24, 10])
+    assert_array_equal(batch["features"][2, -20:], np.tile(data.features[1][-1], (20, 1)))
+
+
+def test_raw_batches_keep_the_rows_of_their_frames() -> None:
+    data = make_data(m=3)
+    batch = WindowSet(data, torch.device("cpu")).__getitems__([(1, 30)])
+    assert_array_equal(batch["features"][0], data.features[1][24 * 3 : 60 * 3])
+    assert_array_equal(batch["mel"][0], data.mel[1][30:54])
+
+
+def test_epoch_order_is_keyed_and_never_leaves_the_trained_frames() -> None:
+    data = make_data()
+    order = EpochOrder(data.train, data.length, 500, seed=3)
+    first = list(order)
+    order.set_epoch(1)
+    assert list(order) != first
+    order.set_epoch(0)
+    assert list(order) == first
+    spans = data.spans("train")
+    assert spans == [(0, 0, 400), (1, 0, 200)]
+    assert all(any(r == q and a <= s and s + 24 <= b for q, a, b in spans) for r, s in first)
+    assert len({s for _, s in first}) > 100, "starts are jittered"
+
+
+def test_windows_merge_into_spans() -> None:
+    windows = np.array([(1, 5), (0, 0), (0, 8), (0, 50), (1, 95)])
+    assert merge_windows(windows, 10, [100, 100]) == [(0, 0, 18), (0, 50, 60), (1, 5, 15), (1, 95, 100)]
+
+
+# --- runs
+
+
+def test_a_run_learns_and_leaves_its_files(uninterrupted) -> None:
+    outcome, run = uninterrupted
+    assert outcome.finished
+    assert outcome.model is not None
+    assert outcome.epochs == 4
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["3", "6", "9", "12"]
+    assert {"train_loss", "val_loss", "val_loss_tf", "val_r", "lr"} <= set(rows[0])
+    assert min(float(row["val_loss"]) for row in rows) == outcome.best_val_loss
+    names = {p.name for p in (run / "tiny").iterdir()}
+    assert {"last.ckpt", "last.ckpt.previous", "best.ckpt", "metrics.csv"} <= names
+    assert not [name for name in names if name.endswith(".tmp")]
+    data = make_data()
+    predicted = predict_continuous(outcome.model, data.features[1], 220, 360, 8, n_attention=2)
+    assert np.nanmean(correlation_per_band(predicted.mel, data.mel[1][220:360])) > 0.8
+    assert diagonality(predicted.attention, outcome.model).min() > 0.9
+
+
+def test_nothing_written_tells_where_or_by_whom(uninterrupted) -> None:
+    _, run = uninterrupted
+    words = [os.uname().nodename.encode(), str(run).encode()]
+    for path in run.rglob("*"):
+        if path.is_file():
+            assert not any(word in path.read_bytes() or word in path.name.encode() for word in words), path.name
+
+
+@pytest.mark.parametrize("step", [2, 4, 6, 9])
+def test_resume_equals_uninterrupted_bit_for_bit(uninterrupted, tmp_path: Path, step: int) -> None:
+    whole, run = uninterrupted
+    with pytest.raises(Killed):
+        train_model(make_data(), MODEL, TRAIN, tmp_path, hop=8, accelerator="cpu", on_step=stop_at(step))
+    torch.manual_seed(999)
+    resumed = fit(tmp_path)
+    assert resumed.model is not None
+    assert whole.model is not None
+    assert model_digest(resumed.model) == model_digest(whole.model)
+    assert (tmp_path / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+    last = [read_checkpoint(folder / "tiny" / "last.ckpt")["state_dict"] for folder in (tmp_path, run)]
+    assert all(torch.equal(last[0][name], last[1][name]) for name in last[1])
+
+
+def test_a_finished_run_is_not_trained_again(uninterrupted) -> None:
+    whole, run = uninterrupted
+    before = (run / "tiny" / "last.ckpt").read_bytes()
+    again = fit(run)
+    assert (run / "tiny" / "last.ckpt").read_bytes() == before
+    assert again.model is not None
+    assert whole.model is not None
+    assert model_digest(again.model) == model_digest(whole.model)
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(uninterrupted, tmp_path: Path) -> None:
+    whole, run = uninterrupted
+    with pytest.raises(Killed):
+        train_model(make_data(), MODEL, TRAIN, tmp_path, hop=8, accelerator="cpu", on_step=stop_at(11))
+    last = tmp_path / "tiny" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 4
+    last.write_bytes(content)
+    assert newest_valid_checkpoint(last) == previous_checkpoint(last)
+    resumed = fit(tmp_path)
+    assert resumed.model is not None
+    assert whole.model is not None
+    assert model_digest(resumed.model) == model_digest(whole.model)
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 10, b"PK" + b"\0" * 100])
+def test_no_valid_checkpoint_means_start_again(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(DamagedCheckpointError):
+        read_checkpoint(path)
+    assert newest_valid_checkpoint(path) is None
+
+
+def test_a_failed_write_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"x": torch.ones(3)}, path)
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        AtomicCheckpointIO().save_checkpoint({"x": torch.zeros(3)}, path)
+    found = newest_valid_checkpoint(path)
+    assert found is not None
+    assert_array_equal(read_checkpoint(found)["x"], np.ones(3))
+
+
+@pytest.mark.parametrize("forced", ["0", "1"])
+def test_hostile_checkpoint_runs_no_code(tmp_path: Path, monkeypatch, forced: str) -> None:
+    canary = tmp_path / "canary"
+
+    class Attack:
+        def __reduce__(self):
+            return Path.touch, (canary,)
+
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", forced)
+    AtomicCheckpointIO().save_checkpoint({"x": Attack()}, tmp_path / "last.ckpt")
+    with pytest.raises(DamagedCheckpointError):
+        read_checkpoint(tmp_path / "last.ckpt")
+    assert not canary.exists()
+
+
+def test_sigterm_is_no_finish(tmp_path: Path, uninterrupted) -> None:
+    whole, _ = uninterrupted
+
+    def terminate(done: int, total: int) -> None:
+        if done == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    outcome = train_model(make_data(), MODEL, TRAIN, tmp_path, hop=8, accelerator="cpu", on_step=terminate)
+    assert not outcome.finished
+    assert outcome.model is None
+    resumed = fit(tmp_path)
+    assert resumed.model is not None
+    assert whole.model is not None
+    assert model_digest(resumed.model) == model_digest(whole.model)
+
+
+def test_interrupt_is_no_finish(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    outcome = train_model(make_data(), MODEL, TRAIN, tmp_path, hop=8, accelerator="cpu", on_step=interrupt)
+    assert not outcome.finished
+
+
+def test_non_finite_loss_names_step_and_recording(tmp_path: Path) -> None:
+    data = make_data()
+    data.mel[1][100:130] = np.nan
+    with pytest.raises(NonFiniteLossError) as caught:
+        fit(tmp_path, data)
+    assert caught.value.recordings[-1] == "b"
+    assert caught.value.step >= 0
+
+
+def test_early_stop_is_a_finish_and_stays_one(tmp_path: Path) -> None:
+    outcome = fit(tmp_path, max_steps=60, patience=1, lr=1e-9, ema_decay=0.0)
+    assert outcome.finished
+    assert outcome.epochs < 20
+    assert fit(tmp_path, max_steps=60, patience=1, lr=1e-9, ema_decay=0.0).epochs == outcome.epochs
+
+
+def test_seed_decides_everything(uninterrupted, tmp_path: Path) -> None:
+    whole, _ = uninterrupted
+    same, other = fit(tmp_path / "same"), fit(tmp_path / "other", seed=1)
+    assert same.model is not None
+    assert other.model is not None
+    assert whole.model is not None
+    assert model_digest(same.model) == model_digest(whole.model) != model_digest(other.model)
+
+
+@pytest.mark.parametrize("change", [{"loss": "huber"}, {"precision": "bf16"}, {"scheduled_sampling": 0.0}])
+def test_options_change_the_result(uninterrupted, tmp_path: Path, change: dict[str, object]) -> None:
+    whole, _ = uninterrupted
+    changed = fit(tmp_path, **change)
+    assert changed.finished
+    assert changed.model is not None
+    assert whole.model is not None
+    assert model_digest(changed.model) != model_digest(whole.model)
+    assert np.isfinite(changed.best_val_loss)
+
+
+def test_auto_tries_two_and_keeps_what_validation_prefers(tmp_path: Path) -> None:
+    config = MODEL.model_copy(update={"preset": "auto"})
+    outcome = train_model(make_data(), config, TRAIN, tmp_path, hop=8, accelerator="cpu")
+    losses: dict[str, float] = {}
+    for row in outcome.rows:
+        preset, loss = str(row["preset"]), float(row["val_loss"])
+        losses[preset] = min(loss, losses.get(preset, np.inf))
+    assert len(losses) == 2
+    assert losses[outcome.preset] == min(losses.values()) == outcome.best_val_loss
+
+
+@pytest.mark.parametrize("data", [make_data(n_subjects=2), make_data(m=3)], ids=["two subjects", "raw"])
+def test_pooled_subjects_and_raw_features_train(tmp_path: Path, data: TrainingData) -> None:
+    outcome = fit(tmp_path, data)
+    assert outcome.model is not None
+    mel = predict_continuous(outcome.model, data.features[1], 220, 300, 8, subject=data.subject[1]).mel
+    assert_allclose(mel.mean(), -5, atol=1.5)
