@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ from pipeline.artifacts.windows import read_windows
 
 def pipeline(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipeline", *arguments]
-    return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False, env=environment)
 
 
 def test_eval_json_has_what_is_promised(chain: Path) -> None:

@@ -224,20 +224,54 @@ def test_decoder_of_voice_latency_after_a_cue_is_no_content() -> None:
     assert document["claims"]["level"] == "speech timing"
 
 
-def test_small_shifts_of_predicted_words_do_not_matter() -> None:
-    rng = np.random.default_rng(0)
-    y = rng.normal(size=(6, 24, 4))
-    late = np.stack(
-        [np.roll(np.pad(w, ((5, 5), (0, 0))), s, axis=0) for w, s in zip(y, (0, 5, -5, 2, -1, 3), strict=True)]
-    )
-    ranks = words.rank_matrix(words.Words(y, late, tuple("abcdef")))
-    np.testing.assert_allclose(np.diag(ranks), 1)
+def test_small_shifts_of_words_are_undone() -> None:
+    """A bump that comes early or late by up to the slack is the same word, in target and in prediction."""
+    bump = np.exp(-(((np.arange(34) - 17) / 4.0) ** 2))[:, None] * np.ones(3)
+    late = np.stack([np.roll(bump, shift, axis=0) for shift in (0, 3, -3, 2, -1, 1)])
+    found = words.Words(late, late[::-1], tuple("abcdef"), np.zeros((6, 4)), slack=5).registered()
+    for segments in (found.target, found.prediction):
+        assert segments.shape == (6, 24, 3)
+        assert np.abs(segments - segments.mean(axis=0)).max() < 0.01
+
+
+def test_only_words_of_alike_timing_change_places() -> None:
+    timing = np.array([[0.1], [1.0], [0.11], [1.02], [0.12]]) * np.ones(4)
+    cut = words.Words(np.zeros((5, 4, 2)), np.zeros((5, 4, 2)), ("a", "b", "b", "c", "a"), timing)
+    pairs = words.matched_pairs(cut)
+    assert {frozenset(map(int, pair)) for pair in pairs} in ({frozenset({0, 2}), frozenset({1, 3})},
+                                                             {frozenset({2, 4}), frozenset({1, 3})})  # fmt: skip
+    orders = words.exchanges(pairs, 5, 500, np.random.default_rng(0))
+    assert np.array_equal(orders[0], np.arange(5))
+    assert len(np.unique(orders, axis=0)) == 4
+
+
+def test_decoder_that_knows_when_the_next_word_starts_is_no_content() -> None:
+    """Words differ in length, pauses do not: the next onset gives the length away, and this decoder uses it."""
+    rng = np.random.default_rng(5)
+    folds = []
+    for k in range(3):
+        lengths = rng.integers(30, 60, 40)
+        onsets = 20 + np.cumsum(lengths + 25) - (lengths + 25)
+        frames = int(onsets[-1]) + 120
+        target, model = np.full((2, frames, BANDS), -8.0)
+        for onset, length in zip(onsets, lengths, strict=True):
+            course = 3 * np.sin(np.pi * (np.arange(length) + 0.5) / length)[:, None]
+            target[onset : onset + length] += course * (1 + 0.3 * rng.normal(size=BANDS))
+            model[onset : onset + length] += course
+        target += 0.3 * rng.normal(size=target.shape)
+        events = [Event(f"w{n}", o / RATE_HZ, n / RATE_HZ) for o, n in zip(onsets, lengths, strict=True)]
+        block = TestBlock(
+            "rec1", 0, np.arange(frames) / RATE_HZ, target.astype(np.float32),
+            {"model": model.astype(np.float32)}, np.zeros(frames, bool), tuple(events),
+        )  # fmt: skip
+        folds.append(fold_of(block, fold=k))
+    assert score(folds, FAST, ChanceConfig(), RunFacts({}))["claims"]["level"] == "speech timing"
 
 
 def test_swap_matrix_sums_to_the_mean_r() -> None:
     rng = np.random.default_rng(0)
     y, p = rng.normal(size=(7, 20, 4)), rng.normal(size=(7, 20, 4))
-    cut = words.Words(y, p, tuple("abcdefg"))
+    cut = words.Words(y, p, tuple("abcdefg"), np.zeros((7, 4)))
     order = rng.permutation(7)
     swapped = p[order]
     expected = np.mean([np.corrcoef(y[..., b].ravel(), swapped[..., b].ravel())[0, 1] for b in range(4)])
@@ -248,5 +282,5 @@ def test_rank_accuracy_leaves_out_words_of_the_same_label() -> None:
     """Word 0 is predicted as its twin: among differently labelled words the true one still ranks first."""
     shapes = np.random.default_rng(0).normal(size=(3, 10, 4))
     y = shapes[[0, 0, 1, 2]] + 1e-3 * np.random.default_rng(1).normal(size=(4, 10, 4))
-    cut = words.Words(y, y[[1, 0, 2, 3]], ("a", "a", "b", "c"))
+    cut = words.Words(y, y[[1, 0, 2, 3]], ("a", "a", "b", "c"), np.zeros((4, 4)))
     np.testing.assert_allclose(np.diag(words.rank_matrix(cut)), 1)

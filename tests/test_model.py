@@ -14,10 +14,11 @@ from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.errors import InputError
 from pipeline.model.attention import AlignedAttention
+from pipeline.model.committee import Committee
 from pipeline.model.encoder import position_centres
 from pipeline.model.inference import diagonality, latency_frames, predict_continuous, window_starts
 from pipeline.model.model_file import load_model, model_digest, save_model
-from pipeline.model.presets import Architecture, candidates, resolve
+from pipeline.model.presets import Architecture, Member, committee_members, resolve
 from pipeline.model.seq2seq import Seq2Seq, frame_power
 
 SMALL = Architecture(
@@ -221,29 +222,46 @@ def test_raw_front_hears_power_not_phase() -> None:
 
 
 def test_presets_and_overrides() -> None:
-    assert candidates("large", 30.0) == ["large"]
-    assert candidates("auto", 30.0)[0] == "tiny"
+    assert [m.label for m in committee_members(ModelConfig(preset="large"), 30.0)] == ["0-large-linear"]
+    assert [m.label for m in committee_members(ModelConfig(), 30.0)] == ["0-tiny-linear", "1-tiny-free"]
+    assert {m.preset for m in committee_members(ModelConfig(networks=3), 1800.0)} == {"large"}
     config = ModelConfig(encoder_width=24, postnet=True)
-    architecture, recipe = resolve("strong", SMALL, config, TrainConfig(max_steps=7, input_noise=0.0))
+    train = TrainConfig(max_steps=7, input_noise=0.0)
+    architecture, recipe = resolve(Member(0, "strong", False), SMALL, config, train)
     assert (architecture.encoder_width, architecture.encoder_dropout, architecture.postnet) == (24, 0.4, True)
     assert (recipe.max_steps, recipe.input_noise, recipe.channel_drop) == (7, 0.0, 0.3)
 
 
+def test_committee_is_the_weighted_mean_of_members_and_skip() -> None:
+    networks = [network(SMALL), network(replace(SMALL, linear_skip=False), seed=1)]
+    networks[1].mel_mean.copy_(networks[0].mel_mean)
+    committee = Committee.of(networks)
+    committee.weights.copy_(torch.tensor([0.5, 0.3, 0.2]))
+    features, subject = window(SMALL)
+    with torch.no_grad():
+        output = committee.generate(features, subject)
+        parts = [n.generate(features, subject).mel - n.mel_mean for n in networks]
+        skip = networks[0].estimate(features, subject) * networks[0].mel_scale
+    expected = networks[0].mel_mean + 0.5 * parts[0] + 0.3 * parts[1] + 0.2 * skip
+    assert_allclose(output.mel, expected, atol=1e-5)
+    assert output.attention.shape[1] == 2 * SMALL.heads
+
+
 def test_model_file_round_trip_is_exact_and_repeatable(tmp_path: Path) -> None:
-    model = network(SMALL)
+    model = Committee.of([network(SMALL)])
     save_model(tmp_path / "a.ckpt", model, {"fold": 1, "subject": "Zoë"})
     save_model(tmp_path / "b.ckpt", model, {"subject": "Zoë", "fold": 1})
     assert (tmp_path / "a.ckpt").read_bytes() == (tmp_path / "b.ckpt").read_bytes()
     loaded, meta = load_model(tmp_path / "a.ckpt")
     assert meta == {"fold": 1, "subject": "Zoë"}
-    assert model_digest(loaded) == model_digest(model) != model_digest(network(SMALL, seed=1))
+    assert model_digest(loaded) == model_digest(model) != model_digest(Committee.of([network(SMALL, seed=1)]))
     features, subject = window(SMALL)
     with torch.no_grad():
         assert_array_equal(loaded.generate(features, subject).mel, model.generate(features, subject).mel)
 
 
 def test_flipped_bits_of_a_model_file_never_change_a_value_unnoticed(tmp_path: Path) -> None:
-    model = network(SMALL)
+    model = Committee.of([network(SMALL)])
     path, damaged = tmp_path / "model.ckpt", tmp_path / "damaged.ckpt"
     save_model(path, model, {})
     content, digest = path.read_bytes(), model_digest(model)

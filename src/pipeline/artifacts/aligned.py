@@ -2,7 +2,8 @@
 
 ``/features/data`` (time, channel) float32 with the frame centres in ``/features/time`` [s],
 ``/audio/data`` (time,) float32 at the mel's rate, the tables of the recording (channels
-with the status that the bad-channel rule gave), and as facts everything that was done.
+with the status that the bad-channel rule gave; annotations moved to the audio clock), and
+as facts everything that was done.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class AlignedInfo:
     whole_recording_operations: list[str]
     events: Table
     annotations: Table
+    channels: Table
     content_digest: str
 
     @property
@@ -82,12 +84,13 @@ def open_aligned(path: Path) -> Iterator[Artifact]:
 def aligned_info(path: Path) -> AlignedInfo:
     """Facts and tables of an aligned recording."""
     with open_aligned(path) as artifact:
-        names = AlignedInfo.__dataclass_fields__.keys() - {"events", "annotations", "content_digest"}
+        names = AlignedInfo.__dataclass_fields__.keys() - {"events", "annotations", "channels", "content_digest"}
         tables = read_tables(artifact)
         return AlignedInfo(
             **{name: artifact.fact(name) for name in names},
             events=tables["events"],
             annotations=tables["annotations"],
+            channels=tables["channels"],
             content_digest=artifact.content_digest,
         )
 

@@ -2,7 +2,8 @@
 
 ``/eeg/data`` (time, channel) float32 in the declared unit, ``/audio/data`` (time,) in the
 dtype of the source, ``/channels`` with BIDS columns, ``/electrodes``, ``/events`` and
-``/annotations`` (onsets on the audio clock, in s) where there are any.
+``/annotations`` where there are any: onsets in s, of events on the audio clock, of
+annotations on the neural one.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ class ModelConfig(Section):
 
     ``tiny`` is for less than a minute of data, ``strong`` for noisy recordings of
     minutes (much regularisation), ``medium`` for clean ones, ``large`` for tens of
-    minutes.  ``auto`` trains the two that suit the amount of data and keeps what the
-    validation block prefers.
+    minutes.  ``auto`` goes by the amount of data and trains two networks, one of which
+    corrects a ridge regression; the validation block weighs them.
     """
 
     preset: Preset = Field("auto", description="Size and regularisation of the network, or auto")
@@ -32,7 +32,10 @@ class ModelConfig(Section):
         True,
         description="Learned time-aligned bias of the attention; without it the decoder ignores the brain",
     )
-    linear_skip: bool = Field(True, description="Add the ridge solution to the output, weighed on validation")
+    linear_skip: bool = Field(True, description="Let every second network, the first included, correct a ridge")
+    networks: int | None = Field(
+        None, ge=1, le=16, description="Networks whose mean is the output; null: 2 for auto, else 1"
+    )
     postnet: bool = Field(False, description="Convolutions over the whole predicted window")
     band_filters: int = Field(
         4, ge=1, le=32, description="Learned band-pass filters per channel; for raw features only"

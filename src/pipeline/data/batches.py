@@ -172,7 +172,12 @@ class WindowData(LightningDataModule):
     """Train and validation loaders over one :class:`WindowSet`, without worker processes."""
 
     def __init__(
-        self, data: TrainingData, batch_size: int, steps_per_epoch: int, seed: int, device: torch.device,
+        self,
+        data: TrainingData,
+        batch_size: int,
+        steps_per_epoch: int,
+        seed: int,
+        device: torch.device,
         estimate: Sequence[Array] = (),
     ) -> None:
         super().__init__()

@@ -294,17 +294,19 @@ def swap_words(
         starts = [words.first_frames(b, fold.frame_rate_hz, at_sound=at_sound) for b in fold.blocks]
         orders: NDArray[np.intp] | None = None
         for name in prepared.decoders:
-            cut = words.cut_words(fold.blocks, name, starts, frames, slack, prepared.live)
-            if len(set(cut.labels)) < 2:
-                continue
+            cut = words.cut_words(fold.blocks, name, starts, frames, slack, prepared.live, fold.frame_rate_hz)
             if orders is None:
-                orders = words.exchanges(len(cut.labels), config.word_swaps, rng)
-                orders = np.concatenate([np.arange(len(cut.labels))[None], orders])
-            swaps.setdefault(alignment, {})[name] = words.exchanged(words.swap_matrix(cut), orders)
+                pairs = words.matched_pairs(cut)
+                orders = words.exchanges(pairs, len(cut.labels), config.word_swaps, rng)
+                document["pairs"] = min(len(pairs), document.get("pairs", len(pairs)))
+            if not document["pairs"]:
+                continue
+            content = words.without_timing(cut.registered())
+            swaps.setdefault(alignment, {})[name] = words.exchanged(words.swap_matrix(content), orders)
             if alignment == "annotated_onset":
-                matrix = words.rank_matrix(cut)
+                matrix = words.rank_matrix(content)
                 ranks[name] = words.exchanged(matrix, orders) / len(matrix)
-                document["scores"][name] = word_scores(cut, matrix, fold.training_labels)
+                document["scores"][name] = word_scores(cut.centre(), matrix, fold.training_labels)
     return swaps, ranks, document
 
 

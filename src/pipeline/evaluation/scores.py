@@ -34,6 +34,8 @@ from pipeline.evaluation.types import (
 
 SCHEMA_VERSION = 1
 ALPHA = 0.05
+MIN_PAIRS = 7
+"""2⁷ exchanges: fewer than 100 make no test."""
 DIGITS = 7
 MEANS = (
     "pearson_r", "pearson_r_speech", "pearson_r_without_bad",
@@ -50,7 +52,9 @@ DEFINITIONS = {
     "sound, not the choice of subjects",
     "chance": "predictions rotated within their test blocks by shifts beyond the autocorrelation; "
     "p = (1 + #{r* ≥ r}) / (R + 1)",
-    "words": "predicted words exchanged among the test words, aligned at annotated and at acoustic onset",
+    "words": "predicted words exchanged between test words of alike timing (onset to onset, duration, latency), "
+    "after what a parabola in timing explains has been taken off; aligned at the annotated and at the acoustic "
+    "onset, and both must be beaten; rank accuracy on the same words, chance 0.5",
     "oracle": "uses the true sound of the test: an upper bound, not a decoder",
 }
 
@@ -342,7 +346,11 @@ def words_document(scored: Sequence[FoldScores]) -> Document:
                 m: over_subjects(scored, lambda s: part_of(s, name, part, m))  # noqa: B023
                 for m in ("pearson_r", "rank_accuracy")
             }
-    if not found["by_prediction"]:
+    found["pairs"] = sum(f.get("pairs", 0) for f in facts)
+    if found["by_prediction"] and found["pairs"] < MIN_PAIRS:
+        found["by_prediction"] = {}
+        found["reason"] = f"{found['pairs']} pairs of words to exchange, {MIN_PAIRS} needed"
+    elif not found["by_prediction"]:
         reasons = [f["reason"] for f in facts if f["reason"]]
         found["reason"] = reasons[0] if reasons else "fewer than two different words in every fold"
     return found

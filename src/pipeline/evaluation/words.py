@@ -1,21 +1,30 @@
 """Does the prediction know *which* word is spoken, or only when?  (frames, n_mels) in nats.
 
 A decoder that knows word onsets alone and plays the mean template passes every rotation
-test.  Here the predicted words of a fold are exchanged among its test words, aligned at
-onset, which leaves such a decoder's score unchanged.  All words are compared over the same
-number of frames, so r of an exchanged order is a sum over the (words, words) matrix of
-cross products, and one matrix product serves all exchanges.
+test.  Here predicted words are exchanged among the test words of a fold, aligned at onset,
+which leaves such a decoder's score unchanged.
 
-Knowing *when* must not pass for knowing *which*.  So words are aligned twice, at the
-annotated onset (which may be a cue) and at the onset of the true sound inside the word, and
-every pair is compared at the best of some small shifts; content is claimed only when both
-nulls are beaten.
+Knowing *when* must not pass for knowing *which*, and timing tells more than onsets: when
+the next word starts tells how long this one is, and a long word is one of few.  So
+
+* only words of alike timing change places: matched pairs, each swapped or not at random;
+* what a parabola in the timing explains is first taken off target and predicted words;
+* words are aligned twice, at the annotated onset (which may be a cue) and at the onset of the
+  true sound, and both nulls have to be beaten;
+* each target and each predicted word is first shifted a little to fit the mean word best.
+
+Timing is: time to the next and from the previous onset, duration, and latency of the sound
+after the annotated onset.  In simulations, decoders that knew all onsets (a finite impulse
+response, nearest neighbours) beat the plain exchange in 10 of 10 seeds, and this one in none.
+
+All words are compared over the same number of frames, so r of an exchanged order is a sum
+over the (words, words) matrix of cross products, and one matrix product serves all exchanges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,35 +32,49 @@ from numpy.typing import NDArray
 from pipeline.evaluation.metrics import MIN_STD_NATS, correlation
 from pipeline.evaluation.types import Mask, Mel, TestBlock, Values
 
+FAR_S = 1.5
+WORDS_TO_FIT = (12, 30)
+"""Words needed to take off a line, and a parabola, of four timing values."""
 SLACK_S = 0.06
 """Shift either way within which the better match of two words counts."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """Word segments of one fold and their labels.
+    """Word segments of one fold, their labels and timing.
 
-    ``target`` is (words, frames, live bands), ``prediction`` (words, frames + 2 slack, live bands): it
-    reaches ``slack`` frames further on both sides.
+    ``target`` and ``prediction`` are (words, frames + 2 slack, live bands): they reach ``slack`` frames
+    further on both sides than what is compared.  ``timing`` is (words, 4) [s].
     """
 
     target: Values
     prediction: Values
     labels: tuple[str, ...]
+    timing: Values
+    slack: int = 0
 
-    @property
-    def aligned(self) -> Values:
-        """The predicted words without the slack."""
-        return self.shifted(self.slack)
+    def centre(self) -> Words:
+        """The words without slack, as they were cut."""
+        return self.each(lambda segments: segments[:, self.slack : segments.shape[1] - self.slack])
 
-    @property
-    def slack(self) -> int:
-        """Frames by which predicted words may be shifted either way."""
-        return int(self.prediction.shape[1] - self.target.shape[1]) // 2
+    def registered(self) -> Words:
+        """The words without slack, each shifted within it to fit the mean word best."""
+        return self.each(lambda segments: register(segments, self.slack))
 
-    def shifted(self, first: int) -> Values:
-        """Predicted words from frame ``first`` on, as long as the targets."""
-        return self.prediction[:, first : first + self.target.shape[1]]
+    def each(self, change: Callable[[Values], Values]) -> Words:
+        """The same change to target and prediction; what comes out has no slack."""
+        return replace(self, target=change(self.target), prediction=change(self.prediction), slack=0)
+
+
+def register(segments: Values, slack: int) -> Values:
+    """Shift each of (words, frames + 2 slack, bands) to correlate best with the mean word -> (words, frames, bands)."""
+    frames = segments.shape[1] - 2 * slack
+    shifted = [segments[:, k : k + frames] for k in range(2 * slack + 1)]
+    course = shifted[slack].mean(axis=0)
+    course = course - course.mean(axis=0)
+    fits = np.stack([np.einsum("wtb,tb->w", part, course) for part in shifted])
+    best = fits.argmax(axis=0)
+    return np.stack([shifted[k][word] for word, k in enumerate(best)]) if len(best) else shifted[slack]
 
 
 def first_frames(block: TestBlock, frame_rate_hz: float, *, at_sound: bool) -> NDArray[np.intp]:
@@ -73,6 +96,18 @@ def first_frames(block: TestBlock, frame_rate_hz: float, *, at_sound: bool) -> N
     return starts
 
 
+def timing(block: TestBlock, frame_rate_hz: float) -> Values:
+    """What a decoder of timing may know of each event, (events, 4) [s], distances capped at 1.5 s."""
+    onset = np.array([e.onset_s for e in block.events])
+    duration = np.array([e.duration_s for e in block.events])
+    order = np.argsort(onset, kind="stable")
+    steps = np.minimum(np.diff(onset[order], prepend=-np.inf, append=np.inf), FAR_S)
+    following, previous = np.empty_like(onset), np.empty_like(onset)
+    following[order], previous[order] = steps[1:], steps[:-1]
+    starts = [first_frames(block, frame_rate_hz, at_sound=at_sound) for at_sound in (False, True)]
+    return np.stack([following, previous, duration, (starts[1] - starts[0]) / frame_rate_hz], axis=1)
+
+
 def segment_frames(blocks: Sequence[TestBlock], frame_rate_hz: float) -> int:
     """Compared frames per word: the shortest quarter of durations, before nearly every next onset.
 
@@ -92,55 +127,85 @@ def cut_words(
     frames: int,
     slack: int,
     live: Mask,
+    frame_rate_hz: float,
 ) -> Words:
     """Word segments of one prediction; words that leave their block are dropped."""
     target: list[Mel] = []
     prediction: list[Mel] = []
     labels: list[str] = []
+    times: list[Values] = []
     for block, firsts in zip(blocks, starts, strict=True):
         predicted = block.predictions[name]
         assert predicted is not None
-        for event, first in zip(block.events, firsts, strict=True):
+        for event, first, known in zip(block.events, firsts, timing(block, frame_rate_hz), strict=True):
             if first >= slack and first + frames + slack <= len(block.target):
-                target.append(block.target[first : first + frames, live])
+                target.append(block.target[first - slack : first + frames + slack, live])
                 prediction.append(predicted[first - slack : first + frames + slack, live])
                 labels.append(event.label)
+                times.append(known)
     bands = int(live.sum())
     return Words(
-        np.array(target, dtype=np.float64).reshape(-1, frames, bands),
+        np.array(target, dtype=np.float64).reshape(-1, frames + 2 * slack, bands),
         np.array(prediction, dtype=np.float64).reshape(-1, frames + 2 * slack, bands),
         tuple(labels),
+        np.array(times, dtype=np.float64).reshape(-1, 4),
+        slack,
     )
 
 
+def without_timing(words: Words) -> Words:
+    """The words less what a parabola in their timing explains (a line, or the mean alone, where they are few)."""
+    line = standardised(words.timing)
+    terms = [np.ones((len(line), 1)), line, *(line[:, k:] * line[:, k : k + 1] for k in range(line.shape[1]))]
+    order = sum(len(line) >= needed for needed in WORDS_TO_FIT)
+    basis = np.linalg.qr(np.concatenate(terms[: (1, 2, len(terms))[order]], axis=1))[0]
+
+    def residual(segments: Values) -> Values:
+        flat = segments.reshape(len(segments), -1)
+        return np.asarray((flat - basis @ (basis.T @ flat)).reshape(segments.shape))
+
+    return words.each(residual)
+
+
+def standardised(values: Values) -> Values:
+    """Columns with mean 0 and variance 1; constant columns are dropped."""
+    std = values.std(axis=0)
+    varies = std > 1e-9
+    return np.asarray((values - values.mean(axis=0))[:, varies] / std[varies])
+
+
+def matched_pairs(words: Words) -> NDArray[np.intp]:
+    """Pairs of differently labelled words with the most alike timing, (pairs, 2), each word once."""
+    scaled = standardised(words.timing)
+    distance = ((scaled[:, None] - scaled[None]) ** 2).sum(axis=-1)
+    labels = np.array(words.labels)
+    first, second = np.nonzero(np.triu(labels[:, None] != labels[None], k=1))
+    free, pairs = np.ones(len(labels), bool), []
+    for k in np.argsort(distance[first, second], kind="stable"):
+        if free[first[k]] and free[second[k]]:
+            free[[first[k], second[k]]] = False
+            pairs.append((first[k], second[k]))
+    return np.array(pairs, dtype=np.intp).reshape(-1, 2)
+
+
 def swap_matrix(words: Words) -> Values:
-    """(words, words): entry [i, j] is what target word i with predicted word j adds to the mean r.
+    """(words, words): entry [i, j] is what target word i with predicted word j adds to the mean r."""
 
-    Each entry is the largest over the shifts that the slack allows.
-    """
-    mean, std = words.aligned.mean(axis=(0, 1)), words.aligned.std(axis=(0, 1))
-    varies = std > MIN_STD_NATS
-    y = words.target - words.target.mean(axis=(0, 1))
-    scale = words.target.std(axis=(0, 1)) * np.where(varies, std, np.inf) * y.shape[0] * y.shape[1]
-    y = (y / scale / max(np.count_nonzero(varies), 1)).reshape(len(y), -1)
-    return best_shift(y, lambda k: (words.shifted(k) - mean).reshape(len(y), -1), words.slack)
+    def scaled(segments: Values) -> Values:
+        mean, std = segments.mean(axis=(0, 1)), segments.std(axis=(0, 1))
+        return np.asarray(((segments - mean) / np.where(std > MIN_STD_NATS, std, np.inf)).reshape(len(segments), -1))
 
-
-def best_shift(target: Values, predicted: Callable[[int], Values], slack: int) -> Values:
-    """Largest of ``target @ predicted(k).T`` over the shifts 0 … 2 slack, in single precision for speed."""
-    left = target.astype(np.float32)
-    best = np.full((len(left), len(left)), -np.inf, np.float32)
-    for k in range(2 * slack + 1):
-        np.maximum(best, left @ predicted(k).astype(np.float32).T, out=best)
-    return best.astype(np.float64)
+    words_count, frames, _ = words.target.shape
+    bands = np.count_nonzero(words.prediction.std(axis=(0, 1)) > MIN_STD_NATS)
+    return np.asarray(scaled(words.target) @ scaled(words.prediction).T / (words_count * frames * max(bands, 1)))
 
 
 def rank_matrix(words: Words) -> Values:
     """(words, words): entry [i, j] is the rank accuracy of true word i if predicted word j is its prediction.
 
-    Predicted word j is correlated with every target word (at the best shift), after the
-    mean word has been taken off both; the rank accuracy is the share of other-labelled target
-    words that fit worse than word i (ties count half), so chance is 0.5.
+    Predicted word j is correlated with every target word, after the mean word has been taken
+    off both; the rank accuracy is the share of other-labelled target words that fit worse
+    than word i (ties count half), so chance is 0.5.
     """
 
     def shape(segments: Values) -> Values:
@@ -148,7 +213,7 @@ def rank_matrix(words: Words) -> Values:
         norm = np.linalg.norm(flat, axis=1, keepdims=True)
         return np.asarray(flat / np.where(norm > MIN_STD_NATS * np.sqrt(flat.shape[1]), norm, np.inf))
 
-    similarity = best_shift(shape(words.target), lambda k: shape(words.shifted(k)), words.slack)
+    similarity = shape(words.target) @ shape(words.prediction).T
     worse, others = beaten(similarity), np.full(len(similarity), len(similarity))
     labels = np.array(words.labels)
     for label in set(words.labels):
@@ -168,9 +233,14 @@ def beaten(values: Values) -> Values:
     return np.asarray((sides[0] + sides[1]) / 2)
 
 
-def exchanges(words: int, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """(count, words) random orders of a fold's words."""
-    return rng.permuted(np.tile(np.arange(words), (count, 1)), axis=1)
+def exchanges(pairs: NDArray[np.intp], words: int, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """(1 + count, words) orders of a fold's words: none exchanged first, then each pair with chance ½."""
+    orders = np.tile(np.arange(words), (count + 1, 1))
+    for one, two in pairs:
+        swapped = rng.random(count + 1) < 0.5
+        swapped[0] = False
+        orders[swapped, one], orders[swapped, two] = two, one
+    return orders
 
 
 def exchanged(matrix: Values, orders: NDArray[np.intp]) -> Values:
@@ -180,7 +250,7 @@ def exchanged(matrix: Values, orders: NDArray[np.intp]) -> Values:
 
 def words_r(words: Words, chosen: Mask) -> float | None:
     """Mean r over bands on the chosen words' frames; ``None`` where undefined."""
-    y, p = words.target[chosen], words.aligned[chosen]
+    y, p = words.target[chosen], words.prediction[chosen]
     if not len(y):
         return None
     y, p = y.reshape(-1, y.shape[-1]), p.reshape(-1, p.shape[-1])

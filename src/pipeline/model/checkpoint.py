@@ -21,7 +21,7 @@ _DIGEST_BYTES = 32
 
 
 class DamagedCheckpointError(Exception):
-    """A checkpoint whose bytes do not match their digest."""
+    """A checkpoint whose bytes do not match their digest, or that holds more than tensors and plain values."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -54,7 +54,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     content, digest = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]
     if hashlib.sha256(content).digest() != digest:
         raise DamagedCheckpointError(path.name)
-    loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types on a hostile or foreign file
+        raise DamagedCheckpointError(path.name) from error
     if not isinstance(loaded, dict):
         raise DamagedCheckpointError(path.name)
     return loaded

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from pipeline.model.attention import AlignedAttention
-from pipeline.model.encoder import position_centres
+from pipeline.model.encoder import POOL, position_centres
 from pipeline.model.presets import Architecture
 
 PRENET_WIDTH = 64
@@ -34,7 +34,7 @@ class Decoder(nn.Module):
             nn.Linear(PRENET_WIDTH, PRENET_WIDTH), nn.ReLU(), nn.Dropout(a.decoder_dropout),
         )  # fmt: skip
         self.gru = nn.GRU(PRENET_WIDTH, a.decoder_hidden, batch_first=True)
-        n_positions = -(-(a.length_frames + 2 * a.context_frames) // 2)
+        n_positions = -(-(a.length_frames + 2 * a.context_frames) // POOL)
         self.attention = AlignedAttention(
             a.decoder_hidden, memory_width, a.heads, self.group,
             position_centres(n_positions, a.context_frames), self.group * torch.arange(self.n_groups),
@@ -59,17 +59,16 @@ class Decoder(nn.Module):
         bias = self.attention.bias()
         previous = memory.new_zeros(len(memory), 1, self.n_bands)
         state, mels, weights = None, [], []
-        padded = None if estimate is None else F.pad(estimate, (0, 0, 0, self.n_groups * self.group - self.length))
         for step in range(self.n_groups):
             out, state = self.gru(self.prenet(previous), state)
             context, attended = self.attention(out, keys, values, bias[:, step : step + 1])
-            mel = self._emit(out, context)
+            mel = self._emit(out, context)[:, : self.length - step * self.group]
             if estimate is not None:
-                mel = mel + self.gain * padded[:, step * self.group : (step + 1) * self.group]
+                mel = mel + self.gain * estimate[:, step * self.group : (step + 1) * self.group]
             mels.append(mel)
             weights.append(attended)
             previous = mels[-1][:, -1:]
-        return torch.cat(mels, dim=1)[:, : self.length], torch.cat(weights, dim=2)
+        return torch.cat(mels, dim=1), torch.cat(weights, dim=2)
 
     def previous_frames(self, mel: Tensor) -> Tensor:
         """The frame before each group, (batch, group, band); zeros (the mean) before the first."""

@@ -19,6 +19,23 @@ from pipeline.model.presets import Architecture
 POOL = 2  # mel frames per encoder position
 
 
+class ChannelDropout(nn.Module):
+    """Dropout of whole features of (batch, time, feature): one draw for all times of a window.
+
+    Neighbouring times say nearly the same, so single values dropped are hardly missed; and it costs less.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) >= self.p
+        return x * (kept / (1 - self.p))
+
+
 class TimeConv(nn.Conv1d):
     """Convolution over (batch, time, channel) that keeps the length; past rows only where ``causal``."""
 

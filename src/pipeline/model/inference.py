@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.model.committee import Committee
 from pipeline.model.seq2seq import Output, Seq2Seq
 
 Array = NDArray[np.float32]
+Model = Seq2Seq | Committee
 
 
 class Prediction(NamedTuple):
@@ -32,7 +34,7 @@ def window_starts(start: int, stop: int, length: int, hop: int) -> NDArray[np.in
 
 @torch.inference_mode()
 def predict_continuous(
-    model: Seq2Seq,
+    model: Model,
     features: Array,
     start: int,
     stop: int,
@@ -55,7 +57,7 @@ def predict_continuous(
     """
     a = model.a
     model.eval()
-    device = model.mel_mean.device
+    device = next(model.parameters()).device
     starts = window_starts(start, stop, a.length_frames, hop)
     shown = starts[np.unique(np.linspace(0, len(starts) - 1, n_attention).astype(int))] if n_attention else starts[:0]
     weights = _overlap_weights(a.length_frames, a.causal)
@@ -75,7 +77,7 @@ def predict_continuous(
 
 
 def _run(
-    model: Seq2Seq,
+    model: Model,
     rows: Array,
     subject: int,
     target: Array | None,
@@ -90,7 +92,7 @@ def _run(
     return model(features, subjects, torch.from_numpy(target[frames]).to(device))
 
 
-def _window_rows(features: Array, starts: NDArray[np.int64], start: int, stop: int, model: Seq2Seq) -> Array:
+def _window_rows(features: Array, starts: NDArray[np.int64], start: int, stop: int, model: Model) -> Array:
     """Rows (window, (length + 2 context) * m, channel), zero-filled to the model's channels."""
     a = model.a
     m, context = a.oversampling, a.context_frames
@@ -105,12 +107,13 @@ def _overlap_weights(length: int, causal: bool) -> NDArray[np.float64]:
     return (rising if causal else np.minimum(rising, rising[::-1]))[:, None]
 
 
-def _attention_shape(model: Seq2Seq) -> tuple[int, int, int]:
+def _attention_shape(model: Model) -> tuple[int, int, int]:
     attention = model.decoder.attention
-    return attention.heads, len(attention.group_frames), len(attention.position_frames)
+    n_networks = len(model.networks) if isinstance(model, Committee) else 1
+    return n_networks * attention.heads, len(attention.group_frames), len(attention.position_frames)
 
 
-def diagonality(attention: Array, model: Seq2Seq) -> Array:
+def diagonality(attention: Array, model: Model) -> Array:
     """Per head, correlation over groups of the attended time with the group's own time: 1 is aligned, 0 is blind.
 
     ``attention`` is (window, head, group, position) as in :class:`Prediction`.
@@ -129,7 +132,7 @@ def _numpy(x: Tensor) -> Array:
     return x.detach().float().cpu().numpy()
 
 
-def latency_frames(model: Seq2Seq) -> Sequence[int] | None:
+def latency_frames(model: Model) -> Sequence[int] | None:
     """Algorithmic delay of a causal model, (smallest, largest) [frames]; None where the model looks ahead.
 
     The frames of a group leave together when the group's first frame is due: nothing waits for the future.

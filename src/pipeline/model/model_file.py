@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import InputError, Problem
+from pipeline.model.committee import Committee
 from pipeline.model.presets import Architecture
-from pipeline.model.seq2seq import Seq2Seq
 
 SCHEMA = "seeg-to-audio/model/1"
 
@@ -46,13 +46,17 @@ def serialise(content: object) -> bytes:
     return buffer.getvalue()
 
 
-def model_digest(model: Seq2Seq) -> str:
-    """SHA-256 over the architecture and every tensor's name, type, shape and values."""
-    return _digest(model.a.as_dict(), model.state_dict())
+def model_digest(model: Committee) -> str:
+    """SHA-256 over the architectures and every tensor's name, type, shape and values."""
+    return _digest(_architectures(model), model.state_dict())
 
 
-def _digest(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
+def _architectures(model: Committee) -> list[dict[str, Any]]:
+    return [network.a.as_dict() for network in model.networks]
+
+
+def _digest(architectures: list[dict[str, Any]], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(architectures, sort_keys=True).encode())
     for name in sorted(tensors):
         values = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
@@ -60,11 +64,11 @@ def _digest(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> s
     return digest.hexdigest()
 
 
-def save_model(path: Path, model: Seq2Seq, meta: Mapping[str, Any]) -> None:
+def save_model(path: Path, model: Committee, meta: Mapping[str, Any]) -> None:
     """Write the released model; ``meta`` is any JSON value.  Equal models and metas give equal bytes."""
     header = {
         "schema": SCHEMA,
-        "architecture": model.a.as_dict(),
+        "architectures": _architectures(model),
         "digest": model_digest(model),
         "meta": dict(meta),
     }
@@ -73,7 +77,7 @@ def save_model(path: Path, model: Seq2Seq, meta: Mapping[str, Any]) -> None:
     write_atomically(path, serialise({"header": text, "tensors": tensors}))
 
 
-def load_model(path: Path) -> tuple[Seq2Seq, dict[str, Any]]:
+def load_model(path: Path) -> tuple[Committee, dict[str, Any]]:
     """The model, in evaluation mode on the CPU, and its meta.
 
     Raises :class:`InputError` where the file is damaged, foreign or of another schema.
@@ -83,9 +87,9 @@ def load_model(path: Path) -> tuple[Seq2Seq, dict[str, Any]]:
         header = json.loads(content["header"])
         if header["schema"] != SCHEMA:
             raise ValueError(f"schema {header['schema']}")
-        if _digest(header["architecture"], content["tensors"]) != header["digest"]:
+        if _digest(header["architectures"], content["tensors"]) != header["digest"]:
             raise ValueError("values that do not match their digest")
-        model = Seq2Seq(Architecture(**header["architecture"]))
+        model = Committee([Architecture(**values) for values in header["architectures"]])
         model.load_state_dict(content["tensors"])
     except FileNotFoundError:
         raise

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pipeline.config.model import ModelConfig, Preset
+from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 
-SHORT_S, LONG_S = 60.0, 900.0  # auto: below, tiny is a candidate; above, large
+SHORT_S, LONG_S = 60.0, 900.0  # auto: tiny below the first, large above the second
 
 
 @dataclass(frozen=True)
@@ -68,34 +68,53 @@ _RECIPES = {
 }
 
 
-def candidates(preset: Preset, train_s: float) -> list[str]:
-    """The presets to train: the one that was named, or auto's two for so much training data [s]."""
-    if preset != "auto":
-        return [preset]
-    if train_s < SHORT_S:
-        return ["tiny", "strong"]
-    return ["strong", "medium"] if train_s < LONG_S else ["medium", "large"]
+@dataclass(frozen=True)
+class Member:
+    """One network of a committee: its number, preset, and whether it corrects the linear skip."""
+
+    index: int
+    preset: str
+    linear_skip: bool
+
+    @property
+    def label(self) -> str:
+        """Name of its folder and of its rows in the metrics."""
+        return f"{self.index}-{self.preset}-{'linear' if self.linear_skip else 'free'}"
 
 
-def resolve(preset: str, base: Architecture, model: ModelConfig, train: TrainConfig) -> tuple[Architecture, Recipe]:
-    """The preset's architecture and recipe, single keys of the config overruling it.
+def committee_members(model: ModelConfig, train_s: float) -> list[Member]:
+    """The networks to train for so much training data [s]: auto trains two, a named preset one.
+
+    Networks take turns in correcting the linear skip and doing without.
+    """
+    preset = model.preset
+    if preset == "auto":
+        preset = "tiny" if train_s < SHORT_S else "strong" if train_s < LONG_S else "large"
+    count = model.networks or (2 if model.preset == "auto" else 1)
+    return [Member(k, preset, model.linear_skip and k % 2 == 0) for k in range(count)]
+
+
+def resolve(member: Member, base: Architecture, model: ModelConfig, train: TrainConfig) -> tuple[Architecture, Recipe]:
+    """The member's architecture and recipe, single keys of the config overruling its preset.
 
     ``base`` carries what the data decides (channels, bands, window, subjects, causal).
     """
     named = ("encoder_width", "encoder_hidden", "decoder_hidden", "heads")
     architecture = replace(
         base,
-        **_SIZES[preset],
+        **_SIZES[member.preset],
         reduction_factor=model.reduction_factor,
         attention_bias=model.attention_bias,
-        linear_skip=model.linear_skip,
+        linear_skip=member.linear_skip,
         postnet=model.postnet,
         band_filters=model.band_filters,
         clip_input=train.clip_input,
     )
-    architecture = replace(architecture, **_given(model, named))
-    recipe = replace(_RECIPES[preset], **_given(train, ("max_steps", "weight_decay", "input_noise", "channel_drop")))
-    return architecture, recipe
+    recipe = _RECIPES[member.preset]
+    if member.linear_skip:  # starts from the ridge: half the way is done
+        recipe = replace(recipe, max_steps=recipe.max_steps // 2)
+    keys = ("max_steps", "weight_decay", "input_noise", "channel_drop")
+    return replace(architecture, **_given(model, named)), replace(recipe, **_given(train, keys))
 
 
 def _given(section: ModelConfig | TrainConfig, names: tuple[str, ...]) -> dict[str, Any]:

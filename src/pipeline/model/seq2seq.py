@@ -3,14 +3,13 @@
     features (batch, (context + length + context) * m, channel), raw units
       normalise, clip, input layer of the subject     -> same shape
       Encoder: convolutions, pool 2, GRU              -> (batch, position, width)
-      Decoder: prenet, GRU, aligned attention, head   -> (batch, length, band), r frames a step
+      Decoder: prenet, GRU, aligned attention, head   -> (batch, length, band), r frames a step,
+        added to the linear skip's estimate (optional)
       post-net over the window (optional)             -> (batch, length, band)
-      mixed with the linear skip (optional)           -> (batch, length, band)
     log-mel [nats]
 
 Normalisation is fitted on training frames (:meth:`Seq2Seq.fit_normalisation`) and
-travels with the weights; so do the linear skip, a ridge regression of the same frames,
-and the mixing weights, which the validation block sets.
+travels with the weights; so does the linear skip, a ridge regression of the same frames.
 """
 
 from __future__ import annotations
@@ -89,8 +88,9 @@ class LinearSkip(nn.Module):
         x = (frames - self.mean[subject, None]) / self.scale[subject, None]
         x = x.clamp(-self.clip, self.clip).transpose(1, 2)
         mel = x.new_zeros(len(x), self.weight.shape[1], x.shape[-1] - self.weight.shape[-1] + 1)
-        for s in subject.unique().tolist():
-            mel[subject == s] = F.conv1d(x[subject == s], self.weight[s], self.intercept[s])
+        with torch.autocast(x.device.type, enabled=False):
+            for s in subject.unique().tolist():
+                mel[subject == s] = F.conv1d(x[subject == s], self.weight[s], self.intercept[s])
         return mel.transpose(1, 2)
 
 
@@ -101,7 +101,6 @@ class Seq2Seq(nn.Module):
     feature_scale: Tensor
     mel_mean: Tensor
     mel_scale: Tensor
-    mix: Tensor
 
     def __init__(self, a: Architecture) -> None:
         super().__init__()
@@ -110,7 +109,6 @@ class Seq2Seq(nn.Module):
         self.register_buffer("feature_scale", torch.ones(a.n_subjects, a.n_channels))
         self.register_buffer("mel_mean", torch.zeros(a.n_bands))
         self.register_buffer("mel_scale", torch.ones(a.n_bands))
-        self.register_buffer("mix", torch.tensor([1.0, 0.0]))  # weights of decoder and linear skip
         eye = torch.eye(a.n_channels).repeat(a.n_subjects, 1, 1)
         self.input_layer = nn.Parameter(eye) if a.n_subjects > 1 else None
         self.encoder = Encoder(a)
@@ -122,13 +120,13 @@ class Seq2Seq(nn.Module):
         """Teacher-forced prediction: each group is told the true frame before it; ``mel`` (batch, length, band)."""
         estimate = self.estimate(features, subject)
         memory = self.encode(self.normalise(features, subject), subject, estimate)
-        return self._finish(estimate, *self.decode(memory, self.normalise_mel(mel), estimate))
+        return self._finish(*self.decode(memory, self.normalise_mel(mel), estimate))
 
     def generate(self, features: Tensor, subject: Tensor) -> Output:
         """Free-running prediction from the brain alone."""
         estimate = self.estimate(features, subject)
         memory = self.encode(self.normalise(features, subject), subject, estimate)
-        return self._finish(estimate, *self.decoder.generate(memory, estimate))
+        return self._finish(*self.decoder.generate(memory, estimate))
 
     def estimate(self, features: Tensor, subject: Tensor) -> Tensor | None:
         """The linear skip's normalised mel (batch, length, band)."""
@@ -157,10 +155,8 @@ class Seq2Seq(nn.Module):
         """The decoder's mel after the post-net, normalised."""
         return self.postnet(decoded)
 
-    def _finish(self, estimate: Tensor | None, decoded: Tensor, attention: Tensor) -> Output:
+    def _finish(self, decoded: Tensor, attention: Tensor) -> Output:
         mel = self.refine(decoded)
-        if estimate is not None:
-            mel = self.mix[0] * mel + self.mix[1] * estimate
         return Output(mel * self.mel_scale + self.mel_mean, decoded, attention)
 
     @torch.no_grad()

@@ -1,45 +1,39 @@
-"""One training run, from arrays to the released model: start, resume, finish.
+"""One training run, from arrays to the released model: a committee of networks and their linear skip.
 
-A run owns a folder.  Each preset that it tries has a folder there with ``last.ckpt``
-(and its predecessor) to resume from, ``best.ckpt`` (the averaged weights of the best
-epoch), ``metrics.csv`` (one row per epoch) and TensorBoard's event files; the run's own
-``metrics.csv`` holds the rows of all presets.
+A run owns a folder.  Each network has a folder there (see
+:mod:`pipeline.model.fitting`); the run's own ``metrics.csv`` holds the rows of all.
+Started again, a run resumes where it was.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import logging
-import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning import Callback, LightningDataModule, Trainer
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning import LightningDataModule
+from scipy.optimize import nnls
 
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
-from pipeline.model.checkpoint import AtomicCheckpointIO, newest_valid_checkpoint, read_checkpoint
-from pipeline.model.event_file import EventFile
+from pipeline.model.committee import Committee
+from pipeline.model.fitting import Accelerator, Row, fit_network, write_metrics
 from pipeline.model.inference import predict_continuous
 from pipeline.model.lightning_module import DecoderTraining
-from pipeline.model.model_file import load_model, save_model, write_atomically
-from pipeline.model.presets import Architecture, candidates, resolve
-from pipeline.model.ridge import Ridge, cross_fitted, fit_ridge, frame_features
+from pipeline.model.presets import Architecture, Member, committee_members, resolve
+from pipeline.model.ridge import Ridge, correlation_per_band, cross_fitted, fit_ridge, frame_features
 from pipeline.model.seq2seq import Seq2Seq
 
 Array = NDArray[np.float32]
 Span = tuple[int, int, int]
-Accelerator = Literal["auto", "cpu", "gpu"]
+Report = Callable[[dict[str, float | str]], None]
+
 CROSS_FOLDS = 5
+SEED_STEP = 1_000_003
 SKIP_PENALTIES = (1e1, 1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6)
 
 
@@ -69,85 +63,19 @@ class Source(Protocol):
 class FitOutcome:
     """How a run ended.  ``finished`` is false where it was interrupted: resume it, release nothing.
 
-    ``best_val_loss`` and ``val_r`` are the network's own, free-running, of its best epoch;
-    ``mix`` the weights of network and linear skip in the released ``model``; ``rows`` the metrics per epoch.
+    ``best_val_loss`` (mean square, normalised mel) and ``val_r`` are the released model's,
+    free-running and stitched over the validation block, which also set its ``mix``: the
+    weight of each network and of the ``linear`` skip.  ``rows`` are the metrics of all epochs.
     """
 
     finished: bool
     preset: str
     epochs: int
-    best_epoch: int
     best_val_loss: float
     val_r: float
     rows: list[dict[str, float | str]]
-    model: Seq2Seq | None = None
-    mix: tuple[float, float] = (1.0, 0.0)
-
-
-class RunKeeper(Callback):
-    """At each epoch's end: metrics row, best model, checkpoint, early stop.  Its state is part of the checkpoint."""
-
-    def __init__(self, run_dir: Path, patience: int, on_epoch: Callable[[dict[str, float]], None] | None) -> None:
-        self.run_dir, self.patience, self.on_epoch = run_dir, patience, on_epoch
-        self.rows: list[dict[str, float]] = []
-        self.events: EventFile | None = None
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The row of the smallest validation loss."""
-        return min(self.rows, key=lambda row: row["val_loss"])
-
-    @property
-    def exhausted(self) -> bool:
-        """No better epoch for ``patience`` epochs."""
-        return bool(self.rows) and self.rows[-1]["epoch"] - self.best["epoch"] >= self.patience
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = [dict(row) for row in state_dict["rows"]]
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        row = {"epoch": len(self.rows), "step": trainer.global_step, **pl_module.epoch_metrics()}
-        self.rows.append(row)
-        if self.best is row:
-            save_model(self.run_dir / "best.ckpt", pl_module.average, {"epoch": row["epoch"], "val_r": row["val_r"]})
-        write_metrics(self.run_dir / "metrics.csv", self.rows)
-        trainer.save_checkpoint(self.run_dir / "last.ckpt")
-        self._show(row, pl_module)
-        if self.on_epoch:
-            self.on_epoch(row)
-        if self.exhausted:
-            trainer.should_stop = True
-
-    def _show(self, row: dict[str, float], pl_module: Any) -> None:
-        """To TensorBoard: the row, and every second epoch one validation window."""
-        if self.events is None:
-            self.events = EventFile(self.run_dir, int(row["epoch"]))
-        self.events.scalars(int(row["step"]), {k: v for k, v in row.items() if k not in ("epoch", "step")})
-        if row["epoch"] % 2 == 0:
-            self.events.images(int(row["step"]), pl_module.pictures)
-
-
-class StepReport(Callback):
-    """Tells the caller about every step, for a progress bar."""
-
-    def __init__(self, on_step: Callable[[int, int], None] | None, n_steps: int) -> None:
-        self.on_step, self.n_steps = on_step, n_steps
-
-    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        if self.on_step:
-            self.on_step(trainer.global_step, self.n_steps)
-
-
-def write_metrics(path: Path, rows: Sequence[Mapping[str, float | str]]) -> None:
-    """One line per epoch; numbers in the shortest form that reads back equal."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    mix: dict[str, float]
+    model: Committee | None = None
 
 
 def train_model(
@@ -158,35 +86,52 @@ def train_model(
     causal: bool = False,
     hop: int = 24,
     accelerator: Accelerator = "auto",
-    on_epoch: Callable[[dict[str, float | str]], None] | None = None,
+    on_epoch: Report | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> FitOutcome:
-    """Train the preset, or auto's candidates, and mix the winner with its linear skip on validation.
+    """Train the networks that ``model`` asks for and weigh them on the validation block.
 
-    Resumes what ``run_dir`` holds.  ``on_epoch`` gets each metrics row, ``on_step`` (steps
-    done, steps at most).  Raises :class:`~pipeline.model.lightning_module.NonFiniteLossError`.
+    ``on_epoch`` gets each metrics row, ``on_step`` (steps done, steps at most) of the network in hand.
+    Raises :class:`~pipeline.model.lightning_module.NonFiniteLossError`.
     """
-    outcomes: list[FitOutcome] = []
+    torch.set_num_threads(train.cpu_threads)
     linear = fit_linear(data, causal, train.clip_input) if model.linear_skip else None
-    for preset in candidates(model.preset, data.seconds("train")):
-        report = partial(_report, preset, on_epoch)
-        outcome = train_one(data, preset, model, train, run_dir / preset, linear, causal, accelerator, report, on_step)
-        outcomes.append(outcome)
-        if not outcome.finished:
-            return outcome
-        write_metrics(run_dir / "metrics.csv", [row for o in outcomes for row in o.rows])
-    best = min(outcomes, key=lambda outcome: outcome.best_val_loss)
-    assert best.model is not None
-    if best.model.skip is not None:
-        mix_on_validation(best.model, data, hop)
-    rows = [row for outcome in outcomes for row in outcome.rows]
-    first, second = best.model.mix.tolist()
-    return replace(best, rows=rows, mix=(first, second))
+    members = committee_members(model, data.seconds("train"))
+    networks: list[Seq2Seq] = []
+    rows: list[dict[str, float | str]] = []
+    for member in members:
+        report = _labelled(member.label, on_epoch)
+        module, loaders = _prepare(data, member, model, train, causal, linear)
+        network, epochs = fit_network(module, loaders, run_dir / member.label, accelerator, report, on_step)
+        rows.extend({"network": member.label, **row} for row in epochs)
+        if network is None:
+            return FitOutcome(False, members[0].preset, len(rows), float("inf"), 0.0, rows, {})
+        networks.append(network)
+    write_metrics(run_dir / "metrics.csv", rows)
+    committee = Committee.of(networks)
+    loss, r = weigh_on_validation(committee, data, hop)
+    mix = dict(zip([*(member.label for member in members), "linear"], committee.weights.tolist(), strict=True))
+    return FitOutcome(True, members[0].preset, len(rows), loss, r, rows, mix, committee)
 
 
-def _report(preset: str, on_epoch: Callable[[dict[str, float | str]], None] | None, row: dict[str, float]) -> None:
-    if on_epoch:
-        on_epoch({"preset": preset, **row})
+def _labelled(label: str, on_epoch: Report | None) -> Callable[[Row], None] | None:
+    return None if on_epoch is None else lambda row: on_epoch({"network": label, **row})
+
+
+def _prepare(
+    data: Source, member: Member, model: ModelConfig, train: TrainConfig, causal: bool,
+    linear: tuple[list[Ridge], list[Array]] | None,
+) -> tuple[DecoderTraining, Callable[[int, torch.device], LightningDataModule]]:  # fmt: skip
+    """The untrained module of one member, and what makes its batches."""
+    own = train.model_copy(update={"seed": train.seed + member.index * SEED_STEP})
+    network = build_network(data, member, model, own, causal)
+    estimate: Sequence[Array] = ()
+    if network.skip is not None and linear is not None:
+        set_linear_skip(network, linear[0])
+        estimate = linear[1]
+    _, recipe = resolve(member, network.a, model, own)
+    module = DecoderTraining(network, recipe, own, data.names or [str(i) for i in range(len(data.mel))])
+    return module, lambda steps, device: data.loaders(own.batch_size, steps, own.seed, device, estimate)
 
 
 def fit_linear(data: Source, causal: bool, clip: float) -> tuple[list[Ridge], list[Array]]:
@@ -220,47 +165,53 @@ def set_linear_skip(network: Seq2Seq, ridges: Sequence[Ridge]) -> None:
         )  # fmt: skip
 
 
-def mix_on_validation(network: Seq2Seq, data: Source, hop: int) -> None:
-    """Set the weights of decoder and skip: least squares on the validation block, none negative."""
-    sides: list[Array] = []
-    for mix in ((1.0, 0.0), (0.0, 1.0)):
-        network.mix.copy_(torch.tensor(mix))
-        sides.append(_predict_spans(network, data, hop))
+def weigh_on_validation(committee: Committee, data: Source, hop: int) -> tuple[float, float]:
+    """Set the committee's weights; its loss and r on the validation block.
+
+    Non-negative least squares of the normalised mel, half way to equal weights: a minute of validation cannot
+    tell such weights apart sharply.
+    """
+    n = len(committee.weights)
+    first = committee.networks[0]
+    mean, scale = first.mel_mean.numpy(), first.mel_scale.numpy()
     truth = np.concatenate([data.mel[r][a:b] for r, a, b in data.spans("val")])
     live = truth.std(axis=0) > 1e-3
-    mean, scale = network.mel_mean.numpy(), network.mel_scale.numpy()
-    decoder, skip, target = (((x - mean) / scale)[:, live].ravel().astype(np.float64) for x in (*sides, truth))
-    network.mix.copy_(torch.tensor(_two_weights(decoder, skip, target)))
+    has_skip = any(network.skip is not None for network in committee.networks)
+    used = range(n if has_skip else n - 1)
+    parts = []
+    for k in used:
+        committee.weights.copy_(torch.eye(n)[k])
+        parts.append(((_predict_validation(committee, data, hop) - mean) / scale)[:, live])
+    target = ((truth - mean) / scale)[:, live]
+    found = _weights(np.stack([part.ravel() for part in parts], axis=1).astype(np.float64), target.ravel())
+    committee.weights.zero_()
+    committee.weights[: len(found)] = torch.from_numpy(found)
+    mixed = np.tensordot(found, np.stack(parts), axes=1)
+    r = correlation_per_band(mixed, target)
+    return float(np.square(mixed - target).mean()), float(np.nanmean(r)) if np.isfinite(r).any() else 0.0
 
 
-def _predict_spans(network: Seq2Seq, data: Source, hop: int) -> Array:
+def _weights(predictions: NDArray[np.float64], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Weights of the columns of ``predictions``: half non-negative least squares, half equal ones of the same sum."""
+    fitted, _ = nnls(predictions, target.astype(np.float64))
+    return np.asarray(0.5 * fitted + 0.5 * fitted.sum() / len(fitted))
+
+
+def _predict_validation(committee: Committee, data: Source, hop: int) -> Array:
     parts = [
-        predict_continuous(network, data.features[r], a, b, hop, subject=data.subject[r]).mel
+        predict_continuous(committee, data.features[r], a, b, hop, subject=data.subject[r]).mel
         for r, a, b in data.spans("val")
     ]
     return np.concatenate(parts)
 
 
-def _two_weights(a: NDArray[np.float64], b: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Non-negative least squares of y on a and b."""
-    aa, bb, ab, ay, by = float(a @ a), float(b @ b), float(a @ b), float(a @ y), float(b @ y)
-    det = aa * bb - ab * ab
-    if det > 1e-9 * aa * bb:
-        both = ((bb * ay - ab * by) / det, (aa * by - ab * ay) / det)
-        if min(both) >= 0:
-            return both
-    alone = [(max(ay, 0.0) / aa if aa else 0.0, 0.0), (0.0, max(by, 0.0) / bb if bb else 0.0)]
-    gains = [max(ay, 0.0) ** 2 / aa if aa else 0.0, max(by, 0.0) ** 2 / bb if bb else 0.0]
-    return alone[0] if gains[0] >= gains[1] else alone[1]
-
-
-def build_model(data: Source, preset: str, model: ModelConfig, train: TrainConfig, causal: bool) -> Seq2Seq:
+def build_network(data: Source, member: Member, model: ModelConfig, train: TrainConfig, causal: bool) -> Seq2Seq:
     """The untrained network for ``data``, its normalisation fitted on training frames, seeded by the config."""
     base = Architecture(
         n_channels=data.n_channels, n_bands=data.mel[0].shape[1], length_frames=data.length,
         context_frames=data.context, oversampling=data.oversampling, n_subjects=data.n_subjects, causal=causal,
     )  # fmt: skip
-    architecture, _ = resolve(preset, base, model, train)
+    architecture, _ = resolve(member, base, model, train)
     torch.manual_seed(train.seed)
     network = Seq2Seq(architecture)
     m, spans = data.oversampling, data.spans("train")
@@ -271,69 +222,3 @@ def build_model(data: Source, preset: str, model: ModelConfig, train: TrainConfi
     mel = np.concatenate([data.mel[r][a:b] for r, a, b in spans])
     network.fit_normalisation([torch.from_numpy(x) for x in rows], torch.from_numpy(mel))
     return network
-
-
-def train_one(
-    data: Source,
-    preset: str,
-    model: ModelConfig,
-    train: TrainConfig,
-    run_dir: Path,
-    linear: tuple[list[Ridge], list[Array]] | None = None,
-    causal: bool = False,
-    accelerator: Accelerator = "auto",
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
-) -> FitOutcome:
-    """Train one preset in ``run_dir``, resuming what is there."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    network = build_model(data, preset, model, train, causal)
-    if linear is not None:
-        set_linear_skip(network, linear[0])
-    _, recipe = resolve(preset, network.a, model, train)
-    module = DecoderTraining(network, recipe, train, data.names or [str(i) for i in range(len(data.mel))])
-    keeper = RunKeeper(run_dir, train.patience, on_epoch)
-    steps = min(train.steps_per_epoch, recipe.max_steps)
-    epochs = -(-recipe.max_steps // steps)
-    checkpoint = newest_valid_checkpoint(run_dir / "last.ckpt")
-    if checkpoint is not None:
-        keeper.load_state_dict(_keeper_state(checkpoint))
-    done = len(keeper.rows) >= epochs or keeper.exhausted
-    if not done:
-        trainer = _trainer(run_dir, train, epochs, accelerator, [keeper, StepReport(on_step, epochs * steps)])
-        loaders = data.loaders(train.batch_size, steps, train.seed, trainer.strategy.root_device, linear[1] if linear else ())
-        trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
-        done = len(keeper.rows) >= epochs or keeper.exhausted
-    return _outcome(run_dir, preset, keeper, done)
-
-
-def _outcome(run_dir: Path, preset: str, keeper: RunKeeper, done: bool) -> FitOutcome:
-    if not keeper.rows:
-        return FitOutcome(False, preset, 0, -1, float("inf"), 0.0, [])
-    best = keeper.best
-    network = load_model(run_dir / "best.ckpt")[0] if done else None
-    rows: list[dict[str, float | str]] = [{"preset": preset, **row} for row in keeper.rows]
-    return FitOutcome(done, preset, len(rows), int(best["epoch"]), best["val_loss"], best["val_r"], rows, network)
-
-
-def _keeper_state(checkpoint: Path) -> dict[str, Any]:
-    state = read_checkpoint(checkpoint)["callbacks"]
-    return dict(state[RunKeeper.__qualname__])
-
-
-def _trainer(
-    run_dir: Path, train: TrainConfig, epochs: int, accelerator: Accelerator, callbacks: list[Callback]
-) -> Trainer:
-    """A trainer that writes nothing of its own accord and leaves job control to the caller."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="pytorch_lightning.*")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    precision = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[train.precision]
-    torch.set_num_threads(train.cpu_threads)
-    return Trainer(
-        accelerator=accelerator, devices=1, precision=precision, max_epochs=epochs,  # type: ignore[arg-type]
-        callbacks=callbacks, plugins=[AtomicCheckpointIO(), LightningEnvironment()], default_root_dir=run_dir,
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=0, gradient_clip_val=train.grad_clip, deterministic=train.deterministic,
-        use_distributed_sampler=False,
-    )  # fmt: skip

@@ -1,0 +1,76 @@
+"""The released model: networks trained apart and the linear skip, averaged with weights from validation.
+
+A network that corrects the ridge and one that never saw it err differently, and both
+err differently from the ridge; their weighted mean beats each.  A committee of one network without
+a skip is that network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.model.decoder import Decoder
+from pipeline.model.presets import Architecture
+from pipeline.model.seq2seq import Output, Seq2Seq
+
+
+class Committee(nn.Module):
+    """Runs every member; ``weights`` (member + 1,) are theirs and, last, the linear skip's."""
+
+    weights: Tensor
+
+    def __init__(self, architectures: Sequence[Architecture]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList([Seq2Seq(a) for a in architectures])
+        share = torch.full((len(self.members) + 1,), 1.0 / len(self.members))
+        share[-1] = 0.0
+        self.register_buffer("weights", share)
+
+    @classmethod
+    def of(cls, networks: Sequence[Seq2Seq]) -> Committee:
+        """A committee of trained networks, equally weighted."""
+        committee = cls([network.a for network in networks])
+        for member, network in zip(committee.networks, networks, strict=True):
+            member.load_state_dict(network.state_dict())
+        return committee.eval()
+
+    @property
+    def networks(self) -> list[Seq2Seq]:
+        """The members, typed."""
+        return [member for member in self.members if isinstance(member, Seq2Seq)]
+
+    @property
+    def a(self) -> Architecture:
+        """The first member's architecture: window, channels, bands and causality are common to all."""
+        return self.networks[0].a
+
+    @property
+    def decoder(self) -> Decoder:
+        """The first member's decoder, for the time axes of attention."""
+        return self.networks[0].decoder
+
+    def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
+        """Teacher-forced, see :meth:`Seq2Seq.forward`."""
+        return self.average([member(features, subject, mel) for member in self.networks], features, subject)
+
+    def generate(self, features: Tensor, subject: Tensor) -> Output:
+        """Free-running, see :meth:`Seq2Seq.generate`; attention of all members, one after another, as heads."""
+        return self.average([member.generate(features, subject) for member in self.networks], features, subject)
+
+    def average(self, outputs: Sequence[Output], features: Tensor, subject: Tensor) -> Output:
+        """The weighted mean of the members' mels and the linear skip's [nats]."""
+        mels = [*(output.mel for output in outputs), self.linear(features, subject)]
+        centre = self.networks[0].mel_mean
+        mel = centre + sum(w * (m - centre) for w, m in zip(self.weights, mels, strict=True) if m is not None)
+        return Output(mel, outputs[0].decoded, torch.cat([output.attention for output in outputs], dim=1))
+
+    def linear(self, features: Tensor, subject: Tensor) -> Tensor | None:
+        """The linear skip's mel (batch, length, band) [nats]; None where no member has one."""
+        for member in self.networks:
+            estimate = member.estimate(features, subject)
+            if estimate is not None:
+                return estimate * member.mel_scale + member.mel_mean
+        return None
