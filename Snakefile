@@ -34,6 +34,8 @@ if workflow.is_main_process:
 wildcard_constraints:
     recording=PLAN.one_of(PLAN.recordings),
     subject=PLAN.one_of(PLAN.subjects),
+    trainee=PLAN.one_of(PLAN.trainees),
+    variant=PLAN.one_of(PLAN.config.variants) or "none",
     fold=r"\d+",
 
 

@@ -47,7 +47,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         assert artifact.table("events") == {"onset": [], "label": []}
         assert artifact.read("features/data", 10, 20).shape == (10, 3)
         assert artifact.file["features/data"].dims[0].label == "time"
-        assert artifact.file["features/data"].dims[1][0][1] == "LA2".encode()
+        assert artifact.file["features/data"].dims[1][0][1] == b"LA2"
     assert header(tmp_path / "a.h5")["inputs"] == [["x.npy", "00"]]
 
 

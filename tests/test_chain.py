@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, jobs_run, snakemake
 
+from conftest import ROOT, jobs_run, snakemake
 from pipeline.artifacts.core import header, opened_any, recomputed_digest
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.artifacts.windows import read_windows

@@ -228,7 +228,7 @@ def test_small_shifts_of_words_are_undone() -> None:
     """A bump that comes early or late by up to the slack is the same word, in target and in prediction."""
     bump = np.exp(-(((np.arange(34) - 17) / 4.0) ** 2))[:, None] * np.ones(3)
     late = np.stack([np.roll(bump, shift, axis=0) for shift in (0, 3, -3, 2, -1, 1)])
-    found = words.Words(late, late[::-1], tuple("abcdef"), np.zeros((6, 4)), slack=5).registered()
+    found = words.Words(late, late[::-1], tuple("abcdef"), np.zeros((6, 4)), np.zeros(6, int), slack=5).registered()
     for segments in (found.target, found.prediction):
         assert segments.shape == (6, 24, 3)
         assert np.abs(segments - segments.mean(axis=0)).max() < 0.01
@@ -236,13 +236,14 @@ def test_small_shifts_of_words_are_undone() -> None:
 
 def test_only_words_of_alike_timing_change_places() -> None:
     timing = np.array([[0.1], [1.0], [0.11], [1.02], [0.12]]) * np.ones(4)
-    cut = words.Words(np.zeros((5, 4, 2)), np.zeros((5, 4, 2)), ("a", "b", "b", "c", "a"), timing)
+    cut = words.Words(np.zeros((5, 4, 2)), np.zeros((5, 4, 2)), ("a", "b", "b", "c", "a"), timing, np.zeros(5, int))
     pairs = words.matched_pairs(cut)
     assert {frozenset(map(int, pair)) for pair in pairs} in ({frozenset({0, 2}), frozenset({1, 3})},
                                                              {frozenset({2, 4}), frozenset({1, 3})})  # fmt: skip
     orders = words.exchanges(pairs, 5, 500, np.random.default_rng(0))
     assert np.array_equal(orders[0], np.arange(5))
     assert len(np.unique(orders, axis=0)) == 4
+    assert len(words.matched_pairs(replace(cut, block=np.arange(5)))) == 0, "words stay in their block"
 
 
 def test_decoder_that_knows_when_the_next_word_starts_is_no_content() -> None:
@@ -268,10 +269,23 @@ def test_decoder_that_knows_when_the_next_word_starts_is_no_content() -> None:
     assert score(folds, FAST, ChanceConfig(), RunFacts({}))["claims"]["level"] == "speech timing"
 
 
+def test_decoder_that_knows_a_recording_s_loudness_is_no_content() -> None:
+    rng = np.random.default_rng(2)
+    word_list = WordList(0)
+    blocks = []
+    for loudness in (-1.0, 1.0):
+        block = word_list.block(rng, "template")
+        model = np.full_like(block.target, loudness)
+        blocks.append(replace(block, target=block.target + np.float32(loudness), predictions={"model": model}))
+    own = score([fold_of(*blocks)], FAST, ChanceConfig(), RunFacts({}))["summary"]["words"]["by_prediction"]["model"]
+    assert own["swap_annotated_onset"]["p_value"] == own["swap_sound_onset"]["p_value"] == 1
+    assert own["rank_accuracy"]["p_value"] == 1
+
+
 def test_swap_matrix_sums_to_the_mean_r() -> None:
     rng = np.random.default_rng(0)
     y, p = rng.normal(size=(7, 20, 4)), rng.normal(size=(7, 20, 4))
-    cut = words.Words(y, p, tuple("abcdefg"), np.zeros((7, 4)))
+    cut = words.Words(y, p, tuple("abcdefg"), np.zeros((7, 4)), np.zeros(7, int))
     order = rng.permutation(7)
     swapped = p[order]
     expected = np.mean([np.corrcoef(y[..., b].ravel(), swapped[..., b].ravel())[0, 1] for b in range(4)])
@@ -282,5 +296,5 @@ def test_rank_accuracy_leaves_out_words_of_the_same_label() -> None:
     """Word 0 is predicted as its twin: among differently labelled words the true one still ranks first."""
     shapes = np.random.default_rng(0).normal(size=(3, 10, 4))
     y = shapes[[0, 0, 1, 2]] + 1e-3 * np.random.default_rng(1).normal(size=(4, 10, 4))
-    cut = words.Words(y, y[[1, 0, 2, 3]], ("a", "a", "b", "c"), np.zeros((4, 4)))
+    cut = words.Words(y, y[[1, 0, 2, 3]], ("a", "a", "b", "c"), np.zeros((4, 4)), np.zeros(4, int))
     np.testing.assert_allclose(np.diag(words.rank_matrix(cut)), 1)

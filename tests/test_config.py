@@ -103,7 +103,7 @@ def test_every_key_has_a_description_and_a_reader(key: str) -> None:
         section = field.annotation
     assert field.description
     runtime = key.startswith("runtime.")
-    assert bool(readers(key)) != (runtime or key in {"data.sheet", "fold"})
+    assert bool(readers(key)) != (runtime or key in {"data.sheet", "fold", "context"})
 
 
 def test_only_the_stages_that_read_a_key_see_it() -> None:

@@ -68,7 +68,7 @@ def test_shapes_and_teacher_forcing_on_own_output_is_free_running(name) -> None:
         forced = model(features, subject, own)
     groups = -(-a.length_frames // a.reduction_factor)
     assert free.mel.shape == (2, a.length_frames, a.n_bands)
-    assert free.attention.shape == (2, a.heads, groups, (a.length_frames + 2 * a.context_frames) // 2)
+    assert free.attention.shape == (2, a.heads, groups, -(-(a.length_frames + 2 * a.context_frames) // 4))
     assert_allclose(free.attention.sum(-1), 1.0, rtol=1e-5)
     assert_allclose(forced.mel, free.mel, atol=2e-6, rtol=1e-5)
     other = model(features, subject, own + 1.0).mel.detach()
@@ -130,22 +130,21 @@ def test_bias_aligns_attention_in_time() -> None:
 
 
 def test_position_centres_are_on_the_windows_clock() -> None:
-    assert_array_equal(position_centres(4, 2), [-1.5, 0.5, 2.5, 4.5])  # frames -2, -1 | 0, 1 | 2, 3 | …
+    assert_array_equal(position_centres(3, 2), [-0.5, 3.5, 7.5])  # frames -2 … 1 | 2 … 5 | 6 … 9
 
 
-def test_attention_finds_an_impulse_where_it_is() -> None:
-    model = network(replace(SMALL, linear_skip=False))
-    features, subject = window(replace(SMALL, linear_skip=False), batch=1)
-    frame = 9
-    struck = features.clone()
-    struck[:, SMALL.context_frames + frame] += 20
-    with torch.no_grad():
-        change = model.encode(model.normalise(struck, subject), subject, None) - model.encode(
-            model.normalise(features, subject), subject, None
-        )
-    loudest = change.square().sum(-1)[0].argmax()
-    centre = position_centres(17, SMALL.context_frames)[loudest]
-    assert abs(float(centre) - frame) <= 3
+def test_linear_skip_reads_the_frame_at_its_lag() -> None:
+    model = Seq2Seq(SMALL)
+    assert model.skip is not None
+    weights = torch.zeros(1, 3, 7)
+    weights[0, 1, 4] = 2.0
+    zeros = torch.zeros(3)
+    model.skip.set(0, weights, torch.tensor([-3]), torch.zeros(7), zeros, zeros + 1)
+    features = torch.rand(1, 34, 3)
+    mel = model.estimate(features, torch.zeros(1, dtype=torch.long))
+    assert mel is not None
+    assert_allclose(mel[0, :, 4], 2 * features[0, 6 - 3 : 28 - 3, 1], rtol=1e-5)
+    assert mel[0, :, :4].abs().max() == 0
 
 
 def test_stitching_reads_no_row_beyond_the_context() -> None:
@@ -165,7 +164,7 @@ def test_batch_size_of_inference_does_not_matter_and_attention_is_kept() -> None
     one = predict_continuous(model, features, 0, 90, hop=6, batch=1, n_attention=3)
     many = predict_continuous(model, features, 0, 90, hop=6, batch=64, n_attention=3)
     assert_allclose(one.mel, many.mel, atol=1e-5)
-    assert many.attention.shape == (3, 2, 6, 17)
+    assert many.attention.shape == (3, 2, 6, 9)
     assert_array_equal(many.attention_starts, [0, 36, 68])
     assert diagonality(many.attention, model).shape == (2,)
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from pipeline.provenance import PACKAGE_ROOT, code_fingerprint
 
 STAGES = sorted(p.stem for p in (ROOT / "workflow/scripts").glob("*.py"))

@@ -166,6 +166,24 @@ def test_page_of_a_model_without_a_score() -> None:
     assert "constant" in html
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("frames", [[1], [10], [172] * 6, [3, 900]])
+def test_short_recordings_still_give_a_page(frames: list[int]) -> None:
+    whole = make_fold().blocks[0]
+    blocks = tuple(
+        replace(
+            whole, recording=f"rec{k}", times_s=whole.times_s[:n], target=whole.target[:n], bad=whole.bad[:n],
+            predictions={name: mel[:n] for name, mel in whole.predictions.items() if mel is not None},
+            events=tuple(e for e in whole.events if e.onset_s < n / RATE_HZ), sound=None,
+        )
+        for k, n in enumerate(frames)
+    )  # fmt: skip
+    folds = [replace(make_fold(), blocks=blocks)]
+    document = score(folds, CONFIG, ChanceConfig(), RunFacts({}))
+    assert Page(report_html(document, folds, ReportExtras(), CONFIG)).open == []
+    assert (document["summary"]["chance"]["p_value"] is None) == (sum(frames) < 200)
+
+
 # -- leak audit -----------------------------------------------------------------------------------
 
 

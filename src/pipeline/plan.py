@@ -27,6 +27,7 @@ SIMULATED_SHEET = paths.RESULTS / "simulated" / "recordings.tsv"
 SIMULATED_NOTE = SIMULATED_SHEET.with_name("provenance.json")
 RAW_MANIFEST = paths.RESULTS / ".raw_manifest.json"
 RESOLVED_CONFIG = paths.RESULTS / "config.json"
+POOLED = "pooled"
 DEFAULT_CONFIG = Path("config/config.yaml")
 
 
@@ -40,7 +41,13 @@ def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapp
     if not files:
         files = [DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else home / DEFAULT_CONFIG]
     config = load_config(files, overrides)
-    return Plan(home, config, _rows(config), is_job)
+    rows = _rows(config)
+    if any(row.subject.lower() == POOLED for row in rows):
+        fix = "Rename the subject"
+        raise InputError(
+            Problem(str(config.data.sheet), "subject", POOLED, "another name than the pooled model's", fix)
+        )
+    return Plan(home, config, rows, is_job)
 
 
 @dataclass
@@ -69,6 +76,29 @@ class Plan:
     def recordings_of(self, subject: str) -> list[str]:
         """A subject's recordings that have sound, in the order of the sheet."""
         return [row.recording for row in self.rows if row.subject == subject and row.audio]
+
+    @property
+    def trainees(self) -> list[str]:
+        """Whose models are trained: each subject's, or one of all subjects together."""
+        return [POOLED] if self.config.train.pool == "subjects" else self.subjects
+
+    def trainee_of(self, subject: str) -> str:
+        """Whose model predicts a subject."""
+        return POOLED if self.config.train.pool == "subjects" else subject
+
+    def members_of(self, trainee: str) -> list[str]:
+        """The subjects whose data a model is trained on."""
+        return self.subjects if trainee == POOLED else [trainee]
+
+    def data_of(self, trainee: str) -> dict[str, list[str]]:
+        """``windows``, ``mel`` and ``aligned`` files of a subject, or of all in a pooled model."""
+        members = self.members_of(trainee)
+        recordings = [r for subject in members for r in self.recordings_of(subject)]
+        return {
+            "windows": [str(paths.windows(subject)) for subject in members],
+            "mel": [str(paths.mel(r)) for r in recordings],
+            "aligned": [str(paths.aligned(r)) for r in recordings],
+        }
 
     @property
     def silent(self) -> list[str]:
@@ -122,24 +152,32 @@ class Plan:
             made.append(self._output("mel", paths.mel(r), inputs=[paths.aligned(r)]))
             made.append(self._output("contamination", paths.contamination(r), inputs=[paths.recording(r)]))
         for subject in self.subjects:
-            made += self._subject_outputs(subject)
+            aligned = self.data_of(subject)["aligned"]
+            made.append(self._output("window", paths.windows(subject), inputs=aligned))
+        variants = [paths.FULL, *self.config.variants]
+        for fold in self.config.folds:
+            made += [self._trained(trainee, fold, v) for v in variants for trainee in self.trainees]
+            for subject in self.subjects:
+                made += self._fold_outputs(subject, fold, variants)
         scored = [paths.described_by(Path(f)) for f in self.evaluated()]
         made.append(self._output("evaluate", paths.RESULTS / "eval.json", paths.EVALUATION_NOTE, scored))
         return made
 
-    def _subject_outputs(self, subject: str) -> Iterator[Output]:
-        aligned = [paths.aligned(r) for r in self.recordings_of(subject)]
-        data = [paths.windows(subject), *(paths.mel(r) for r in self.recordings_of(subject)), *aligned]
-        yield self._output("window", paths.windows(subject), inputs=aligned)
-        for fold in self.config.folds:
-            name = (subject, fold)
-            yield self._output("train", paths.model(*name), paths.model_note(*name), data)
-            yield self._output("baseline", paths.baselines(*name), inputs=data)
-            predictions = paths.predictions(*name)
-            yield self._output("predict", predictions, inputs=[*data, paths.model_note(*name)])
-            if self.config.writes_sound:
-                inputs = [predictions, *aligned]
-                yield self._output("vocode", paths.sound(*name), paths.sound_note(*name), inputs)
+    def _trained(self, trainee: str, fold: int, variant: str) -> Output:
+        data = [f for files in self.data_of(trainee).values() for f in files]
+        name = (trainee, fold, variant)
+        return self._output("train", paths.model(*name), paths.model_note(*name), data)
+
+    def _fold_outputs(self, subject: str, fold: int, variants: list[str]) -> Iterator[Output]:
+        files = self.data_of(subject)
+        data: list[Path | str] = [f for kind in files.values() for f in kind]
+        yield self._output("baseline", paths.baselines(subject, fold), inputs=data)
+        for variant in variants:
+            note = paths.model_note(self.trainee_of(subject), fold, variant)
+            yield self._output("predict", paths.predictions(subject, fold, variant), inputs=[*data, str(note)])
+        if self.config.writes_sound:
+            heard = [paths.predictions(subject, fold), *map(Path, files["aligned"])]
+            yield self._output("vocode", paths.sound(subject, fold), paths.sound_note(subject, fold), heard)
 
     def _output(
         self,
@@ -181,8 +219,10 @@ class Plan:
         folds = [(subject, fold) for subject in self.subjects for fold in self.config.folds]
         files = [paths.windows(subject) for subject in self.subjects]
         files += [paths.contamination(recording) for recording in heard]
-        for kind in (paths.metrics, paths.predictions, paths.baselines):
-            files += [kind(*fold) for fold in folds]
+        files += [paths.metrics(trainee, fold) for trainee in self.trainees for fold in self.config.folds]
+        files += [paths.predictions(*fold) for fold in folds]
+        files += [paths.baselines(*fold) for fold in folds]
+        files += [paths.predictions(*fold, variant) for variant in self.config.variants for fold in folds]
         if self.config.writes_sound:
             files += [paths.sound(*fold) for fold in folds]
         return [str(file) for file in files]

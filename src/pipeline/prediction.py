@@ -34,9 +34,10 @@ def predict_recording(run: str, recording: str, folder: Path, npy: bool, acceler
     config = TrainStage.model_validate(meta["config"])
     aligned, mel_path = paths.aligned(recording), paths.mel(recording)
     info = aligned_info(aligned)
-    gridded = _features(info, aligned, meta["feature_names"], config)
+    subject = _subject_index(info, meta["subjects"])
+    gridded = _features(info, aligned, meta["feature_names"][meta["subjects"][subject]], config)
     start, stop = _covered(info, config)
-    result = predict_continuous(model, gridded, start, stop, meta["hop_frames"])
+    result = predict_continuous(model, gridded, start, stop, meta["hop_frames"], subject=subject)
     series = {"model": result.mel}
     if info.has_audio and mel_path.is_file():
         series["target"] = read_mel(mel_path)[0][start:stop]
@@ -73,6 +74,14 @@ def write_npy(fold: PredictedFold, folder: Path) -> None:
                 path = folder / f"{block.recording}_{block.start}_{name}{suffix}.npy"
                 with atomic_path(path) as temporary, temporary.open("wb") as handle:
                     np.save(handle, array, allow_pickle=False)
+
+
+def _subject_index(info: AlignedInfo, subjects: list[str]) -> int:
+    """Which of the model's subjects the recording is of; a model of one subject takes any."""
+    if len(subjects) > 1 and info.subject not in subjects:
+        fix = "Predict a recording of one of them, or train with this subject too"
+        raise InputError(Problem(info.recording, "subject", info.subject, f"one of {', '.join(subjects)}", fix))
+    return subjects.index(info.subject) if info.subject in subjects else 0
 
 
 def _features(info: AlignedInfo, aligned: Path, names: list[str], config: TrainStage) -> np.ndarray:

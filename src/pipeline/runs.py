@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,9 @@ DIGEST_CHARACTERS = 16
 MODEL, METRICS, NOTE = "model.ckpt", "metrics.csv", "model.json"
 
 
-def run_digest(inputs: Iterable[str], config_json: str, code: Mapping[str, str], fold: int) -> str:
-    """Name of a training run from the content of its inputs, its config, its code and its fold."""
-    return digest([list(inputs), config_json, dict(code), fold])[:DIGEST_CHARACTERS]
+def run_digest(inputs: Iterable[str], config_json: str, code: Mapping[str, str], job: Sequence[object]) -> str:
+    """Name of a training run from the content of its inputs, its config, its code, and which fold and variant it is."""
+    return digest([list(inputs), config_json, dict(code), list(job)])[:DIGEST_CHARACTERS]
 
 
 def is_finished(run: Path) -> bool:

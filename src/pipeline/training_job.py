@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 
+from pipeline.artifacts.paths import NULL, PAST_ONLY_SOUND
 from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
 from pipeline.config.train import TrainStage
 from pipeline.data.batches import TrainingData
-from pipeline.data.subject import SubjectArrays, load_subject
+from pipeline.data.subject import SubjectArrays, load_subject, rotated
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_NON_FINITE_LOSS, EXIT_OUT_OF_MEMORY, StageFailureError
 from pipeline.model.lightning_module import NonFiniteLossError
 from pipeline.model.model_file import model_digest, save_model
@@ -30,43 +31,74 @@ def train_fold(stage: Stage[TrainStage], run: Path, fold: int, inputs: Sequence[
     Raises :class:`StageFailureError` with its exit code when training was interrupted
     (call again to resume), when the loss is not finite, or when memory ran out.
     """
-    config = stage.config
-    windows = read_windows(stage.file("windows"))
-    normalise = partial(normalise_recording, mode=config.train.normalisation, frame_rate_hz=config.mel.frame_rate_hz)
-    arrays = load_subject(
-        windows,
-        stage.files["aligned"],
-        stage.files["mel"],
-        config.mel,
-        config.causal,
-        lambda features, m: normalise(features, oversampling=m),
-    )
-    outcome = _fit(stage, _training_data(windows, arrays, fold, config), windows, run)
+    members = _members(stage)
+    outcome = _fit(stage, _training_data(members, fold, stage), run)
     if not outcome.finished or outcome.model is None:
         raise StageFailureError("training was interrupted; start again to resume it", EXIT_INTERRUPTED)
-    meta = _meta(stage, windows, arrays, fold, outcome)
+    meta = _meta(stage, members, fold, outcome)
     save_model(run / MODEL, outcome.model, meta)
     files, model = [run / MODEL, run / METRICS], model_digest(outcome.model)
     write_sidecar(run / NOTE, "train", files, stage.provenance(inputs), model, **meta)
     return f"{outcome.preset}, {outcome.epochs} epochs, validation r {outcome.val_r:.3f}"
 
 
-def _training_data(windows: Windows, arrays: SubjectArrays, fold: int, config: TrainStage) -> TrainingData:
+Member = tuple[Windows, SubjectArrays]
+
+
+def _members(stage: Stage[TrainStage]) -> list[Member]:
+    """Windows and arrays of each subject that is trained on; more than one in a pooled model."""
+    config, members = stage.config, []
+    aligned, mel = list(stage.files["aligned"]), list(stage.files["mel"])
+    for path in stage.files["windows"]:
+        windows = read_windows(path)
+        n = len(windows.recordings)
+        arrays = load_subject(
+            windows,
+            aligned[:n],
+            mel[:n],
+            config.mel,
+            config.causal,
+            lambda features, m: normalise_recording(features, config.train.normalisation, m, config.mel.frame_rate_hz),
+        )
+        members.append((windows, arrays))
+        del aligned[:n], mel[:n]
+    return members
+
+
+def _training_data(members: Sequence[Member], fold: int, stage: Stage[TrainStage]) -> TrainingData:
+    config, variant = stage.config, stage.options["variant"]
+    features: list[np.ndarray] = []
+    subject: list[int] = []
+    windows: dict[str, list[np.ndarray]] = {"train": [], "validation": []}
+    for i, (index, arrays) in enumerate(members):
+        for role, found in windows.items():
+            found.append(index.of(fold, role) + [len(features), 0])
+        features += _cut_link(index, arrays, fold, stage) if variant.startswith(NULL) else arrays.features
+        subject += [i] * len(arrays.features)
     return TrainingData(
-        features=arrays.features,
-        mel=arrays.mel,
-        subject=[0] * len(arrays.features),
-        train=windows.of(fold, "train"),
-        val=windows.of(fold, "validation"),
+        features=features,
+        mel=[mel for _, arrays in members for mel in arrays.mel],
+        subject=subject,
+        train=np.concatenate(windows["train"]),
+        val=np.concatenate(windows["validation"]),
         length=config.window.length_frames,
         context=config.window.context_frames,
-        oversampling=arrays.oversampling,
+        oversampling=members[0][1].oversampling,
         frame_rate_hz=config.mel.frame_rate_hz,
-        names=list(windows.recordings),
+        names=[name for index, _ in members for name in index.recordings],
     )
 
 
-def _fit(stage: Stage[TrainStage], data: TrainingData, windows: Windows, run: Path) -> FitOutcome:
+def _cut_link(index: Windows, arrays: SubjectArrays, fold: int, stage: Stage[TrainStage]) -> list[np.ndarray]:
+    """Features for a null: rotated within the blocks that train and validate."""
+    number = int(stage.options["variant"].removeprefix(NULL))
+    rng = np.random.default_rng([stage.config.train.seed, number, fold])
+    blocks = [*index.blocks_of(fold, "train"), *index.blocks_of(fold, "validation")]
+    spans = [(b.recording, b.start, b.stop) for b in blocks]
+    return rotated(arrays.features, spans, stage.config.window.context_frames, arrays.oversampling, rng)
+
+
+def _fit(stage: Stage[TrainStage], data: TrainingData, run: Path) -> FitOutcome:
     config = stage.config
     torch.set_num_threads(config.train.cpu_threads)
     try:
@@ -75,8 +107,8 @@ def _fit(stage: Stage[TrainStage], data: TrainingData, windows: Windows, run: Pa
             config.model,
             config.train,
             run,
-            causal=config.causal,
-            hop=int(windows.facts["hop_frames"]),
+            causal=config.causal or stage.options["variant"] == PAST_ONLY_SOUND,
+            hop=max(1, config.window.length_frames // 4),
             accelerator=cast(Accelerator, stage.options["accelerator"] or "auto"),
             on_epoch=lambda row: stage.log.info("%s", _epoch_line(row)),
             on_step=_progress_bar() if sys.stderr.isatty() else None,
@@ -105,21 +137,17 @@ def _progress_bar() -> Any:
     return show
 
 
-def _meta(
-    stage: Stage[TrainStage],
-    windows: Windows,
-    arrays: SubjectArrays,
-    fold: int,
-    outcome: FitOutcome,
-) -> dict[str, Any]:
+def _meta(stage: Stage[TrainStage], members: Sequence[Member], fold: int, outcome: FitOutcome) -> dict[str, Any]:
     """What a model has to know of itself to be used elsewhere."""
+    first = members[0][0]
     return {
-        "subject": windows.subject,
+        "subjects": [index.subject for index, _ in members],
         "fold": fold,
-        "recordings": list(windows.recordings),
-        "simulated": bool(windows.facts["simulated"]),
-        "feature_names": list(arrays.feature_names),
-        "hop_frames": int(windows.facts["hop_frames"]),
+        "variant": stage.options["variant"],
+        "recordings": [name for index, _ in members for name in index.recordings],
+        "simulated": any(bool(index.facts["simulated"]) for index, _ in members),
+        "feature_names": {index.subject: list(arrays.feature_names) for index, arrays in members},
+        "hop_frames": int(first.facts["hop_frames"]),
         "config": stage.config.model_dump(mode="json"),
         "preset": outcome.preset,
         "epochs": outcome.epochs,

@@ -1,8 +1,6 @@
 rule baseline:
     input:
-        windows="results/windows/{subject}.h5",
-        mel=lambda w: expand("results/mel/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
-        aligned=lambda w: expand("results/aligned/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
+        unpack(lambda w: PLAN.data_of(w.subject)),
     output:
         "results/baselines/{subject}/fold{fold}.h5",
     params:

@@ -10,9 +10,11 @@ rule evaluate:
         *PLAN.code("evaluate"),
         config=PLAN.config_json("evaluate"),
         folds=PLAN.fold_names,
+        variants=PLAN.config.variants,
+        pooled=PLAN.config.train.pool == "subjects",
     log:
         "logs/evaluate.log",
     shell:
         "{PYTHON:q} {SCRIPTS:q}/evaluate.py --config {params.config:q} --code {CODE[evaluate]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --folds {params.folds:q} --sound {PLAN.config.writes_sound:q} --output {output:q}"
+        " --folds {params.folds:q} --variants {params.variants:q} --pooled {params.pooled:q} --sound {PLAN.config.writes_sound:q} --output {output:q}"

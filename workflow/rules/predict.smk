@@ -1,10 +1,16 @@
+PREDICT = (
+    "{PYTHON:q} {SCRIPTS:q}/predict.py --config {params.config:q} --code {CODE[predict]:q}"
+    " --log {log:q} --log-level {RUNTIME.log_level:q}"
+    " --model {input.model:q} --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q}"
+    " --fold {wildcards.fold:q} --accelerator {RUNTIME.accelerator:q} --output {output:q}"
+)
+
+
 rule predict:
     input:
-        windows="results/windows/{subject}.h5",
-        mel=lambda w: expand("results/mel/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
-        aligned=lambda w: expand("results/aligned/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
-        model="results/train/{subject}/fold{fold}/model.ckpt",
-        note="results/train/{subject}/fold{fold}/model.json",
+        unpack(lambda w: PLAN.data_of(w.subject)),
+        model=lambda w: f"results/train/{PLAN.trainee_of(w.subject)}/fold{w.fold}/model.ckpt",
+        note=lambda w: f"results/train/{PLAN.trainee_of(w.subject)}/fold{w.fold}/model.json",
     output:
         "results/predictions/{subject}/fold{fold}.h5",
     params:
@@ -13,7 +19,20 @@ rule predict:
     log:
         "logs/predict/{subject}/fold{fold}.log",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/predict.py --config {params.config:q} --code {CODE[predict]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --model {input.model:q} --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q}"
-        " --fold {wildcards.fold:q} --accelerator {RUNTIME.accelerator:q} --output {output:q}"
+        PREDICT
+
+
+rule predict_variant:
+    input:
+        unpack(lambda w: PLAN.data_of(w.subject)),
+        model=lambda w: f"results/variants/{w.variant}/train/{PLAN.trainee_of(w.subject)}/fold{w.fold}/model.ckpt",
+        note=lambda w: f"results/variants/{w.variant}/train/{PLAN.trainee_of(w.subject)}/fold{w.fold}/model.json",
+    output:
+        "results/variants/{variant}/predictions/{subject}/fold{fold}.h5",
+    params:
+        *PLAN.code("predict"),
+        config=PLAN.config_json("predict"),
+    log:
+        "logs/predict/{subject}/fold{fold}.{variant}.log",
+    shell:
+        PREDICT

@@ -200,7 +200,8 @@ def _write_lag(writer: ArtifactWriter, stage: Stage[AlignStage]) -> str:
     rate_hz = stage.config.mel.sample_rate_hz
     inside = (times_s >= 0) & (times_s <= (len(sound) - 1) / rate_hz)
     rows = np.flatnonzero(inside)
-    energy = feature_energy(writer.file["features/data"][rows[0] : rows[-1] + 1])
+    features = writer.file["features/data"][rows[0] : rows[-1] + 1]
+    energy = feature_energy(np.abs(features) if config.features == "raw" else features)
     envelope = sound_envelope(array_reader(sound), len(sound), rate_hz, times_s[inside])
     lag = neural_audio_lag(energy, envelope, config.feature_rate_hz, config.clock.max_lag_s, config.clock.segment_s)
     writer.facts(**{f"neural_audio_{name}": value for name, value in asdict(lag).items()})

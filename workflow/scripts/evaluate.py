@@ -22,25 +22,28 @@ from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_lea
 from pipeline.evaluation.contamination import Contamination, corrected
 from pipeline.evaluation.report import Attention, LearningCurve, ReportExtras, report_html
 from pipeline.evaluation.scores import RunFacts, document_json, score, scores_table
-from pipeline.evaluation.types import Event, FoldPredictions, Sound, TestBlock
+from pipeline.evaluation.types import RETRAINED_NULL, Event, FoldPredictions, Sound, TestBlock
 from pipeline.freshness import described, refuse_mixture
 from pipeline.stage import Stage, run_stage
 
 CONTAMINATION_ALPHA = 0.05
+Fold = tuple[str, int]
 
 
 def main(stage: Stage[EvaluateStage]) -> str:
     names = [(n.parent.name, int(n.name.removeprefix("fold"))) for n in stage.files["folds"]]
-    has_sound = stage.options["sound"] == "True"
+    has_sound, variants = stage.options["sound"] == "True", [str(v) for v in stage.files["variants"]]
+    trained = {n: ("pooled", n[1]) if stage.options["pooled"] == "True" else n for n in names}
     windows = {subject: read_windows(paths.windows(subject)) for subject, _ in names}
-    sources = _sources(names, windows, has_sound)
+    sources = _sources(names, trained, windows, variants, has_sound)
     refuse_mixture(map(str, sources))
     predictions = {n: read_predicted(paths.predictions(*n), PREDICTIONS) for n in names}
     baselines = {n: read_predicted(paths.baselines(*n), BASELINES) for n in names}
     audits = {n: _audit(windows[n[0]], n[1]) for n in names}
     for (subject, _), audit in audits.items():
         refuse_leak(audit, str(paths.windows(subject)))
-    folds = [_fold(windows[n[0]], n, predictions[n], baselines[n], has_sound) for n in names]
+    others = {n: {v: read_predicted(paths.predictions(*n, v), PREDICTIONS) for v in variants} for n in names}
+    folds = [_fold(windows[n[0]], n, predictions[n], baselines[n], others[n], has_sound) for n in names]
     contamination = corrected(
         [_contamination(recording) for subject in windows for recording in windows[subject].recordings],
         CONTAMINATION_ALPHA,
@@ -53,7 +56,7 @@ def main(stage: Stage[EvaluateStage]) -> str:
     )
     document = score(folds, stage.config.evaluate, stage.config.chance, facts)
     extras = ReportExtras(
-        curves={n: curve for n in names if (curve := _curve(paths.metrics(*n)))},
+        curves={n: curve for n in names if (curve := _curve(paths.metrics(*trained[n])))},
         attention={n: a for n in names if (a := _attention(predictions[n], windows[n[0]]))},
         contamination=contamination,
         config_text=_config_text(stage, names[0]),
@@ -69,12 +72,16 @@ def main(stage: Stage[EvaluateStage]) -> str:
     return f"{len(folds)} fold(s), model r {r if r is None else round(r, 3)} → {scores_file}, {report_file}"
 
 
-def _sources(names: list[tuple[str, int]], windows: dict[str, Windows], has_sound: bool) -> list[Path]:
+def _sources(
+    names: list[Fold], trained: dict[Fold, Fold], windows: dict[str, Windows], variants: list[str], has_sound: bool
+) -> list[Path]:
     """What says of itself what it was made from, of everything that is scored."""
     files = [paths.windows(subject) for subject in windows]
     files += [paths.contamination(recording) for w in windows.values() for recording in w.recordings]
-    kinds = [paths.model_note, paths.predictions, paths.baselines, *([paths.sound_note] if has_sound else [])]
-    return files + [kind(*name) for kind in kinds for name in names]
+    files += dict.fromkeys(paths.model_note(*trained[name]) for name in names)
+    files += [paths.predictions(*name, variant) for variant in [paths.FULL, *variants] for name in names]
+    files += [paths.baselines(*name) for name in names]
+    return files + ([paths.sound_note(*name) for name in names] if has_sound else [])
 
 
 def _audit(windows: Windows, fold: int) -> AuditResult:
@@ -86,18 +93,24 @@ def _audit(windows: Windows, fold: int) -> AuditResult:
 
 
 def _fold(
-    windows: Windows, name: tuple[str, int], predicted: PredictedFold, baseline: PredictedFold, has_sound: bool
+    windows: Windows,
+    name: Fold,
+    predicted: PredictedFold,
+    baseline: PredictedFold,
+    variants: dict[str, PredictedFold],
+    has_sound: bool,
 ) -> FoldPredictions:
     subject, fold = name
     missing = {}
     if "mean_template" not in baseline.blocks[0].series:
         missing["mean_template"] = "no events to lock the template to"
     blocks = []
-    for own, others in zip(predicted.blocks, baseline.blocks, strict=True):
+    for i, (own, others) in enumerate(zip(predicted.blocks, baseline.blocks, strict=True)):
         if (own.recording, own.start) != (others.recording, others.start):
             raise ValueError(f"{subject} fold {fold}: predictions and baselines hold different test blocks")
         series: dict[str, Any] = {**own.series, **others.series}
         target = series.pop("target")
+        series |= {_row_name(v): other.blocks[i].series["model"] for v, other in variants.items()}
         recording = windows.recordings.index(own.recording)
         start = own.start
         bad = np.zeros(len(own.time_s), bool)
@@ -124,6 +137,11 @@ def _fold(
     )
 
 
+def _row_name(variant: str) -> str:
+    """How the scores call a variant."""
+    return f"{RETRAINED_NULL}{variant.removeprefix(paths.NULL)}" if variant.startswith(paths.NULL) else variant
+
+
 def _training_labels(windows: Windows, fold: int) -> frozenset[str]:
     rate_hz = windows.facts["frame_rate_hz"]
     train = windows.blocks_of(fold, "train")
@@ -148,7 +166,7 @@ def _contamination(recording: str) -> Contamination:
     return Contamination(**read_contamination(paths.contamination(recording)))
 
 
-def _claims(windows: dict[str, Windows], predictions: dict[tuple[str, int], PredictedFold]) -> dict[str, Any]:
+def _claims(windows: dict[str, Windows], predictions: dict[Fold, PredictedFold]) -> dict[str, Any]:
     index = next(iter(windows.values())).facts
     model = next(iter(predictions.values())).facts
     return {
@@ -164,8 +182,8 @@ def _claims(windows: dict[str, Windows], predictions: dict[tuple[str, int], Pred
 
 def _subject(
     subject: str,
-    predictions: dict[tuple[str, int], PredictedFold],
-    baselines: dict[tuple[str, int], PredictedFold],
+    predictions: dict[Fold, PredictedFold],
+    baselines: dict[Fold, PredictedFold],
 ) -> dict[str, Any]:
     """Latency, attention and delay of a subject, averaged over its folds."""
     own = [name for name in predictions if name[0] == subject]
@@ -205,7 +223,7 @@ def _attention(fold: PredictedFold, windows: Windows) -> Attention | None:
     return Attention(extras["weights"][0], extras["output_frame"] / rate_hz, extras["encoder_frame"] / rate_hz)
 
 
-def _config_text(stage: Stage[EvaluateStage], name: tuple[str, int]) -> str:
+def _config_text(stage: Stage[EvaluateStage], name: Fold) -> str:
     """The keys that the stages on the way to one fold read, as they were recorded."""
     sections: dict[str, Any] = defaultdict(dict)
     files = [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
@@ -215,4 +233,4 @@ def _config_text(stage: Stage[EvaluateStage], name: tuple[str, int]) -> str:
     return json.dumps(sections, indent=1, sort_keys=True)
 
 
-run_stage(main, EvaluateStage, files=["folds", "output"], options=["sound"])
+run_stage(main, EvaluateStage, files=["folds", "variants", "output"], options=["sound", "pooled"])

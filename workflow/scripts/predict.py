@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from pipeline.artifacts.core import content_digest
@@ -30,15 +32,14 @@ def main(stage: Stage[PredictStage]) -> str:
     )
     model, meta = load_model(stage.file("model"))
     model = model.to(device_of(stage.options["accelerator"]))
+    own, hop = meta["subjects"].index(windows.subject), config.window.hop_frames
     extras: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
 
     def predicted(block: BlockRow) -> PredictedBlock:
         r, start, stop = block.recording, block.start, block.stop
         kept = 0 if extras else config.predict.attention_windows
-        free = predict_continuous(model, arrays.features[r], start, stop, config.window.hop_frames, n_attention=kept)
-        forced = predict_continuous(
-            model, arrays.features[r], start, stop, config.window.hop_frames, target=arrays.mel[r]
-        )
+        predict = partial(predict_continuous, model, arrays.features[r], start, stop, hop, subject=own)
+        free, forced = predict(n_attention=kept), predict(target=arrays.mel[r])
         if kept:
             extras["attention/weights"] = (free.attention, ("window", "head", "output", "encoder"))
             extras["attention/start_frame"] = (free.attention_starts, ("window",))

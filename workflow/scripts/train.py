@@ -16,7 +16,8 @@ def main(stage: Stage[TrainStage]) -> str:
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     fold = int(stage.options["fold"])
     digests = [(path, content_digest(path)) for path in inputs]
-    name = run_digest((d for _, d in digests), stage.config.canonical_json(), stage.code, fold)
+    job = [fold, stage.options["variant"]]
+    name = run_digest((d for _, d in digests), stage.config.canonical_json(), stage.code, job)
     outputs = stage.files["output"]
     run = outputs[0].parent / "runs" / name
     if is_finished(run):
@@ -30,4 +31,4 @@ def main(stage: Stage[TrainStage]) -> str:
     return f"run {name}: {outcome} → {outputs[0]}"
 
 
-run_stage(main, TrainStage, files=["windows", "mel", "aligned", "output"], options=["fold", "accelerator"])
+run_stage(main, TrainStage, files=["windows", "mel", "aligned", "output"], options=["fold", "variant", "accelerator"])

@@ -5,8 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 RESULTS = Path("results")
+#: The decoder itself; a variant is trained beside it under ``results/variants/{variant}``.
+FULL = "full"
+PAST_ONLY_SOUND = "past_only_sound"
+NULL = "null"
 #: What eval.json, scores.tsv and the report were made from.
 EVALUATION_NOTE = RESULTS / "eval.provenance.json"
+
+
+def _of(variant: str) -> Path:
+    return RESULTS if variant == FULL else RESULTS / "variants" / variant
 
 
 def recording(name: str) -> Path:
@@ -29,25 +37,25 @@ def contamination(name: str) -> Path:
     return RESULTS / "contamination" / f"{name}.h5"
 
 
-def train(subject: str, fold: int) -> Path:
-    return RESULTS / "train" / subject / f"fold{fold}"
+def train(subject: str, fold: int, variant: str = FULL) -> Path:
+    return _of(variant) / "train" / subject / f"fold{fold}"
 
 
-def model(subject: str, fold: int) -> Path:
-    return train(subject, fold) / "model.ckpt"
+def model(subject: str, fold: int, variant: str = FULL) -> Path:
+    return train(subject, fold, variant) / "model.ckpt"
 
 
-def model_note(subject: str, fold: int) -> Path:
+def model_note(subject: str, fold: int, variant: str = FULL) -> Path:
     """What the model was made from, readable without torch."""
-    return train(subject, fold) / "model.json"
+    return train(subject, fold, variant) / "model.json"
 
 
-def metrics(subject: str, fold: int) -> Path:
-    return train(subject, fold) / "metrics.csv"
+def metrics(subject: str, fold: int, variant: str = FULL) -> Path:
+    return train(subject, fold, variant) / "metrics.csv"
 
 
-def predictions(subject: str, fold: int) -> Path:
-    return RESULTS / "predictions" / subject / f"fold{fold}.h5"
+def predictions(subject: str, fold: int, variant: str = FULL) -> Path:
+    return _of(variant) / "predictions" / subject / f"fold{fold}.h5"
 
 
 def baselines(subject: str, fold: int) -> Path:
@@ -64,6 +72,6 @@ def sound_note(subject: str, fold: int) -> Path:
 
 def described_by(path: Path) -> Path:
     """The file that says what ``path`` was made from."""
-    if path.parent.parent.parent == RESULTS / "train":
+    if path.name in ("model.ckpt", "metrics.csv"):
         return path.with_name("model.json")
     return path / "provenance.json" if path.parent.parent == RESULTS / "sound" else path

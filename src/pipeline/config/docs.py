@@ -89,7 +89,7 @@ def _reruns(key: str) -> str:
     direct = [stage for stage in STAGES if stage in readers(key)]
     behind = [stage for stage in downstream(set(direct)) if stage not in direct]
     if not direct:
-        return "the jobs that it adds" if key in ("data.sheet", "fold") else "nothing"
+        return "the jobs that it adds" if key in ("data.sheet", "fold", "context") else "nothing"
     return ", ".join(direct) + (" and what follows" if behind else "")
 
 

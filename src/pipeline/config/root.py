@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.artifacts.paths import NULL, PAST_ONLY_SOUND
 from pipeline.config.align import AlignConfig
 from pipeline.config.base import Section
 from pipeline.config.baseline import BaselineConfig
@@ -32,6 +33,11 @@ class Config(Section):
         description="Real-time model: causal filters, no future context, unidirectional encoder, past-only attention",
     )
     fold: Literal["all"] | int = Field("all", description="Run all folds, or the one with this number (from 0)")
+    context: Literal["full", "past_only_sound"] = Field(
+        "full",
+        description="past_only_sound: beside the model with full context, train and score one whose context "
+        "lies before the sound only",
+    )
     simulate: SimulateConfig = Field(SimulateConfig(), description="The simulated subject")
     ingest: IngestConfig = Field(IngestConfig(), description="Checking the raw arrays")
     align: AlignConfig = Field(AlignConfig(), description="Neural features and sound on one clock")
@@ -59,6 +65,12 @@ class Config(Section):
     def folds(self) -> list[int]:
         """The folds to run."""
         return list(range(self.split.folds)) if self.fold == "all" else [self.fold]
+
+    @property
+    def variants(self) -> list[str]:
+        """Models that are trained beside the decoder itself."""
+        nulls = [f"{NULL}{n}" for n in range(self.chance.retrain)]
+        return [*nulls, *([PAST_ONLY_SOUND] if self.context == "past_only_sound" else [])]
 
     @property
     def writes_sound(self) -> bool:

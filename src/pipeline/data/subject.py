@@ -106,6 +106,27 @@ def _lanczos(x: np.ndarray) -> np.ndarray:
     return np.where(np.abs(x) < LANCZOS_LOBES, np.sinc(x) * np.sinc(x / LANCZOS_LOBES), 0.0)
 
 
+def rotated(
+    features: Sequence[np.ndarray],
+    spans: Sequence[tuple[int, int, int]],
+    context: int,
+    m: int,
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
+    """Features whose link to the sound is cut: each span's brain signal is rotated in time.
+
+    ``spans`` are (recording, start, stop) in mel frames; the context around a span turns
+    with it, so that no window sees an unrotated row.  A rotation is at least a quarter
+    of the span long, either way.
+    """
+    turned = [f.copy() for f in features]
+    for recording, start, stop in spans:
+        rows = slice(max(0, start - context) * m, min(len(features[recording]), (stop + context) * m))
+        n = len(features[recording][rows])
+        turned[recording][rows] = np.roll(features[recording][rows], int(rng.integers(n // 4, n - n // 4)), axis=0)
+    return turned
+
+
 def load_subject(
     windows: Windows,
     aligned: Sequence[Path],

@@ -101,7 +101,7 @@ def intervals(rows: Sequence[tuple[str, float, Sequence[float] | None]], chance_
 def spectrogram(mel: Mel, times_s: Values, limits: tuple[float, float], events: Sequence[Event] = ()) -> str:
     """One log-mel (frames, n_mels) over time, with word labels above where there are events."""
     figure, (ax,) = axes(2.0)
-    half = (times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1) / 2
+    half = max((times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1) / 2, 1e-3)
     extent = (times_s[0] - half, times_s[-1] + half, -0.5, mel.shape[1] - 0.5)
     image = ax.imshow(mel.T, origin="lower", aspect="auto", extent=extent, cmap=MAP,
                       vmin=limits[0], vmax=limits[1], interpolation="nearest")  # fmt: skip

@@ -19,6 +19,7 @@ from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import chance, metrics, words
 from pipeline.evaluation.intelligibility import intelligibility, stitched
 from pipeline.evaluation.types import (
+    MODEL,
     ORACLES,
     RETRAINED_NULL,
     TEACHER_FORCED,
@@ -329,7 +330,8 @@ def score_sound(prepared: Prepared, scores: dict[str, Document]) -> None:
     """Add STOI and ESTOI of the vocoded prediction, and of the vocoded true mel as the ceiling."""
     fold = prepared.fold
     sounds = [b.sound for b in fold.blocks if b.sound is not None]
-    for name, kind in (("model", "predicted"), ("vocoded_true", "vocoded_true")):
+    kinds = {"vocoded_true": "vocoded_true"} | ({MODEL: "predicted"} if MODEL in scores else {})
+    for name, kind in kinds.items():
         true, wave = (stitched(sounds, k) for k in ("true", kind))
         if true is None or wave is None:
             found: tuple[float, float] | str = "no sound was made (export.audio)"

@@ -331,7 +331,7 @@ def player(block: TestBlock, cut: slice, fold: FoldPredictions, kind: str, capti
     part = wave[round(cut.start * per_frame) : round(cut.stop * per_frame)]
     uri = figures.wav_uri(part, sound.rate_hz)
     return (
-        f'<figure><figcaption>{escape(caption)}</figcaption><audio controls preload="none" '
+        f'<figure class="sound"><figcaption>{escape(caption)}</figcaption><audio controls preload="none" '
         f'src="{uri}" aria-label="{escape(caption)}"></audio></figure>'
     )
 
@@ -401,8 +401,9 @@ def group_text(document: Document) -> str:
     ]
     first = next(iter(group["tests"].values()))
     note = (
-        f"n = {first['n']} subject{'s' * (first['n'] != 1)}; exact two-sided sign-flip and Wilcoxon tests on one mean "
-        f"per subject; the smallest p that can be reached is {p_text(first['smallest_p'])}. Folds and seeds are not people."
+        f"n = {first['n']} subject{'s' * (first['n'] != 1)}; exact two-sided sign-flip and Wilcoxon tests on one "
+        f"mean per subject; the smallest p that can be reached is {p_text(first['smallest_p'])}. Folds and seeds "
+        "are not people."
     )
     return (
         "<div>"
@@ -443,11 +444,12 @@ def chance_section(document: Document) -> str:
     chance, words = document["summary"]["chance"], document["summary"]["words"]
     shift = chance["min_shift_s"]
     html = paragraph(
-        f"Rotation: {chance['rotations']} random rotations of the predictions within their test blocks, by at least "
-        f"{number(shift, 2)} s (the target's autocorrelation); {chance['folds_tested']} of {chance['folds']} folds "
-        f"testable. Word swap: predicted words exchanged among the test words, aligned at their onset; a decoder that "
-        f"knows only when words start passes the rotation and fails this one."
-    )  # fmt: skip
+        f"Rotation: {chance['rotations']} random rotations of the predictions within their test blocks, by at "
+        f"least {number(shift, 2)} s (the target's autocorrelation); {chance['folds_tested']} of "
+        f"{chance['folds']} folds testable. Word swap: predicted words exchanged between test words of alike "
+        "timing; a decoder that knows only when words start passes the rotation and fails this one. Content may "
+        "be claimed when both alignments are beaten."
+    )
     rows = []
     names = list(dict.fromkeys([*chance["by_prediction"], *words["by_prediction"]]))
     for name in names:
@@ -462,8 +464,9 @@ def chance_section(document: Document) -> str:
                 number(rank.get("observed")), p_text(rank.get("p_value")),
             ]
         )  # fmt: skip
-    html += table(["Prediction", "rotation p", "speech frames p", "word swap p (annotated onset)",
-                   "word swap p (sound onset)", "rank accuracy", "p"], rows, main_row=title(MODEL)) if rows else ""  # fmt: skip
+    head = ["Prediction", "rotation p", "rotation p, speech frames", "word swap p, annotated onset",
+            "word swap p, sound onset", "rank accuracy", "rank accuracy p"]  # fmt: skip
+    html += table(head, rows, main_row=title(MODEL)) if rows else ""
     for what, reason in (("The rotation test", chance["reason"]), ("The word-swap test", words["reason"])):
         html += missing(what, reason) if reason else ""
     html += seen_words(words)
@@ -524,11 +527,13 @@ def attention_section(document: Document, extras: ReportExtras) -> str:
     curves = {s: (to_array(v["lags_s"]), to_array(v["r"])) for s, v in latency.items()}
     best = [v["best_s"] for v in latency.values() if v["best_s"] is not None]
     plot = figures.lines(curves, "lag [s], positive: the brain precedes the sound", "single-lag ridge r", best)
-    text = "; ".join(
-        f"{s} {v['best_s'] * 1000:.0f} ms".replace("-", "−") for s, v in latency.items() if v["best_s"] is not None
-    )
-    return html + pairs([picture(plot, "r of ridge regression at one lag at a time."),
-                         paragraph(f"Best lag: {text or 'none'}. The network's own attention offsets are no latency.")])  # fmt: skip
+    best_ms = {s: v["best_s"] * 1000 for s, v in latency.items() if v["best_s"] is not None}
+    text = "; ".join(f"{s} {number(value, 0)} ms" for s, value in best_ms.items())
+    found = [own.get("algorithmic_latency_ms") for own in document["subjects"].values()]
+    delays = [delay_ms for delay_ms in found if delay_ms is not None]
+    delay = f" The model's own delay is {max(delays):.0f} ms (algorithmic latency)." if delays else ""
+    words = f"Best lag: {text or 'none'}. The network's attention offsets are not the brain's latency.{delay}"
+    return html + pairs([picture(plot, "r of ridge regression at one lag at a time."), paragraph(words)])
 
 
 def to_array(values: Sequence[float | None]) -> Values:
@@ -619,8 +624,8 @@ def audit_section(document: Document) -> str:
         if audit["passed"]
         else f"LEAK: {audit['shared_samples']} raw samples were seen by two roles."
     )
-    gap = f"Smallest gap between roles: {number(audit['smallest_gap_s'], 2)} s." if audit["smallest_gap_s"] is not None else (
-        "No two roles share a recording.")  # fmt: skip
+    smallest = audit["smallest_gap_s"]
+    gap = "No two roles share a recording." if smallest is None else f"Smallest gap between roles: {smallest:.2f} s."
     rows = [
         [s, str(f["fold"]), pair, str(p["shared_samples"]), number(p["smallest_gap_s"], 3)]
         for s, own in document["subjects"].items()

@@ -1,4 +1,4 @@
-"""Encoder: neural rows in, one vector per pair of mel frames out.
+"""Encoder: neural rows in, one vector per four mel frames out.
 
 A window arrives as (batch, (context + length + context) * m, channel), m rows per
 mel frame, already normalised.  For m = 1 (envelopes) the rows are the frames.  For
@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from pipeline.model.presets import Architecture
 
-POOL = 2  # mel frames per encoder position
+POOL = 4  # mel frames per encoder position
 
 
 class ChannelDropout(nn.Module):
@@ -81,10 +81,10 @@ class BandPower(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Convolutions, pooling by two, GRU (both directions unless causal), with residual paths.
+    """Convolutions, pooling, GRU (both directions unless causal), with residual paths.
 
     (batch, frame * m, channel) -> (batch, position, :attr:`width`); position ``p`` covers
-    frames ``2p`` and ``2p + 1`` of the padded window.
+    frames ``4p … 4p + 3`` of the padded window.
     """
 
     def __init__(self, a: Architecture) -> None:
@@ -100,22 +100,18 @@ class Encoder(nn.Module):
         self.norm_first, self.norm_second = nn.LayerNorm(a.encoder_width), nn.LayerNorm(a.encoder_width)
         self.gru = nn.GRU(a.encoder_width, hidden, batch_first=True, bidirectional=not a.causal)
         self.residual = nn.Linear(a.encoder_width, self.width)
-        self.dropout = nn.Dropout(a.encoder_dropout)
-        self.estimate = nn.Linear(a.n_bands, a.encoder_width) if a.linear_skip else None
-        self.context = a.context_frames
+        self.dropout = ChannelDropout(a.encoder_dropout)
 
-    def forward(self, features: Tensor, estimate: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         x = pool(F.gelu(self.norm_first(self.first(self.front(features)))))
         x = self.dropout(x)
         x = x + self.dropout(F.gelu(self.norm_second(self.second(x))))
-        if self.estimate is not None and estimate is not None:
-            x = x + self.dropout(self.estimate(pool(F.pad(estimate, (0, 0, self.context, self.context)))))
         memory, _ = self.gru(x)
         return self.dropout(memory + self.residual(x))
 
 
 def pool(x: Tensor) -> Tensor:
-    """Mean of each pair of frames, (batch, frame, width) -> (batch, position, width)."""
+    """Mean of each four frames, (batch, frame, width) -> (batch, position, width)."""
     return F.avg_pool1d(x.transpose(1, 2), POOL, ceil_mode=True, count_include_pad=False).transpose(1, 2)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.artifacts.core import atomic_path
 from pipeline.errors import InputError, Problem
 from pipeline.model.committee import Committee
 from pipeline.model.presets import Architecture
@@ -26,17 +26,8 @@ SCHEMA = "seeg-to-audio/model/1"
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content`` so that a reader, or a crash, sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def serialise(content: object) -> bytes:

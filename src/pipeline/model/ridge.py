@@ -77,9 +77,9 @@ def take_rows(features: Array, start: int, stop: int) -> Array:
     return features[np.clip(np.arange(start, stop), 0, len(features) - 1)]
 
 
-def lag_grid(before: int, after: int, n_channels: int) -> NDArray[np.int64]:
+def lag_grid(before: int, after: int, n_channels: int, max_columns: int = MAX_COLUMNS) -> NDArray[np.int64]:
     """Lags -before … after, in steps of 1 unless the lagged matrix would be too wide."""
-    step = max(1, -(-(before + after + 1) * n_channels // MAX_COLUMNS))
+    step = max(1, -(-(before + after + 1) * n_channels // max_columns))
     return np.arange(-before, after + 1, step, dtype=np.int64)
 
 
@@ -92,17 +92,19 @@ def fit_ridge(
     penalties: Sequence[float],
     clip: float = np.inf,
     per_band: bool = True,
+    max_columns: int = MAX_COLUMNS,
 ) -> Ridge:
     """Fit on ``train_spans``, choose one penalty per band (or one for all) on ``val_spans``.
 
     ``lags`` is (frames before, frames after) the sound frame.  A penalty is the
     ridge ``lambda`` in ``|y - Xw|^2 + lambda |w|^2`` of standardised features, clipped at
     ``clip`` standard deviations.  Chosen is the largest validation correlation over
-    time; a band constant in training gets its mean and no weights.
+    time; a band constant in training gets its mean and no weights.  Where the lagged matrix
+    would be wider than ``max_columns``, only every second (third, …) lag is used.
     """
     mean, scale = channel_statistics(features, train_spans)
     standard = [np.clip((f - mean) / scale, -clip, clip) for f in features]
-    grid = lag_grid(*lags, features[0].shape[1])
+    grid = lag_grid(*lags, features[0].shape[1], max_columns)
     moments = _moments(standard, mel, train_spans, grid)
     fits = dict(zip(sorted(penalties), _solve(moments, sorted(penalties)), strict=True))
     best, score = _choose_penalty(fits, standard, mel, val_spans, grid, moments.live, per_band)

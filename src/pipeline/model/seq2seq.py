@@ -2,7 +2,7 @@
 
     features (batch, (context + length + context) * m, channel), raw units
       normalise, clip, input layer of the subject     -> same shape
-      Encoder: convolutions, pool 2, GRU              -> (batch, position, width)
+      Encoder: convolutions, pool 4, GRU              -> (batch, position, width)
       Decoder: prenet, GRU, aligned attention, head   -> (batch, length, band), r frames a step,
         added to the linear skip's estimate (optional)
       post-net over the window (optional)             -> (batch, length, band)
@@ -119,13 +119,13 @@ class Seq2Seq(nn.Module):
     def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
         """Teacher-forced prediction: each group is told the true frame before it; ``mel`` (batch, length, band)."""
         estimate = self.estimate(features, subject)
-        memory = self.encode(self.normalise(features, subject), subject, estimate)
+        memory = self.encode(self.normalise(features, subject), subject)
         return self._finish(*self.decode(memory, self.normalise_mel(mel), estimate))
 
     def generate(self, features: Tensor, subject: Tensor) -> Output:
         """Free-running prediction from the brain alone."""
         estimate = self.estimate(features, subject)
-        memory = self.encode(self.normalise(features, subject), subject, estimate)
+        memory = self.encode(self.normalise(features, subject), subject)
         return self._finish(*self.decoder.generate(memory, estimate))
 
     def estimate(self, features: Tensor, subject: Tensor) -> Tensor | None:
@@ -137,11 +137,11 @@ class Seq2Seq(nn.Module):
         x = (features - self.feature_mean[subject, None]) / self.feature_scale[subject, None]
         return x.clamp(-self.a.clip_input, self.a.clip_input)
 
-    def encode(self, normalised: Tensor, subject: Tensor, estimate: Tensor | None) -> Tensor:
-        """Memory (batch, position, width) of normalised features and the linear estimate."""
+    def encode(self, normalised: Tensor, subject: Tensor) -> Tensor:
+        """Memory (batch, position, width) of normalised features."""
         if self.input_layer is not None:
             normalised = normalised @ self.input_layer[subject]
-        return self.encoder(normalised, estimate)
+        return self.encoder(normalised)
 
     def decode(self, memory: Tensor, known: Tensor, estimate: Tensor | None) -> tuple[Tensor, Tensor]:
         """Normalised mel and attention, ``known`` (batch, length, band) being fed back."""

@@ -34,6 +34,7 @@ Report = Callable[[dict[str, float | str]], None]
 
 CROSS_FOLDS = 5
 SEED_STEP = 1_000_003
+SKIP_COLUMNS = 3072  # of the skip's lagged matrix: cross-fitting holds a Gram matrix per fold
 SKIP_PENALTIES = (1e1, 1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6)
 
 
@@ -146,7 +147,7 @@ def fit_linear(data: Source, causal: bool, clip: float) -> tuple[list[Ridge], li
         own = [r for r, subject in enumerate(data.subject) if subject == s]
         frames, mel = [frame_features(data.features[r], data.oversampling) for r in own], [data.mel[r] for r in own]
         train, val = ([(own.index(r), i, j) for r, i, j in data.spans(role) if r in own] for role in ("train", "val"))
-        ridge = fit_ridge(frames, mel, train, val or train, lags, SKIP_PENALTIES, clip, per_band=False)
+        ridge = fit_ridge(frames, mel, train, val or train, lags, SKIP_PENALTIES, clip, False, SKIP_COLUMNS)
         for r, estimate in zip(own, cross_fitted(frames, mel, train, ridge, CROSS_FOLDS), strict=True):
             estimates[r] = estimate
         ridges.append(ridge)
