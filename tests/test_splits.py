@@ -138,7 +138,8 @@ def info(**changes: object) -> AlignedInfo:
         "audio_support_s": 0.002,
         "whole_recording_operations": ["bad-channel rule"],
         "events": {},
-        "annotations": {}, "channels": {},
+        "annotations": {},
+        "channels": {},
         "content_digest": "00",
     }
     return AlignedInfo(**{**values, **changes})

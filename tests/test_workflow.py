@@ -1,0 +1,69 @@
+"""The Snakemake files themselves: lint, quoting, no computation, no torch."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+RULES = sorted((ROOT / "workflow/rules").glob("*.smk"))
+#: What the linter says of choices made on purpose: interpreter, script folder and runtime settings are
+#: globals because as params they would rerun jobs; the environment is made by make, not per rule.
+ON_PURPOSE = {
+    "Shell command directly uses variable PYTHON from outside of the rule",
+    "Shell command directly uses variable SCRIPTS from outside of the rule",
+    "Shell command directly uses variable RUNTIME from outside of the rule",
+    "Shell command directly uses variable CODE from outside of the rule",
+    "Shell command directly uses variable PLAN from outside of the rule",
+    "Specify a conda environment or container for each rule.",
+    "Environment variable PYTHONPATH used but not asserted with envvars directive",
+}
+
+
+def test_snakemake_lint_finds_only_what_is_on_purpose(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--lint"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = set(re.findall(r"^    \* (.*?)(?: in line \d+\.?)?:$", result.stdout + result.stderr, re.MULTILINE))
+    assert found, result.stderr[-2000:]
+    assert found <= ON_PURPOSE
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda p: p.stem)
+def test_every_value_in_a_shell_field_is_quoted(rule: Path) -> None:
+    texts = re.findall(r'"([^"\n]*\{[^"\n]*)"', rule.read_text())
+    commands = [t for t in texts if "--" in t or t.startswith("{PYTHON")]
+    assert commands
+    for field in re.findall(r"\{([^{}]+)\}", " ".join(commands)):
+        assert field.endswith(":q"), f"{rule.name}: {{{field}}}"
+
+
+def test_reading_the_snakefile_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.path.insert(0, 'src'); import pipeline.plan;"
+        "print(*(m for m in ('torch', 'pytorch_lightning', 'librosa', 'scipy', 'matplotlib') if m in sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", ["a b", "x;touch pwned", "$(touch pwned)", "'; touch pwned; '"])
+def test_a_config_value_cannot_reach_the_shell(tmp_path: Path, name: str) -> None:
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    (tmp_path / "c.yaml").write_text(f'simulate: {{speech: "{quoted}"}}\nfold: 0\n')
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
+    command += [
+        "--configfile",
+        str(tmp_path / "c.yaml"),
+        "--directory",
+        str(tmp_path),
+        "results/simulated/recordings.tsv",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "simulate.speech" in result.stdout + result.stderr
+    assert not (tmp_path / "pwned").exists()
