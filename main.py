@@ -1,7 +1,9 @@
 """Run the workflow from one config file: ``python main.py --config config.toml``.
 
 Checks the config, writes what it resolves to into ``results/config.json`` and runs
-Snakemake with it; options that are not known here go to Snakemake as they are.
+Snakemake with it; what is not known here goes to Snakemake as it is (options, or files
+under ``results/`` to make instead of everything).  One run in a folder at a time; what a
+killed run left is cleared up first.
 Exit codes: 0, 2 for a bad input, else Snakemake's.
 """
 
@@ -16,9 +18,10 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parent
 sys.path.insert(0, str(HOME / "src"))
 
-from pipeline.artifacts.core import write_text  # noqa: E402
+from pipeline.artifacts.files import write_text  # noqa: E402
 from pipeline.config.loader import load_config, parse_override  # noqa: E402
 from pipeline.errors import EXIT_BAD_INPUT, InputError  # noqa: E402
+from pipeline.ownership import owned_folder  # noqa: E402
 from pipeline.plan import RESOLVED_CONFIG  # noqa: E402
 from pipeline.summary import closing_summary  # noqa: E402
 
@@ -28,11 +31,14 @@ def main() -> int:
     arguments, for_snakemake = _parser().parse_known_args()
     try:
         config = load_config(arguments.config, map(parse_override, arguments.set))
+        with owned_folder(HOME / "workflow" / "scripts") as recovered:
+            for action in recovered:
+                print(action, file=sys.stderr)
+            write_text(RESOLVED_CONFIG, config.model_dump_json(indent=1) + "\n")
+            code = _snakemake(arguments.cores, for_snakemake)
     except InputError as error:
         print(error, file=sys.stderr)
         return EXIT_BAD_INPUT
-    write_text(RESOLVED_CONFIG, config.model_dump_json(indent=1) + "\n")
-    code = _snakemake(arguments.cores, for_snakemake)
     if code == 0 and not {"-n", "--dry-run"} & set(for_snakemake):
         print(closing_summary())
     return code
@@ -40,7 +46,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, nargs="+", default=[], help=".toml, .yaml or .json; later ones win")
+    parser.add_argument("--config", type=Path, nargs="+", required=True, help=".toml, .yaml or .json; later ones win")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. train.lr=1e-3")
     parser.add_argument("--cores", default=str(os.cpu_count() or 1), help="cores to use (default: all)")
     return parser
@@ -48,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _snakemake(cores: str, others: list[str]) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]
-    targets = [] if any(not o.startswith("-") for o in others) else ["all"]
+    targets = [] if any(o.startswith("results/") for o in others) else ["all"]
     # --configfile takes many values, so an option has to follow it, never the targets.
     command += ["--configfile", str(RESOLVED_CONFIG), "--cores", cores]
     return subprocess.call([*command, *others, *targets])

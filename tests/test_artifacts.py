@@ -12,13 +12,13 @@ import pytest
 from pipeline.artifacts.core import (
     Provenance,
     Schema,
-    atomic_path,
     create,
     header,
     opened,
     opened_any,
     recomputed_digest,
 )
+from pipeline.artifacts.files import atomic_path
 from pipeline.errors import InputError
 from pipeline.inspection import describe, plot, verify
 

@@ -46,7 +46,7 @@ def make_extras() -> ReportExtras:
     steps = np.arange(0.0, 100, 10)
     found = Contamination("rec1", "no evidence", None, 0.1, 0.3, 0.3, 2, np.arange(70.0, 171, 5), np.eye(21) * 0.1)
     return ReportExtras(
-        curves={("sub1", 0): LearningCurve(steps, {"val_loss": 1 / (1 + steps)})},
+        curves={("sub1", 0): {"0-tiny": LearningCurve(steps, {"val_loss": 1 / (1 + steps)})}},
         attention={
             ("sub1", 0): Attention(np.random.default_rng(0).random((2, 6, 20)), np.arange(6.0), np.arange(20.0))
         },

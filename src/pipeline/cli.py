@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_accept(commands)
     _add_runs(commands)
     _add_summary(commands)
+    _add_report(commands)
     return parser
 
 
@@ -120,7 +121,7 @@ def _add_config(commands: argparse._SubParsersAction) -> None:
 
 
 def _config(options: argparse.Namespace) -> None:
-    from pipeline.artifacts.core import write_text
+    from pipeline.artifacts.files import write_text
     from pipeline.config.docs import default_files
     from pipeline.config.loader import load_config, parse_override
 
@@ -165,7 +166,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _add_accept(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("accept", help="let results stand although the code of their stage changed")
-    parser.add_argument("stage")
+    parser.add_argument("stages", nargs="+", metavar="STAGE")
     _add_plan_options(parser)
     parser.set_defaults(command=_accept)
 
@@ -175,24 +176,27 @@ def _accept(options: argparse.Namespace) -> None:
     from pipeline.plan import present_code
 
     plan = _plan(options)
-    known = sorted({output.stage for output in plan.outputs()})
-    if options.stage not in known:
-        raise InputError(Problem("accept", "STAGE", options.stage, f"one of {', '.join(known)}", "Name a stage"))
-    count = accept(plan.outputs(), options.stage, present_code(plan.home, options.stage))
-    print(f"{count} output(s) of {options.stage} stand for the present code")
+    known = list(dict.fromkeys(output.stage for output in plan.outputs()))
+    unknown = [stage for stage in options.stages if stage not in known]
+    if unknown:
+        raise InputError(Problem("accept", "STAGE", unknown[0], f"one of {', '.join(known)}", "Name a stage"))
+    for stage in options.stages:
+        count = accept(plan.outputs(), stage, present_code(plan.home)[stage])
+        print(f"{stage}: {count} output(s) stand for the present code")
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("runs", help="list the training runs; --prune removes those not in use")
     parser.add_argument("--prune", action="store_true", help="remove all but the runs in use, after asking")
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    _add_plan_options(parser)
     parser.set_defaults(command=_runs)
 
 
 def _runs(options: argparse.Namespace) -> None:
-    from pipeline.runs import list_runs, prune, runs_table
+    from pipeline.run_list import list_runs, prune, runs_table, wanted_runs
 
-    runs = list_runs()
+    runs = list_runs(wanted_runs(_plan(options).outputs()))
     print(runs_table(runs))
     unused = [run for run in runs if not run.in_use]
     if options.prune and unused:
@@ -212,3 +216,19 @@ def _summary(options: argparse.Namespace) -> None:
     from pipeline.summary import closing_summary
 
     print(closing_summary())
+
+
+def _add_report(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("report", help="draw the page of results/eval.json again")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--share", action="store_true", help="leave out true sound, target spectrograms and word labels"
+    )
+    parser.set_defaults(command=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from pipeline.gathering import draw_report
+
+    draw_report(options.out, share=options.share)
+    print(f"report: {options.out}")

@@ -7,38 +7,18 @@ decides by its own records; this decides where those are missing, for
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import paths
-from pipeline.artifacts.core import header, opened_any, recomputed_digest, write_text
+from pipeline.artifacts.core import header, opened_any, recomputed_digest
+from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar
+from pipeline.canonical import digest
 from pipeline.errors import InputError, Problem
-from pipeline.provenance import digest
-
-ACCEPTED = paths.RESULTS / ".accepted.json"
-MAX_NAME = 255
-SNAKEMAKE = Path(".snakemake")
-
-
-@dataclass(frozen=True)
-class Output:
-    """One output of one job, and what it should have been made from.
-
-    ``path`` is what Snakemake knows it by, ``described_by`` the file that says what it
-    was made from; ``inputs`` are described outputs and raw files.
-    """
-
-    path: str
-    stage: str
-    described_by: str
-    config_json: str
-    code: Mapping[str, str]
-    inputs: tuple[str, ...]
+from pipeline.outputs import ACCEPTED, Output, accepted
 
 
 @dataclass(frozen=True)
@@ -87,11 +67,16 @@ class Freshness:
         recorded = dict(made["inputs"])
         if set(recorded) != set(output.inputs):
             return "made from other files"
-        return next((f"made from another {p}" for p, sha in recorded.items() if self._digest(p) != sha), "")
+        other = next(self.replaced(recorded.items()), None)
+        return f"made from another {other}" if other else ""
+
+    def replaced(self, inputs: Iterable[tuple[str, str]]) -> Iterator[str]:
+        """Inputs that now hold something else; those that cannot be read are no reason, they speak for themselves."""
+        return (path for path, sha256 in inputs if (self._digest(path) or sha256) != sha256)
 
     def _digest(self, path: str) -> str | None:
         if path not in self._digests:
-            self._digests[path] = self.raw.get(path) or _content_digest(path)
+            self._digests[path] = self.raw.get(path) or content_of(path)
         return self._digests[path]
 
 
@@ -123,69 +108,40 @@ def refuse_mixture(described_by: Iterable[str]) -> None:
     problems = []
     freshness = Freshness()
     for name in described_by:
-        for path, sha256 in described(name)["inputs"]:
-            now = freshness._digest(path)
-            if now is not None and now != sha256:
-                fix = "Run the workflow again: snakemake --cores 8 results/eval.json"
-                problems.append(Problem(name, "inputs", f"made from an older {path}", "results of one run", fix))
+        made = described(name)
+        for path in freshness.replaced(made["inputs"]):
+            fix = f"Rerun the stage {made['stage']}: snakemake --cores 8 --forcerun {made['stage']} results/eval.json"
+            problems.append(Problem(name, "inputs", f"made from another {path}", "results of one run", fix))
     if problems:
         raise InputError(problems)
 
 
-def without_record(outputs: Iterable[Output]) -> list[Output]:
-    """Outputs that exist and that Snakemake has no record of (``.snakemake`` was deleted)."""
-    return [o for o in outputs if Path(o.path).exists() and not _has_record(o.path)]
-
-
 def accept(outputs: Iterable[Output], stage: str, present_code: Mapping[str, str]) -> int:
-    """Let the outputs of ``stage`` stand although its code changed; returns how many.
+    """Let the outputs of ``stage`` stand although its code changed; returns how many there are.
 
     From now on the present code counts as the code that they carry.  Raises
     :class:`InputError` where different versions made them.
     """
-    made_by = [
-        described(o.described_by)["code_fingerprint"] for o in outputs if o.stage == stage and Path(o.path).exists()
-    ]
+    there = [o.described_by for o in outputs if o.stage == stage and Path(o.path).exists()]
+    made_by = [dict(described(name)["code_fingerprint"]) for name in there]
     if len({digest(code) for code in made_by}) > 1:
         got, fix = "outputs made by different versions of the code", f"Rerun the stage {stage}"
         raise InputError(Problem(stage, "code_fingerprint", got, "one version to accept", fix))
-    if made_by:
+    if made_by and made_by[0] != dict(present_code):
         known = accepted()
         known.setdefault(stage, {})[digest(dict(present_code))] = made_by[0]
         write_text(ACCEPTED, json.dumps(known, indent=1, sort_keys=True) + "\n")
     return len(made_by)
 
 
-def accepted() -> dict[str, dict[str, dict[str, str]]]:
-    """By stage and digest of its code: the older code that it counts as."""
-    return json.loads(ACCEPTED.read_text(encoding="utf-8")) if ACCEPTED.is_file() else {}
-
-
-def _content_digest(path: str) -> str | None:
+def content_of(path: str) -> str | None:
+    """Content of an output, or of a raw file that a stage made; None where nothing says."""
     try:
-        return str(described(path)["content_digest"])
+        if Path(path).suffix in (".h5", ".json"):
+            return str(described(path)["content_digest"])
+        return dict(read_sidecar(Path(path).with_name("provenance.json"))["files"]).get(Path(path).name)
     except InputError:
         return None
-
-
-def mark_for_rerun(paths: Iterable[str]) -> None:
-    """Tell Snakemake that these outputs are not to be kept, in the way it tells itself of unfinished ones."""
-    for path in paths:
-        marker = SNAKEMAKE / "incomplete" / _record_name(path)
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.write_text(json.dumps({"external_jobid": None}))
-
-
-def _has_record(path: str) -> bool:
-    return (SNAKEMAKE / "metadata" / _record_name(path)).is_file()
-
-
-def _record_name(path: str) -> Path:
-    """Where Snakemake's file persistence keeps its record of ``path``, long names in pieces."""
-    name = base64.urlsafe_b64encode(path.encode()).decode()
-    size = MAX_NAME - 1
-    pieces = [name[i : i + size] for i in range(0, len(name), size)]
-    return Path(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
 
 
 def _changed_keys(old: str, new: str) -> str:

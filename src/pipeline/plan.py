@@ -8,24 +8,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import paths
+from pipeline.canonical import digest, with_row
 from pipeline.config.loader import load_config
 from pipeline.config.root import Config
 from pipeline.config.simulate import simulated_sheet
-from pipeline.config.stages import stage_json
-from pipeline.data.manifest import content_manifest
+from pipeline.config.stages import STAGES, stage_json
+from pipeline.data.manifest import content_manifest, refuse_copies
 from pipeline.data.sheet import RecordingRow, read_sheet, rows_of
 from pipeline.errors import InputError, Problem
-from pipeline.freshness import Freshness, Output, accepted, mark_for_rerun, without_record
-from pipeline.provenance import code_fingerprint, digest, with_row
+from pipeline.outputs import Output, accepted, mark_for_rerun, without_record
+from pipeline.provenance import code_fingerprints
+
+if TYPE_CHECKING:
+    from pipeline.freshness import Freshness
 
 SIMULATED_SHEET = paths.RESULTS / "simulated" / "recordings.tsv"
 SIMULATED_NOTE = SIMULATED_SHEET.with_name("provenance.json")
 RAW_MANIFEST = paths.RESULTS / ".raw_manifest.json"
+CODE_MANIFEST = paths.RESULTS / ".code_manifest.json"
 RESOLVED_CONFIG = paths.RESULTS / "config.json"
 POOLED = "pooled"
 DEFAULT_CONFIG = Path("config/config.yaml")
@@ -123,13 +128,15 @@ class Plan:
         """What the stage ingest of a recording is told: its config and the row of the sheet."""
         return with_row(self.config_json("ingest"), self.row_json(recording))
 
-    def raw_content(self, recording: str) -> list[str]:
-        """sha256 of each raw file of a recording; nothing where the workflow makes them."""
-        return [] if self.is_simulated else [self._content[f] for f in self.raw_of(recording)]
+    def raw_content(self, recording: str) -> str:
+        """sha256 of each raw file of a recording, in one text; nothing where the workflow makes them."""
+        return "" if self.is_simulated else " ".join(self._content[f] for f in self.raw_of(recording))
 
     def config_json(self, stage: str) -> str:
         """The keys that a stage reads, as canonical JSON."""
-        return stage_json(stage, self.config)
+        if stage not in self._config_json:
+            self._config_json[stage] = stage_json(stage, self.config)
+        return self._config_json[stage]
 
     def code(self, stage: str) -> list[str]:
         """The code fingerprint of a stage as ``module:hash``."""
@@ -137,8 +144,7 @@ class Plan:
 
     def code_of(self, stage: str) -> dict[str, str]:
         """The code fingerprint of a stage, or the older one that was accepted for it."""
-        code = present_code(self.home, stage)
-        return self._accepted.get(stage, {}).get(digest(code), code)
+        return self._code[stage]
 
     def outputs(self) -> list[Output]:
         """The outputs of all jobs, in the order of the workflow, and what they should be made from."""
@@ -202,10 +208,14 @@ class Plan:
         Without its records it takes any file for fresh; the files themselves know better.
         """
         unknown = without_record(self.outputs())
-        mark_for_rerun(finding.output.path for finding in self.freshness().check(unknown))
+        stale = self.freshness().check(unknown) if unknown else ()
+        mark_for_rerun(finding.output.path for finding in stale)
 
     def freshness(self) -> Freshness:
         """What compares outputs with this plan."""
+        # Reading artifacts takes h5py (0.3 s), which a run with nothing to look into should not wait for.
+        from pipeline.freshness import Freshness
+
         return Freshness({} if self.is_simulated else self._content)
 
     @property
@@ -233,21 +243,33 @@ class Plan:
         return "|".join(map(re.escape, names))
 
     def _row(self, recording: str) -> RecordingRow:
-        return next(row for row in self.rows if row.recording == recording)
+        return self._rows_by_name[recording]
 
     @cached_property
-    def _accepted(self) -> dict[str, dict[str, dict[str, str]]]:
-        return accepted()
+    def _rows_by_name(self) -> dict[str, RecordingRow]:
+        return {row.recording: row for row in self.rows}
+
+    @cached_property
+    def _config_json(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def _code(self) -> dict[str, dict[str, str]]:
+        older = accepted()
+        return {stage: older.get(stage, {}).get(digest(code), code) for stage, code in present_code(self.home).items()}
 
     @cached_property
     def _content(self) -> dict[str, str]:
-        return content_manifest(map(Path, self.raw_files), RAW_MANIFEST, trust=self.is_job)
+        content = content_manifest(map(Path, self.raw_files), RAW_MANIFEST, trust=self.is_job)
+        columns = [(row, column, path) for row in self.rows for column, path in row.files().items()]
+        arrays = {(r.subject, r.recording, c): path for r, c, path in columns if c in ("eeg", "audio")}
+        refuse_copies(arrays, content, str(self.config.data.sheet))
+        return content
 
 
-@cache
-def present_code(home: Path, stage: str) -> dict[str, str]:
-    """The code fingerprint of a stage as its modules stand."""
-    return code_fingerprint(home / "workflow" / "scripts" / f"{stage}.py")
+def present_code(home: Path) -> dict[str, dict[str, str]]:
+    """The code fingerprint of every stage as its modules stand."""
+    return code_fingerprints([home / "workflow" / "scripts" / f"{stage}.py" for stage in STAGES], CODE_MANIFEST)
 
 
 def _rows(config: Config) -> list[RecordingRow]:

@@ -10,7 +10,8 @@ import torch
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.aligned import AlignedInfo, aligned_info, feature_columns, read_features
-from pipeline.artifacts.core import Provenance, atomic_path
+from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.mel import read_mel
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.config.train import TrainStage

@@ -1,59 +1,108 @@
-"""What a stage's result depends on besides its inputs: code, and a name for the whole.
+"""What a stage's result depends on besides its config and its inputs: code.
 
 A stage's *code fingerprint* is one hash per module of its static import closure inside
 this package, and its script.  Comments, docstrings, formatting and the texts of
-``description=`` do not count, so improving them reruns nothing.
+``description=`` do not count, so improving them reruns nothing.  A file that lies beside
+a module under the same name (``report.css`` beside ``report.py``) is part of it.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import json
+import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts.memory import remembered
+
 PACKAGE_ROOT = Path(__file__).resolve().parent
 PACKAGE = PACKAGE_ROOT.name
 HASH_CHARACTERS = 12
+#: What the syntax tree of unchanged code depends on.
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+Facts = dict[str, Any]
 
 
-def code_fingerprint(script: Path) -> dict[str, str]:
-    """Hash by name of ``script`` and of every module of this package that it imports, however far."""
-    tree, hashed = _parsed(Path(script))
-    modules = {f"script {Path(script).stem}": hashed}
-    pending = sorted(_imports(tree, ""))
+def code_fingerprint(script: Path, memory: Path | None = None) -> dict[str, str]:
+    """Hash by name of ``script`` and of every module of this package that it imports, however far.
+
+    ``memory`` is a file that remembers what unchanged modules gave.
+    """
+    return code_fingerprints([script], memory)[Path(script).stem]
+
+
+def code_fingerprints(scripts: Sequence[Path], memory: Path | None = None) -> dict[str, dict[str, str]]:
+    """The fingerprint of each script, by the script's name."""
+    files = {_script_name(script): Path(script) for script in scripts} | _modules()
+    facts = remembered({f"{PYTHON} {name}": file for name, file in files.items()}, memory, _facts)
+    by_name = {name: facts[f"{PYTHON} {name}"] for name in files}
+    data = _data_hashes()
+    return {Path(script).stem: _closure(_script_name(script), by_name, data) for script in scripts}
+
+
+def _closure(script: str, facts: dict[str, Facts], data: dict[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    pending = [script]
     while pending:
         name = pending.pop()
-        if name not in modules:
-            tree, modules[name] = _parsed(_module_file(name))
-            pending.extend(_imports(tree, name))
-    return dict(sorted(modules.items()))
+        if name in facts and name not in found:
+            found[name] = facts[name]["hash"]
+            pending.extend(facts[name]["imports"])
+    return dict(sorted({**found, **{n: h for n, h in data.items() if n.rsplit("/", 1)[0] in found}}.items()))
 
 
-def digest(parts: Any) -> str:
-    """sha256 of ``parts`` as canonical JSON."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def with_row(config_json: str, row_json: str) -> str:
-    """A stage's config and its row of the sample sheet as one canonical JSON text."""
-    whole = {**json.loads(config_json), "row": json.loads(row_json)}
-    return json.dumps(whole, sort_keys=True, separators=(",", ":"))
+def _script_name(script: Path) -> str:
+    return f"script {Path(script).stem}"
 
 
 @cache
-def _parsed(file: Path) -> tuple[ast.Module, str]:
-    """The syntax tree of a module without what has no effect, and its hash."""
+def _modules() -> dict[str, Path]:
+    """The file of every module of this package, by name."""
+    files = {}
+    for file in PACKAGE_ROOT.rglob("*.py"):
+        parts = [PACKAGE, *file.relative_to(PACKAGE_ROOT).with_suffix("").parts]
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return files
+
+
+def _data_hashes() -> dict[str, str]:
+    """Hash of every other file that lies beside a module under its name, as ``module/suffix``."""
+    hashes = {}
+    for name, module in _modules().items():
+        for file in _beside(module.parent):
+            if file.stem == module.stem and file.suffix not in (".py", ".pyi"):
+                hashes[f"{name}/{file.suffix[1:]}"] = hashlib.sha256(file.read_bytes()).hexdigest()[:HASH_CHARACTERS]
+    return hashes
+
+
+@cache
+def _beside(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.suffix != ".py" and file.is_file()]
+
+
+def _facts(name: str, file: Path) -> Facts:
+    """The hash of a module without what has no effect, and what it may import from this package."""
     tree = ast.parse(file.read_bytes(), filename=file.name)
+    module = name.removeprefix(f"{PYTHON} ")
+    imports: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             _drop_docstring(node)
         elif isinstance(node, ast.Call):
             node.keywords = [k for k in node.keywords if k.arg != "description"]
+        elif isinstance(node, ast.Import):
+            imports.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, module, file.name == "__init__.py")
+            imports.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
+    own = {n for n in imports if n.split(".")[0] == PACKAGE}
+    parents = {n.rsplit(".", depth)[0] for n in own for depth in range(1, n.count(".") + 1)}
     text = ast.dump(tree, annotate_fields=False)
-    return tree, hashlib.sha256(text.encode()).hexdigest()[:HASH_CHARACTERS]
+    return {"hash": hashlib.sha256(text.encode()).hexdigest()[:HASH_CHARACTERS], "imports": sorted(own | parents)}
 
 
 def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -61,31 +110,8 @@ def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Asyn
         node.body = node.body[1:]
 
 
-def _imports(tree: ast.Module, module: str) -> set[str]:
-    """Modules of this package that ``tree`` imports anywhere, and the packages they lie in."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, module)
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
-    own = {name for name in found if name.split(".")[0] == PACKAGE and _module_file(name).is_file()}
-    parents = {name.rsplit(".", n)[0] for name in own for n in range(1, name.count(".") + 1)}
-    return own | parents
-
-
-def _absolute(node: ast.ImportFrom, module: str) -> str:
+def _absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:
     if not node.level:
         return node.module or ""
-    is_package = _module_file(module).name == "__init__.py"
     package = module.split(".")[: None if is_package and node.level == 1 else -(node.level - is_package)]
     return ".".join([*package, *([node.module] if node.module else [])])
-
-
-@cache
-def _module_file(name: str) -> Path:
-    place = PACKAGE_ROOT.parent.joinpath(*name.split("."))
-    package = place / "__init__.py"
-    return package if package.is_file() else place.with_suffix(".py")

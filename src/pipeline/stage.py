@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
 from pipeline.artifacts.core import Provenance
+from pipeline.canonical import with_row
 from pipeline.config.base import Section
 from pipeline.errors import EXIT_BAD_INPUT, InputError
-from pipeline.provenance import with_row
 
 C = TypeVar("C", bound=Section)
 

@@ -18,6 +18,8 @@ def closing_summary() -> str:
     summary = scores["summary"]
     lines = ["", f"{'':14}" + "".join(f"{title:>10}" for title in COLUMNS.values())]
     lines += [_row(name, summary[name]) for name in ROWS if name in summary]
+    if "mean_template" in summary:
+        lines.append("(the mean template is told the true word onsets of the test blocks)")
     chance = summary["chance"]
     lines += [
         "",

@@ -72,7 +72,7 @@ def _training_data(members: Sequence[Member], fold: int, stage: Stage[TrainStage
     windows: dict[str, list[np.ndarray]] = {"train": [], "validation": []}
     for i, (index, arrays) in enumerate(members):
         for role, found in windows.items():
-            found.append(index.of(fold, role) + [len(features), 0])
+            found.append(index.of(fold, role) + np.array([len(features), 0]))
         features += _cut_link(index, arrays, fold, stage) if variant.startswith(NULL) else arrays.features
         subject += [i] * len(arrays.features)
     return TrainingData(
@@ -125,7 +125,7 @@ def _fit(stage: Stage[TrainStage], data: TrainingData, run: Path) -> FitOutcome:
 
 def _epoch_line(row: dict[str, Any]) -> str:
     shown = [f"{name} {value:.4f}" for name, value in row.items() if name.startswith(("train_", "val_"))]
-    return f"train: {row.get('preset', '')} epoch {row['epoch']}: " + ", ".join(shown)
+    return f"train: {row['network']} epoch {row['epoch']}: " + ", ".join(shown)
 
 
 def _progress_bar() -> Any:
@@ -153,5 +153,5 @@ def _meta(stage: Stage[TrainStage], members: Sequence[Member], fold: int, outcom
         "epochs": outcome.epochs,
         "best_val_loss": outcome.best_val_loss,
         "val_r": outcome.val_r,
-        "mix": list(outcome.mix),
+        "mix": dict(outcome.mix),
     }

@@ -6,6 +6,7 @@ rule window:
     params:
         *PLAN.code("window"),
         config=PLAN.config_json("window"),
+        order=lambda w: " ".join(PLAN.recordings_of(w.subject)),
     log:
         "logs/window/{subject}.log",
     shell:

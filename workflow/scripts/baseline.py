@@ -1,4 +1,8 @@
-"""The opponents of the network on the same test blocks: ridge, mean spectrum, mean template, envelope."""
+"""The opponents of the network on the same test blocks: ridge, mean spectrum, mean template, envelope.
+
+The mean template is told the true onsets of the test block's words, which no decoder
+knows; where asked for, the nearest neighbour on lagged features stands beside them.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from pipeline.model.ridge import (
     frame_features,
     mean_spectrum,
     mean_template,
+    nearest_neighbour,
     place_template,
     single_lag_r,
 )
@@ -61,6 +66,8 @@ def main(stage: Stage[BaselineStage]) -> str:
         }
         if template is not None:
             series["mean_template"] = place_template(template, before, onsets[r], spectrum, start, stop)
+        if config.baseline.nearest_neighbour:
+            series["nearest_neighbour"] = nearest_neighbour(x, arrays.mel, train, lags, r, start, stop)
         times_s = config.mel.first_frame_s + np.arange(start, stop) / rate_hz
         return PredictedBlock(windows.recordings[r], start, times_s, series)
 

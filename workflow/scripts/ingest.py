@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts.core import ArtifactWriter
+from pipeline.artifacts.files import file_sha256
 from pipeline.artifacts.recording import Table, create_recording, write_tables
 from pipeline.config.ingest import IngestStage
 from pipeline.data.arrays import ArrayReader, open_audio, open_neural
@@ -24,7 +25,6 @@ from pipeline.data.bids import (
     read_electrodes,
     read_events,
 )
-from pipeline.data.manifest import sha256_of_file
 from pipeline.data.scan import AudioScan, NeuralReport, NeuralScan, check_pair
 from pipeline.data.sheet import RecordingRow
 from pipeline.errors import InputError, Problem, raise_if_any
@@ -56,7 +56,7 @@ def main(stage: Stage[IngestStage]) -> str:
 
 def _checked_content(raw: dict[str, Path], expected: list[Path]) -> dict[str, str]:
     """sha256 of each raw file; refused where it is not the content that the run was planned with."""
-    found = {column: sha256_of_file(path) for column, path in raw.items()}
+    found = {column: file_sha256(path) for column, path in raw.items()}
     planned = dict(zip(raw, map(str, expected), strict=True)) if expected else found
     raise_if_any(
         Problem(

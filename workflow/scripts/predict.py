@@ -6,12 +6,16 @@ from functools import partial
 
 import numpy as np
 
+from pipeline.artifacts.aligned import aligned_info
 from pipeline.artifacts.core import content_digest
+from pipeline.artifacts.mel import band_centres_hz
+from pipeline.artifacts.paths import FULL
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.artifacts.windows import BlockRow, read_windows
 from pipeline.config.predict import PredictStage
-from pipeline.data.subject import load_subject
-from pipeline.model.inference import diagonality, latency_frames, predict_continuous
+from pipeline.data.subject import SubjectArrays, load_subject
+from pipeline.importance import channel_groups, permutation_importance, why_not
+from pipeline.model.inference import Model, diagonality, latency_frames, predict_continuous
 from pipeline.model.model_file import load_model, model_digest
 from pipeline.model.normalisation import normalise_recording
 from pipeline.prediction import device_of, write_npy
@@ -63,7 +67,15 @@ def main(stage: Stage[PredictStage]) -> str:
         "model_digest": model_digest(model),
         "algorithmic_latency_ms": None if latency is None else 1e3 * max(latency) / rate_hz,
     }
-    result = PredictedFold([predicted(b) for b in windows.blocks_of(fold, "test")], facts, extras)
+    tests = windows.blocks_of(fold, "test")
+    blocks = [predicted(b) for b in tests]
+    if config.predict.importance and meta["variant"] == FULL:
+        spans = [(b.recording, b.start, b.stop) for b in tests]
+        found, reasons = _importance(stage, model, arrays, spans, own)
+        extras |= found
+        facts |= reasons
+    extras["band_hz"] = (band_centres_hz(stage.files["mel"][0]), ("mel",))
+    result = PredictedFold(blocks, facts, extras)
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     digests = [
         *((p, content_digest(p)) for p in inputs),
@@ -74,6 +86,27 @@ def main(stage: Stage[PredictStage]) -> str:
     if config.export.npy:
         write_npy(result, output.with_suffix(""))
     return f"{sum(len(b.time_s) for b in result.blocks)} frames in {len(result.blocks)} block(s) → {output}"
+
+
+Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]
+
+
+def _importance(
+    stage: Stage[PredictStage], model: Model, arrays: SubjectArrays, spans: list[tuple[int, int, int]], subject: int
+) -> tuple[Extras, dict[str, str]]:
+    """Names and losses of r by shaft and by region; facts that say why one is left out."""
+    extras: Extras = {}
+    reasons = {}
+    groups_of = channel_groups(arrays.feature_names, aligned_info(stage.files["aligned"][0]))
+    for kind, groups in groups_of.items():
+        if reason := why_not(groups):
+            reasons[f"importance_{kind}_reason"] = reason
+            continue
+        n, seed = stage.config.predict.importance_rotations, [int(stage.options["fold"])]
+        found = permutation_importance(model, arrays, spans, groups, n, subject=subject, seed=seed)
+        extras[f"importance/{kind}_name"] = (np.char.encode(found.names, "utf-8"), ("group",))
+        extras[f"importance/{kind}_drop"] = (found.drop, ("group", "rotation"))
+    return extras, reasons
 
 
 run_stage(main, PredictStage, files=["model", "windows", "mel", "aligned", "output"], options=["fold", "accelerator"])

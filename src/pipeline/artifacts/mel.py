@@ -42,3 +42,9 @@ def read_mel(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The mel (frame, mel) float32 and the frames' times (frame,) in s."""
     with opened(path, SCHEMA) as artifact:
         return artifact.read("mel/data"), artifact.read("mel/time")
+
+
+def band_centres_hz(path: Path) -> np.ndarray:
+    """Centre frequency of each band (band,) [Hz]."""
+    with opened(path, SCHEMA) as artifact:
+        return artifact.read("mel/frequency")

@@ -12,14 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.core import Provenance, write_text
+from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.files import file_sha256, write_text
 from pipeline.errors import InputError, Problem
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def write_sidecar(

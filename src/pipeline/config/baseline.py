@@ -11,7 +11,7 @@ from pipeline.config.window_size import WindowSize
 
 
 class BaselineConfig(Section):
-    """Lagged ridge regression, the opponent of the network."""
+    """The opponents of the network."""
 
     penalties: list[float] = Field(
         [1e1, 1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6],
@@ -25,6 +25,11 @@ class BaselineConfig(Section):
         None, ge=0, description="Feature frames after it; null: the context, none if causal [frames]"
     )
     latency_range_s: float = Field(0.5, gt=0, description="Single-lag ridge is scored from minus to plus this lag [s]")
+    nearest_neighbour: bool = Field(
+        False,
+        description="Also predict the training frame with the most similar lagged features; slow on long recordings, "
+        "and the first to gain from a leak",
+    )
 
     @model_validator(mode="after")
     def _penalties_positive(self) -> BaselineConfig:

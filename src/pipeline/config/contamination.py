@@ -9,8 +9,14 @@ from pydantic import Field, model_validator
 from pipeline.config.base import Section
 
 
-class ContaminationConfig(Section):
-    """Band, surrogates and significance of the check on the raw signals."""
+class ContaminationLevel(Section):
+    """What makes a recording suspect, once all recordings are known; read by evaluate."""
+
+    alpha: float = Field(0.05, gt=0, lt=1, description="Corrected P below which a recording is suspect")
+
+
+class ContaminationCheck(Section):
+    """Band and surrogates of the check on the raw signals of one recording."""
 
     band_hz: tuple[float, float] = Field(
         (70.0, 170.0),
@@ -19,7 +25,6 @@ class ContaminationConfig(Section):
         "fires on clean data whose high gamma follows loudness [Hz]",
     )
     surrogates: int = Field(10_000, ge=1000, description="Random shuffles of the matrix's columns")
-    alpha: float = Field(0.05, gt=0, lt=1, description="Corrected P below which a recording is suspect")
     seed: int = Field(0, ge=0, description="Seed of the shuffles")
 
     @model_validator(mode="after")
@@ -30,7 +35,11 @@ class ContaminationConfig(Section):
         return self
 
 
+class ContaminationConfig(ContaminationCheck, ContaminationLevel):
+    """The check, and when it counts."""
+
+
 class ContaminationStage(Section):
     """What the contamination stage reads."""
 
-    contamination: ContaminationConfig
+    contamination: ContaminationCheck

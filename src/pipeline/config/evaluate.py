@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.config.base import Section
+from pipeline.config.contamination import ContaminationLevel
 
 
 class EvaluateConfig(Section):
@@ -25,7 +26,7 @@ class EvaluateConfig(Section):
     bootstrap: int = Field(2000, ge=100, description="Resamples of each bootstrap interval")
     block_s: float = Field(2.0, ge=2.0, description="Shortest piece that the bootstrap resamples [s]")
     stoi: bool = Field(True, description="Score STOI and ESTOI where sound was made (export.audio)")
-    report: bool = Field(True, description="Write results/report.html beside eval.json")
+    report: bool = Field(True, description="Draw results/report.html; false: a page that says so")
     report_examples: int = Field(3, ge=0, description="Test excerpts shown with spectrograms and players")
     report_excerpt_s: float = Field(6.0, gt=0, le=30, description="Length of each excerpt [s]")
     seed: int = Field(0, ge=0, description="Seed of bootstrap, rotations and word swaps")
@@ -47,4 +48,5 @@ class EvaluateStage(Section):
 
     evaluate: EvaluateConfig
     chance: ChanceConfig
+    contamination: ContaminationLevel
     causal: bool

@@ -15,6 +15,11 @@ class PredictConfig(Section):
     """Free-running prediction of the test blocks."""
 
     attention_windows: int = Field(4, ge=0, description="Windows of each fold whose attention weights are kept")
+    importance: bool = Field(
+        True,
+        description="Predict again with the channels of each shaft and region rotated in time; keep the loss of r",
+    )
+    importance_rotations: int = Field(5, ge=1, le=1000, description="Rotations that each loss of r is a mean of")
 
 
 class PredictStage(Section):

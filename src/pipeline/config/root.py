@@ -32,7 +32,9 @@ class Config(Section):
         False,
         description="Real-time model: causal filters, no future context, unidirectional encoder, past-only attention",
     )
-    fold: Literal["all"] | int = Field("all", description="Run all folds, or the one with this number (from 0)")
+    fold: Literal["all"] | int = Field(
+        0, description="The fold to run (from 0), for a first look; all for figures to report"
+    )
     context: Literal["full", "past_only_sound"] = Field(
         "full",
         description="past_only_sound: beside the model with full context, train and score one whose context "

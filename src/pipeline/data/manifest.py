@@ -7,18 +7,12 @@ carries an older time (the inode or the size differs, or the time does).
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipeline.artifacts.core import write_text
-
-
-def sha256_of_file(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+from pipeline.artifacts.files import file_sha256
+from pipeline.artifacts.memory import remembered
+from pipeline.errors import InputError, Problem
 
 
 def content_manifest(files: Iterable[Path], manifest: Path, *, trust: bool = False) -> dict[str, str]:
@@ -27,16 +21,25 @@ def content_manifest(files: Iterable[Path], manifest: Path, *, trust: bool = Fal
     With ``trust`` nothing is hashed that the manifest knows: jobs of a run take what
     its main process found, and the stage ingest compares with what it reads.
     """
-    known: dict[str, list] = json.loads(manifest.read_text()) if manifest.is_file() else {}
-    current = {str(file): _entry(file, known.get(str(file)), trust) for file in files}
-    if current != known and not trust:
-        write_text(manifest, json.dumps(current, indent=1, sort_keys=True))
-    return {name: entry[-1] for name, entry in current.items()}
+    named = {str(file): file for file in files}
+    return remembered(named, manifest, lambda _, file: file_sha256(file), trust=trust)
 
 
-def _entry(file: Path, known: list | None, trust: bool) -> list:
-    if known and trust:
-        return known
-    stat = file.stat()
-    signature = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
-    return known if known and known[:-1] == signature else [*signature, sha256_of_file(file)]
+def refuse_copies(arrays: Mapping[tuple[str, str, str], Path], content: Mapping[str, str], sheet: str) -> None:
+    """Raise :class:`InputError` where two recordings hold the same array in different files.
+
+    ``arrays`` are files by (subject, recording, column).  The same brain signal under two
+    ids, or the same sound under two ids of one subject, would be trained on in one role and
+    tested in another.  Subjects may share a sound: they may have heard the same.
+    """
+    first: dict[tuple[str, ...], str] = {}
+    problems = []
+    for (subject, recording, column), path in arrays.items():
+        owner = (subject,) if column == "audio" else ()
+        other = first.setdefault((column, content[str(path)], *owner), recording)
+        if other != recording:
+            got = f"the same content as {column} of {other}"
+            fix = "Name the right file, or remove the recording."
+            problems.append(Problem(sheet, f"{recording}, {column}", got, "content of its own", fix))
+    if problems:
+        raise InputError(problems)

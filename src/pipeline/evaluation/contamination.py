@@ -19,13 +19,15 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.config.contamination import ContaminationConfig
+from pipeline.config.contamination import ContaminationCheck
 from pipeline.evaluation.types import Document, Values
 
 WINDOW_S = 0.2
 FRAME_RATE_HZ = 50.0
 BLOCK_S = 20.0
 MIN_FRAMES = 500
+#: Level of a recording's result before the others are known; evaluate decides again by the config.
+ALONE_ALPHA = 0.05
 Result = Literal["suspect", "no evidence", "not testable"]
 
 
@@ -69,7 +71,7 @@ def check_contamination(
     neural_rate_hz: float,
     audio: Signal,
     audio_rate_hz: float,
-    config: ContaminationConfig,
+    config: ContaminationCheck,
     *,
     recording: str,
     audio_modified: str = "none",
@@ -109,10 +111,10 @@ def check_contamination(
         matrix=matrix,
         audio_modified=audio_modified,
     )
-    return corrected([found], config.alpha)[0]
+    return corrected([found], ALONE_ALPHA)[0]
 
 
-def why_not(neural: Signal, rate_hz: float, config: ContaminationConfig, audio_modified: str) -> str | None:
+def why_not(neural: Signal, rate_hz: float, config: ContaminationCheck, audio_modified: str) -> str | None:
     """What makes a recording untestable before any sample is read."""
     if audio_modified == "pitch_shifted":
         return "the sound was pitch-shifted after recording: a leak of the original voice would not show"
@@ -186,7 +188,7 @@ def power_blocks(
     neural: Signal,
     audio: NDArray[np.float32],
     rate_hz: float,
-    config: ContaminationConfig,
+    config: ContaminationCheck,
     clock: tuple[float, float],
 ) -> Iterator[tuple[Values, Values]]:
     """Powers of the same moments: neural (frames, channels, frequencies), audio (frames, frequencies)."""

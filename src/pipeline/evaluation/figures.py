@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 import wave
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -44,6 +46,8 @@ STYLE: dict[str, Any] = {
     "figure.constrained_layout.use": True,
 }
 MAP = "magma"
+MOST_HEADS = 4
+ROUND_HZ = (125, 250, 500, 1000, 2000, 4000, 7500)
 styled = mpl.rc_context(STYLE)  # type: ignore[arg-type]
 """Decorator of every function that draws."""
 
@@ -75,6 +79,16 @@ def axes(height_in: float, columns: int = 1, **options: Any) -> tuple[Figure, li
     return figure, list(figure.subplots(1, columns, squeeze=False, **options).ravel())
 
 
+def label_bands(axis: Axis, band_hz: Values | None) -> None:
+    """Ticks at round frequencies, which lie between mel bands; numbers of bands where these are unknown."""
+    if band_hz is None:
+        axis.set_label_text("mel band, low to high")
+        return
+    shown = [f for f in ROUND_HZ if band_hz[0] <= f <= band_hz[-1]]
+    axis.set_ticks(np.interp(shown, band_hz, np.arange(len(band_hz))).tolist(), [f"{f / 1000:g}" for f in shown])
+    axis.set_label_text("mel band [kHz]")
+
+
 @styled
 def intervals(rows: Sequence[tuple[str, float, Sequence[float] | None]], chance_p95: float | None) -> str:
     """Dots with 95 % intervals, one row per prediction; dashed: 95th percentile of chance."""
@@ -98,7 +112,13 @@ def intervals(rows: Sequence[tuple[str, float, Sequence[float] | None]], chance_
 
 
 @styled
-def spectrogram(mel: Mel, times_s: Values, limits: tuple[float, float], events: Sequence[Event] = ()) -> str:
+def spectrogram(
+    mel: Mel,
+    times_s: Values,
+    limits: tuple[float, float],
+    events: Sequence[Event] = (),
+    band_hz: Values | None = None,
+) -> str:
     """One log-mel (frames, n_mels) over time, with word labels above where there are events."""
     figure, (ax,) = axes(2.0)
     half = max((times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1) / 2, 1e-3)
@@ -109,13 +129,15 @@ def spectrogram(mel: Mel, times_s: Values, limits: tuple[float, float], events: 
         ax.annotate(event.label, (event.onset_s, 1.02), xycoords=("data", "axes fraction"), fontsize=7)
         ax.axvline(event.onset_s, color="white", linewidth=0.5, alpha=0.6)
     ax.set_xlabel("time in the recording [s]")
-    ax.set_ylabel("mel band")
+    label_bands(ax.yaxis, band_hz)
     figure.colorbar(image, ax=ax, label="nats", pad=0.01)
     return data_uri(figure, "png")
 
 
 @styled
-def by_band(curves: Mapping[str, Values], chance_p95: Values, left_out: Sequence[int]) -> str:
+def by_band(
+    curves: Mapping[str, Values], chance_p95: Values, left_out: Sequence[int], band_hz: Values | None = None
+) -> str:
     """r of each mel band for some predictions, over the band's chance level."""
     figure, (ax,) = axes(2.7)
     bands = np.arange(len(chance_p95))
@@ -127,7 +149,7 @@ def by_band(curves: Mapping[str, Values], chance_p95: Values, left_out: Sequence
         ax.axvspan(band - 0.5, band + 0.5, facecolor="#f3f4f6", zorder=0, hatch="////", edgecolor="#d1d5db")
     ax.axhline(0, color="#9ca3af", linewidth=0.8)
     ax.set_xlim(-0.5, len(bands) - 0.5)
-    ax.set_xlabel("mel band, low to high")
+    label_bands(ax.xaxis, band_hz)
     ax.set_ylabel("r over time")
     ax.set_ylim(min(-0.05, ax.get_ylim()[0]), None)
     figure.legend(loc="outside upper left", ncols=2)
@@ -145,7 +167,7 @@ def by_subject(names: Sequence[str], means: Mapping[str, Sequence[float | None]]
         ax.plot(range(len(names)), y, "o-", color=colour, linewidth=0.8, markersize=5, alpha=0.9 if few else 0.6,
                 label=subject if few else None)  # fmt: skip
     ax.axhline(0, color="#9ca3af", linewidth=0.8)
-    ax.set_xticks(range(len(names)), [n.replace(" ", "\n", 1) for n in names], fontsize=8)
+    ax.set_xticks(range(len(names)), [textwrap.fill(n, 10) for n in names], fontsize=8)
     ax.set_xlim(-0.4, len(names) - 0.6)
     ax.set_ylabel("r, all frames")
     if len(means) <= len(CYCLE):
@@ -155,8 +177,8 @@ def by_subject(names: Sequence[str], means: Mapping[str, Sequence[float | None]]
 
 @styled
 def attention(weights: Values, output_s: Values, encoder_s: Values) -> str:
-    """Attention (heads, groups, positions) of one window, a panel per head."""
-    heads = min(len(weights), 4)
+    """Attention (heads, groups, positions) of one window, a panel for each of the first four heads."""
+    heads = min(len(weights), MOST_HEADS)
     figure, panels = axes(1.9, columns=heads, sharey=True)
     extent = (encoder_s[0], encoder_s[-1], output_s[0], output_s[-1])
     for head, ax in enumerate(panels):

@@ -22,7 +22,6 @@ from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import ALIGNMENTS, speech_frames
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import (
-    BASELINES,
     MODEL,
     TEACHER_FORCED,
     Document,
@@ -31,13 +30,19 @@ from pipeline.evaluation.types import (
     Values,
 )
 
+CURVES = {
+    "train_loss": "train_loss: loss on training windows, part of the time fed with the truth.",
+    "val_loss": "val_loss: free-running loss on the validation blocks; its minimum picks the weights.",
+    "val_loss_tf": "val_loss_tf: the same while fed with the true past; it may fall where the brain is ignored.",
+    "val_r": "val_r: free-running r on the validation blocks.",
+}
 MOST_PICTURES = 4
 """Attention maps and contamination matrices shown at most."""
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Training history of one fold: named values over steps, NaN where a value was not logged."""
+    """Training history of one network: named values over steps, NaN where a value was not logged."""
 
     steps: Values
     values: Mapping[str, Values]
@@ -56,14 +61,25 @@ class Attention:
 class ReportExtras:
     """What the report shows beside the document; each part may be missing.
 
-    ``curves`` and ``attention`` are keyed by (subject, fold).
+    ``band_hz`` (n_mels,) are the centres of the mel bands.  ``curves`` are keyed by (subject, fold) and hold one curve per network, by its name; ``attention`` by
+    (subject, fold).
     """
 
-    curves: Mapping[tuple[str, int], LearningCurve] = field(default_factory=dict)
+    curves: Mapping[tuple[str, int], Mapping[str, LearningCurve]] = field(default_factory=dict)
     attention: Mapping[tuple[str, int], Attention] = field(default_factory=dict)
     contamination: Sequence[Contamination] = ()
+    band_hz: Values | None = None
     config_text: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+def switched_off_html() -> str:
+    """The page in place of the report where ``evaluate.report`` is false."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Report switched off</title></head>'
+        "<body><p>The report was switched off (evaluate.report: false). The scores are in eval.json; "
+        "<code>python -m pipeline report --out FILE</code> draws the page.</p></body></html>\n"
+    )
 
 
 def report_html(
@@ -77,8 +93,8 @@ def report_html(
     """The whole page."""
     sections = {
         "scores": ("Scores", scores_section(document)),
-        "examples": ("Examples", examples_section(folds, config, share=share)),
-        "bands": ("Bands", bands_section(document)),
+        "examples": ("Examples", examples_section(folds, extras, config, share=share)),
+        "bands": ("Bands", bands_section(document, extras)),
         "subjects": ("Subjects", subjects_section(document)),
         "chance": ("Chance", chance_section(document)),
         "attention": ("Attention", attention_section(document, extras)),
@@ -108,6 +124,11 @@ def report_html(
 def number(value: float | None, digits: int = 3) -> str:
     """A number for reading; an undefined one is a dash."""
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def p_text(value: float | None) -> str:
@@ -182,7 +203,7 @@ def headline(document: Document) -> str:
     claims = document["claims"]
     causal = "causal model" if claims.get("causal") else "non-causal model"
     lead = (
-        f"{len(subjects)} subject{'s' * (len(subjects) != 1)}, {len(folds)} folds, {minutes:.1f} min of test sound; "
+        f"{counted(len(subjects), 'subject')}, {counted(len(folds), 'fold')}, {minutes:.1f} min of test sound; "
         f"{causal}, free-running predictions, split by {claims.get('split_by', 'n/a')}, "
         f"normalisation {claims.get('normalisation', 'n/a')}."
     )
@@ -195,7 +216,7 @@ def headline(document: Document) -> str:
         tile("Chance, 95th percentile", number(chance["pearson_r_p95"]),
              f"rotation p = {p_text(chance['p_value'])}" if testable else chance["reason"]),
     ]  # fmt: skip
-    sentences = [d["sentence"] for name, d in summary["differences"].items() if name in BASELINES]
+    sentences = [d["sentence"] for name, d in summary["differences"].items() if summary[name]["role"] == "baseline"]
     verdicts = "".join(f"<li>{escape(s)}</li>" for s in [claim_sentence(claims), *sentences])
     return (
         f'<header><h1>Speech from brain activity: evaluation</h1><p class="lead">{escape(lead)}</p>'
@@ -245,7 +266,8 @@ def scores_section(document: Document) -> str:
     )
     html += paragraph(
         "r is Pearson's over time within each mel band, averaged over bands, folds and subjects. Oracles use the "
-        "true sound of the test and mark an upper bound; the teacher-forced model is fed with the true past.", "note"
+        "true sound of the test and mark an upper bound; the teacher-forced model is fed with the true past. The mean "
+        "template is told the true onset of every test word, which the model has to find out.", "note"
     )  # fmt: skip
     html += "".join(paragraph(n, "missing") for n in notes)
     if shown:
@@ -280,19 +302,21 @@ def excerpts(
         yield fold, fold.blocks[block], slice(start, min(start + length, len(parts[block])))
 
 
-def examples_section(folds: Sequence[FoldPredictions], config: EvaluateConfig, *, share: bool) -> str:
+def examples_section(
+    folds: Sequence[FoldPredictions], extras: ReportExtras, config: EvaluateConfig, *, share: bool
+) -> str:
     """Target and predicted spectrograms side by side, with players where sound was made."""
     html = paragraph(
         "Test stretches of different folds, each the one with most speech of its block (chosen by the true "
         "sound, not by the score). Both pictures share one colour scale.", "note"
     )  # fmt: skip
-    parts = [example(fold, block, cut, share=share) for fold, block, cut in excerpts(folds, config)]
+    parts = [example(fold, block, cut, extras.band_hz, share=share) for fold, block, cut in excerpts(folds, config)]
     if not parts:
         return missing("This section", "evaluate.report_examples is 0")
     return html + "".join(parts)
 
 
-def example(fold: FoldPredictions, block: TestBlock, cut: slice, *, share: bool) -> str:
+def example(fold: FoldPredictions, block: TestBlock, cut: slice, band_hz: Values | None, *, share: bool) -> str:
     """One stretch: heading, spectrograms, players."""
     predicted = block.predictions.get(MODEL)
     times = block.times_s[cut]
@@ -305,13 +329,13 @@ def example(fold: FoldPredictions, block: TestBlock, cut: slice, *, share: bool)
     events = [e for e in block.events if times[0] <= e.onset_s < times[-1]]
     shown = []
     if not share:
-        target = figures.spectrogram(block.target[cut], times, limits, events)
+        target = figures.spectrogram(block.target[cut], times, limits, events, band_hz)
         shown.append(
             picture(target, "Target: log-mel of the true sound.")
             + player(block, cut, fold, "true", "True sound")
             + player(block, cut, fold, "vocoded_true", "True mel through the vocoder: the ceiling")
         )
-    prediction = figures.spectrogram(predicted[cut], times, limits, () if share else events)
+    prediction = figures.spectrogram(predicted[cut], times, limits, () if share else events, band_hz)
     shown.append(
         picture(prediction, "Prediction of the model, free-running.")
         + player(block, cut, fold, "predicted", "Predicted sound")
@@ -355,7 +379,7 @@ def masked_mean(rows: Values) -> Values:
     return np.asarray(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
 
 
-def bands_section(document: Document) -> str:
+def bands_section(document: Document, extras: ReportExtras) -> str:
     """r of each band, all and speech frames, with chance and the bands left out."""
     names = [n for n in (MODEL, "ridge", "mean_template", "envelope") if n in predictions(document)]
     left_out = [f["bands_left_out"] for s in document["subjects"].values() for f in s["folds"]]
@@ -367,7 +391,9 @@ def bands_section(document: Document) -> str:
             continue
         chance = band_mean(document, MODEL, "chance_p95") if metric == "pearson_r" else None
         blank = np.full(len(next(iter(curves.values()))), np.nan)
-        parts.append(picture(figures.by_band(curves, blank if chance is None else chance, always), caption))
+        parts.append(
+            picture(figures.by_band(curves, blank if chance is None else chance, always, extras.band_hz), caption)
+        )
     text = f"Left out in every fold, because their target is constant: bands {always}." if always else (
         "No band is left out in every fold.")  # fmt: skip
     return pairs(parts) + paragraph(text, "note") if parts else missing("r by band", "no prediction has an r")
@@ -400,8 +426,14 @@ def group_text(document: Document) -> str:
         for name, t in group["tests"].items()
     ]
     first = next(iter(group["tests"].values()))
+    if first["n"] == 1:
+        rows = [row[:2] for row in rows]
+        note = (
+            "One subject: nothing can be said about other people, so there is no test. Folds and seeds are not people."
+        )
+        return f"<div>{table(['Model minus', 'mean r'], rows)}{paragraph(note, 'note')}</div>"
     note = (
-        f"n = {first['n']} subject{'s' * (first['n'] != 1)}; exact two-sided sign-flip and Wilcoxon tests on one "
+        f"n = {counted(first['n'], 'subject')}; exact two-sided sign-flip and Wilcoxon tests on one "
         f"mean per subject; the smallest p that can be reached is {p_text(first['smallest_p'])}. Folds and seeds "
         "are not people."
     )
@@ -448,10 +480,11 @@ def chance_section(document: Document) -> str:
         f"least {number(shift, 2)} s (the target's autocorrelation); {chance['folds_tested']} of "
         f"{chance['folds']} folds testable. Word swap: predicted words exchanged between test words of alike "
         "timing; a decoder that knows only when words start passes the rotation and fails this one. Content may "
-        "be claimed when both alignments are beaten."
+        f"be claimed when both alignments are beaten. The smallest p that can be reached is "
+        f"{p_text(1 / (chance['rotations'] + 1))}."
     )
     rows = []
-    names = list(dict.fromkeys([*chance["by_prediction"], *words["by_prediction"]]))
+    names = [n for n in predictions(document) if n in chance["by_prediction"] or n in words["by_prediction"]]
     for name in names:
         rotation = chance["by_prediction"].get(name, {})
         swaps = words["by_prediction"].get(name, {})
@@ -495,7 +528,11 @@ def seen_words(words: Document) -> str:
     if own is None:
         return ""
     share = words["seen_in_training"]
-    rows = [[part, number(own[part]["pearson_r"]), number(own[part]["rank_accuracy"])] for part in ("seen", "unseen")]
+    rows = [
+        [part, number(own[part]["pearson_r"]), number(own[part]["rank_accuracy"])]
+        for part in ("seen", "unseen")
+        if own[part]["pearson_r"] is not None
+    ]
     note = (
         f"{words['words']} test words, {number(100 * share, 0)} % of them seen in training (chance rank accuracy 0.5)."
     )
@@ -511,7 +548,8 @@ def attention_section(document: Document, extras: ReportExtras) -> str:
     parts = [
         picture(
             figures.attention(a.weights, a.output_s, a.encoder_s),
-            f"{subject}, fold {fold}: where each stretch of sound looks in the brain activity of its window.",
+            f"{subject}, fold {fold}: where each stretch of sound looks in the brain activity of its window "
+            f"(0 s: the window's first frame; {min(len(a.weights), figures.MOST_HEADS)} of {len(a.weights)} heads).",
         )
         for (subject, fold), a in list(sorted(extras.attention.items()))[:MOST_PICTURES]
     ]
@@ -542,39 +580,54 @@ def to_array(values: Sequence[float | None]) -> Values:
 
 
 def importance_section(document: Document) -> str:
-    """Loss of r when a shaft's or a region's channels are permuted, mean over subjects that have it."""
-    parts = []
+    """Loss of r when a shaft's or a region's channels are rotated in time, mean over subjects that have it."""
+    parts, reasons = [], []
     for kind in ("shaft", "region"):
         found: dict[str, list[float]] = {}
         for own in document["subjects"].values():
-            for place, drop in own.get("permutation_importance", {}).get(kind, {}).items():
+            own_importance = own.get("permutation_importance", {})
+            for place, drop in own_importance.get(kind, {}).items():
                 if drop is not None:
                     found.setdefault(place, []).append(drop)
+            if reason := own_importance.get("reasons", {}).get(kind):
+                reasons.append(missing(f"Importance by {kind}", reason))
         if found:
             means = {place: float(np.mean(drops)) for place, drops in found.items()}
             parts.append(
                 picture(
-                    figures.bars(means, "loss of r"), f"By {kind}: loss of r when its channels are permuted in time."
+                    figures.bars(means, "loss of r"),
+                    f"By {kind}: loss of r when its channels are rotated in time within the test blocks.",
                 )
             )
-    return pairs(parts) if parts else missing("Permutation importance", "no electrodes table, or it was not computed")
+    if not parts:
+        return "".join(dict.fromkeys(reasons)) or missing("Permutation importance", "it was not computed")
+    note = (
+        "The model predicts the test blocks again while one group of channels no longer fits the sound. A small loss "
+        "does not mean that a place says nothing: others may carry the same, and the model may not use it."
+    )
+    return pairs(parts) + "".join(dict.fromkeys(reasons)) + paragraph(note, "note")
 
 
 def training_section(extras: ReportExtras) -> str:
-    """Each logged value over steps, a line per fold."""
-    names = sorted({n for c in extras.curves.values() for n in c.values})
+    """Each logged value over steps, a line per fold and network."""
+    networks = {
+        (subject, fold, network): curve
+        for (subject, fold), curves in sorted(extras.curves.items())
+        for network, curve in curves.items()
+    }
+    names = sorted({n for curve in networks.values() for n in curve.values})
     if not names:
         return missing("Learning curves", "no metrics.csv was given")
-    several = len({s for s, _ in extras.curves}) > 1
+    several = len({subject for subject, *_ in networks}) > 1
     parts = []
     for name in names:
         curves = {
-            (f"{s}, fold {k}" if several else f"fold {k}"): (c.steps, c.values[name])
-            for (s, k), c in sorted(extras.curves.items())
+            " ".join([f"{subject}," if several else "", f"fold {fold}", network]).strip(): (c.steps, c.values[name])
+            for (subject, fold, network), c in networks.items()
             if name in c.values and np.isfinite(c.values[name]).any()
         }
         if curves:
-            parts.append(picture(figures.lines(curves, "training step", name), f"{name}."))
+            parts.append(picture(figures.lines(curves, "training step", name), CURVES.get(name, f"{name}.")))
     return pairs(parts)
 
 
@@ -599,7 +652,7 @@ def contamination_section(document: Document, extras: ReportExtras) -> str:
     ]
     html = paragraph(
         "Does sound leak into the electrodes (Roussel et al. 2020)? Spectrograms of the raw signals are correlated, "
-        "frequency by frequency; a leak shows on the diagonal. P is corrected over recordings (Benjamini–Hochberg). "
+        "frequency by frequency; a leak shows as a dark diagonal. P is corrected over recordings (Benjamini–Hochberg). "
         "The check cannot prove data clean."
     )  # fmt: skip
     html += table(["Recording", "result", "mean diagonal r", "P", "corrected P", "why"], rows)
@@ -620,12 +673,16 @@ def audit_section(document: Document) -> str:
         return missing("The leak audit", "no raw sample spans were given")
     verdict = (
         f"No raw sample, neural or audio, was seen by two of training, validation and test in any of "
-        f"{audit['folds_audited']} folds (filter support and context included)."
+        f"{counted(audit['folds_audited'], 'fold')}, filter support and context included."
         if audit["passed"]
         else f"LEAK: {audit['shared_samples']} raw samples were seen by two roles."
     )
     smallest = audit["smallest_gap_s"]
-    gap = "No two roles share a recording." if smallest is None else f"Smallest gap between roles: {smallest:.2f} s."
+    gap = (
+        "No two roles share a recording."
+        if smallest is None
+        else (f"Smallest gap that is left between roles after filter support and context: {smallest:.3f} s.")
+    )
     rows = [
         [s, str(f["fold"]), pair, str(p["shared_samples"]), number(p["smallest_gap_s"], 3)]
         for s, own in document["subjects"].items()
@@ -642,7 +699,7 @@ def audit_section(document: Document) -> str:
 
 def provenance_section(document: Document, extras: ReportExtras) -> str:
     """Claims, provenance and the whole config."""
-    rows = [[k, str(v)] for k, v in document["claims"].items()]
+    rows = [[k, plain(v)] for k, v in document["claims"].items()]
     html = "<h3>Claims</h3>" + table(["Key", "value"], rows, kind="text")
     html += "<h3>Provenance</h3>"
     provenance = [[k, v] for k, v in extras.provenance.items()]
@@ -650,6 +707,13 @@ def provenance_section(document: Document, extras: ReportExtras) -> str:
     if not extras.config_text:
         return html + missing("The config", "none was given")
     return html + f"<details><summary>Config</summary><pre>{escape(extras.config_text)}</pre></details>"
+
+
+def plain(value: Any) -> str:
+    """A JSON value for reading."""
+    if isinstance(value, list):
+        return ", ".join(map(plain, value)) or "none"
+    return {True: "yes", False: "no", None: "–"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def definitions(document: Document) -> str:

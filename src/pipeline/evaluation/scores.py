@@ -24,6 +24,7 @@ from pipeline.evaluation.group import group_test
 from pipeline.evaluation.types import (
     BASELINES,
     MODEL,
+    OPTIONAL_BASELINES,
     ORACLES,
     RETRAINED_NULL,
     TEACHER_FORCED,
@@ -55,6 +56,8 @@ DEFINITIONS = {
     "words": "predicted words exchanged between test words of alike timing (onset to onset, duration, latency), "
     "after what a parabola in timing explains has been taken off; aligned at the annotated and at the acoustic "
     "onset, and both must be beaten; rank accuracy on the same words, chance 0.5",
+    "mean_template": "the mean training word, placed at the true word onsets of the test block: it is told when words "
+    "start, which the model has to find out",
     "oracle": "uses the true sound of the test: an upper bound, not a decoder",
 }
 
@@ -144,7 +147,7 @@ def role(name: str) -> str:
         return "teacher-forced: fed with the true mel of the past, not a decoder"
     if name in ORACLES or name == "vocoded_true":
         return "oracle"
-    return {MODEL: "model"}.get(name, "baseline" if name in BASELINES else "variant")
+    return {MODEL: "model"}.get(name, "baseline" if name in (*BASELINES, *OPTIONAL_BASELINES) else "variant")
 
 
 def summarise(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
@@ -207,10 +210,10 @@ def difference(scored: Sequence[FoldScores], name: str) -> Document:
 
 
 TITLES = {
-    "model": "Model", "ridge": "Ridge regression", "mean_template": "Mean template",
+    "model": "Model", "ridge": "Ridge regression", "mean_template": "Mean template (told onsets)",
     "mean_spectrum": "Mean spectrum", "envelope": "Predicted envelope", "true_envelope": "True envelope (oracle)",
     "model_teacher_forced": "Model, teacher-forced", "vocoded_true": "Vocoded true mel (oracle)",
-    "past_only_sound": "Model, context before the sound only",
+    "nearest_neighbour": "Nearest neighbour", "past_only_sound": "Model, context before the sound only",
 }  # fmt: skip
 
 
@@ -223,14 +226,15 @@ def sentence(found: Document, name: str, reason: str) -> str:
     """Whether the model beats ``name``, in words: on all frames and on speech frames."""
     opponent = title(name).lower()
     if found["pearson_r"]["difference"] is not None:
-        parts = [
+        clauses = [
             verdict(found[metric], opponent if metric == "pearson_r" else "it", f"on {frames} frames", "r")
             for metric, frames in (("pearson_r", "all"), ("pearson_r_speech", "speech"))
             if found[metric]["difference"] is not None
         ]
-        return f"The model {' and '.join(parts)}."
+        alike = len({clause.startswith("beats") for clause in clauses}) == 1
+        return f"The model {(' and ' if alike else ', but ').join(clauses)}."
     if found["mse"]["difference"] is not None:
-        return f"The model {verdict(found['mse'], opponent, f'in MSE; r does not exist ({reason})', 'MSE', -1)}."
+        return f"The model {verdict(found['mse'], opponent, 'in MSE', 'MSE', -1)}; r cannot be compared: {reason}."
     return f"Not compared with {opponent}: {reason}."
 
 
@@ -385,10 +389,10 @@ def claims(summary: Document) -> Document:
             "level": "speech timing",
             "level_reason": f"rotation null beaten; content not testable: {reason}",
         }
-    values = ", ".join(f"p = {v:.2g}" for v in swaps)
+    found = f"rotation p = {p:.2g}, word swap p = " + " and ".join(f"{v:.2g}" for v in swaps)
     if max(swaps) < ALPHA:
-        return {"level": "speech content", "level_reason": f"rotation and word-swap nulls beaten ({values})"}
-    return {"level": "speech timing", "level_reason": f"rotation null beaten, word-swap null not ({values})"}
+        return {"level": "speech content", "level_reason": f"rotation and word-swap nulls beaten: {found}"}
+    return {"level": "speech timing", "level_reason": f"rotation null beaten, word-swap null not: {found}"}
 
 
 def group_document(scored: Sequence[FoldScores], opponents: list[str]) -> Document:

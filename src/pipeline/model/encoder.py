@@ -1,7 +1,7 @@
 """Encoder: neural rows in, one vector per four mel frames out.
 
 A window arrives as (batch, (context + length + context) * m, channel), m rows per
-mel frame, already normalised.  For m = 1 (envelopes) the rows are the frames.  For
+mel frame, normalised.  For m = 1 (envelopes) the rows are the frames.  For
 m > 1 (raw signal) :class:`BandPower` makes frames of them: the one place where the
 neural rate meets the encoder's.
 """
@@ -65,6 +65,7 @@ class BandPower(nn.Module):
         time = torch.arange(kernel) - kernel // 2
         centres = torch.linspace(0.1, 0.45, n_filters + 2)[1:-1]  # cycles per row
         waves = torch.cos(2 * math.pi * centres[:, None] * time) * torch.hann_window(kernel + 2)[1:-1]
+        waves = waves - waves.mean(dim=1, keepdim=True)  # deaf to what changes slowly
         self.filters = nn.Parameter(waves / waves.norm(dim=1, keepdim=True))
         self.gain = nn.Parameter(torch.ones(n_channels * n_filters))
         self.register_buffer("offset", torch.zeros(n_channels * n_filters))
@@ -73,17 +74,18 @@ class BandPower(nn.Module):
         batch, rows, channels = x.shape
         kernel = self.filters.shape[1]
         before = kernel - 1 if self.causal else kernel // 2
-        signal = F.pad(x.transpose(1, 2).reshape(batch * channels, 1, rows), (before, kernel - 1 - before))
+        change = torch.diff(x, dim=1, prepend=x[:, :1])  # whitens the 1/f background
+        signal = F.pad(change.transpose(1, 2).reshape(batch * channels, 1, rows), (before, kernel - 1 - before))
         bands = F.conv1d(signal, self.filters[:, None])
         power = F.avg_pool1d(bands.square(), self.oversampling)
-        log_power = torch.log(power + 1e-4).reshape(batch, channels * self.n_filters, -1).transpose(1, 2)
+        log_power = torch.log(power + 1e-6).reshape(batch, channels * self.n_filters, -1).transpose(1, 2)
         return (log_power - self.offset) * self.gain
 
 
 class Encoder(nn.Module):
     """Convolutions, pooling, GRU (both directions unless causal), with residual paths.
 
-    (batch, frame * m, channel) -> (batch, position, :attr:`width`); position ``p`` covers
+    (batch, frame, channel) -> (batch, position, :attr:`width`); position ``p`` covers
     frames ``4p … 4p + 3`` of the padded window.
     """
 
@@ -92,9 +94,7 @@ class Encoder(nn.Module):
         directions = 1 if a.causal else 2
         hidden = a.encoder_hidden * (2 if a.causal else 1)
         self.width = hidden * directions
-        raw = a.oversampling > 1
-        self.front = BandPower(a.n_channels, a.band_filters, a.oversampling, a.causal) if raw else nn.Identity()
-        n_in = a.n_channels * (a.band_filters if raw else 1)
+        n_in = a.n_channels * (a.band_filters if a.oversampling > 1 else 1)
         self.first = TimeConv(n_in, a.encoder_width, a.encoder_kernel, a.causal)
         self.second = TimeConv(a.encoder_width, a.encoder_width, 5, a.causal)
         self.norm_first, self.norm_second = nn.LayerNorm(a.encoder_width), nn.LayerNorm(a.encoder_width)
@@ -102,8 +102,8 @@ class Encoder(nn.Module):
         self.residual = nn.Linear(a.encoder_width, self.width)
         self.dropout = ChannelDropout(a.encoder_dropout)
 
-    def forward(self, features: Tensor) -> Tensor:
-        x = pool(F.gelu(self.norm_first(self.first(self.front(features)))))
+    def forward(self, frames: Tensor) -> Tensor:
+        x = pool(F.gelu(self.norm_first(self.first(frames))))
         x = self.dropout(x)
         x = x + self.dropout(F.gelu(self.norm_second(self.second(x))))
         memory, _ = self.gru(x)

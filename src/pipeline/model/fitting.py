@@ -119,7 +119,7 @@ def fit_network(
     run_dir.mkdir(parents=True, exist_ok=True)
     train = module.config
     steps = min(train.steps_per_epoch, module.recipe.max_steps)
-    epochs = -(-module.recipe.max_steps // steps)
+    epochs = module.recipe.max_steps // steps
     keeper = RunKeeper(run_dir, train.patience, on_epoch)
     checkpoint = newest_valid_checkpoint(run_dir / "last.ckpt")
     if checkpoint is not None:

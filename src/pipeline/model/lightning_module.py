@@ -72,7 +72,7 @@ class DecoderTraining(LightningModule):
         if self.recipe.mixup > 0:
             features, target = self._mix_up(features, target)
         estimate = model.normalise_mel(batch["estimate"]) if "estimate" in batch else None
-        memory = model.encode(features, batch["subject"])
+        memory = model.encode(features)
         decoded, _ = model.decode(memory, self._sample(memory, target, estimate), estimate)
         loss = self._loss(decoded, target, batch["mask"])
         if model.a.postnet:

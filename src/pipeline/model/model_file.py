@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.artifacts.core import atomic_path
+from pipeline.artifacts.files import atomic_path
 from pipeline.errors import InputError, Problem
 from pipeline.model.committee import Committee
 from pipeline.model.presets import Architecture

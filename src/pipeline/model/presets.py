@@ -111,8 +111,8 @@ def resolve(member: Member, base: Architecture, model: ModelConfig, train: Train
         clip_input=train.clip_input,
     )
     recipe = _RECIPES[member.preset]
-    if member.linear_skip:  # it starts from the ridge: part of the way is done
-        recipe = replace(recipe, max_steps=recipe.max_steps * 2 // 3)
+    if member.linear_skip:  # it starts from the ridge: about two thirds of the steps, in whole epochs
+        recipe = replace(recipe, max_steps=recipe.max_steps * 2 // 120 * 40)
     keys = ("max_steps", "weight_decay", "input_noise", "channel_drop")
     return replace(architecture, **_given(model, named)), replace(recipe, **_given(train, keys))
 

@@ -1,7 +1,8 @@
 """The network: neural features of a window in, its log-mel spectrogram out.
 
     features (batch, (context + length + context) * m, channel), raw units
-      normalise, clip, input layer of the subject     -> same shape
+      normalise, clip, input layer of the subject; band powers where m > 1
+                                                      -> (batch, frame, channel)
       Encoder: convolutions, pool 4, GRU              -> (batch, position, width)
       Decoder: prenet, GRU, aligned attention, head   -> (batch, length, band), r frames a step,
         added to the linear skip's estimate (optional)
@@ -111,6 +112,8 @@ class Seq2Seq(nn.Module):
         self.register_buffer("mel_scale", torch.ones(a.n_bands))
         eye = torch.eye(a.n_channels).repeat(a.n_subjects, 1, 1)
         self.input_layer = nn.Parameter(eye) if a.n_subjects > 1 else None
+        raw = a.oversampling > 1
+        self.front = BandPower(a.n_channels, a.band_filters, a.oversampling, a.causal) if raw else nn.Identity()
         self.encoder = Encoder(a)
         self.decoder = Decoder(a, self.encoder.width)
         self.postnet = PostNet(a.n_bands, a.decoder_dropout, a.causal) if a.postnet else nn.Identity()
@@ -119,13 +122,13 @@ class Seq2Seq(nn.Module):
     def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
         """Teacher-forced prediction: each group is told the true frame before it; ``mel`` (batch, length, band)."""
         estimate = self.estimate(features, subject)
-        memory = self.encode(self.normalise(features, subject), subject)
+        memory = self.encode(self.normalise(features, subject))
         return self._finish(*self.decode(memory, self.normalise_mel(mel), estimate))
 
     def generate(self, features: Tensor, subject: Tensor) -> Output:
         """Free-running prediction from the brain alone."""
         estimate = self.estimate(features, subject)
-        memory = self.encode(self.normalise(features, subject), subject)
+        memory = self.encode(self.normalise(features, subject))
         return self._finish(*self.decoder.generate(memory, estimate))
 
     def estimate(self, features: Tensor, subject: Tensor) -> Tensor | None:
@@ -133,15 +136,21 @@ class Seq2Seq(nn.Module):
         return None if self.skip is None else self.skip(features, subject)
 
     def normalise(self, features: Tensor, subject: Tensor) -> Tensor:
-        """Features in standard deviations of training frames, spikes limited, channels mixed per subject."""
-        x = (features - self.feature_mean[subject, None]) / self.feature_scale[subject, None]
-        return x.clamp(-self.a.clip_input, self.a.clip_input)
+        """Rows in standard deviations of training frames, spikes limited; of a raw signal, its band powers.
 
-    def encode(self, normalised: Tensor, subject: Tensor) -> Tensor:
-        """Memory (batch, position, width) of normalised features."""
+        (batch, frame * m, channel) -> (batch, frame, channel or channel * filters).
+        """
+        x = (features - self.feature_mean[subject, None]) / self.feature_scale[subject, None]
+        x = x.clamp(-self.a.clip_input, self.a.clip_input)
         if self.input_layer is not None:
-            normalised = normalised @ self.input_layer[subject]
-        return self.encoder(normalised)
+            x = x @ self.input_layer[subject]
+        frames: Tensor = self.front(x)
+        return frames
+
+    def encode(self, normalised: Tensor) -> Tensor:
+        """Memory (batch, position, width) of normalised frames."""
+        memory: Tensor = self.encoder(normalised)
+        return memory
 
     def decode(self, memory: Tensor, known: Tensor, estimate: Tensor | None) -> tuple[Tensor, Tensor]:
         """Normalised mel and attention, ``known`` (batch, length, band) being fed back."""
@@ -173,8 +182,8 @@ class Seq2Seq(nn.Module):
         std = mel.double().std(dim=0)
         self.mel_mean.copy_(mel.double().mean(dim=0))
         self.mel_scale.copy_(torch.where(std > 1e-3, std, 1.0))
-        if isinstance(self.encoder.front, BandPower):
-            self._fit_front(self.encoder.front, features)
+        if isinstance(self.front, BandPower):
+            self._fit_front(self.front, features)
 
     def _fit_front(self, front: BandPower, features: list[Tensor]) -> None:
         """Standardise the log powers of the untrained filters on the first subject's training rows."""

@@ -33,6 +33,8 @@ Span = tuple[int, int, int]
 Report = Callable[[dict[str, float | str]], None]
 
 CROSS_FOLDS = 5
+SPEECH_WEIGHT = 2.0
+SUM_RANGE = (0.1, 1.25)
 SEED_STEP = 1_000_003
 SKIP_COLUMNS = 3072  # of the skip's lagged matrix: cross-fitting holds a Gram matrix per fold
 SKIP_PENALTIES = (1e1, 1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6)
@@ -41,14 +43,20 @@ SKIP_PENALTIES = (1e1, 1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6)
 class Source(Protocol):
     """What a run needs of its data; :class:`pipeline.data.batches.TrainingData` has it."""
 
-    features: Sequence[Array]
-    mel: Sequence[Array]
-    subject: Sequence[int]
-    length: int
-    context: int
-    oversampling: int
-    names: Sequence[str]
-
+    @property
+    def features(self) -> Sequence[Array]: ...
+    @property
+    def mel(self) -> Sequence[Array]: ...
+    @property
+    def subject(self) -> Sequence[int]: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def context(self) -> int: ...
+    @property
+    def oversampling(self) -> int: ...
+    @property
+    def names(self) -> Sequence[str]: ...
     @property
     def n_channels(self) -> int: ...
     @property
@@ -167,24 +175,18 @@ def set_linear_skip(network: Seq2Seq, ridges: Sequence[Ridge]) -> None:
 
 
 def weigh_on_validation(committee: Committee, data: Source, hop: int) -> tuple[float, float]:
-    """Set the committee's weights; its loss and r on the validation block.
-
-    Non-negative least squares of the normalised mel, half way to equal weights: a minute of validation cannot
-    tell such weights apart sharply.
-    """
-    n = len(committee.weights)
-    first = committee.networks[0]
+    """Set the committee's weights; its loss and r, free-running, on the validation block."""
+    n, first = len(committee.weights), committee.networks[0]
     mean, scale = first.mel_mean.numpy(), first.mel_scale.numpy()
     truth = np.concatenate([data.mel[r][a:b] for r, a, b in data.spans("val")])
     live = truth.std(axis=0) > 1e-3
     has_skip = any(network.skip is not None for network in committee.networks)
-    used = range(n if has_skip else n - 1)
     parts = []
-    for k in used:
+    for k in range(n if has_skip else n - 1):
         committee.weights.copy_(torch.eye(n)[k])
         parts.append(((_predict_validation(committee, data, hop) - mean) / scale)[:, live])
     target = ((truth - mean) / scale)[:, live]
-    found = _weights(np.stack([part.ravel() for part in parts], axis=1).astype(np.float64), target.ravel())
+    found = _weights(parts, target, truth.mean(axis=1) > _speech_level(data))
     committee.weights.zero_()
     committee.weights[: len(found)] = torch.from_numpy(found)
     mixed = np.tensordot(found, np.stack(parts), axes=1)
@@ -192,10 +194,29 @@ def weigh_on_validation(committee: Committee, data: Source, hop: int) -> tuple[f
     return float(np.square(mixed - target).mean()), float(np.nanmean(r)) if np.isfinite(r).any() else 0.0
 
 
-def _weights(predictions: NDArray[np.float64], target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Weights of the columns of ``predictions``: half non-negative least squares, half equal ones of the same sum."""
-    fitted, _ = nnls(predictions, target.astype(np.float64))
-    return np.asarray(0.5 * fitted + 0.5 * fitted.sum() / len(fitted))
+def _weights(parts: Sequence[Array], target: Array, speech: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights of the ``parts`` (frame, band): half non-negative least squares, half equal ones of the same sum.
+
+    Half, because a minute of validation cannot tell weights apart sharply.  Speech frames
+    count once more, about their own mean: the contrast with silence would drown what is said.
+    The sum stays in :data:`SUM_RANGE`: a constant prediction has no correlation, and what
+    shrinks to the mean because it knows nothing must not be blown up.
+    """
+
+    def column(x: Array) -> NDArray[np.float64]:
+        said = x[speech] - x[speech].mean(axis=0) if speech.any() else x[:0]
+        return np.concatenate([x.ravel(), SPEECH_WEIGHT * said.ravel()]).astype(np.float64)
+
+    fitted, _ = nnls(np.stack([column(part) for part in parts], axis=1), column(target))
+    total = float(np.clip(fitted.sum(), *SUM_RANGE))
+    share = fitted / fitted.sum() if fitted.any() else np.zeros_like(fitted)
+    return np.asarray(total * (share + 1.0 / len(fitted)) / (1.0 + float(fitted.any())))
+
+
+def _speech_level(data: Source) -> float:
+    """Mean log-mel above which a frame is speech: midway between the 10th and 90th percentile of training frames."""
+    loudness = np.concatenate([data.mel[r][a:b].mean(axis=1) for r, a, b in data.spans("train")])
+    return float(np.percentile(loudness, [10, 90]).mean())
 
 
 def _predict_validation(committee: Committee, data: Source, hop: int) -> Array:

@@ -1,0 +1,50 @@
+"""Facts about files that take time to find, remembered until the file changes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.files import write_text
+
+#: A file that changed this recently may change again without its time showing it.
+SETTLED_NS = 2_000_000_000
+
+
+def remembered(
+    files: Mapping[str, Path], store: Path | None, find: Callable[[str, Path], Any], *, trust: bool = False
+) -> dict[str, Any]:
+    """``find(name, file)`` of each of ``files``, by name; a JSON value.
+
+    What ``store`` remembers is taken where size, modification time and inode are still
+    the same; with ``trust`` always.  A file that changed a moment ago is looked at again
+    next time.
+    """
+    known = _stored(store)
+    entries = {name: _entry(name, file, known.get(name), find, trust) for name, file in files.items()}
+    if store is not None and entries != known and not trust:
+        write_text(store, json.dumps(entries, sort_keys=True, indent=0) + "\n")
+    return {name: value for name, (_, value) in entries.items()}
+
+
+def _stored(store: Path | None) -> dict[str, list[Any]]:
+    if store is not None and store.is_file():
+        with suppress(ValueError):
+            return dict(json.loads(store.read_text(encoding="utf-8")))
+    return {}
+
+
+def _entry(name: str, file: Path, known: list[Any] | None, find: Callable[[str, Path], Any], trust: bool) -> list[Any]:
+    """What tells that a file is still the same (None: nothing does yet), and what was found of it."""
+    if known and trust:
+        return known
+    status = file.stat()
+    signature = [status.st_size, status.st_mtime_ns, status.st_ino]
+    if known and known[0] == signature:
+        return known
+    settled = time.time_ns() - status.st_mtime_ns > SETTLED_NS
+    return [signature if settled else None, find(name, file)]

@@ -1,0 +1,94 @@
+"""One run in a folder at a time, and recovery after a run that was killed.
+
+A run holds a lock file that the operating system releases when its process ends,
+however it ends.  Whoever gets the lock while Snakemake's own locks still lie there has
+found a killed run: its jobs that live on are ended first, then the locks are cleared.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from pipeline.errors import InputError, Problem
+
+LOCK = Path("results/.run.lock")
+SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+PATIENCE_S = 20.0
+
+
+@contextmanager
+def owned_folder(scripts: Path) -> Iterator[list[str]]:
+    """Hold the working directory for one run; yields what had to be done to recover it.
+
+    ``scripts`` is the folder of the stage scripts, by which jobs are recognised.  Raises
+    :class:`InputError` where another run is at work here.
+    """
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("a") as handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(_busy("another main.py")) from None
+        if any("snakemake" in " ".join(_command(p)) for p in _here() if not _is_job(p, scripts)):
+            raise InputError(_busy("a snakemake"))
+        yield _recovered(scripts)
+
+
+def _recovered(scripts: Path) -> list[str]:
+    """End the jobs of a killed run and clear its locks; says what was done."""
+    done = []
+    orphans = [p for p in _here() if _is_job(p, scripts)]
+    if orphans:
+        _end(orphans)
+        done.append(f"ended {len(orphans)} job(s) that a killed run had left")
+    locks = list(SNAKEMAKE_LOCKS.glob("*")) if SNAKEMAKE_LOCKS.is_dir() else []
+    if locks:
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+        done.append("cleared the locks of a killed run; its unfinished outputs are made again")
+    return done
+
+
+def _here() -> Iterator[psutil.Process]:
+    """Processes that work in this folder, without this one and those that started it."""
+    own = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
+    folder = str(Path.cwd())
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in own and process.cwd() == folder:
+                yield process
+        except (psutil.AccessDenied, psutil.NoSuchProcess, OSError):
+            continue
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return []
+
+
+def _is_job(process: psutil.Process, scripts: Path) -> bool:
+    return any(part.startswith(f"{scripts}{os.sep}") for part in _command(process))
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """Ask first, so that training writes its checkpoint; then kill."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_S)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=PATIENCE_S)
+
+
+def _busy(what: str) -> Problem:
+    return Problem(".", "", f"{what} at work in this folder", "one run at a time", "Wait for it, or end it")

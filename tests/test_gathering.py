@@ -1,0 +1,217 @@
+"""From artifacts to scores and page: what is gathered, what is refused, and what a change of the config reruns."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, SMALL, jobs_run, snakemake
+from pipeline.artifacts.aligned import aligned_info
+from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.windows import ROLE_CODES, BlockRow, SpanRow, Windows, read_windows, write_windows
+from pipeline.config.loader import load_config
+from pipeline.config.stages import stage_json
+from pipeline.data.spans import ReachSeconds, raw_spans
+
+WINDOWS = "results/windows/sim01.h5"
+
+
+def pipeline(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def own_chain(chain: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run that a test may spoil."""
+    return Path(shutil.copytree(chain, tmp_path / "copy"))
+
+
+def words_said(chain: Path) -> list[str]:
+    with next((chain / "results/simulated").glob("*_events.tsv")).open(encoding="utf-8") as handle:
+        return [row["label"] for row in csv.DictReader(handle, delimiter="\t")]
+
+
+def test_events_carry_the_word_and_not_the_trial_type(chain: Path) -> None:
+    said = words_said(chain)
+    labels = [event.label for event in read_windows(chain / WINDOWS).events]
+    assert labels == said[: len(labels)]
+    assert len(labels) >= len(said) - 1
+    assert len(set(labels)) > 3
+
+
+def importance(work: Path) -> dict[str, dict[str, float]]:
+    return dict(json.loads((work / "results/eval.json").read_text())["subjects"]["sim01"]["permutation_importance"])
+
+
+def test_one_shaft_alone_has_no_importance_and_the_report_says_why(chain: Path) -> None:
+    assert importance(chain) == {"shaft": {}, "region": {}, "reasons": {
+        "shaft": "LA is the only one", "region": "superior temporal gyrus is the only one"
+    }}  # fmt: skip
+    assert "Importance by shaft is missing: LA is the only one" in (chain / "results/report.html").read_text()
+
+
+@pytest.mark.slow
+def test_importance_of_every_shaft_and_region_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(SMALL.replace("channels: 8", "channels: 18"))
+    result = snakemake(tmp_path, "results/eval.json")
+    assert result.returncode == 0, result.stdout[-3000:]
+    info = aligned_info(tmp_path / "results/aligned/sim01_run01.h5")
+    used = [name for name, used in zip(info.channels["name"], info.channels["used"], strict=True) if used]
+    own = importance(tmp_path)
+    assert set(own["shaft"]) == {name.rstrip("0123456789") for name in used}
+    assert len(own["shaft"]) == len(own["region"]) > 1
+    assert sorted(own["shaft"].values()) == sorted(own["region"].values())  # a simulated shaft lies in one region
+    assert max(own["shaft"].values()) > 0.02
+    assert own["reasons"] == {}
+    assert "By shaft: loss of r" in (tmp_path / "results/report.html").read_text()
+
+
+def test_the_page_is_drawn_again_from_the_artifacts(chain: Path, tmp_path: Path) -> None:
+    done = pipeline(chain, "report", "--out", str(tmp_path / "again.html"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again.html").read_bytes() == (chain / "results/report.html").read_bytes()
+
+
+def test_a_page_to_share_holds_no_true_sound_no_target_and_no_word(chain: Path, tmp_path: Path) -> None:
+    done = pipeline(chain, "report", "--share", "--out", str(tmp_path / "share.html"))
+    assert done.returncode == 0, done.stderr
+    shared, whole = (tmp_path / "share.html").read_text(), (chain / "results/report.html").read_text()
+    assert "Copy for sharing" in shared
+    assert (whole.count("<audio"), shared.count("<audio")) == (3, 1)
+    assert "Target: log-mel" in whole
+    assert "Target: log-mel" not in shared
+    assert not [word for word in set(words_said(chain)) if f">{word}<" in shared]
+
+
+def test_scores_that_were_edited_are_not_drawn(own_chain: Path, tmp_path: Path) -> None:
+    file = own_chain / "results/eval.json"
+    file.write_text(file.read_text().replace('"pearson_r": 0.', '"pearson_r": 0.9', 1))
+    done = pipeline(own_chain, "report", "--out", str(tmp_path / "x.html"))
+    assert done.returncode == 2
+    assert "eval.json" in done.stderr
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_what_only_evaluate_reads_reruns_evaluate_alone(own_chain: Path) -> None:
+    config = own_chain / "config.yaml"
+    config.write_text(
+        SMALL.replace("{bootstrap: 100}", "{bootstrap: 100, report: false}") + "contamination: {alpha: 0.9999}\n"
+    )
+    result = snakemake(own_chain, "results/eval.json")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert jobs_run(result.stdout) == ["evaluate"]
+    page = (own_chain / "results/report.html").read_text()
+    assert "switched off" in page
+    assert "<img" not in page
+    found = json.loads((own_chain / "results/eval.json").read_text())["contamination"]
+    assert [c["result"] for c in found] == ["suspect" if c["p_adjusted"] < 0.9999 else "no evidence" for c in found]
+
+
+def test_nearest_neighbour_is_scored_where_it_is_asked_for(chain: Path, own_chain: Path) -> None:
+    assert "nearest_neighbour" not in json.loads((chain / "results/eval.json").read_text())["summary"]
+    (own_chain / "config.yaml").write_text(SMALL + "baseline: {nearest_neighbour: true}\n")
+    result = snakemake(own_chain, "results/eval.json")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert sorted(jobs_run(result.stdout)) == ["baseline", "evaluate"]
+    summary = json.loads((own_chain / "results/eval.json").read_text())["summary"]
+    assert summary["nearest_neighbour"]["role"] == "baseline"
+    assert abs(summary["nearest_neighbour"]["pearson_r"]) < 1
+    assert 0 < summary["chance"]["by_prediction"]["nearest_neighbour"]["pearson_r"]["p_value"] <= 1
+    assert "nearest neighbour" in summary["differences"]["nearest_neighbour"]["sentence"]
+
+
+# -- a leak, forced -------------------------------------------------------------------------------
+
+
+def shuffled(windows: Windows, chain: Path) -> Windows:
+    """The same windows dealt out at random to the roles of fold 0, and the raw samples that each role then saw."""
+    grid = load_config([chain / "config.yaml"]).mel
+    infos = [aligned_info(chain / f"results/aligned/{r}.h5") for r in windows.recordings]
+    facts = windows.facts
+    seen = ReachSeconds(facts["reach_past_s"], facts["reach_future_s"], facts["reach_audio_s"])
+    rng = np.random.default_rng(0)
+    roles = windows.roles.copy()
+    roles[:, 0] = rng.choice([ROLE_CODES[r] for r in ("train", "validation", "test")], len(roles), p=[0.6, 0.2, 0.2])
+    names = {code: name for name, code in ROLE_CODES.items()}
+    blocks = [
+        BlockRow(0, names[code], recording, start, start + facts["length_frames"])
+        for (recording, start), code in zip(windows.starts.tolist(), roles[:, 0].tolist(), strict=True)
+    ]
+    spans = [span for block in blocks for span in raw_spans(block, infos[block.recording], seen, grid)]
+    others = [b for b in windows.blocks if b.fold != 0], [s for s in windows.spans if s.fold != 0]
+    return replace(windows, roles=roles, blocks=(*blocks, *others[0]), spans=(*spans, *others[1]))
+
+
+def shared_samples(spans: tuple[SpanRow, ...], one: str, two: str) -> int:
+    """Raw samples that two roles of fold 0 both saw, counted one by one."""
+    total = 0
+    for signal in ("neural", "audio"):
+        own = [s for s in spans if s.fold == 0 and s.signal == signal]
+        masks = {role: np.zeros(max(s.stop for s in own), bool) for role in (one, two)}
+        for s in own:
+            if s.role in masks:
+                masks[s.role][s.start : s.stop] = True
+        total += int((masks[one] & masks[two]).sum())
+    return total
+
+
+def test_a_shuffled_split_is_refused_with_the_number_of_shared_samples(own_chain: Path) -> None:
+    leaky = shuffled(read_windows(own_chain / WINDOWS), own_chain)
+    write_windows(own_chain / WINDOWS, leaky, Provenance())
+    before = (own_chain / "results/eval.json").read_bytes()
+    config = stage_json("evaluate", load_config([own_chain / "config.yaml"]))
+    outputs = [f"results/{name}" for name in ("eval.json", "scores.tsv", "report.html", "eval.provenance.json")]
+    command = [sys.executable, str(ROOT / "workflow/scripts/evaluate.py"), "--config", config, "--log", "e.log"]
+    command += ["--folds", "sim01/fold0", "--variants", "--sound", "True", "--pooled", "False", "--output", *outputs]
+    done = subprocess.run(command, cwd=own_chain, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    for pair in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        count = shared_samples(leaky.spans, *pair)
+        assert count > 1000
+        assert f"[{'/'.join(pair)}]: got {count} raw samples seen by both roles" in done.stderr
+    assert (own_chain / "results/eval.json").read_bytes() == before
+
+
+# -- equal inputs, equal bytes --------------------------------------------------------------------
+
+
+def test_evaluate_twice_gives_equal_bytes(own_chain: Path) -> None:
+    names = ("eval.json", "scores.tsv", "report.html")
+    before = {name: (own_chain / "results" / name).read_bytes() for name in names}
+    result = snakemake(own_chain, "results/eval.json", "--forcerun", "evaluate")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert jobs_run(result.stdout) == ["evaluate"]
+    assert {name: (own_chain / "results" / name).read_bytes() for name in names} == before
+
+
+@pytest.mark.slow
+def test_the_whole_chain_twice_gives_equal_bytes(chain: Path, tmp_path: Path) -> None:
+    """Trained anew in another folder, with another number of jobs at a time."""
+    (tmp_path / "config.yaml").write_text(SMALL)
+    result = snakemake(tmp_path, "results/eval.json", "--cores", "1")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert "train" in jobs_run(result.stdout)
+    for name in ("eval.json", "scores.tsv", "report.html"):
+        assert (tmp_path / "results" / name).read_bytes() == (chain / "results" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_independent_brain_signals_score_chance(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "bench/null.py"), "--seeds", "1", "--work", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    header, row, pooled = ((tmp_path / "null.tsv").read_text().splitlines()[i].split("\t") for i in range(3))
+    found = dict(zip(header, row, strict=True))
+    for name in ("model", "ridge", "nearest_neighbour"):
+        assert float(found[f"{name}_p"]) > 0.01, found
+        assert abs(float(found[f"{name}_r"])) < 0.3, found
+    assert pooled[header.index("model_p")] == found["model_p"]

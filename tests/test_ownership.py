@@ -1,0 +1,85 @@
+"""Two runs in one folder, and what a killed run leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from conftest import ROOT, SMALL
+
+SLOW_TRAINING = SMALL.replace("max_steps: 30", "max_steps: 100000")
+
+
+def start(work: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "main.py"), "--config", "config.yaml", "--cores", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    log = (work / "run.log").open("w")
+    return subprocess.Popen(command, cwd=work, stdout=log, stderr=log, text=True, env=environment)
+
+
+def wait_for(condition, seconds: float = 180.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.2)
+
+
+def jobs(work: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(work) and any("workflow/scripts/train.py" in c for c in process.cmdline()):
+                found.append(process)
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue
+    return [p for p in found if "python" in p.name()]
+
+
+@pytest.fixture
+def training(tmp_path: Path):
+    """A run whose training has written its first checkpoint and would go on for hours."""
+    (tmp_path / "config.yaml").write_text(SLOW_TRAINING)
+    run = start(tmp_path)
+    try:
+        wait_for(lambda: run.poll() is not None or list(tmp_path.glob("results/train/**/last.ckpt")))
+        assert run.poll() is None, (tmp_path / "run.log").read_text()[-3000:]
+        yield tmp_path, run
+    finally:
+        for process in [*psutil.Process(run.pid).children(recursive=True)] if run.poll() is None else []:
+            process.kill()
+        run.kill()
+        run.wait()
+        for job in jobs(tmp_path):
+            job.kill()
+
+
+def test_a_second_run_is_refused_and_a_killed_one_recovered(training) -> None:
+    work, run = training
+    began = time.monotonic()
+    second = subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), "--config", "config.yaml"], cwd=work, capture_output=True, text=True
+    )
+    assert second.returncode == 2
+    assert "one run at a time" in second.stderr
+    assert time.monotonic() - began < 10
+
+    for process in psutil.Process(run.pid).children():
+        process.send_signal(signal.SIGKILL)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    (orphan,) = jobs(work)
+    (work / "config.yaml").write_text(SMALL)
+    recovered = subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), "--config", "config.yaml"], cwd=work, capture_output=True, text=True
+    )
+    assert recovered.returncode == 0, recovered.stderr[-3000:]
+    assert "ended 1 job(s)" in recovered.stderr
+    assert not orphan.is_running()
+    assert (work / "results/eval.json").is_file()
