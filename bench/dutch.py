@@ -92,7 +92,8 @@ def convert_recording(file: Path, out: Path, units: str | None) -> Row:
                 Problem(str(file), "iEEG", got, f"{ieeg.data.shape[1]} as in the array", "Check the files")
             )
         neural = [i for i, row in enumerate(channels) if row.get("type", "n/a").upper() in NEURAL_TYPES]
-        _write_neural(out / f"{subject}_eeg.npy", ieeg.data, _gain_uv(file, ieeg, channels, units), neural)
+        gain_uv = _gain_uv(file, ieeg, [channels[i] for i in neural], units)
+        _write_neural(out / f"{subject}_eeg.npy", ieeg.data, gain_uv, neural)
         np.save(out / f"{subject}_audio.npy", _sound(file, audio), allow_pickle=False)
         events = list(word_events(words, audio.start_s))
     own = {"units": "uV", "sampling_frequency": f"{ieeg.rate_hz:g}"}

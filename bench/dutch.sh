@@ -9,7 +9,7 @@
 # UNITS=uV (or V, mV, nV) states the unit of the neural values where the files contradict themselves.
 set -euo pipefail
 if [ $# -lt 2 ]; then
-  sed -n '2,10p' "$0" | cut -c3-
+  sed -n '2,9p' "$0" | cut -c3-
   exit 2
 fi
 home=$(cd "$(dirname "$0")/.." && pwd)

@@ -64,7 +64,8 @@ def write_recording(
         nwb["acquisition/iEEG/data"].attrs.update(unit=unit, conversion=conversion)
     names = names or [f"LA{i + 1}" for i in range(eeg.shape[1])]
     kinds = ["ECG" if name == "EKG" else "SEEG" for name in names]
-    rows = [f"{n}\t{k}\t{table_units}\tn/a\tgood\n" for n, k in zip(names, kinds, strict=True)]
+    units = {"SEEG": table_units, "ECG": "mV"}
+    rows = [f"{n}\t{k}\t{units[k]}\tn/a\tgood\n" for n, k in zip(names, kinds, strict=True)]
     stem = f"{subject}_task-wordProduction"
     (folder / f"{stem}_channels.tsv").write_text("name\ttype\tunits\tlow_cutoff\tstatus\n" + "".join(rows))
     places = "".join(f"{name}\t1.5\t2\t3\tSTG\n" for name in names)

@@ -8,9 +8,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError
+from pipeline.evaluation import figures
 from pipeline.evaluation.audit import Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.report import Attention, LearningCurve, ReportExtras, report_html
@@ -141,7 +143,7 @@ def test_pictures_of_shared_copy_hold_no_labels(monkeypatch: pytest.MonkeyPatch)
     drawn: list[tuple[object, ...]] = []
     monkeypatch.setattr(
         "pipeline.evaluation.figures.spectrogram",
-        lambda mel, times, limits, events: drawn.append((mel, events)) or "data:,",
+        lambda mel, times, limits, events, band_hz: drawn.append((mel, events)) or "data:,",
     )
     make_page(share=True)
     assert len(drawn) == 1
@@ -149,6 +151,41 @@ def test_pictures_of_shared_copy_hold_no_labels(monkeypatch: pytest.MonkeyPatch)
     make_page(share=False)
     assert len(drawn) == 3
     assert drawn[1][1]
+
+
+def test_bands_are_labelled_by_frequency_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks: list[dict[str, float]] = []
+    draw = figures.data_uri
+
+    def noted(figure: Figure, kind: str = "svg") -> str:
+        axis = figure.axes[0].yaxis
+        ticks.append(dict(zip([t.get_text() for t in axis.get_ticklabels()], axis.get_ticklocs(), strict=True)))
+        return draw(figure, kind)
+
+    monkeypatch.setattr(figures, "data_uri", noted)
+    mel, times = np.random.default_rng(0).random((50, 8)).astype(np.float32), np.arange(50) / RATE_HZ
+    figures.spectrogram(mel, times, (0.0, 1.0), (), np.array([100.0, 300, 500, 900, 1100, 3000, 5000, 9000]))
+    assert ticks[0] == {"0.5": 2.0, "1": 3.5, "2": pytest.approx(4 + 900 / 1900), "4": 5.5, "7.5": 6.625}
+
+
+def test_nearest_neighbour_stands_among_the_opponents() -> None:
+    fold = make_fold()
+    block = fold.blocks[0]
+    found = {**block.predictions, "nearest_neighbour": block.predictions["ridge"]}
+    folds = [replace(fold, blocks=(replace(block, predictions=found),))]
+    document = score(folds, CONFIG, ChanceConfig(), RunFacts({}))
+    assert document["summary"]["nearest_neighbour"]["role"] == "baseline"
+    head = report_html(document, folds, ReportExtras(), CONFIG).split("<nav>")[0]
+    assert "nearest neighbour" in head
+
+
+def test_a_curve_for_each_network() -> None:
+    extras = make_extras()
+    curve = extras.curves["sub1", 0]["0-tiny"]
+    both = replace(extras, curves={("sub1", 0): {"0-tiny": curve, "1-strong": curve}})
+    pages = [make_page(e).split('id="training"')[1].split("</section>")[0] for e in (extras, both)]
+    assert pages[0].count("<img") == pages[1].count("<img") == 1
+    assert pages[0] != pages[1]
 
 
 def test_equal_input_gives_equal_page(full: str) -> None:

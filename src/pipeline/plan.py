@@ -33,6 +33,7 @@ RAW_MANIFEST = paths.RESULTS / ".raw_manifest.json"
 CODE_MANIFEST = paths.RESULTS / ".code_manifest.json"
 RESOLVED_CONFIG = paths.RESULTS / "config.json"
 POOLED = "pooled"
+SPEECH_SUFFIXES = (".wav", ".flac", ".npy", ".json")
 DEFAULT_CONFIG = Path("config/config.yaml")
 
 
@@ -116,6 +117,14 @@ class Plan:
         files = [str(f) for row in self.rows for f in row.files().values()]
         return ([str(SIMULATED_SHEET)] if self.is_simulated else []) + list(dict.fromkeys(files))
 
+    @cached_property
+    def speech(self) -> dict[str, str]:
+        """sha256 by path of the clips of real speech that the simulation speaks with."""
+        if not self.is_simulated or self.config.simulate.speech is None:
+            return {}
+        clips = sorted(p for p in Path(self.config.simulate.speech).glob("*") if p.suffix in SPEECH_SUFFIXES)
+        return content_manifest(clips, RAW_MANIFEST, trust=self.is_job)
+
     def raw_of(self, recording: str) -> list[str]:
         """The raw files of one recording."""
         return [str(f) for f in self._row(recording).files().values()]
@@ -148,7 +157,9 @@ class Plan:
 
     def outputs(self) -> list[Output]:
         """The outputs of all jobs, in the order of the workflow, and what they should be made from."""
-        made = [self._output("simulate", str(SIMULATED_SHEET), SIMULATED_NOTE)] if self.is_simulated else []
+        made = []
+        if self.is_simulated:
+            made.append(self._output("simulate", str(SIMULATED_SHEET), SIMULATED_NOTE, self.speech))
         heard = [r for subject in self.subjects for r in self.recordings_of(subject)]
         for r in self.recordings:
             config = self.ingest_json(r)
@@ -216,7 +227,7 @@ class Plan:
         # Reading artifacts takes h5py (0.3 s), which a run with nothing to look into should not wait for.
         from pipeline.freshness import Freshness
 
-        return Freshness({} if self.is_simulated else self._content)
+        return Freshness(self.speech if self.is_simulated else self._content)
 
     @property
     def fold_names(self) -> list[str]:

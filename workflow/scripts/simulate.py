@@ -11,11 +11,12 @@ from pipeline.stage import Stage, run_stage
 def main(stage: Stage[SimulateStage]) -> str:
     folder = stage.files["output"][0].parent
     config = stage.config.simulate
+    inputs = list(zip(stage.files["speech"], map(str, stage.files["content"]), strict=True))
     sheet = simulate(config, folder)
     note = sheet.with_name("provenance.json")
     files = [p for p in folder.iterdir() if p.is_file() and p != note and not p.name.startswith(".")]
-    write_sidecar(note, "simulate", files, stage.provenance([]))
+    write_sidecar(note, "simulate", files, stage.provenance(inputs))
     return f"{config.subjects} subject(s) × {config.recordings} recording(s) of {config.minutes:g} min in {folder}"
 
 
-run_stage(main, SimulateStage, files=["output"])
+run_stage(main, SimulateStage, files=["speech", "content", "output"])

@@ -47,7 +47,7 @@ STYLE: dict[str, Any] = {
 }
 MAP = "magma"
 MOST_HEADS = 4
-ROUND_HZ = (125, 250, 500, 1000, 2000, 4000, 7500)
+ROUND_HZ = (500, 1000, 2000, 4000, 7500)
 styled = mpl.rc_context(STYLE)  # type: ignore[arg-type]
 """Decorator of every function that draws."""
 

@@ -61,8 +61,8 @@ class Attention:
 class ReportExtras:
     """What the report shows beside the document; each part may be missing.
 
-    ``band_hz`` (n_mels,) are the centres of the mel bands.  ``curves`` are keyed by (subject, fold) and hold one curve per network, by its name; ``attention`` by
-    (subject, fold).
+    ``band_hz`` (n_mels,) are the centres of the mel bands.  ``curves`` are keyed by (subject, fold)
+    and hold one curve per network, by its name; ``attention`` by (subject, fold).
     """
 
     curves: Mapping[tuple[str, int], Mapping[str, LearningCurve]] = field(default_factory=dict)
@@ -306,9 +306,10 @@ def examples_section(
     folds: Sequence[FoldPredictions], extras: ReportExtras, config: EvaluateConfig, *, share: bool
 ) -> str:
     """Target and predicted spectrograms side by side, with players where sound was made."""
+    pictures = "" if share else " Both pictures share one colour scale."
     html = paragraph(
         "Test stretches of different folds, each the one with most speech of its block (chosen by the true "
-        "sound, not by the score). Both pictures share one colour scale.", "note"
+        f"sound, not by the score).{pictures}", "note"
     )  # fmt: skip
     parts = [example(fold, block, cut, extras.band_hz, share=share) for fold, block, cut in excerpts(folds, config)]
     if not parts:

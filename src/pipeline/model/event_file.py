@@ -23,6 +23,7 @@ class EventFile:
     """One event file in ``folder``; a run that resumes writes another beside it."""
 
     def __init__(self, folder: Path, first_epoch: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"events.out.tfevents.{first_epoch:010d}"
         self.writer = RecordWriter(path.open("wb"))
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))

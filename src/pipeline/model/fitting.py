@@ -36,8 +36,8 @@ Row = dict[str, float]
 class RunKeeper(Callback):
     """At each epoch's end: metrics row, best model, checkpoint, early stop.  Its state is part of the checkpoint."""
 
-    def __init__(self, run_dir: Path, patience: int, on_epoch: Callable[[Row], None] | None) -> None:
-        self.run_dir, self.patience, self.on_epoch = run_dir, patience, on_epoch
+    def __init__(self, run_dir: Path, title: str, patience: int, on_epoch: Callable[[Row], None] | None) -> None:
+        self.run_dir, self.title, self.patience, self.on_epoch = run_dir, title, patience, on_epoch
         self.rows: list[Row] = []
         self.events: EventFile | None = None
 
@@ -77,7 +77,8 @@ class RunKeeper(Callback):
     def _show(self, row: Row, pl_module: Any) -> None:
         """To TensorBoard: the row, and every second epoch one validation window."""
         if self.events is None:
-            self.events = EventFile(self.run_dir, int(row["epoch"]))
+            # TensorBoard names a run after its folder.
+            self.events = EventFile(self.run_dir / self.title, int(row["epoch"]))
         self.events.scalars(int(row["step"]), {k: v for k, v in row.items() if k not in ("epoch", "step")})
         if row["epoch"] % 2 == 0:
             self.events.images(int(row["step"]), pl_module.pictures)
@@ -110,17 +111,19 @@ def fit_network(
     accelerator: Accelerator = "auto",
     on_epoch: Callable[[Row], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    title: str = "",
 ) -> tuple[Seq2Seq | None, list[Row]]:
     """Train ``module`` in ``run_dir``, resuming what is there: the best averaged network and the epochs' rows.
 
-    ``loaders`` makes the batches, given the steps per epoch and the device.  The network
+    ``loaders`` makes the batches, given the steps per epoch and the device; ``title`` names
+    the run to people who compare it with others in TensorBoard.  The network
     is None where training was interrupted.  Raises :class:`~pipeline.model.lightning_module.NonFiniteLossError`.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     train = module.config
     steps = min(train.steps_per_epoch, module.recipe.max_steps)
     epochs = module.recipe.max_steps // steps
-    keeper = RunKeeper(run_dir, train.patience, on_epoch)
+    keeper = RunKeeper(run_dir, title, train.patience, on_epoch)
     checkpoint = newest_valid_checkpoint(run_dir / "last.ckpt")
     if checkpoint is not None:
         keeper.load_state_dict(read_checkpoint(checkpoint)["callbacks"][RunKeeper.__qualname__])

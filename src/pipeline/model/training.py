@@ -87,6 +87,12 @@ class FitOutcome:
     model: Committee | None = None
 
 
+def run_title(model: ModelConfig, train: TrainConfig) -> str:
+    """What sets a run apart, for people: the keys that differ from their defaults."""
+    changed = {**model.model_dump(exclude_defaults=True), **train.model_dump(exclude_defaults=True)}
+    return ",".join(f"{name}={value}" for name, value in sorted(changed.items()))[:120] or "defaults"
+
+
 def train_model(
     data: Source,
     model: ModelConfig,
@@ -111,7 +117,9 @@ def train_model(
     for member in members:
         report = _labelled(member.label, on_epoch)
         module, loaders = _prepare(data, member, model, train, causal, linear)
-        network, epochs = fit_network(module, loaders, run_dir / member.label, accelerator, report, on_step)
+        network, epochs = fit_network(
+            module, loaders, run_dir / member.label, accelerator, report, on_step, run_title(model, train)
+        )
         rows.extend({"network": member.label, **row} for row in epochs)
         if network is None:
             return FitOutcome(False, members[0].preset, len(rows), float("inf"), 0.0, rows, {})
