@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _snakemake(cores: str, others: list[str]) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]
+    # By its full path, since a folder "default" in the working directory would hide it.
+    command += ["--workflow-profile", str(HOME / "profiles" / "default")]
     targets = [] if any(o.startswith("results/") for o in others) else ["all"]
     # --configfile takes many values, so an option has to follow it, never the targets.
     command += ["--configfile", str(RESOLVED_CONFIG), "--cores", cores]

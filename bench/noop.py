@@ -56,9 +56,12 @@ def arguments() -> list[str]:
 
 def prepare(work: Path, subjects: int, folds: int) -> int:
     """A finished run of so many jobs in ``work``, all files empty."""
-    config = {"simulate": {"subjects": subjects}, "split": {"folds": max(2, folds)}, "export": {"audio": "none"}}
-    if folds == 1:
-        config["fold"] = 0  # type: ignore[assignment]
+    config = {
+        "fold": "all" if folds > 1 else 0,
+        "simulate": {"subjects": subjects},
+        "split": {"folds": max(2, folds)},
+        "export": {"audio": "none"},
+    }
     (work / "config.json").write_text(json.dumps(config))
     os.chdir(work)
     plan = load_plan(HOME, [Path("config.json")], [], is_job=False)

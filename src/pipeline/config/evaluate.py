@@ -19,9 +19,10 @@ class EvaluateConfig(Section):
         "training frames' 10th and 90th percentile, or lying inside an event (energy where there is none)",
     )
     min_band_std_nats: float = Field(
-        1e-3,
+        0.1,
         gt=0,
-        description="A band whose target varies less than this over a fold is left out of r [nats]",
+        description="A band whose target varies less than this over a fold holds no sound (the top of a recording "
+        "at 8 kHz) and is left out of r [nats]",
     )
     bootstrap: int = Field(2000, ge=100, description="Resamples of each bootstrap interval")
     block_s: float = Field(2.0, ge=2.0, description="Shortest piece that the bootstrap resamples [s]")

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from pipeline.config.train import TrainConfig
-from pipeline.model.presets import Recipe
+from pipeline.model.presets import LIVE_STD_NATS, Recipe
 from pipeline.model.ridge import correlation_per_band
 from pipeline.model.seq2seq import Output, Seq2Seq
 
@@ -148,7 +148,7 @@ class DecoderTraining(LightningModule):
         free, forced, truth = (torch.cat(parts) for parts in zip(*self.validated, strict=True))
         everywhere = torch.ones(len(truth), dtype=torch.bool, device=truth.device)
         r_band = correlation_per_band(free.cpu().numpy(), truth.cpu().numpy())
-        live = np.isfinite(r_band)
+        live = np.isfinite(r_band) & (truth.std(dim=0) > LIVE_STD_NATS).cpu().numpy()
         self.metrics = {
             "val_loss": float(self._loss(free, truth, everywhere)),
             "val_loss_tf": float(self._loss(forced, truth, everywhere)),

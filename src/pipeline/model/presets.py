@@ -8,6 +8,9 @@ from typing import Any
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 
+# A band that varies less over the training frames holds no sound (the top of a recording at 8 kHz): its mean
+# is its prediction, and it takes no part in losses and scores.
+LIVE_STD_NATS = 0.1
 SHORT_S, LONG_S = 60.0, 900.0  # auto: tiny below the first, large above the second
 
 

@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from pipeline.model.presets import LIVE_STD_NATS
+
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
 Span = tuple[int, int, int]
 
 MAX_COLUMNS = 6144  # of the lagged matrix; above, every second (third, …) lag is used
-LIVE_STD_NATS = 1e-3  # a band that varies less over training frames is constant
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from pipeline.model.decoder import Decoder
 from pipeline.model.encoder import BandPower, Encoder, TimeConv
-from pipeline.model.presets import Architecture
+from pipeline.model.presets import LIVE_STD_NATS, Architecture
 
 
 class Output(NamedTuple):
@@ -172,7 +172,7 @@ class Seq2Seq(nn.Module):
     def fit_normalisation(self, features: list[Tensor], mel: Tensor) -> None:
         """Fit on training frames: features (row, channel) per subject, mel (frame, band) of all.
 
-        A flat channel gets scale 1 and a constant band scale 0: it is predicted as its constant.
+        A flat channel and a band without sound get scale 1, so what little they vary counts for little.
         """
         for subject, rows in enumerate(features):
             channels = rows.shape[1]
@@ -181,7 +181,7 @@ class Seq2Seq(nn.Module):
             self.feature_scale[subject, :channels] = torch.where(std > 1e-12, std, 1.0).float()
         std = mel.double().std(dim=0)
         self.mel_mean.copy_(mel.double().mean(dim=0))
-        self.mel_scale.copy_(torch.where(std > 1e-3, std, 1.0))
+        self.mel_scale.copy_(torch.where(std > LIVE_STD_NATS, std, 1.0))
         if isinstance(self.front, BandPower):
             self._fit_front(self.front, features)
 

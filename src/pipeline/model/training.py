@@ -24,7 +24,7 @@ from pipeline.model.committee import Committee
 from pipeline.model.fitting import Accelerator, Row, fit_network, write_metrics
 from pipeline.model.inference import predict_continuous
 from pipeline.model.lightning_module import DecoderTraining
-from pipeline.model.presets import Architecture, Member, committee_members, resolve
+from pipeline.model.presets import LIVE_STD_NATS, Architecture, Member, committee_members, resolve
 from pipeline.model.ridge import Ridge, correlation_per_band, cross_fitted, fit_ridge, frame_features
 from pipeline.model.seq2seq import Seq2Seq
 
@@ -187,7 +187,7 @@ def weigh_on_validation(committee: Committee, data: Source, hop: int) -> tuple[f
     n, first = len(committee.weights), committee.networks[0]
     mean, scale = first.mel_mean.numpy(), first.mel_scale.numpy()
     truth = np.concatenate([data.mel[r][a:b] for r, a, b in data.spans("val")])
-    live = truth.std(axis=0) > 1e-3
+    live = truth.std(axis=0) > LIVE_STD_NATS
     has_skip = any(network.skip is not None for network in committee.networks)
     parts = []
     for k in range(n if has_skip else n - 1):
