@@ -116,7 +116,7 @@ def test_bad_raw_data_ends_its_stage_with_the_reason_and_writes_nothing(lab: Pat
     (tmp_path / "x.npy").write_bytes(b"no array")
     command = [sys.executable, str(ROOT / "workflow/scripts/ingest.py"), "--log", "x.log"]
     command += ["--config", stage_json("ingest", Config())]
-    command += ["--row", row, "--raw", "x.npy", "--content", "--output", "out.h5"]
+    command += ["--row", row, "--raw", "x.npy", "--content", "", "--output", "out.h5"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 2, result.stderr

@@ -13,4 +13,4 @@ rule ingest:
     shell:
         "{PYTHON:q} {SCRIPTS:q}/ingest.py --config {params.config:q} --code {CODE[ingest]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --row {params.row:q} --content {params.content} --raw {input:q} --output {output:q}"
+        " --row {params.row:q} --content {params.content:q} --raw {input:q} --output {output:q}"

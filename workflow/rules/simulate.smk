@@ -6,7 +6,7 @@ rule simulate:
     params:
         *PLAN.code("simulate"),
         config=PLAN.config_json("simulate"),
-        content=list(PLAN.speech.values()),
+        content=" ".join(PLAN.speech.values()),
     log:
         "logs/simulate.log",
     shell:

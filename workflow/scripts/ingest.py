@@ -37,7 +37,7 @@ def main(stage: Stage[IngestStage]) -> str:
     # Paths of a row are relative to the sheet; what Snakemake hands over has them resolved.
     row = RecordingRow.from_json(stage.options["row"], Path())
     raw = dict(zip(row.files(), stage.files["raw"], strict=True))
-    digests = _checked_content(raw, stage.files["content"])
+    digests = _checked_content(raw, stage.options["content"].split())
     with ExitStack() as closing:
         neural, sound = _opened(row, raw, closing)
         tables = _tables(raw, neural.n_channels)
@@ -54,10 +54,10 @@ def main(stage: Stage[IngestStage]) -> str:
     return f"({neural.n_samples}, {neural.n_channels}) {seconds:.1f} s, {len(report.bad)} bad → {stage.file('output')}"
 
 
-def _checked_content(raw: dict[str, Path], expected: list[Path]) -> dict[str, str]:
+def _checked_content(raw: dict[str, Path], expected: list[str]) -> dict[str, str]:
     """sha256 of each raw file; refused where it is not the content that the run was planned with."""
     found = {column: file_sha256(path) for column, path in raw.items()}
-    planned = dict(zip(raw, map(str, expected), strict=True)) if expected else found
+    planned = dict(zip(raw, expected, strict=True)) if expected else found
     raise_if_any(
         Problem(
             str(raw[c]),
@@ -227,4 +227,4 @@ def _write_facts(writer: ArtifactWriter, row: RecordingRow, sound: ArrayReader |
     )
 
 
-run_stage(main, IngestStage, files=["raw", "content", "output"], options=["row"])
+run_stage(main, IngestStage, files=["raw", "output"], options=["row", "content"])

@@ -11,7 +11,7 @@ from pipeline.stage import Stage, run_stage
 def main(stage: Stage[SimulateStage]) -> str:
     folder = stage.files["output"][0].parent
     config = stage.config.simulate
-    inputs = list(zip(stage.files["speech"], map(str, stage.files["content"]), strict=True))
+    inputs = list(zip(stage.files["speech"], stage.options["content"].split(), strict=True))
     sheet = simulate(config, folder)
     note = sheet.with_name("provenance.json")
     files = [p for p in folder.iterdir() if p.is_file() and p != note and not p.name.startswith(".")]
@@ -19,4 +19,4 @@ def main(stage: Stage[SimulateStage]) -> str:
     return f"{config.subjects} subject(s) × {config.recordings} recording(s) of {config.minutes:g} min in {folder}"
 
 
-run_stage(main, SimulateStage, files=["speech", "content", "output"])
+run_stage(main, SimulateStage, files=["speech", "output"], options=["content"])
