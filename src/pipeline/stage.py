@@ -107,7 +107,8 @@ def _parser(files: Sequence[str], options: Sequence[str]) -> argparse.ArgumentPa
     for name in files:
         parser.add_argument(f"--{name}", type=Path, nargs="*", required=True)
     for name in options:
-        parser.add_argument(f"--{name}", default="")
+        # Snakemake quotes an empty text as nothing at all.
+        parser.add_argument(f"--{name}", nargs="?", default="", const="")
     return parser
 
 
