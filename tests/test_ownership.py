@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from conftest import ROOT, SMALL
+from pipeline.ownership import _is_snakemake
 
 SLOW_TRAINING = SMALL.replace("max_steps: 30", "max_steps: 100000")
 
@@ -58,6 +59,21 @@ def training(tmp_path: Path):
         run.wait()
         for job in jobs(tmp_path):
             job.kill()
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["/env/bin/python3", "/env/bin/snakemake", "--cores", "8", "results/eval.json"], True),
+        (["/env/bin/python3", "-m", "snakemake", "--cores", "8"], True),
+        (["python", "-m", "snakemake", "--directory", "elsewhere", "--cores", "8"], False),
+        (["vim", "notes on snakemake.md"], False),
+        (["bash", "-c", "cd x && snakemake --cores 8"], False),
+        ([], False),
+    ],
+)
+def test_snakemake_is_told_from_what_only_names_it(command: list[str], expected: bool) -> None:
+    assert _is_snakemake(command) is expected
 
 
 def test_a_second_run_is_refused_and_a_killed_one_recovered(training) -> None:

@@ -35,7 +35,7 @@ def owned_folder(scripts: Path) -> Iterator[list[str]]:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(_busy("another main.py")) from None
-        if any("snakemake" in " ".join(_command(p)) for p in _here() if not _is_job(p, scripts)):
+        if any(_is_snakemake(_command(p)) for p in _here()):
             raise InputError(_busy("a snakemake"))
         yield _recovered(scripts)
 
@@ -72,6 +72,12 @@ def _command(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         return []
+
+
+def _is_snakemake(command: list[str]) -> bool:
+    """Whether it is Snakemake itself, at work in the folder that it was started in."""
+    started = any(Path(part).name == "snakemake" for part in command[:3])
+    return started and not {"--directory", "-d"} & set(command)
 
 
 def _is_job(process: psutil.Process, scripts: Path) -> bool:
