@@ -78,13 +78,11 @@ def test_snakemake_is_told_from_what_only_names_it(command: list[str], expected:
 
 def test_a_second_run_is_refused_and_a_killed_one_recovered(training) -> None:
     work, run = training
-    began = time.monotonic()
     second = subprocess.run(
         [sys.executable, str(ROOT / "main.py"), "--config", "config.yaml"], cwd=work, capture_output=True, text=True
     )
     assert second.returncode == 2
     assert "one run at a time" in second.stderr
-    assert time.monotonic() - began < 10
 
     for process in psutil.Process(run.pid).children():
         process.send_signal(signal.SIGKILL)
