@@ -152,7 +152,7 @@ MODULES = {
     "simulate train predict vocode evaluate": "artifacts.sidecar",
     "train": "data.batches model.checkpoint model.event_file model.fitting model.lightning_module model.training "
     "training_job",
-    "train baseline predict": "config.model config.train model model.normalisation model.presets model.ridge",
+    "train baseline predict": "config.model config.train loading model model.normalisation model.presets model.ridge",
     "train predict": "model.attention model.committee model.decoder model.encoder model.inference model.model_file "
     "model.seq2seq runs",
     "train predict evaluate": "artifacts.paths",

@@ -17,7 +17,6 @@ Lags: positive = the brain precedes the sound.  Every random number follows from
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ import numpy.typing as npt
 import scipy.fft
 import soxr
 
+from pipeline.artifacts.files import atomic_path, write_text
 from pipeline.config.simulate import EEG_GAIN_UV, SimulateConfig, simulated_sheet
 from pipeline.data.clips import Clip, read_clips
 from pipeline.synthetic_speech import WORDS, speak
@@ -63,7 +63,7 @@ def simulate(config: SimulateConfig, out_dir: Path) -> Path:
     ]
     settings = config.model_dump(mode="json") | {"speech": Path(config.speech).name if config.speech else None}
     truth = {"simulated": True, "config": settings, "recordings": recordings}
-    _write_text(out_dir / "truth.json", json.dumps(truth, indent=1) + "\n")
+    write_text(out_dir / "truth.json", json.dumps(truth, indent=1) + "\n")
     _write_table(out_dir / "recordings.tsv", list(rows[0]), [list(row.values()) for row in rows])
     return out_dir / "recordings.tsv"
 
@@ -529,22 +529,12 @@ def _write_tables(
 
 
 def _write_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
-    _write_text(path, "".join("\t".join(cells) + "\n" for cells in [header, *rows]))
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    part.replace(path)
+    write_text(path, "".join("\t".join(cells) + "\n" for cells in [header, *rows]))
 
 
 def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with atomic_path(path) as part, part.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _rng(config: SimulateConfig, place: tuple[int, int], *purpose: int) -> Rng:

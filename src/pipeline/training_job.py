@@ -15,11 +15,11 @@ from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
 from pipeline.config.train import TrainStage
 from pipeline.data.batches import TrainingData
-from pipeline.data.subject import SubjectArrays, load_subject, rotated
+from pipeline.data.subject import SubjectArrays, rotated
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_NON_FINITE_LOSS, EXIT_OUT_OF_MEMORY, StageFailureError
+from pipeline.loading import normalised_subject
 from pipeline.model.lightning_module import NonFiniteLossError
 from pipeline.model.model_file import model_digest, save_model
-from pipeline.model.normalisation import normalise_recording
 from pipeline.model.training import Accelerator, FitOutcome, train_model
 from pipeline.runs import METRICS, MODEL, NOTE
 from pipeline.stage import Stage
@@ -47,20 +47,12 @@ Member = tuple[Windows, SubjectArrays]
 
 def _members(stage: Stage[TrainStage]) -> list[Member]:
     """Windows and arrays of each subject that is trained on; more than one in a pooled model."""
-    config, members = stage.config, []
+    members = []
     aligned, mel = list(stage.files["aligned"]), list(stage.files["mel"])
     for path in stage.files["windows"]:
         windows = read_windows(path)
         n = len(windows.recordings)
-        arrays = load_subject(
-            windows,
-            aligned[:n],
-            mel[:n],
-            config.mel,
-            config.causal,
-            lambda features, m: normalise_recording(features, config.train.normalisation, m, config.mel.frame_rate_hz),
-        )
-        members.append((windows, arrays))
+        members.append((windows, normalised_subject(windows, aligned[:n], mel[:n], stage.config)))
         del aligned[:n], mel[:n]
     return members
 

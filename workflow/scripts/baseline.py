@@ -14,9 +14,8 @@ from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.predictions import BASELINES, PredictedBlock, PredictedFold, write_predicted
 from pipeline.artifacts.windows import BlockRow, Windows, read_windows
 from pipeline.config.baseline import BaselineStage
-from pipeline.data.subject import load_subject
 from pipeline.evaluation.metrics import speech_threshold
-from pipeline.model.normalisation import normalise_recording
+from pipeline.loading import normalised_subject
 from pipeline.model.ridge import (
     fit_envelope,
     fit_ridge,
@@ -38,14 +37,7 @@ def main(stage: Stage[BaselineStage]) -> str:
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     windows = read_windows(stage.file("windows"))
     rate_hz = config.mel.frame_rate_hz
-    arrays = load_subject(
-        windows,
-        stage.files["aligned"],
-        stage.files["mel"],
-        config.mel,
-        config.causal,
-        lambda features, m: normalise_recording(features, config.train.normalisation, m, rate_hz),
-    )
+    arrays = normalised_subject(windows, stage.files["aligned"], stage.files["mel"], config)
     x = [frame_features(f, arrays.oversampling) for f in arrays.features]
     train, validation, test = (_spans(windows, fold, role) for role in ("train", "validation", "test"))
     lags, penalties = _lags(config), config.baseline.penalties

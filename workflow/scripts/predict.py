@@ -13,31 +13,26 @@ from pipeline.artifacts.paths import FULL
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.artifacts.windows import BlockRow, read_windows
 from pipeline.config.predict import PredictStage
-from pipeline.data.subject import SubjectArrays, load_subject
+from pipeline.data.subject import SubjectArrays
 from pipeline.importance import channel_groups, permutation_importance, why_not
-from pipeline.model.inference import Model, diagonality, latency_frames, predict_continuous
+from pipeline.loading import normalised_subject
+from pipeline.model.inference import Model, Prediction, diagonality, latency_frames, predict_continuous
 from pipeline.model.model_file import load_model, model_digest
-from pipeline.model.normalisation import normalise_recording
 from pipeline.prediction import device_of, write_npy
 from pipeline.stage import Stage, run_stage
+
+Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]
 
 
 def main(stage: Stage[PredictStage]) -> str:
     config, fold = stage.config, int(stage.options["fold"])
     windows = read_windows(stage.file("windows"))
     rate_hz = config.mel.frame_rate_hz
-    arrays = load_subject(
-        windows,
-        stage.files["aligned"],
-        stage.files["mel"],
-        config.mel,
-        config.causal,
-        lambda features, m: normalise_recording(features, config.train.normalisation, m, rate_hz),
-    )
+    arrays = normalised_subject(windows, stage.files["aligned"], stage.files["mel"], config)
     model, meta = load_model(stage.file("model"))
     model = model.to(device_of(stage.options["accelerator"]))
     own, hop = meta["subjects"].index(windows.subject), config.window.hop_frames
-    extras: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
+    extras: Extras = {}
 
     def predicted(block: BlockRow) -> PredictedBlock:
         r, start, stop = block.recording, block.start, block.stop
@@ -45,12 +40,7 @@ def main(stage: Stage[PredictStage]) -> str:
         predict = partial(predict_continuous, model, arrays.features[r], start, stop, hop, subject=own)
         free, forced = predict(n_attention=kept), predict(target=arrays.mel[r])
         if kept:
-            extras["attention/weights"] = (free.attention, ("window", "head", "output", "encoder"))
-            extras["attention/start_frame"] = (free.attention_starts, ("window",))
-            extras["attention/diagonality"] = (diagonality(free.attention, model), ("head",))
-            block_of = model.decoder.attention
-            extras["attention/output_frame"] = (block_of.group_frames.cpu().numpy(), ("output",))
-            extras["attention/encoder_frame"] = (block_of.position_frames.cpu().numpy(), ("encoder",))
+            extras.update(_attention(free, model))
         times_s = config.mel.first_frame_s + np.arange(start, stop) / rate_hz
         series = {"target": arrays.mel[r][start:stop], "model": free.mel, "model_teacher_forced": forced.mel}
         return PredictedBlock(windows.recordings[r], start, times_s, series)
@@ -88,7 +78,16 @@ def main(stage: Stage[PredictStage]) -> str:
     return f"{sum(len(b.time_s) for b in result.blocks)} frames in {len(result.blocks)} block(s) → {output}"
 
 
-Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]
+def _attention(prediction: Prediction, model: Model) -> Extras:
+    """Attention of the kept windows, with the frames of its axes and how diagonal each head is."""
+    own = model.decoder.attention
+    return {
+        "attention/weights": (prediction.attention, ("window", "head", "output", "encoder")),
+        "attention/start_frame": (prediction.attention_starts, ("window",)),
+        "attention/diagonality": (diagonality(prediction.attention, model), ("head",)),
+        "attention/output_frame": (own.group_frames.cpu().numpy(), ("output",)),
+        "attention/encoder_frame": (own.position_frames.cpu().numpy(), ("encoder",)),
+    }
 
 
 def _importance(
