@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PYTHONNOUSERSITE = 1
 
-.PHONY: run test test-slow lint clean-env
+.PHONY: run test test-slow lint lock licences clean-env
 
 run: $(VENV)/.ready
 	$(BIN)/python main.py --config config/config.yaml --cores $(CORES)
@@ -24,13 +24,25 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+# Every package is checked against its hash; torch alone goes by its version, since its builds differ.
+$(VENV)/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -c "import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 12), 'Python 3.11 or 3.12 is needed: make run PYTHON=python3.12'"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip==25.3"
+	awk '/^[^ ]/ {keep = /^(pip|setuptools)==/} keep' requirements.lock > $(VENV)/build.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $(VENV)/build.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --no-build-isolation -r requirements.lock
 	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
 	touch $@
+
+# After an edit of constraints.txt; needs uv.
+lock:
+	uv pip compile --quiet --no-deps --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \
+		constraints.txt --output-file requirements.lock
+
+licences: $(VENV)/.ready
+	$(BIN)/python tools/licences.py
 
 clean-env:
 	rm -rf $(VENV)

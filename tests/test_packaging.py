@@ -1,0 +1,47 @@
+"""What ``make`` installs: pinned, hashed, and its licences listed."""
+
+from __future__ import annotations
+
+import re
+
+from conftest import ROOT
+
+LOCK = (ROOT / "requirements.lock").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def pins(text: str) -> dict[str, str]:
+    """Version by normalised name."""
+    found = re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", text, re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+
+
+def test_the_lock_holds_every_pin_and_no_other() -> None:
+    assert pins(LOCK) == pins((ROOT / "constraints.txt").read_text()), "run: make lock"
+
+
+def test_every_locked_package_has_hashes_and_no_place() -> None:
+    blocks = re.split(r"\n(?=\S)", LOCK.strip())
+    assert len(blocks) == len(pins(LOCK))
+    for block in blocks:
+        assert re.fullmatch(r"\S+==\S+( \\\n    --hash=sha256:[0-9a-f]{64})+", block), block[:200]
+
+
+def test_what_the_project_needs_is_locked() -> None:
+    needed = re.findall(r'^    "([A-Za-z0-9_-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert {name.lower() for name in needed} - {"torch"} <= set(pins(LOCK))
+
+
+def test_make_installs_nothing_unchecked_but_torch_by_its_version() -> None:
+    installs = re.findall(r"pip install (.*)", MAKEFILE)
+    unchecked = [line for line in installs if "--require-hashes" not in line]
+    assert [line.split()[-1] for line in unchecked] == ["$(TORCH)", "."]
+    assert "--no-deps --no-build-isolation" in unchecked[1]
+    assert re.search(r"^TORCH \?= torch==[0-9.]+$", MAKEFILE, re.MULTILINE)
+
+
+def test_the_licence_of_every_locked_package_is_listed() -> None:
+    rows = re.findall(r"^\| ([a-z0-9_.-]+) \| (\S+) \| (.+) \|$", (ROOT / "docs/licences.md").read_text(), re.MULTILINE)
+    listed = {name: version for name, version, _ in rows if name != "package"}
+    torch = re.findall(r"torch==([0-9.]+)", MAKEFILE)[-1]
+    assert listed == {**pins(LOCK), "torch": torch}, "run: make licences"
