@@ -31,17 +31,24 @@ from pipeline.config.loader import all_keys, load_config, parse_override
 from pipeline.config.root import Config
 from pipeline.config.stages import stage_json
 from snakemake_fork import forked_snakemake
+from voices import write_voice
 
 SHEET = "raw/recordings.tsv"
 CONFIG = {
     "data": {"sheet": SHEET},
     "fold": 0,
+    "mel": {"flavor": "hifigan"},
     "split": {"folds": 2, "validation_fraction": 0.2},
     "model": {"preset": "tiny"},
     "train": {"max_steps": 2, "steps_per_epoch": 1, "lr": 0.002},
     "predict": {"importance": False, "attention_windows": 1},
     "export": {"audio": "predicted"},
-    "vocode": {"iterations": 1, "inversion_steps": 1},
+    "vocode": {
+        "iterations": 1,
+        "inversion_steps": 1,
+        "checkpoint": "voice/generator.pth",
+        "checkpoint_config": "voice/config.json",
+    },
     "contamination": {"surrogates": 1000},
     "evaluate": {"bootstrap": 100, "report": False, "stoi": False},
 }
@@ -117,11 +124,14 @@ VALUES = {
     "export.audio": "all",
     "mel.n_fft": 2048,
     "mel.win_length": 1000,
-    "mel.flavor": "hifigan",
+    "mel.flavor": "tacotron2",
+    "mel.hop_length": 128,
     "model.preset": "strong",
     "simulate.speech": "speech",
     "split.folds": 3,
     "train.pool": "subjects",
+    "vocode.checkpoint": "voice/other.pth",
+    "vocode.checkpoint_config": "voice/other.json",
 }
 # The stages that import a module, straight or through others.
 EVERY = "simulate ingest align mel window contamination train baseline predict vocode evaluate"
@@ -141,7 +151,7 @@ MODULES = {
     "ingest window": "data.bids",
     "ingest align mel window contamination train baseline predict vocode": "artifacts.recording",
     "predict": "config.predict importance prediction",
-    "predict vocode": "config.vocode",
+    "predict vocode": "config.vocode device",
     "mel window predict vocode": "config.mel",
     "mel window vocode": "signal.mel",
     "mel window train baseline predict": "artifacts.mel",
@@ -161,10 +171,10 @@ MODULES = {
     "window train baseline predict": "config.window_size data.subject",
     "window train baseline predict evaluate": "artifacts.windows",
     "baseline predict vocode evaluate": "artifacts.predictions",
-    "vocode": "vocoder vocoder.griffin_lim",
+    "vocode": "vocoder vocoder.base vocoder.griffin_lim vocoder.hifigan vocoder.hifigan_config",
     EVERY: "artifacts artifacts.core artifacts.files canonical config config.base errors pipeline stage",
     "": "__main__ artifacts.memory cli config.data config.docs config.loader config.root config.runtime "
-    "config.stages data.manifest inspection ownership plan provenance run_list summary vocoder.base",
+    "config.stages data.manifest inspection ownership plan provenance run_list summary",
 }
 
 
@@ -261,6 +271,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(place: Path, source: Path, config: dict) -> Work:
     work = Work(place / "work", source)
     work.folder.mkdir(exist_ok=True)
+    write_voice(work.folder / "voice")
     (work.folder / "config.yaml").write_text(yaml.safe_dump(config))
     work.run()
     return work
@@ -579,6 +590,45 @@ def test_a_subject_that_comes_back_is_only_scored_again(work: Work) -> None:
     assert work.run() == times("evaluate")
     (work.folder / SHEET).write_text(before)
     assert work.run() == times("evaluate"), work.output
+
+
+# --- the vocoder's checkpoint ----------------------------------------------------------------------------
+
+
+def test_another_voice_reruns_vocode(work: Work) -> None:
+    write_voice(work.folder / "voice", seed=1)
+    assert work.run("--dry-run") == Counter(), "Griffin-Lim reads no checkpoint"
+    work.configure("vocode.vocoder", "hifigan")
+    assert work.run() == times("vocode*2 evaluate"), work.output
+    work.touch("voice/*")
+    assert work.run("--dry-run") == Counter(), work.output
+    write_voice(work.folder / "voice", seed=2)
+    os.utime(work.folder / "voice/generator.pth", (OLD, OLD))
+    assert work.run("--dry-run") == times("vocode*2 evaluate"), work.output
+
+
+@pytest.mark.slow
+def test_sound_says_which_voice_made_it(work: Work) -> None:
+    work.configure("vocode.vocoder", "hifigan")
+    work.run()
+    sound = next((work.folder / "results/sound/sim01/fold0").glob("*.wav"))
+    before = sound.read_bytes()
+    assert work.pipeline("verify", "--config", "config.yaml").returncode == 0
+    work.forget()
+    assert work.run() == Counter(), work.output
+    write_voice(work.folder / "voice", seed=1)
+    assert "made from another voice/generator.pth" in work.pipeline("verify", "--config", "config.yaml").stdout
+    work.forget()
+    assert work.run() == times("vocode*2 evaluate"), work.output
+    assert sound.read_bytes() != before
+
+
+def test_a_voice_for_another_mel_is_refused_before_anything_runs(work: Work) -> None:
+    work.configure("vocode.vocoder", "hifigan")
+    work.configure("mel.flavor", "tacotron2")
+    assert work.start() == 1
+    assert "voice/config.json[mel.flavor]: got tacotron2, expected hifigan" in work.output
+    assert jobs_run(work.output) == []
 
 
 # --- code ------------------------------------------------------------------------------------------------

@@ -20,9 +20,10 @@ from pipeline.config.simulate import simulated_sheet
 from pipeline.config.stages import STAGES, stage_json
 from pipeline.data.manifest import content_manifest, refuse_copies
 from pipeline.data.sheet import RecordingRow, read_sheet, rows_of
-from pipeline.errors import InputError, Problem
+from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.outputs import Output, accepted, mark_for_rerun, without_record
 from pipeline.provenance import code_fingerprints
+from pipeline.vocoder.hifigan_config import read_hifigan_config
 
 if TYPE_CHECKING:
     from pipeline.freshness import Freshness
@@ -53,6 +54,7 @@ def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapp
         raise InputError(
             Problem(str(config.data.sheet), "subject", POOLED, "another name than the pooled model's", fix)
         )
+    _check_voice(config)
     return Plan(home, config, rows, is_job)
 
 
@@ -125,6 +127,12 @@ class Plan:
         clips = sorted(p for p in Path(self.config.simulate.speech).glob("*") if p.suffix in SPEECH_SUFFIXES)
         return content_manifest(clips, RAW_MANIFEST, trust=self.is_job)
 
+    @cached_property
+    def voice(self) -> dict[str, str]:
+        """sha256 by path of the vocoder's checkpoint and its config; nothing where it has none."""
+        files = [Path(file) for file in _voice_files(self.config).values() if file]
+        return content_manifest(files, RAW_MANIFEST, trust=self.is_job)
+
     def raw_of(self, recording: str) -> list[str]:
         """The raw files of one recording."""
         return [str(f) for f in self._row(recording).files().values()]
@@ -193,7 +201,7 @@ class Plan:
             note = paths.model_note(self.trainee_of(subject), fold, variant)
             yield self._output("predict", paths.predictions(subject, fold, variant), inputs=[*data, str(note)])
         if self.config.writes_sound:
-            heard = [paths.predictions(subject, fold), *map(Path, files["aligned"])]
+            heard = [str(paths.predictions(subject, fold)), *files["aligned"], *self.voice]
             yield self._output("vocode", paths.sound(subject, fold), paths.sound_note(subject, fold), heard)
 
     def _output(
@@ -227,7 +235,7 @@ class Plan:
         # Reading artifacts takes h5py (0.3 s), which a run with nothing to look into should not wait for.
         from pipeline.freshness import Freshness
 
-        return Freshness(self.speech if self.is_simulated else self._content)
+        return Freshness({**(self.speech if self.is_simulated else self._content), **self.voice})
 
     @property
     def fold_names(self) -> list[str]:
@@ -281,6 +289,26 @@ class Plan:
 def present_code(home: Path) -> dict[str, dict[str, str]]:
     """The code fingerprint of every stage as its modules stand."""
     return code_fingerprints([home / "workflow" / "scripts" / f"{stage}.py" for stage in STAGES], CODE_MANIFEST)
+
+
+def _voice_files(config: Config) -> dict[str, str | None]:
+    """The files that the vocoder is read from, by the key that names them."""
+    if config.vocode.vocoder == "griffin_lim" or not config.writes_sound:
+        return {}
+    return {"checkpoint": config.vocode.checkpoint, "checkpoint_config": config.vocode.checkpoint_config}
+
+
+def _check_voice(config: Config) -> None:
+    """Raise :class:`InputError` where the vocoder's files are missing, or were made for another mel."""
+    given = _voice_files(config)
+    fix = "Name the generator's checkpoint and the config.json that came with it"
+    raise_if_any(
+        Problem("config", f"vocode.{key}", file or "nothing", "a file, since vocode.vocoder is hifigan", fix)
+        for key, file in given.items()
+        if file is None or not Path(file).is_file()
+    )
+    if given:
+        read_hifigan_config(Path(str(config.vocode.checkpoint_config)), config.mel)
 
 
 def _rows(config: Config) -> list[RecordingRow]:

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.aligned import AlignedInfo, aligned_info, feature_columns, read_features
@@ -16,6 +15,7 @@ from pipeline.artifacts.mel import read_mel
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.config.train import TrainStage
 from pipeline.data.subject import on_mel_grid, oversampling
+from pipeline.device import device_of
 from pipeline.errors import InputError, Problem
 from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import load_model, model_digest
@@ -53,17 +53,6 @@ def predict_recording(run: str, recording: str, folder: Path, npy: bool, acceler
     if npy:
         write_npy(fold, output.with_suffix(""))
     return output
-
-
-def device_of(accelerator: str) -> str:
-    """Where to run: ``auto`` takes a GPU where there is one.  Raises :class:`InputError`."""
-    has_gpu = torch.cuda.is_available()
-    if accelerator == "gpu" and not has_gpu:
-        fix = "Set runtime.accelerator to auto or cpu"
-        raise InputError(
-            Problem("config", "runtime.accelerator", "gpu, and no GPU here", "a device that is there", fix)
-        )
-    return "cuda" if has_gpu and accelerator != "cpu" else "cpu"
 
 
 def write_npy(fold: PredictedFold, folder: Path) -> None:

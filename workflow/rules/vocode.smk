@@ -2,14 +2,17 @@ rule vocode:
     input:
         predictions="results/predictions/{subject}/fold{fold}.h5",
         aligned=lambda w: expand("results/aligned/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
+        voice=ancient(list(PLAN.voice)),
     output:
         directory("results/sound/{subject}/fold{fold}"),
     params:
         *PLAN.code("vocode"),
         config=PLAN.config_json("vocode"),
+        content=" ".join(PLAN.voice.values()),
     log:
         "logs/vocode/{subject}/fold{fold}.log",
     shell:
         "{PYTHON:q} {SCRIPTS:q}/vocode.py --config {params.config:q} --code {CODE[vocode]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --predictions {input.predictions:q} --aligned {input.aligned:q} --output {output:q}"
+        " --predictions {input.predictions:q} --aligned {input.aligned:q} --voice {input.voice:q}"
+        " --accelerator {RUNTIME.accelerator:q} --output {output:q}"

@@ -14,11 +14,12 @@ from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, Predicte
 from pipeline.artifacts.windows import BlockRow, read_windows
 from pipeline.config.predict import PredictStage
 from pipeline.data.subject import SubjectArrays
+from pipeline.device import device_of
 from pipeline.importance import channel_groups, permutation_importance, why_not
 from pipeline.loading import normalised_subject
 from pipeline.model.inference import Model, Prediction, diagonality, latency_frames, predict_continuous
 from pipeline.model.model_file import load_model, model_digest
-from pipeline.prediction import device_of, write_npy
+from pipeline.prediction import write_npy
 from pipeline.stage import Stage, run_stage
 
 Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]

@@ -10,17 +10,20 @@ import soundfile
 
 from pipeline.artifacts.aligned import open_aligned
 from pipeline.artifacts.core import content_digest
+from pipeline.artifacts.files import file_sha256
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, read_predicted
 from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.config.vocode import VocodeStage
 from pipeline.signal.mel import mel_filter_bank
 from pipeline.stage import Stage, run_stage
+from pipeline.vocoder.base import Vocoder
 from pipeline.vocoder.griffin_lim import GriffinLim
+from pipeline.vocoder.hifigan_config import read_hifigan_config
 
 
 def main(stage: Stage[VocodeStage]) -> str:
     config = stage.config
-    vocoder = GriffinLim(mel_filter_bank(config.mel), config.mel, config.vocode)
+    vocoder = _vocoder(stage)
     fold = read_predicted(stage.file("predictions"), PREDICTIONS)
     wants_all = config.export.audio == "all" or (config.export.audio == "auto" and fold.facts["simulated"])
     aligned = {path.stem: path for path in stage.files["aligned"]}
@@ -36,11 +39,28 @@ def main(stage: Stage[VocodeStage]) -> str:
         for name, sound in sounds.items():
             _write_wav(part / f"{block.recording}_{block.start}_{name}.wav", sound, config.mel.sample_rate_hz)
     inputs = [stage.file("predictions"), *stage.files["aligned"]]
-    provenance = stage.provenance([(path, content_digest(path)) for path in inputs])
+    digests = [*((path, content_digest(path)) for path in inputs), *((p, file_sha256(p)) for p in stage.files["voice"])]
+    provenance = stage.provenance(digests)
     write_sidecar(part / "provenance.json", "vocode", list(part.iterdir()), provenance)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     return f"{len(fold.blocks)} block(s) → {folder}"
+
+
+def _vocoder(stage: Stage[VocodeStage]) -> Vocoder:
+    config = stage.config
+    if config.vocode.vocoder == "griffin_lim":
+        return GriffinLim(mel_filter_bank(config.mel), config.mel, config.vocode)
+    checkpoint, config_file = stage.files["voice"]
+    shape = read_hifigan_config(config_file, config.mel)
+    # Griffin-Lim should not wait for torch.
+    import torch
+
+    from pipeline.device import device_of
+    from pipeline.vocoder.hifigan import HifiGan
+
+    torch.set_num_threads(1)
+    return HifiGan(checkpoint, shape, device_of(stage.options["accelerator"]))
 
 
 def _true_sound(path: Path, block: PredictedBlock, hop_length: int) -> np.ndarray:
@@ -55,4 +75,4 @@ def _write_wav(path: Path, sound: np.ndarray, rate_hz: int) -> None:
     soundfile.write(path, sound / max(1.0, peak / 0.99), rate_hz, subtype="PCM_16")
 
 
-run_stage(main, VocodeStage, files=["predictions", "aligned", "output"])
+run_stage(main, VocodeStage, files=["predictions", "aligned", "voice", "output"], options=["accelerator"])

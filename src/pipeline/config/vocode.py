@@ -11,14 +11,21 @@ from pipeline.config.mel import MelConfig
 
 
 class VocodeConfig(Section):
-    """Fast Griffin-Lim (Perraudin et al. 2013) on a non-negative inversion of the mel."""
+    """Which vocoder; the numbers are fast Griffin-Lim's (Perraudin et al. 2013)."""
 
-    iterations: int = Field(32, ge=1, description="Phase iterations")
+    vocoder: Literal["griffin_lim", "hifigan"] = Field(
+        "griffin_lim",
+        description="What makes sound of a mel: griffin_lim needs no training, hifigan a checkpoint and the mel "
+        "that it was trained on (mel.flavor: hifigan)",
+    )
+    checkpoint: str | None = Field(None, description="Generator checkpoint of HiFi-GAN (g_…), read by hifigan")
+    checkpoint_config: str | None = Field(None, description="The config.json that came with the checkpoint")
+    iterations: int = Field(32, ge=1, description="Phase iterations of Griffin-Lim")
     momentum: float = Field(0.99, ge=0, lt=1, description="Acceleration of the phase iterations; 0: plain")
     inversion_steps: int = Field(
         40, ge=0, description="Multiplicative updates from the mel filters' pseudo-inverse to the spectrum"
     )
-    seed: int = Field(0, ge=0, description="Seed of the first phases")
+    seed: int = Field(0, ge=0, description="Seed of the first phases of Griffin-Lim")
 
 
 class ExportAudio(Section):
