@@ -102,8 +102,8 @@ def test_every_key_has_a_description_and_a_reader(key: str) -> None:
         field = section.model_fields[part]
         section = field.annotation
     assert field.description
-    runtime = key.startswith("runtime.")
-    assert bool(readers(key)) != (runtime or key in {"data.sheet", "fold", "context"})
+    runtime_or_sweep = key.startswith(("runtime.", "sweep."))
+    assert bool(readers(key)) != (runtime_or_sweep or key in {"data.sheet", "fold", "context"})
 
 
 def test_only_the_stages_that_read_a_key_see_it() -> None:

@@ -103,6 +103,7 @@ READERS = {
     "evaluate": "evaluate",
     "chance": "evaluate",
     "runtime": "",
+    "sweep": "",
 }
 # Keys that add jobs of their own, and the rules that then run.
 ADDS_JOBS = {
@@ -129,6 +130,8 @@ VALUES = {
     "model.preset": "strong",
     "simulate.speech": "speech",
     "split.folds": 3,
+    "sweep.grid": {"train.seed": [0, 1]},
+    "sweep.list": [{"train.seed": 1}],
     "train.pool": "subjects",
     "vocode.checkpoint": "voice/other.pth",
     "vocode.checkpoint_config": "voice/other.json",
@@ -173,8 +176,9 @@ MODULES = {
     "baseline predict vocode evaluate": "artifacts.predictions",
     "vocode": "vocoder vocoder.base vocoder.griffin_lim vocoder.hifigan vocoder.hifigan_config",
     EVERY: "artifacts artifacts.core artifacts.files canonical config config.base errors pipeline stage",
-    "": "__main__ artifacts.memory cli config.data config.docs config.loader config.root config.runtime "
-    "config.stages data.manifest inspection ownership plan provenance run_list summary",
+    "": "__main__ artifacts.memory cli config.combinations config.data config.docs config.loader config.root "
+    "config.runtime config.stages config.sweep data.manifest inspection ownership plan provenance run_list summary "
+    "sweep sweep_figure",
 }
 
 

@@ -221,6 +221,11 @@ class Plan:
             inputs=tuple(map(str, inputs)),
         )
 
+    def digest(self) -> str:
+        """All that the results depend on, in one name: jobs, their configs and code, and what the raw files hold."""
+        jobs = [[o.path, o.stage, o.config_json, dict(o.code), list(o.inputs)] for o in self.outputs()]
+        return digest([jobs, self._given])
+
     def mark_stale(self) -> None:
         """Have Snakemake rerun outputs that it has no record of and that would come out otherwise now.
 
@@ -235,7 +240,12 @@ class Plan:
         # Reading artifacts takes h5py (0.3 s), which a run with nothing to look into should not wait for.
         from pipeline.freshness import Freshness
 
-        return Freshness({**(self.speech if self.is_simulated else self._content), **self.voice})
+        return Freshness(self._given)
+
+    @property
+    def _given(self) -> dict[str, str]:
+        """sha256 by path of all files that no stage makes."""
+        return {**(self.speech if self.is_simulated else self._content), **self.voice}
 
     @property
     def fold_names(self) -> list[str]:

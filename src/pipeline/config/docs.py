@@ -117,6 +117,8 @@ def _type_name(field: FieldInfo) -> str:
         return ", ".join(choices)
     text = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else str(field.annotation)
     text = re.sub(r"typing\.|Annotated\[|, FieldInfo\([^)]*\)\]?", "", text)
+    if text.startswith("dict"):
+        return "mapping"
     return "list" if "tuple" in text or "list" in text else text.replace(" | None", " or null")
 
 

@@ -19,6 +19,7 @@ from pipeline.config.model import ModelConfig
 from pipeline.config.predict import PredictConfig
 from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.simulate import SimulateConfig
+from pipeline.config.sweep import SweepConfig
 from pipeline.config.train import TrainConfig
 from pipeline.config.vocode import ExportConfig, VocodeConfig
 from pipeline.config.window import SplitConfig, WindowConfig
@@ -55,6 +56,7 @@ class Config(Section):
     contamination: ContaminationConfig = Field(ContaminationConfig(), description="Sound leaking into the brain signal")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Scores and the report")
     chance: ChanceConfig = Field(ChanceConfig(), description="Chance level")
+    sweep: SweepConfig = Field(SweepConfig(), description="Several runs that differ in some keys")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="Where and how loudly it runs; reruns nothing")
 
     @model_validator(mode="after")
