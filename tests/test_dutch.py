@@ -152,7 +152,7 @@ def test_a_stated_unit_settles_it(bids: Path, tmp_path: Path) -> None:
     with h5py.File(bids / "sub-01/ieeg/sub-01_task-wordProduction_ieeg.nwb", "r+") as nwb:
         nwb["acquisition/iEEG/data"].attrs["conversion"] = 1.0
     dutch().convert(bids, tmp_path / "raw", "uV")
-    assert np.load(tmp_path / "raw/sub-01_eeg.npy").std() == pytest.approx(50, rel=0.05)
+    assert np.load(tmp_path / "raw/sub-01_task-wordProduction_eeg.npy").std() == pytest.approx(50, rel=0.05)
 
 
 @pytest.mark.slow

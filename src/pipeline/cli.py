@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import EXIT_BAD_INPUT, InputError, Problem, StageFailureError
+from pipeline.importing.options import Options, add_arguments
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_simulate(commands)
+    _add_import(commands)
     _add_inspect(commands)
     _add_predict(commands)
     _add_config(commands)
@@ -72,6 +74,28 @@ def _simulate(options: argparse.Namespace) -> None:
     overrides += [parse_override(f"simulate.{text}") for text in options.set]
     sheet = simulate(load_config([], overrides).simulate, options.out)
     print(f"simulated data, sheet: {sheet}")
+
+
+def _add_import(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("import", help="recordings of other formats as raw arrays and their sheet")
+    add_arguments(parser)
+    parser.set_defaults(command=_import)
+
+
+def _import(options: argparse.Namespace) -> None:
+    from pipeline.importing.command import import_recordings
+
+    sheet = import_recordings(
+        options.source,
+        options.out,
+        Options.parsed(options),
+        file_format=options.format,
+        append=options.append,
+        dry_run=options.dry_run,
+        yes=options.yes,
+    )
+    if sheet:
+        print(f"sheet: {sheet}")
 
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:

@@ -1,0 +1,100 @@
+"""HDF5 files of unknown origin: nothing outside the file is opened, no foreign filter is loaded.
+
+NWB and MATLAB 7.3 files are HDF5.  What is read is looked up part by part: a link to another file,
+storage outside, a virtual data set or a filter that HDF5 itself lacks ends with an InputError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.artifacts.core import ALLOWED_FILTERS
+from pipeline.data.files import file_problem
+from pipeline.errors import InputError, Problem
+
+_DEEPEST = 16
+
+
+class GuardedFile:
+    """An HDF5 file opened for reading.  Also a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        problem = file_problem(path, str(path), "")
+        if problem:
+            raise InputError(problem)
+        self.path = path
+        try:
+            self.file = h5py.File(path, "r", locking=False)
+        except OSError as error:
+            raise self.refused("", f"unreadable HDF5 ({str(error)[:80]})", "an HDF5 file", "Copy it again.") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def refused(self, where: str, got: str, expected: str, fix: str) -> InputError:
+        return InputError(Problem(str(self.path), where, got, expected, fix))
+
+    def get(self, name: str, depth: int = 0) -> h5py.Group | h5py.Dataset | None:
+        """The group or data set of a path within the file, None where there is none.  Raises InputError."""
+        item: Any = self.file
+        for part in name.strip("/").split("/"):
+            if not isinstance(item, h5py.Group) or part not in ("", *item):
+                return None
+            link = item.get(part, getlink=True)
+            if isinstance(link, h5py.ExternalLink) or depth > _DEEPEST:
+                raise self.refused(name, "a link to another file", "data in this file", "Export one whole file.")
+            if isinstance(link, h5py.SoftLink):
+                target = link.path if link.path.startswith("/") else f"{item.name}/{link.path}"
+                item = self.get(target, depth + 1)
+            else:
+                item = item[part]
+        if isinstance(item, h5py.Dataset):
+            self._check(item)
+        return item
+
+    def dataset(self, name: str) -> h5py.Dataset | None:
+        """The data set of that path."""
+        found = self.get(name)
+        return found if isinstance(found, h5py.Dataset) else None
+
+    def _check(self, dataset: h5py.Dataset) -> None:
+        plist = dataset.id.get_create_plist()
+        outside = plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count()
+        if outside:
+            raise self.refused(dataset.name, "data in other files", "data in this file", "Export one whole file.")
+        filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+        if not filters <= ALLOWED_FILTERS:
+            got = f"HDF5 filter {sorted(filters - ALLOWED_FILTERS)}"
+            raise self.refused(dataset.name, got, "gzip or no compression", "Save it again with gzip.")
+
+    def groups(self, group: h5py.Group | None = None, depth: int = 0) -> Iterator[h5py.Group]:
+        """Every group that is really in the file, each before its own."""
+        group = self.file if group is None else group
+        for name in group if depth < _DEEPEST else ():
+            if isinstance(group.get(name, getlink=True), h5py.HardLink):
+                item = group[name]
+                if isinstance(item, h5py.Group):
+                    yield item
+                    yield from self.groups(item, depth + 1)
+
+    def rows(self, data: h5py.Dataset, time_axis: int = 0) -> Any:
+        """What reads samples ``start`` to ``stop`` of ``data`` as (samples, channels)."""
+
+        def read(start: int, stop: int) -> npt.NDArray[Any]:
+            try:
+                block = data[start:stop] if time_axis == 0 else data[:, start:stop].T
+            except (OSError, RuntimeError) as error:
+                got = f"damaged data ({str(error)[:80]})"
+                raise self.refused(data.name, got, "readable data", "Copy the file again.") from None
+            return np.asarray(block).reshape(stop - start, -1)
+
+        return read

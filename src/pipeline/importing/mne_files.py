@@ -1,0 +1,227 @@
+"""EDF, BDF, BrainVision and FIF files, read with MNE-Python (Gramfort et al. 2013, doi:10.3389/fnins.2013.00267).
+
+Neural channels come in volts, as mne gives them, where the file states a unit of theirs; ``--units`` fills in
+where it does not.  ``--sound`` names a channel that holds the sound.  Annotations with a duration become
+events, BAD intervals and marks without one annotations.  Nothing is resampled: mne would bring the channels of
+an EDF file to the highest rate, so that those of other rates have to be left out.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.files import file_problem
+from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.importing.assembly import assembled, channel_rows, separate_sound
+from pipeline.importing.options import Options
+from pipeline.importing.recording import (
+    Found,
+    Recording,
+    Row,
+    Signal,
+    declared_gain,
+    kept_channels,
+    unit_gain_uv,
+    unknown_channels,
+)
+from pipeline.importing.sound import scaled
+from pipeline.importing.tables import interval, tables_of
+
+SUFFIXES = (".edf", ".bdf", ".vhdr", ".fif", ".fif.gz")
+_FIFF_UNIT_V = 107
+_ANNOTATION_SIGNALS = ("EDF Annotations", "BDF Annotations")
+
+
+def find(source: Path, options: Options) -> list[Found]:
+    """The recordings of a file or folder."""
+    if source.is_file():
+        files = [source]
+    else:
+        files = sorted(p for p in source.rglob("*") if p.name.lower().endswith(SUFFIXES) and p.is_file())
+    return [Found(file, _opener(file)) for file in files]
+
+
+def _opener(file: Path) -> Any:
+    return lambda closing, options: open_recording(file, options, closing)
+
+
+def open_recording(file: Path, options: Options, closing: ExitStack) -> Recording:
+    """The recording that a file holds.  Raises InputError."""
+    whole = _read(file, None, closing)
+    names = list(whole.ch_names)
+    apart = [*options.drop, *([options.sound] if options.sound else [])]
+    raise_if_any(unknown_channels(file, apart, names, "channel"))
+    tables = tables_of(file, options)
+    rows = channel_rows(file, len(names), tables.get("channels"), names, _own_rows(whole))
+    keep, left_out = kept_channels(rows, apart)
+    _refuse_mixed_rates(file, [names[i] for i in keep])
+    neural = _read(file, [names[i] for i in keep], closing)
+    sound, matched = _sound(file, options, closing)
+    if "events" not in tables and sound is not None:
+        tables["events"] = _events(neural)
+    tables["annotations"] = [*tables.get("annotations", []), *_marks(neural)]
+    if "electrodes" not in tables and (places := _places(neural)):
+        tables["electrodes"] = places
+    gain_uv, got, declared = _gain_uv(neural, options)
+    return assembled(
+        file,
+        replace(options, drop=(), **declared),
+        Signal(_reader(neural), int(neural.n_times), len(keep), float(neural.info["sfreq"])),
+        [rows[i] for i in keep],
+        gain_uv=gain_uv,
+        got_unit=got,
+        sound=sound,
+        tables=tables,
+        left_out=left_out | ({options.sound: "the sound"} if options.sound else {}),
+        matched=matched,
+    )
+
+
+def _mne() -> Any:
+    """mne, which is an optional extra."""
+    try:
+        import mne
+    except ImportError:
+        expected = "MNE-Python, which reads EDF, BDF, BrainVision and FIF"
+        fix = 'Install it: pip install "mne>=1.8", or the project with its extra: pip install -e ".[import]".'
+        raise InputError(Problem("import", "mne", "no such package", expected, fix)) from None
+    return mne
+
+
+def _read(file: Path, include: list[str] | None, closing: ExitStack) -> Any:
+    """The file as an mne Raw of the channels to ``include``, nothing loaded."""
+    mne = _mne()
+    problem = file_problem(file, str(file), "")
+    if problem:
+        raise InputError(problem)
+    suffix = next(s for s in SUFFIXES if file.name.lower().endswith(s))
+    choice: dict[str, Any] = {"include": include} if include is not None and suffix in (".edf", ".bdf") else {}
+    readers = {".edf": mne.io.read_raw_edf, ".bdf": mne.io.read_raw_bdf, ".vhdr": mne.io.read_raw_brainvision}
+    if suffix == ".vhdr":
+        _refuse_other_folders(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            raw = readers.get(suffix, mne.io.read_raw_fif)(file, preload=False, verbose="ERROR", **choice)
+            if include is not None and not choice:
+                raw = raw.pick(include, verbose="ERROR")
+        except Exception as error:  # whatever a parser may raise on damaged bytes
+            got = f"unreadable ({str(error).partition(chr(10))[0][:80]})"
+            raise InputError(Problem(str(file), "", got, f"a {suffix} file", "Copy or export it again.")) from None
+    closing.callback(raw.close)
+    return raw
+
+
+def _refuse_other_folders(header: Path) -> None:
+    """A BrainVision header names its data; a foreign one must not make us read from elsewhere."""
+    text = header.read_text(encoding="utf-8", errors="replace")[:100_000]
+    for name in re.findall(r"^(?:DataFile|MarkerFile)=(.*)$", text, re.MULTILINE):
+        if Path(name.strip()).name != name.strip() or "\\" in name:
+            fix = "Put the three files into one folder and name them plainly."
+            raise InputError(Problem(str(header), "DataFile", name.strip(), "a file beside the header", fix))
+
+
+def _refuse_mixed_rates(file: Path, names: Sequence[str]) -> None:
+    rates = _edf_rates(file) if file.suffix.lower() in (".edf", ".bdf") else {}
+    by_rate: dict[int, list[str]] = {}
+    for name in names:
+        if name in rates:
+            by_rate.setdefault(rates[name], []).append(name)
+    if len(by_rate) > 1:
+        rarest = min(by_rate.values(), key=len)
+        got = "; ".join(f"{n} samples in {', '.join(c[:5])}{' …' if len(c) > 5 else ''}" for n, c in by_rate.items())
+        fix = f"Leave out those of another rate: --drop {' '.join(rarest)}"
+        raise InputError(Problem(str(file), "channels", f"{got} of a record", "one rate", fix))
+
+
+def _edf_rates(file: Path) -> dict[str, int]:
+    """Samples in a record of each signal, by the name that mne gives it (EDF specification, www.edfplus.info)."""
+    with file.open("rb") as handle:
+        head = handle.read(256)
+        n = int(head[252:256])
+        signals = handle.read(256 * n)
+    labels = [signals[16 * i : 16 * i + 16].decode("latin-1").strip() for i in range(n)]
+    counts = [int(signals[216 * n + 8 * i : 216 * n + 8 * i + 8]) for i in range(n)]
+    return {label: c for label, c in zip(labels, counts, strict=True) if label not in _ANNOTATION_SIGNALS}
+
+
+def _reader(raw: Any) -> Any:
+    return lambda start, stop: raw.get_data(start=start, stop=stop).T
+
+
+def _own_rows(raw: Any) -> list[Row]:
+    """Type and status of each channel, as the file has them."""
+    bad = set(raw.info["bads"])
+    types = [t.upper() for t in raw.get_channel_types()]
+    return [
+        {"type": kind, "status": "bad" if name in bad else "good"}
+        for name, kind in zip(raw.ch_names, types, strict=True)
+    ]
+
+
+def _gain_uv(raw: Any, options: Options) -> tuple[np.ndarray, str, dict[str, Any]]:
+    """µV in one step of what mne gives, NaN where the file states no unit; what it states; options used up here."""
+    stated = getattr(raw, "_orig_units", None) or {}
+    known = [
+        unit_gain_uv(stated[name]) is not None if name in stated else int(channel["unit"]) == _FIFF_UNIT_V
+        for name, channel in zip(raw.ch_names, raw.info["chs"], strict=True)
+    ]
+    declared = declared_gain(options)
+    filled = declared[1] if declared else np.nan
+    unknown = [
+        f"{name} [{stated.get(name, 'n/a')}]" for name, fine in zip(raw.ch_names, known, strict=True) if not fine
+    ]
+    got = f"no unit of voltage for {', '.join(unknown[:10])}" + (" …" if len(unknown) > 10 else "")
+    used: dict[str, Any] = {} if options.units == "a.u." else {"units": None, "gain_uv": None}
+    return np.where(known, 1e6, filled), got, used
+
+
+def _sound(file: Path, options: Options, closing: ExitStack) -> tuple[Signal | None, str]:
+    if options.sound is None:
+        return separate_sound(file, options, closing)
+    raw = _read(file, [options.sound], closing)
+    return scaled(Signal(_reader(raw), int(raw.n_times), 1, float(raw.info["sfreq"])), file, options), ""
+
+
+def _intervals(raw: Any) -> list[tuple[float, float, str]]:
+    """Annotations from the first sample on: with a date, mne counts them from the measurement's start."""
+    start_s = raw.first_time if raw.info["meas_date"] is not None else 0.0
+    found = zip(raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True)
+    return [(float(onset) - start_s, float(duration), str(text)) for onset, duration, text in found]
+
+
+def _is_event(duration_s: float, text: str) -> bool:
+    return duration_s > 0 and not text.upper().startswith(("BAD", "EDGE", "NEW SEGMENT"))
+
+
+def _events(raw: Any) -> list[Row]:
+    rows = []
+    for onset_s, duration_s, text in _intervals(raw):
+        kind, _, label = text.rpartition("/")  # BrainVision: Comment/word
+        if _is_event(duration_s, text):
+            rows.append(interval(onset_s, duration_s, trial_type=kind or "event", label=label))
+    return rows
+
+
+def _marks(raw: Any) -> list[Row]:
+    found = _intervals(raw)
+    return [interval(max(0.0, o), d, description=text) for o, d, text in found if not _is_event(d, text)]
+
+
+def _places(raw: Any) -> list[Row]:
+    """Positions [mm, in the file's coordinates] of the contacts that have one."""
+    montage = raw.get_montage()
+    found = montage.get_positions()["ch_pos"] if montage else {}
+    return [
+        {"name": name, **{axis: f"{1e3 * v:.3f}" for axis, v in zip("xyz", place, strict=True)}}
+        for name, place in found.items()
+        if np.isfinite(place).all()
+    ]

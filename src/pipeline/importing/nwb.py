@@ -1,0 +1,254 @@
+"""NWB files: iBIDS as SingleWordProductionDutch lays it out, or any file with its series named.
+
+In: ``sub-XX/ieeg/*_ieeg.nwb`` whose acquisition holds ``iEEG`` (time, channel), ``Audio`` (time,) and
+``Stimulus`` (the word on the screen at each sample), with BIDS tables beside it; or NWB files of any layout,
+whose series ``--neural``, ``--sound`` and ``--words`` name by their path in the file (``acquisition/…``).
+Words are a series of one word per sample, or a table of intervals (``intervals/trials:column``).
+
+NWB 2 is HDF5 and is read as such: rates or time stamps, units, conversions, the electrodes' table, words
+and invalid times as the format's description has them (https://nwb-schema.readthedocs.io).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.importing.assembly import assembled, channel_rows, separate_sound
+from pipeline.importing.hdf5 import GuardedFile
+from pipeline.importing.options import Options
+from pipeline.importing.recording import NEURAL_TYPES, Found, Recording, Row, Signal, no_unit, unit_gain_uv
+from pipeline.importing.sound import scaled
+from pipeline.importing.tables import interval, tables_of, texts
+
+IBIDS = {"neural": "acquisition/iEEG", "sound": "acquisition/Audio", "words": "acquisition/Stimulus"}
+NO_WORD = {"", "+", "n/a", "nan"}
+BLOCK_SAMPLES = 1 << 20
+
+_ELECTRODES = "general/extracellular_ephys/electrodes"
+_NAME_COLUMNS = ("channel_name", "label", "electrode_name", "name", "location_id")
+_STEPS_CHECKED = 10_000
+
+
+def find(source: Path, options: Options) -> list[Found]:
+    """The recordings of a file or folder.  Raises InputError where series have to be named."""
+    files = [source] if source.is_file() else sorted(source.rglob("*.nwb"))
+    return [Found(file, _opener(file, _named(file, options))) for file in files]
+
+
+def is_ibids(file: Path) -> bool:
+    """Whether a file lies and is called as iBIDS has it."""
+    return file.parent.name == "ieeg" and file.name.endswith("_ieeg.nwb")
+
+
+def _named(file: Path, options: Options) -> dict[str, str | None]:
+    own = {"neural": options.neural, "sound": options.sound, "words": options.words}
+    return {name: said or IBIDS[name] for name, said in own.items()} if is_ibids(file) else own
+
+
+def _opener(file: Path, names: dict[str, str | None]) -> Any:
+    return lambda closing, options: open_recording(file, names, options, closing)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A time series of the file: its clock, and what turns a value into ``unit``: value * scale + offset."""
+
+    name: str
+    data: h5py.Dataset
+    rate_hz: float
+    start_s: float
+    unit: str
+    scale: float
+    offset: float
+
+
+def open_recording(file: Path, names: dict[str, str | None], options: Options, closing: ExitStack) -> Recording:
+    """The recording that an NWB file holds.  Raises InputError."""
+    nwb = closing.enter_context(GuardedFile(file))
+    if names["neural"] is None:
+        raise nwb.refused("--neural", "no series named", listing(nwb), "Name the neural series: --neural PATH.")
+    ieeg = read_series(nwb, names["neural"])
+    sound, matched = _sound(nwb, names["sound"], options, closing)
+    tables = tables_of(file, options)
+    electrodes, labels = electrode_rows(nwb, names["neural"])
+    n_channels = 1 if ieeg.data.ndim == 1 else ieeg.data.shape[1]
+    rows = channel_rows(file, n_channels, tables.get("channels"), None if "channels" in tables else labels)
+    if electrodes:
+        tables.setdefault("electrodes", electrodes)
+    tables["annotations"] = [*tables.get("annotations", []), *_invalid_times(nwb, ieeg.start_s)]
+    start_s = sound.start_s if sound else ieeg.start_s
+    words = list(_words(nwb, names["words"], start_s)) if names["words"] else []
+    neural = Signal(_with_offset(nwb, ieeg), len(ieeg.data), n_channels, ieeg.rate_hz, ieeg.start_s)
+    stated = options.units or options.gain_uv
+    gain_uv = None if stated else _gain_uv(nwb, names["neural"], ieeg, rows)
+    return assembled(
+        file,
+        options,
+        neural,
+        rows,
+        gain_uv=gain_uv,
+        got_unit=f"the unit {ieeg.unit}",
+        sound=sound,
+        tables=tables,
+        words=words,
+        matched=matched,
+    )
+
+
+def _sound(nwb: GuardedFile, name: str | None, options: Options, closing: ExitStack) -> tuple[Signal | None, str]:
+    if options.sound_file or name is None:
+        return separate_sound(nwb.path, options, closing)
+    series = read_series(nwb, name)
+    n_channels = 1 if series.data.ndim == 1 else series.data.shape[1]
+    whole = Signal(nwb.rows(series.data), len(series.data), n_channels, series.rate_hz, series.start_s)
+    return scaled(whole, nwb.path, options), ""
+
+
+def _with_offset(nwb: GuardedFile, series: Series) -> Any:
+    read, shift = nwb.rows(series.data), series.offset / (series.scale or 1.0)
+    return read if shift == 0 else lambda start, stop: read(start, stop) + shift
+
+
+# --- series -----------------------------------------------------------------------------------------
+
+
+def read_series(nwb: GuardedFile, name: str) -> Series:
+    """A series with its clock, from ``starting_time`` or from evenly spaced ``timestamps``.  Raises InputError."""
+    data = nwb.dataset(f"{name}/data")
+    if data is None or data.ndim not in (1, 2) or not len(data):
+        raise nwb.refused(name, "no such series", listing(nwb), "Name one of these.")
+    rate_hz, start_s = _clock(nwb, name, len(data))
+    attributes = data.attrs
+    scale, offset = (float(attributes.get(key, default)) for key, default in (("conversion", 1.0), ("offset", 0.0)))
+    return Series(name, data, rate_hz, start_s, next(texts([attributes.get("unit", "n/a")])), scale, offset)
+
+
+def _clock(nwb: GuardedFile, name: str, n_samples: int) -> tuple[float, float]:
+    """Rate [Hz] and time of the first sample [s]."""
+    start = nwb.dataset(f"{name}/starting_time")
+    if start is not None and float(start.attrs.get("rate", 0)) > 0:
+        return float(start.attrs["rate"]), float(start[()])
+    stamps = nwb.dataset(f"{name}/timestamps")
+    if stamps is None or len(stamps) != n_samples or n_samples < 2:
+        raise nwb.refused(name, "neither a rate nor time stamps", "a rate", "Mend the file; rates are never guessed.")
+    first_s, last_s = float(stamps[0]), float(stamps[-1])
+    step = max(1, n_samples // _STEPS_CHECKED)
+    places = np.arange(0, n_samples, step)
+    rate_hz = (n_samples - 1) / (last_s - first_s) if last_s > first_s else 0.0
+    late_s = np.abs(stamps[::step] - first_s - places / (rate_hz or 1.0)).max()
+    if rate_hz == 0 or late_s * rate_hz > 1:
+        got = f"time stamps up to {late_s:.4g} s off an even clock"
+        raise nwb.refused(f"{name}/timestamps", got, "one rate", "Cut the recording at its gaps, or resample it.")
+    return round(rate_hz, 6), first_s
+
+
+def listing(nwb: GuardedFile) -> str:
+    """The series and tables of a file, for choosing."""
+    found = []
+    for group in nwb.groups():
+        name = str(group.name).strip("/")
+        data = group.get("data") if isinstance(group.get("data", getlink=True), h5py.HardLink) else None
+        if isinstance(data, h5py.Dataset):
+            unit = next(texts([data.attrs.get("unit", "n/a")]))
+            found.append(f"{name} {data.shape} [{unit}]")
+        elif "start_time" in group and "stop_time" in group:
+            found.append(f"{name}:{'|'.join(c for c in group if c not in ('id', 'start_time', 'stop_time'))}")
+    return "one of " + "; ".join(found) if found else "a time series"
+
+
+# --- units ------------------------------------------------------------------------------------------
+
+
+def _gain_uv(nwb: GuardedFile, name: str, ieeg: Series, rows: Sequence[Row]) -> npt.NDArray[np.float64] | None:
+    """µV in one step of each channel, where all that is said of it agrees."""
+    neural = [row for row in rows if row.get("type", "n/a").upper() in NEURAL_TYPES]
+    file_gain = unit_gain_uv(ieeg.unit, ieeg.scale)
+    said = {"the NWB file": file_gain} | {
+        f"channels.tsv ({row['name']})": unit_gain_uv(row.get("units", "n/a")) for row in neural
+    }
+    known = {source: gain for source, gain in said.items() if gain is not None}
+    if not known:
+        return None
+    first = next(iter(known.values()))
+    if not np.allclose(list(known.values()), first, rtol=1e-6):
+        seen = {gain: source for source, gain in reversed(known.items())}
+        raise no_unit(nwb.path, ", ".join(f"{gain:g} µV per step in {source}" for gain, source in seen.items()))
+    per_channel = nwb.dataset(f"{name}/channel_conversion")
+    factors = np.ones(len(rows)) if per_channel is None else np.asarray(per_channel[:], np.float64)
+    return first * factors
+
+
+# --- electrodes, words, invalid times ----------------------------------------------------------------
+
+
+def electrode_rows(nwb: GuardedFile, name: str) -> tuple[list[Row], list[str] | None]:
+    """The rows of the electrodes' table that a series refers to, and the channels' names; nothing without them."""
+    region, table = nwb.dataset(f"{name}/electrodes"), nwb.get(_ELECTRODES)
+    if region is None or not isinstance(table, h5py.Group):
+        return [], None
+    chosen = region[:].astype(int)
+    column = next((c for c in _NAME_COLUMNS if nwb.dataset(f"{_ELECTRODES}/{c}") is not None), None)
+    labels = _column(nwb, column, chosen) if column else [f"ch{i + 1:03d}" for i in range(len(chosen))]
+    if len(set(labels)) < len(labels) or "n/a" in labels:
+        labels = [f"ch{i + 1:03d}" for i in range(len(chosen))]
+    columns = {"name": labels, **{c: _column(nwb, c, chosen) for c in "xyz"}}
+    columns |= {"region": _column(nwb, "location", chosen), "group": _column(nwb, "group_name", chosen)}
+    placed = any(v != "n/a" for c in ("x", "y", "z", "region") for v in columns[c])
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return (rows if placed else []), labels
+
+
+def _column(nwb: GuardedFile, name: str, chosen: npt.NDArray[np.int_]) -> list[str]:
+    data = nwb.dataset(f"{_ELECTRODES}/{name}")
+    if data is None or data.ndim != 1 or (len(chosen) and chosen.max() >= len(data)):
+        return ["n/a"] * len(chosen)
+    values = [text.strip() for text in texts(data[:][chosen])]
+    return ["n/a" if text.lower() in ("", "nan", "unknown") else text for text in values]
+
+
+def _words(nwb: GuardedFile, name: str, audio_start_s: float) -> Iterator[Row]:
+    table, _, label = name.partition(":")
+    starts, stops = (nwb.dataset(f"{table}/{c}_time") for c in ("start", "stop"))
+    if starts is None or stops is None:
+        yield from word_events(nwb, table, audio_start_s)
+        return
+    labels = nwb.dataset(f"{table}/{label}") if label else None
+    if labels is None:
+        raise nwb.refused(name, "no column of words", listing(nwb), "Name the column: TABLE:COLUMN.")
+    for start_s, stop_s, word in zip(starts[:], stops[:], texts(labels[:]), strict=True):
+        yield interval(float(start_s) - audio_start_s, float(stop_s - start_s), trial_type="word", label=word)
+
+
+def word_events(nwb: GuardedFile, name: str, audio_start_s: float) -> Iterator[Row]:
+    """One row for each stretch of equal words, onset on the audio clock [s]; a pause between words is none."""
+    words = read_series(nwb, name)
+    at = 0
+    for word, stretch in groupby(_one_by_one(words.data)):
+        length = sum(1 for _ in stretch)
+        onset_s = words.start_s + at / words.rate_hz - audio_start_s
+        if word.lower() not in NO_WORD:
+            label = " ".join(word.split())
+            yield interval(onset_s, length / words.rate_hz, trial_type="word", label=label)
+        at += length
+
+
+def _one_by_one(data: h5py.Dataset) -> Iterator[str]:
+    for start in range(0, len(data), BLOCK_SAMPLES):
+        yield from (text.strip() for text in texts(data[start : start + BLOCK_SAMPLES].ravel()))
+
+
+def _invalid_times(nwb: GuardedFile, neural_start_s: float) -> Iterator[Row]:
+    """The table of invalid times as BAD intervals on the neural clock."""
+    starts, stops = (nwb.dataset(f"intervals/invalid_times/{c}_time") for c in ("start", "stop"))
+    if starts is not None and stops is not None:
+        for start_s, stop_s in zip(starts[:], stops[:], strict=True):
+            yield interval(float(start_s) - neural_start_s, float(stop_s - start_s), description="BAD_invalid")

@@ -1,0 +1,94 @@
+"""What the command line of ``python -m pipeline import`` can declare of recordings."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line declares; None where it says nothing.
+
+    ``neural``, ``sound`` and ``words`` name series, variables, channels or file patterns, as the
+    format has them.  Rates are Hz, or the name of a variable of a MATLAB file.  The clock is
+    t_neural = t_audio * (1 + drift_ppm * 1e-6) + offset_s.
+    """
+
+    subject: str | None = None
+    subject_from: str | None = None
+    recording: str | None = None
+    session: str | None = None
+    task: str | None = None
+    neural: str | None = None
+    sound: str | None = None
+    sound_file: Path | None = None
+    sound_channel: str | None = None
+    sound_full_scale: float | None = None
+    words: str | None = None
+    names: str | None = None
+    eeg_rate: str | None = None
+    sound_rate: str | None = None
+    units: str | None = None
+    gain_uv: float | None = None
+    layout: str | None = None
+    drop: tuple[str, ...] = ()
+    channels: Path | None = None
+    electrodes: Path | None = None
+    events: Path | None = None
+    events_clock: str | None = None
+    annotations: Path | None = None
+    offset_s: float | None = None
+    drift_ppm: float | None = None
+    modified: str | None = None
+    simulated: bool = False
+
+    @classmethod
+    def parsed(cls, arguments: argparse.Namespace) -> Self:
+        """From what :func:`add_arguments` defined."""
+        values = {field.name: getattr(arguments, field.name) for field in fields(cls)}
+        return cls(**values | {"drop": tuple(arguments.drop)})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define source, place and everything of :class:`Options`."""
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="a file, or a folder of files of one format")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--format", choices=["nwb", "mne", "matlab", "npy"], help="where a folder holds several")
+    parser.add_argument("--dry-run", action="store_true", help="show what was found, write nothing")
+    parser.add_argument("--yes", action="store_true", help="write although files were matched by their names")
+    parser.add_argument("--append", action="store_true", help="add to the folder of an earlier import")
+    who = parser.add_argument_group("who and when (default: from BIDS names, else from the file name)")
+    who.add_argument("--subject", metavar="ID")
+    who.add_argument("--subject-from", metavar="REGEX", help="takes the subject out of each file name")
+    for name in ("--recording", "--session", "--task"):
+        who.add_argument(name, metavar="ID")
+    what = parser.add_argument_group("what to take (series, variable, channel or file pattern, as the format has it)")
+    what.add_argument("--neural", metavar="NAME")
+    what.add_argument("--sound", metavar="NAME")
+    what.add_argument("--sound-file", type=Path, metavar="FILE", help=".wav, .flac or .npy")
+    what.add_argument("--sound-channel", metavar="CHANNEL", help="left, right, mean or an index from 0")
+    what.add_argument("--words", metavar="NAME", help="NWB: a series of words, or TABLE:COLUMN")
+    what.add_argument("--names", metavar="VARIABLE", help="MATLAB: the channels' names")
+    what.add_argument("--drop", nargs="+", default=[], metavar="CHANNEL", help="channels to leave out")
+    _add_declarations(parser)
+    tables = parser.add_argument_group("BIDS tables (default: those beside the file that carry its name)")
+    for name in ("--channels", "--electrodes", "--events", "--annotations"):
+        tables.add_argument(name, type=Path, metavar="TSV")
+    tables.add_argument("--events-clock", choices=["neural", "audio"], help="what the onsets of --events count on")
+
+
+def _add_declarations(parser: argparse.ArgumentParser) -> None:
+    said = parser.add_argument_group("what the files do not say")
+    said.add_argument("--eeg-rate", metavar="HZ", help="MATLAB: or a variable")
+    said.add_argument("--sound-rate", metavar="HZ", help="MATLAB: or a variable")
+    said.add_argument("--units", choices=["uV", "mV", "V", "nV", "a.u."], help="of the stored neural values")
+    said.add_argument("--gain-uv", type=float, metavar="UV", help="µV of one step, instead of --units")
+    said.add_argument("--layout", choices=["time_channel", "channel_time"], help="axes of the neural array")
+    said.add_argument("--sound-full-scale", type=float, metavar="VALUE", help="the stored value of full scale")
+    said.add_argument("--offset-s", type=float, metavar="S", help="t_neural = t_audio + S")
+    said.add_argument("--drift-ppm", type=float, metavar="PPM", help="t_neural = t_audio * (1 + PPM * 1e-6) + S")
+    said.add_argument("--modified", choices=["none", "pitch_shifted", "unknown"], help="was the voice changed?")
+    said.add_argument("--simulated", action="store_true", help="these are simulated signals")

@@ -1,0 +1,209 @@
+"""Recordings as raw arrays, BIDS tables and ``recordings.tsv``: a whole folder, or nothing.
+
+Neural arrays are ``.npy`` (time, channel) float32 in µV (or a.u.), sound ``.npy`` int16 or float32.  Everything
+is written into a folder beside the wanted one, read back as the pipeline would, and then renamed; what is there
+already is never overwritten.  ``append`` adds recordings to a folder that an import made.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.bids import read_annotations, read_channels, read_electrodes, read_events
+from pipeline.data.sheet import COLUMNS, read_sheet
+from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.importing.naming import repeated
+from pipeline.importing.options import Options
+from pipeline.importing.recording import Found, Recording, Row, Signal
+from pipeline.importing.tables import ANNOTATIONS, CHANNELS, ELECTRODES, EVENTS, write_table
+
+SHEET = "recordings.tsv"
+BLOCK_BYTES = 1 << 24
+_READERS: dict[str, Callable[[Path], Any]] = {
+    "channels": read_channels,
+    "electrodes": read_electrodes,
+    "events": read_events,
+    "annotations": read_annotations,
+}
+
+
+def refuse_existing(out: Path, append: bool) -> None:
+    """Raise InputError where writing to ``out`` could touch what is there."""
+    filled = out.is_file() or (out.is_dir() and any(out.iterdir()))
+    if append and not (out / SHEET).is_file():
+        fix = "Leave out --append for the first import."
+        raise InputError(Problem(str(out), "--append", f"no {SHEET}", "a folder of an earlier import", fix))
+    if filled and not append:
+        fix = "Name a new folder, remove this one, or add to it with --append."
+        raise InputError(Problem(str(out), "--out", "a folder with files", "a new or empty folder", fix))
+
+
+def check_together(recordings: Sequence[Recording], out: Path) -> None:
+    """Raise InputError where ids come twice, or the disk is too small."""
+    known = [row["recording"] for row in _sheet_rows(out)]
+    problems = [
+        Problem(str(out), "recording", f"{name} twice", "ids of their own", "Give --recording, or --subject-from.")
+        for name in repeated((r.recording for r in recordings), known)
+    ]
+    needed, free = sum(map(size_bytes, recordings)), shutil.disk_usage(_existing(out)).free
+    if needed > free:
+        got, fix = f"{free / 1e9:.1f} GB free", "Name a folder on a larger disk, or import fewer recordings."
+        problems.append(Problem(str(out), "--out", got, f"{needed / 1e9:.1f} GB", fix))
+    raise_if_any(problems)
+
+
+def size_bytes(recording: Recording) -> int:
+    """About how much the arrays take on disk."""
+    neural, sound = recording.neural, recording.sound
+    return 4 * neural.n_samples * len(recording.keep) + (4 * sound.n_samples if sound else 0)
+
+
+def _existing(path: Path) -> Path:
+    return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+
+
+def write_recordings(
+    found: Sequence[Found], out: Path, options: Options, *, append: bool, on_written: Callable[[str], None]
+) -> Path:
+    """Write every recording; returns the sample sheet.  Raises InputError, and leaves nothing behind then."""
+    with _staging(out) as folder:
+        rows = []
+        for one in found:
+            with ExitStack() as closing:
+                rows.append(_write_one(one.opened(closing, options), folder, options))
+            on_written(rows[-1]["recording"])
+        write_table(folder / SHEET, _columns(rows), rows)
+        _read_back(folder)
+        if append:
+            _move_into(folder, out, rows)
+        else:
+            _fresh(out)
+            folder.rename(out)
+    return out / SHEET
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that goes, with what is in it, unless it was renamed."""
+    parent = out.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    leftover = re.compile(rf"\.{re.escape(out.name)}\.import-[0-9a-f]{{8}}")
+    for old in parent.glob(".*.import-*"):
+        if leftover.fullmatch(old.name):
+            shutil.rmtree(old)
+    folder = parent / f".{out.name}.import-{secrets.token_hex(4)}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fresh(out: Path) -> None:
+    if out.is_dir():
+        out.rmdir()
+
+
+def _move_into(folder: Path, out: Path, rows: Sequence[Row]) -> None:
+    """Files first, the sheet last: until it names them they are not there."""
+    both = [*_sheet_rows(out), *rows]
+    (folder / SHEET).unlink()
+    moved: list[Path] = []
+    try:
+        for file in sorted(folder.iterdir()):
+            os.link(file, out / file.name)
+            moved.append(out / file.name)
+        write_table(out / SHEET, _columns(both), both)
+        moved.clear()
+    except FileExistsError as error:
+        fix = "Rename the recording with --recording, or remove that file."
+        raise InputError(Problem(str(error.filename2), "", "a file of that name", "a free name", fix)) from None
+    finally:
+        for file in moved:
+            file.unlink()
+
+
+def _sheet_rows(folder: Path) -> list[Row]:
+    if not (folder / SHEET).is_file():
+        return []
+    with (folder / SHEET).open(encoding="utf-8-sig", newline="") as handle:
+        return [dict(row) for row in csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)]
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """The sheet's columns in its order, without those that no row fills."""
+    return [c for c in COLUMNS if c in ("audio", "audio_rate_hz") or any(row.get(c, "n/a") != "n/a" for row in rows)]
+
+
+def _read_back(folder: Path) -> None:
+    """Refuse, before anything is published, what the pipeline would refuse."""
+    problems: list[Problem] = []
+    for row in read_sheet(folder / SHEET):
+        for column, read in _READERS.items():
+            path = row.path(column)
+            try:
+                if path:
+                    read(path)
+            except InputError as error:
+                problems += error.problems
+    raise_if_any(problems)
+
+
+# --- one recording ------------------------------------------------------------------------------------
+
+
+def _write_one(recording: Recording, folder: Path, options: Options) -> Row:
+    """The arrays and tables of one recording; returns its row of the sheet."""
+    name = recording.recording
+    gain, keep = recording.gain, list(recording.keep)
+    _write_array(folder / f"{name}_eeg.npy", recording.neural, lambda block: block[:, keep] * gain, (len(keep),))
+    row = {
+        "subject": recording.subject,
+        "recording": name,
+        "session": recording.session or "n/a",
+        "task": recording.task or "n/a",
+        "eeg": f"{name}_eeg.npy",
+        "eeg_rate_hz": repr(recording.neural.rate_hz),
+        "eeg_units": recording.units,
+        "audio_modified": options.modified or "unknown",
+        "simulated": str(options.simulated).lower(),
+    }
+    if recording.sound:
+        _write_array(folder / f"{name}_audio.npy", recording.sound, lambda block: block[:, 0], ())
+        row |= {"audio": f"{name}_audio.npy", "audio_rate_hz": repr(recording.sound.rate_hz)}
+        row |= {"audio_offset_s": repr(recording.offset_s), "audio_drift_ppm": repr(recording.drift_ppm)}
+    for kind, columns in (
+        ("channels", CHANNELS),
+        ("electrodes", ELECTRODES),
+        ("events", EVENTS),
+        ("annotations", ANNOTATIONS),
+    ):
+        if rows := getattr(recording, kind):
+            write_table(folder / f"{name}_{kind}.tsv", columns, rows)
+            row[kind] = f"{name}_{kind}.tsv"
+    return row
+
+
+def _write_array(path: Path, signal: Signal, convert: Callable[[Any], Any], columns: tuple[int, ...]) -> None:
+    """A ``.npy`` file (samples, *columns) written a block at a time: int16 stays, all else is float32."""
+    dtype = np.dtype(np.int16 if not columns and signal.read(0, 1).dtype == np.int16 else np.float32)
+    step = max(1, BLOCK_BYTES // (8 * signal.n_channels))
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (signal.n_samples, *columns)}
+    with path.open("xb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, signal.n_samples, step):
+            block = convert(signal.read(start, min(start + step, signal.n_samples)))
+            with np.errstate(over="ignore"):
+                file.write(np.ascontiguousarray(block, dtype).data)
+        file.flush()
+        os.fsync(file.fileno())
