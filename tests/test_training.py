@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -184,6 +185,20 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(uninterrupted, tmp_path
     assert resumed.model is not None
     assert whole.model is not None
     assert model_digest(resumed.model) == model_digest(whole.model)
+
+
+@pytest.mark.parametrize("step", [8, 12])
+def test_without_its_best_network_a_run_starts_again(uninterrupted, tmp_path: Path, step: int) -> None:
+    whole, run = uninterrupted
+    shutil.copytree(run, tmp_path / "run")
+    if step < 12:
+        (tmp_path / "run/0-tiny-linear/last.ckpt").unlink()
+    (tmp_path / "run/0-tiny-linear/best.ckpt").write_bytes(b"half")
+    again = fit(tmp_path / "run")
+    assert again.model is not None
+    assert whole.model is not None
+    assert model_digest(again.model) == model_digest(whole.model)
+    assert (tmp_path / "run/metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 10, b"PK" + b"\0" * 100])

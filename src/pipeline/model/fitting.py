@@ -22,6 +22,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from pipeline.config.train import TrainConfig
+from pipeline.errors import InputError
 from pipeline.model.checkpoint import AtomicCheckpointIO, newest_valid_checkpoint, read_checkpoint
 from pipeline.model.committee import Committee
 from pipeline.model.event_file import EventFile
@@ -124,7 +125,7 @@ def fit_network(
     steps = min(train.steps_per_epoch, module.recipe.max_steps)
     epochs = module.recipe.max_steps // steps
     keeper = RunKeeper(run_dir, title, train.patience, on_epoch)
-    checkpoint = newest_valid_checkpoint(run_dir / "last.ckpt")
+    checkpoint = newest_valid_checkpoint(run_dir / "last.ckpt") if _is_whole(run_dir / "best.ckpt") else None
     if checkpoint is not None:
         keeper.load_state_dict(read_checkpoint(checkpoint)["callbacks"][RunKeeper.__qualname__])
     if not keeper.ended(epochs):
@@ -134,6 +135,13 @@ def fit_network(
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     best = load_model(run_dir / "best.ckpt")[0].networks[0] if keeper.ended(epochs) else None
     return best, keeper.rows
+
+
+def _is_whole(model: Path) -> bool:
+    """Without the best epoch's network a run cannot be resumed: it may have no better epoch any more."""
+    with suppress(InputError, FileNotFoundError):
+        return load_model(model) is not None
+    return False
 
 
 def _trainer(
