@@ -31,6 +31,14 @@ if workflow.is_main_process:
     PLAN.mark_stale()
 
 
+onstart:
+    PLAN.keep_results()
+
+
+onerror:
+    PLAN.tell_failures()
+
+
 wildcard_constraints:
     recording=PLAN.one_of(PLAN.recordings),
     subject=PLAN.one_of(PLAN.subjects),

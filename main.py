@@ -4,30 +4,33 @@ Checks the config, writes what it resolves to into ``results/config.json`` and r
 Snakemake with it; what is not known here goes to Snakemake as it is (options, or files
 under ``results/`` to make instead of everything).  A config with a ``sweep`` runs every
 combination.  One run in a folder at a time; what a killed run left is cleared up first.
-Exit codes: 0, 2 for a bad input, 130 after Ctrl-C, else Snakemake's.
+Exit codes: 0, 2 for a bad input, that of the stage which failed (see docs/reliability.md),
+5 after Ctrl-C, else Snakemake's.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
+SCRIPTS = HOME / "workflow" / "scripts"
 sys.path.insert(0, str(HOME / "src"))
 
 from pipeline.artifacts.files import write_text  # noqa: E402
 from pipeline.config.combinations import combinations  # noqa: E402
 from pipeline.config.loader import load_config, parse_override  # noqa: E402
-from pipeline.errors import EXIT_BAD_INPUT, InputError  # noqa: E402
-from pipeline.ownership import owned_folder  # noqa: E402
+from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, StageFailureError  # noqa: E402
+from pipeline.failures import exit_code, failures  # noqa: E402
+from pipeline.ownership import ask_jobs_to_end, owned_folder  # noqa: E402
 from pipeline.plan import RESOLVED_CONFIG  # noqa: E402
 from pipeline.summary import closing_summary  # noqa: E402
 from pipeline.sweep import run_sweep, sweep_summary  # noqa: E402
-
-INTERRUPTED = 130
 
 
 def main() -> int:
@@ -37,7 +40,7 @@ def main() -> int:
     try:
         config = load_config(arguments.config, map(parse_override, arguments.set))
         sweep = [] if _targets(for_snakemake) else combinations(config)
-        with owned_folder(HOME / "workflow" / "scripts") as recovered:
+        with owned_folder(SCRIPTS) as recovered:
             for action in recovered:
                 print(action, file=sys.stderr)
             if sweep:
@@ -48,9 +51,12 @@ def main() -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return EXIT_BAD_INPUT
+    except StageFailureError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; start again to go on from here", file=sys.stderr)
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     if not dry and (sweep or code == 0):
         print(sweep_summary() if sweep else closing_summary())
     return code
@@ -65,13 +71,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _snakemake(cores: str, others: list[str]) -> int:
+    """Run it; returns the exit code of the stage that failed.  Raises :class:`KeyboardInterrupt` where asked to end."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]
     # By its full path, since a folder "default" in the working directory would hide it.
     command += ["--workflow-profile", str(HOME / "profiles" / "default")]
     targets = [] if _targets(others) else ["--", "all"]
     # Some options take many values: nothing but an option may follow them.
     command += ["--configfile", str(RESOLVED_CONFIG), "--cores", cores]
-    return subprocess.call([*command, *others, *targets])
+    started_ns, asked = time.time_ns(), []
+    running = subprocess.Popen([*command, *others, *targets])
+
+    def end(number: int, frame: object) -> None:
+        """Asked to end: Snakemake starts no more jobs, and those at work are asked too; training keeps its run."""
+        asked.append(number)
+        running.send_signal(signal.SIGTERM)
+        ask_jobs_to_end(SCRIPTS)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    code = running.wait()
+    if code and asked:
+        raise KeyboardInterrupt
+    return exit_code(failures(started_ns), otherwise=max(code, 128 - code)) if code else 0
 
 
 def _targets(others: list[str]) -> list[str]:

@@ -176,8 +176,8 @@ MODULES = {
     "baseline predict vocode evaluate": "artifacts.predictions",
     "vocode": "vocoder vocoder.base vocoder.griffin_lim vocoder.hifigan vocoder.hifigan_config",
     EVERY: "artifacts artifacts.core artifacts.files canonical config config.base errors pipeline stage",
-    "": "__main__ artifacts.memory cli config.combinations config.data config.docs config.loader config.root "
-    "config.runtime config.stages config.sweep data.manifest importing importing.assembly importing.command "
+    "": "__main__ archive artifacts.memory cli config.combinations config.data config.docs config.loader config.root "
+    "config.runtime config.stages config.sweep data.manifest failures importing importing.assembly importing.command "
     "importing.hdf5 importing.matlab importing.mne_files importing.naming importing.npy_pairs importing.nwb "
     "importing.options importing.recording importing.sound importing.tables importing.writing inspection "
     "ownership plan provenance run_list summary sweep sweep_figure",

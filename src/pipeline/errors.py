@@ -14,6 +14,7 @@ EXIT_BAD_INPUT = 2
 EXIT_NON_FINITE_LOSS = 3
 EXIT_OUT_OF_MEMORY = 4
 EXIT_INTERRUPTED = 5
+EXIT_CANNOT_WRITE = 6
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,14 @@ class StageFailureError(Exception):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class CannotWriteError(StageFailureError):
+    """Results cannot be written: no space, a limit on file sizes, a read-only folder."""
+
+    def __init__(self, where: object, got: str, expected: str, fix: str) -> None:
+        message = str(Problem(str(where), "", got, expected, f"{fix}, then start again")).removeprefix("error: ")
+        super().__init__(message, EXIT_CANNOT_WRITE)
 
 
 def raise_if_any(problems: Iterable[Problem]) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.errors import InputError, Problem
+from pipeline.artifacts.files import writing
+from pipeline.errors import CannotWriteError, InputError, Problem
 
 LOCK = Path("results/.run.lock")
+WRITTEN = [Path("results"), Path("logs"), Path(".snakemake")]
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 PATIENCE_S = 20.0
 
@@ -27,9 +29,14 @@ def owned_folder(scripts: Path) -> Iterator[list[str]]:
     """Hold the working directory for one run; yields what had to be done to recover it.
 
     ``scripts`` is the folder of the stage scripts, by which jobs are recognised.  Raises
-    :class:`InputError` where another run is at work here.
+    :class:`InputError` where another run is at work here, :class:`CannotWriteError` where
+    nothing can be written.
     """
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    for folder in WRITTEN:
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise CannotWriteError(folder, "a read-only folder", "one to write to", "Make it writable")
     with LOCK.open("a") as handle:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,6 +45,13 @@ def owned_folder(scripts: Path) -> Iterator[list[str]]:
         if any(_is_snakemake(_command(p)) for p in _here()):
             raise InputError(_busy("a snakemake"))
         yield _recovered(scripts)
+
+
+def ask_jobs_to_end(scripts: Path) -> None:
+    """Ask every job in this folder to end."""
+    for job in [p for p in _here() if _is_job(p, scripts)]:
+        with suppress(psutil.NoSuchProcess):
+            job.terminate()
 
 
 def _recovered(scripts: Path) -> list[str]:

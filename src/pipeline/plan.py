@@ -6,8 +6,10 @@ Read by the Snakefile at every start, so it imports nothing that is slow.
 from __future__ import annotations
 
 import re
+import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from pipeline.config.stages import STAGES, stage_json
 from pipeline.data.manifest import content_manifest, refuse_copies
 from pipeline.data.sheet import RecordingRow, read_sheet, rows_of
 from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.failures import almost_full, failures
 from pipeline.outputs import Output, accepted, mark_for_rerun, without_record
 from pipeline.provenance import code_fingerprints
 from pipeline.vocoder.hifigan_config import read_hifigan_config
@@ -66,6 +69,7 @@ class Plan:
     config: Config
     rows: list[RecordingRow]
     is_job: bool
+    started_ns: int = field(default_factory=time.time_ns)
 
     @property
     def is_simulated(self) -> bool:
@@ -234,6 +238,21 @@ class Plan:
         unknown = without_record(self.outputs())
         stale = self.freshness().check(unknown) if unknown else ()
         mark_for_rerun(finding.output.path for finding in stale)
+
+    def keep_results(self) -> None:
+        """Archive what an earlier run finished, before anything of this one starts."""
+        from pipeline.archive import keep_results
+
+        try:
+            keep_results()
+        except OSError as error:
+            print(f"the earlier results could not be kept: {error}", file=sys.stderr)
+
+    def tell_failures(self) -> None:
+        """The last words of a run that failed: why, and where the earlier results are."""
+        from pipeline.archive import closing_words
+
+        print(*failures(self.started_ns), *almost_full(), *closing_words(), sep="\n", file=sys.stderr)
 
     def freshness(self) -> Freshness:
         """What compares outputs with this plan."""

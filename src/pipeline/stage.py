@@ -2,7 +2,9 @@
 
 A script calls :func:`run_stage` with its body and the names of its files; each name
 becomes an option.  The body gets a :class:`Stage`.  A bad input ends it with exit code
-2 and the problems, any other failure with 1 and one line; the traceback is in the log.
+2 and the problems, a failure that the stage can name with a code of its own (see
+:mod:`pipeline.errors`), any other with 1 and one line; the traceback is in the log.
+The last line of a log says how the job ended; a log without one is of a job that was killed.
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
 from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.files import WRITE_ERRORS, writing
 from pipeline.canonical import with_row
 from pipeline.config.base import Section
-from pipeline.errors import EXIT_BAD_INPUT, InputError
+from pipeline.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_MEMORY, InputError, StageFailureError
 
 C = TypeVar("C", bound=Section)
+#: To the log file only.
+DETAILS = "details"
 
 
 @dataclass(frozen=True)
@@ -63,35 +68,57 @@ def run_stage(
     """Run ``body`` as a command; it returns one line that says what came out."""
     arguments = _parser(files, options).parse_args()
     name = Path(sys.argv[0]).stem
-    log = _logger(name, arguments.log, arguments.log_level)
+    try:
+        with writing(arguments.log):
+            log = _logger(name, arguments.log, arguments.log_level)
+    except StageFailureError as error:
+        print(f"error: {error}", file=sys.stderr)
+        _exit(error.exit_code)
     subject = " ".join(str(p) for p in getattr(arguments, files[-1]))
     started = time.perf_counter()
     log.info("%s: start, for %s", name, subject)
     try:
-        stage = Stage(
-            name=name,
-            config=config_type.from_json(arguments.config),
-            code=dict(item.rsplit(":", 1) for item in arguments.code),
-            files={f: getattr(arguments, f) for f in files},
-            options={o: getattr(arguments, o) for o in options},
-            log=log,
-        )
-        outcome = body(stage)
-    except InputError as error:
-        for problem in error.problems:
-            log.error("%s", problem)
-        _exit(EXIT_BAD_INPUT)
+        with writing(arguments.log.parent, WRITE_ERRORS):
+            stage = Stage(
+                name=name,
+                config=config_type.from_json(arguments.config),
+                code=dict(item.rsplit(":", 1) for item in arguments.code),
+                files={f: getattr(arguments, f) for f in files},
+                options={o: getattr(arguments, o) for o in options},
+                log=log,
+            )
+            outcome = body(stage)
     except Exception as error:
-        logging.getLogger("traceback").info("%s", traceback.format_exc())
-        code = int(getattr(error, "exit_code", 1))
-        log.error("error: stage %s failed: %s: %s. Traceback: %s", name, type(error).__name__, error, arguments.log)
-        _exit(code)
+        _exit(_told(error, log, arguments.log))
     log.info("%s: done in %.1f s: %s", name, time.perf_counter() - started, outcome)
     _exit(0)
 
 
+def _told(error: Exception, log: logging.Logger, file: Path) -> int:
+    """Say what went wrong; returns the exit code, which the log ends with."""
+    details = logging.getLogger(DETAILS)
+    if isinstance(error, InputError):
+        code = EXIT_BAD_INPUT
+        for problem in error.problems:
+            log.error("%s", problem)
+    elif isinstance(error, StageFailureError):
+        code = error.exit_code
+        log.error("error: stage %s: %s", log.name, error)
+    else:
+        # torch's own error of a full GPU, told by its name: most stages run without torch.
+        is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        code = EXIT_OUT_OF_MEMORY if is_memory else 1
+        details.error("%s", traceback.format_exc())
+        log.error("error: stage %s failed: %s: %s. Traceback: %s", log.name, type(error).__name__, error, file)
+    details.error("%s: exit code %d", log.name, code)
+    return code
+
+
 def _exit(code: int) -> NoReturn:
-    """End at once: tearing down an interpreter with torch in it takes longer than some stages."""
+    """End at once: tearing down an interpreter with torch in it takes longer than some stages.
+
+    HDF5 would crash there after a failed write.
+    """
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -120,6 +147,7 @@ def _logger(name: str, file: Path, level: str) -> logging.Logger:
     to_terminal = logging.StreamHandler()
     to_terminal.setFormatter(logging.Formatter("%(message)s"))
     to_terminal.addFilter(logging.Filter(name))
+    logging.raiseExceptions = False  # a full disk takes no log lines, and says nothing of the stage
     root = logging.getLogger()
     root.handlers[:] = [to_file, to_terminal]
     root.setLevel(level.upper())

@@ -107,12 +107,20 @@ def _fit(stage: Stage[TrainStage], data: TrainingData, run: Path) -> FitOutcome:
         )
     except NonFiniteLossError as error:
         raise StageFailureError(str(error), EXIT_NON_FINITE_LOSS) from error
-    except torch.cuda.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
         message = (
-            f"out of GPU memory with train.batch_size {config.train.batch_size} and windows of "
+            f"out of memory with train.batch_size {config.train.batch_size} and windows of "
             f"{config.window.length_frames} frames; lower one of them"
         )
         raise StageFailureError(message, EXIT_OUT_OF_MEMORY) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On a GPU torch has a type for it, on the CPU only words."""
+    is_named = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
+    return is_named or "DefaultCPUAllocator" in str(error)
 
 
 def _epoch_line(row: dict[str, Any]) -> str:

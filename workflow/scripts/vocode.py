@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
@@ -31,19 +32,22 @@ def main(stage: Stage[VocodeStage]) -> str:
     part = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    for block in fold.blocks:
-        sounds = {"predicted": vocoder(block.series["model"])}
-        if wants_all:
-            sounds["vocoded_true"] = vocoder(block.series["target"])
-            sounds["true"] = _true_sound(aligned[block.recording], block, config.mel.hop_length)
-        for name, sound in sounds.items():
-            _write_wav(part / f"{block.recording}_{block.start}_{name}.wav", sound, config.mel.sample_rate_hz)
-    inputs = [stage.file("predictions"), *stage.files["aligned"]]
-    digests = [*((path, content_digest(path)) for path in inputs), *((p, file_sha256(p)) for p in stage.files["voice"])]
-    provenance = stage.provenance(digests)
-    write_sidecar(part / "provenance.json", "vocode", list(part.iterdir()), provenance)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    try:
+        for block in fold.blocks:
+            sounds = {"predicted": vocoder(block.series["model"])}
+            if wants_all:
+                sounds["vocoded_true"] = vocoder(block.series["target"])
+                sounds["true"] = _true_sound(aligned[block.recording], block, config.mel.hop_length)
+            for name, sound in sounds.items():
+                _write_wav(part / f"{block.recording}_{block.start}_{name}.wav", sound, config.mel.sample_rate_hz)
+        inputs = [stage.file("predictions"), *stage.files["aligned"]]
+        voice = [(path, file_sha256(path)) for path in stage.files["voice"]]
+        provenance = stage.provenance([*((path, content_digest(path)) for path in inputs), *voice])
+        write_sidecar(part / "provenance.json", "vocode", list(part.iterdir()), provenance)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return f"{len(fold.blocks)} block(s) → {folder}"
 
 
@@ -72,7 +76,9 @@ def _true_sound(path: Path, block: PredictedBlock, hop_length: int) -> np.ndarra
 def _write_wav(path: Path, sound: np.ndarray, rate_hz: int) -> None:
     """16 bit, scaled down where it would clip."""
     peak = float(np.abs(sound).max(initial=0.0))
-    soundfile.write(path, sound / max(1.0, peak / 0.99), rate_hz, subtype="PCM_16")
+    wav = io.BytesIO()  # libsndfile does not say why it cannot write
+    soundfile.write(wav, sound / max(1.0, peak / 0.99), rate_hz, subtype="PCM_16", format="WAV")
+    path.write_bytes(wav.getbuffer())
 
 
 run_stage(main, VocodeStage, files=["predictions", "aligned", "voice", "output"], options=["accelerator"])

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipeline.artifacts.files import atomic_path
+from pipeline.artifacts.files import atomic_path, require_space
 from pipeline.errors import InputError, Problem
 
 SCHEMA_PREFIX = "seeg-to-audio/"
@@ -79,6 +80,7 @@ class StreamedArray:
         if stop > len(self.dataset):
             raise ValueError(f"{self.dataset.name}: {stop} rows do not fit into {len(self.dataset)}")
         if len(block):
+            require_space(Path(self.dataset.file.filename).parent, block.nbytes)
             self.dataset[self.filled : stop] = block
             self.hash.update(block.data)
         self.filled = stop
@@ -120,6 +122,7 @@ class ArtifactWriter:
         (``units``, ``sampling_rate_hz``, ...), ``None`` left out.
         """
         dtype = np.dtype(dtype)
+        self._require_space(math.prod(shape) * dtype.itemsize)
         options: dict[str, Any] = {}
         if all(shape):
             options = {"chunks": _chunk_shape(shape, dtype), "fletcher32": True}
@@ -151,6 +154,13 @@ class ArtifactWriter:
         for target, axis in targets:
             self.file[target].dims[axis].attach_scale(dataset)
 
+    def _require_space(self, size: int) -> None:
+        """For one array more of ``size`` bytes, and for what the others still lack."""
+        arrays = [(s.dataset.nbytes, s.filled / max(1, len(s.dataset))) for s in self._streams.values()]
+        missing = sum(math.ceil(nbytes * (1 - filled)) for nbytes, filled in arrays)
+        total = sum(nbytes for nbytes, _ in arrays)
+        require_space(Path(self.file.filename).parent, size + missing, size + total)
+
     def _finish(self, provenance: Provenance) -> None:
         for name, stream in self._streams.items():
             if stream.filled != len(stream.dataset):
@@ -173,7 +183,8 @@ class ArtifactWriter:
 @contextmanager
 def create(path: Path, schema: Schema, provenance: Provenance) -> Iterator[ArtifactWriter]:
     """Write the artifact at ``path``: it appears there whole, or not at all."""
-    with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+    # No lock: nobody else knows the temporary file, and not every file system has locks.
+    with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w", libver=LIBVER, locking=False) as file:
         writer = ArtifactWriter(file, schema)
         yield writer
         writer._finish(provenance)

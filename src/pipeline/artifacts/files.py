@@ -1,13 +1,59 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and why one cannot be written."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import resource
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from pipeline.errors import CannotWriteError
+
+#: What is kept free beside the arrays: headers, names, the log.
+RESERVE_BYTES = 1 << 20
+_FIXES = {
+    errno.ENOSPC: "Free space on its disk",
+    errno.EDQUOT: "Free space in your quota",
+    errno.EFBIG: "Raise the limit (ulimit -f)",
+    errno.EROFS: "Make the folder writable",
+    errno.EACCES: "Make the folder writable",
+    errno.EPERM: "Make the folder writable",
+}
+#: Errors that can only come from writing, whatever else a block of code does.
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+@contextmanager
+def writing(path: Path, errors: Container[int] = _FIXES) -> Iterator[None]:
+    """Failed writes as :class:`CannotWriteError` that names ``path`` and what to do."""
+    try:
+        yield
+    except OSError as error:
+        code = error.errno
+        if code is None or code not in errors:
+            raise
+        raise CannotWriteError(path, os.strerror(code).lower(), "a place to write", _FIXES[code]) from error
+
+
+def require_space(folder: Path, size: int, file_size: int = 0) -> None:
+    """Raise :class:`CannotWriteError` unless ``size`` bytes more fit, in a file of ``file_size`` bytes in the end.
+
+    HDF5 leaves a process that met a full disk in ruins, so it must not meet one.
+    """
+    free, needed = shutil.disk_usage(folder).free, size + RESERVE_BYTES
+    if free < needed:
+        fix = _FIXES[errno.ENOSPC]
+        raise CannotWriteError(folder, f"{free / 1e6:.1f} MB of free space", f"at least {needed / 1e6:.1f} MB", fix)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    needed = max(size, file_size) + RESERVE_BYTES
+    if limit != resource.RLIM_INFINITY and limit < needed:
+        got, expected = f"a limit of {limit / 1e6:.1f} MB on the size of files", f"at least {needed / 1e6:.1f} MB"
+        raise CannotWriteError(folder, got, expected, _FIXES[errno.EFBIG])
 
 
 def fsync_folder(folder: Path) -> None:
@@ -25,21 +71,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block ends well.
 
     Left-overs of killed writers of the same path are removed first; on an
-    exception the temporary file goes and ``path`` stays as it was.
+    exception the temporary file goes and ``path`` stays as it was.  Raises
+    :class:`CannotWriteError` where there is no space or no permission.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+            leftover.unlink(missing_ok=True)
+        temporary.touch()
     try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with writing(path, WRITE_ERRORS):
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
         fsync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
