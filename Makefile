@@ -1,14 +1,17 @@
 # make run    environment, then the workflow on the built-in default, then where to look
 # make test   environment, then the fast tests; make test-slow: the slow ones
+# make chaos  200 faults at random moments, each followed by a restart: takes an hour
 # A GPU user replaces the pinned torch: make run TORCH="torch==2.13.0 --index-url <your CUDA index>"
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+FAULTS ?= 200
+SEED ?= 0
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PYTHONNOUSERSITE = 1
 
-.PHONY: run test test-slow lint lock licences clean-env
+.PHONY: run test test-slow chaos lint lock licences clean-env
 
 run: $(VENV)/.ready
 	$(BIN)/python main.py --config config/config.yaml --cores $(CORES)
@@ -18,6 +21,9 @@ test: $(VENV)/.ready $(VENV)/.voices
 
 test-slow: $(VENV)/.ready $(VENV)/.voices
 	$(BIN)/python -m pytest -m slow
+
+chaos: $(VENV)/.ready
+	$(BIN)/python tests/chaos.py --faults $(FAULTS) --seed $(SEED)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
