@@ -92,7 +92,7 @@ def _snakemake(cores: str, others: list[str]) -> int:
     code = running.wait()
     if code and asked:
         raise KeyboardInterrupt
-    return exit_code(failures(started_ns), otherwise=max(code, 128 - code)) if code else 0
+    return exit_code(failures(started_ns), otherwise=code if code > 0 else 128 - code) if code else 0
 
 
 def _targets(others: list[str]) -> list[str]:
