@@ -1,4 +1,5 @@
 # make run    environment, then the workflow on the built-in default, then where to look
+# make bench  the benchmarks; writes docs/benchmarks.md
 # make test   environment, then the fast tests; make test-slow: the slow ones
 # make chaos  200 faults at random moments, each followed by a restart: takes an hour
 # A GPU user replaces the pinned torch: make run TORCH="torch==2.13.0 --index-url <your CUDA index>"
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PYTHONNOUSERSITE = 1
 
-.PHONY: run test test-slow chaos lint lock licences clean-env
+.PHONY: run test test-slow bench chaos lint lock licences clean-env
 
 run: $(VENV)/.ready
 	$(BIN)/python main.py --config config/config.yaml --cores $(CORES)
@@ -24,6 +25,10 @@ test-slow: $(VENV)/.ready $(VENV)/.voices
 
 chaos: $(VENV)/.ready
 	$(BIN)/python tests/chaos.py --faults $(FAULTS) --seed $(SEED)
+
+# Speed beside what a user would pick instead: make bench ROWS="mel ridge", make bench QUICK=1
+bench: $(VENV)/.ready
+	$(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(if $(QUICK),--quick)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

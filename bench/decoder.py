@@ -102,7 +102,10 @@ def main() -> None:
     built_in = [{"seed": seed} for seed in range(5)]
     words = [{**s, "seed": options.seed + i} for i, s in enumerate(REPORT)]
     odd = [{**s, "seed": options.seed + 50 + i} for i, s in enumerate(ODD)]
-    jobs = [("The built-in subject, five seeds", built_in, {}), ("Recordings of odd kinds", odd, {})]
+    jobs: list[tuple[str, list[Setting], Setting]] = [
+        ("The built-in subject, five seeds", built_in, {}),
+        ("Recordings of odd kinds", odd, {}),
+    ]
     if options.speech:
         spoken = [
             {**s, "speech": str(options.speech.resolve()), "seed": options.seed + 100 + i} for i, s in enumerate(REPORT)

@@ -117,6 +117,16 @@ def test_channel_groups_do_not_mix() -> None:
         np.testing.assert_allclose(together[:, channel], alone, rtol=1e-4)
 
 
+def test_threads_change_no_bit() -> None:
+    x, times_s = recording(20, channels=40), np.arange(100, 1900) / 100
+    config = AlignConfig(bands=[(70, 110), (110, 170)])
+    alone, shared = (
+        collect(extract_features(array_reader(x), len(x), RATE_HZ, config, times_s, False, threads))
+        for threads in (1, 3)
+    )
+    np.testing.assert_array_equal(alone, shared)
+
+
 def test_several_bands_stand_band_by_band() -> None:
     config = AlignConfig(bands=((13.0, 30.0), (70.0, 170.0)))
     x = recording(20, channels=2)

@@ -13,7 +13,8 @@ through. Causal filters live in :mod:`pipeline.signal.causal`. Memory does not g
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 
 import numpy as np
 from scipy import fft, sparse
@@ -47,6 +48,7 @@ def extract_features(
     config: AlignConfig,
     frame_times_s: np.ndarray,
     causal: bool,
+    threads: int = 1,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The configured feature at the wanted times.
 
@@ -63,6 +65,7 @@ def extract_features(
         frame_times_s: increasing times on the neural clock, within the recording; what a filter wants
             beyond the recording's ends is continued from inside it.
         causal: filter forwards only and average over past samples only.
+        threads: that share the channels of zero-phase filters; the result is the same to the bit.
 
     Yields:
         ``(start, block)``: rows ``start`` onwards, ``(frames, bands * channels)`` float32.
@@ -76,8 +79,10 @@ def extract_features(
         blocks = _passed(read, n_samples, _passing(rate_hz, config, causal), frame_times_s)
     else:
         kept_bands_hz(config, rate_hz)
-        make = _causal if causal else _zero_phase
-        blocks = make(read, n_samples, rate_hz, config, frame_times_s)
+        if causal:
+            blocks = _causal(read, n_samples, rate_hz, config, frame_times_s)
+        else:
+            blocks = _zero_phase(read, n_samples, rate_hz, config, frame_times_s, threads)
     return ((start, _finish(block, config)) for start, block in blocks)
 
 
@@ -158,7 +163,7 @@ def _causal(
 
 
 def _zero_phase(
-    read: Reader, n_samples: int, rate_hz: float, config: AlignConfig, frame_times_s: np.ndarray
+    read: Reader, n_samples: int, rate_hz: float, config: AlignConfig, frame_times_s: np.ndarray, threads: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Overlap-save: filter a block with a halo on both sides, keep the frames inside."""
     bands = kept_bands_hz(config, rate_hz)
@@ -168,34 +173,26 @@ def _zero_phase(
     size = _block_size(halo, first_samples, framing.taps)
     multipliers = [_multiplier(band, rate_hz, config, size) for band in bands]
     start = 0
-    while start < len(frame_times_s):
-        origin = int(first_samples[start]) - halo
-        stop = int(np.searchsorted(first_samples, origin + size - halo - framing.taps, side="right"))
-        samples = np.asarray(read_continued(read, origin, origin + size, n_samples), np.float32)
-        matrix = framing.matrix(frame_times_s[start:stop], origin + halo, size - 2 * halo)
-        out = np.empty((stop - start, len(bands) * samples.shape[1]), np.float32)
-        _filter_block(samples, multipliers, slice(halo, size - halo), matrix, config, out)
-        yield start, out
-        start = stop
+    with ThreadPoolExecutor(threads) as pool:
+        while start < len(frame_times_s):
+            origin = int(first_samples[start]) - halo
+            stop = int(np.searchsorted(first_samples, origin + size - halo - framing.taps, side="right"))
+            samples = np.asarray(read_continued(read, origin, origin + size, n_samples), np.float32)
+            matrix = framing.matrix(frame_times_s[start:stop], origin + halo, size - 2 * halo)
+            groups = np.array_split(samples, range(_CHANNELS_AT_ONCE, samples.shape[1], _CHANNELS_AT_ONCE), axis=1)
+            frames = partial(_group_frames, multipliers=multipliers, halo=halo, matrix=matrix, config=config)
+            parts = np.concatenate(list(pool.map(frames, groups)), axis=2)
+            yield start, parts.reshape(stop - start, -1)
+            start = stop
 
 
-def _filter_block(
-    samples: np.ndarray,
-    multipliers: list[np.ndarray],
-    inside: slice,
-    matrix: sparse.csr_array,
-    config: AlignConfig,
-    out: np.ndarray,
-) -> None:
-    """Frames ``out`` ``(frames, bands * channels)`` of a block of ``(samples, channels)``."""
-    size, n_channels = samples.shape
+def _group_frames(
+    samples: np.ndarray, multipliers: list[np.ndarray], halo: int, matrix: sparse.csr_array, config: AlignConfig
+) -> np.ndarray:
+    """Frames ``(frames, bands, channels)`` of a block of ``(samples, channels)``."""
     levelled = _levelled(samples)
-    filtered = np.empty((size, n_channels), np.float32)
-    for band, multiplier in enumerate(multipliers):
-        for a in range(0, n_channels, _CHANNELS_AT_ONCE):
-            group = slice(a, a + _CHANNELS_AT_ONCE)
-            _band_signal(levelled[:, group], multiplier, config, filtered[:, group])
-        out[:, band * n_channels : (band + 1) * n_channels] = matrix @ filtered[inside]
+    inside = slice(halo, len(samples) - halo)
+    return np.stack([matrix @ _band_signal(levelled, m, config)[inside] for m in multipliers], axis=1)
 
 
 def _levelled(samples: np.ndarray) -> np.ndarray:
@@ -210,8 +207,8 @@ def _levelled(samples: np.ndarray) -> np.ndarray:
     return levelled
 
 
-def _band_signal(samples: np.ndarray, multiplier: np.ndarray, config: AlignConfig, out: np.ndarray) -> None:
-    """The band's envelope (for ``features: raw`` its signal) into ``out``, both ``(size, channels)`` float32."""
+def _band_signal(samples: np.ndarray, multiplier: np.ndarray, config: AlignConfig) -> np.ndarray:
+    """The band's envelope (for ``features: raw`` its signal), ``(size, channels)`` float32 like ``samples``."""
     spectrum = fft.rfft(samples, axis=0)
     raw = config.features == "raw"
     kept = spectrum if raw else np.zeros(samples.shape, np.complex64)
@@ -219,9 +216,8 @@ def _band_signal(samples: np.ndarray, multiplier: np.ndarray, config: AlignConfi
     pairs = kept[: len(spectrum)].view(np.float32)
     np.multiply(spectrum.view(np.float32), multiplier[:, None], out=pairs)
     if raw:
-        out[:] = fft.irfft(kept, len(samples), axis=0)
-    else:
-        np.abs(fft.ifft(kept, axis=0, overwrite_x=True), out=out)
+        return fft.irfft(kept, len(samples), axis=0)
+    return np.abs(fft.ifft(kept, axis=0, overwrite_x=True))
 
 
 def _multiplier(band: BandHz, rate_hz: float, config: AlignConfig, size: int) -> np.ndarray:
