@@ -1,9 +1,10 @@
 """Run the workflow from one config file: ``python main.py --config config.toml``.
 
-Checks the config, writes what it resolves to into ``results/config.json`` and runs
-Snakemake with it; what is not known here goes to Snakemake as it is (options, or files
-under ``results/`` to make instead of everything).  A config with a ``sweep`` runs every
-combination.  One run in a folder at a time; what a killed run left is cleared up first.
+Checks the config, the sample sheet and the raw files, writes what the config resolves to
+into ``results/config.json`` and runs Snakemake with it; what is not known here goes to
+Snakemake as it is (options, or files under ``results/`` to make instead of everything).
+A config with a ``sweep`` runs every combination.  One run in a folder at a time; what a
+killed run left is cleared up first.
 Exit codes: 0, 2 for a bad input, that of the stage which failed (see docs/reliability.md),
 5 after Ctrl-C, else Snakemake's.
 """
@@ -24,11 +25,11 @@ sys.path.insert(0, str(HOME / "src"))
 
 from pipeline.artifacts.files import write_text  # noqa: E402
 from pipeline.config.combinations import combinations  # noqa: E402
-from pipeline.config.loader import load_config, parse_override  # noqa: E402
+from pipeline.config.loader import parse_override  # noqa: E402
 from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, StageFailureError  # noqa: E402
 from pipeline.failures import exit_code, failures  # noqa: E402
 from pipeline.ownership import ask_jobs_to_end, owned_folder  # noqa: E402
-from pipeline.plan import RESOLVED_CONFIG  # noqa: E402
+from pipeline.plan import RESOLVED_CONFIG, load_plan  # noqa: E402
 from pipeline.summary import closing_summary  # noqa: E402
 from pipeline.sweep import run_sweep, sweep_summary  # noqa: E402
 
@@ -38,15 +39,19 @@ def main() -> int:
     arguments, for_snakemake = _parser().parse_known_args()
     dry = bool({"-n", "--dry-run"} & set(for_snakemake))
     try:
-        config = load_config(arguments.config, map(parse_override, arguments.set))
-        sweep = [] if _targets(for_snakemake) else combinations(config)
+        plan = load_plan(HOME, arguments.config, list(map(parse_override, arguments.set)), is_job=False)
+        if not plan.is_simulated:
+            from pipeline.preflight import check_raw_files  # takes numpy, which nothing else here waits for
+
+            check_raw_files(plan)
+        sweep = [] if _targets(for_snakemake) else combinations(plan.config)
         with owned_folder(SCRIPTS) as recovered:
             for action in recovered:
                 print(action, file=sys.stderr)
             if sweep:
                 code = run_sweep(HOME, sweep, lambda: _snakemake(arguments.cores, for_snakemake), dry=dry)
             else:
-                write_text(RESOLVED_CONFIG, config.model_dump_json(indent=1) + "\n")
+                write_text(RESOLVED_CONFIG, plan.config.model_dump_json(indent=1) + "\n")
                 code = _snakemake(arguments.cores, for_snakemake)
     except InputError as error:
         print(error, file=sys.stderr)

@@ -150,7 +150,7 @@ MODULES = {
     "evaluate": "config.evaluate evaluation.audit evaluation.chance evaluation.figures evaluation.fold "
     "evaluation.group evaluation.intelligibility evaluation.report evaluation.scores evaluation.words "
     "freshness gathering outputs",
-    "ingest": "config.ingest data.scan data.sheet",
+    "ingest": "config.ingest data.raw data.scan data.sheet",
     "ingest window": "data.bids",
     "ingest align mel window contamination train baseline predict vocode": "artifacts.recording",
     "predict": "config.predict importance prediction",
@@ -160,7 +160,7 @@ MODULES = {
     "mel window train baseline predict": "artifacts.mel",
     "simulate": "config.simulate data.clips simulate synthetic_speech",
     "simulate ingest": "data.arrays",
-    "simulate ingest window": "data.files",
+    "simulate ingest window": "config.given",
     "simulate ingest window train baseline predict": "data",
     "simulate train predict vocode evaluate": "artifacts.sidecar",
     "train": "data.batches model.checkpoint model.event_file model.fitting model.lightning_module model.training "
@@ -180,7 +180,7 @@ MODULES = {
     "config.runtime config.stages config.sweep data.manifest failures importing importing.assembly importing.command "
     "importing.hdf5 importing.matlab importing.mne_files importing.naming importing.npy_pairs importing.nwb "
     "importing.options importing.recording importing.sound importing.tables importing.writing inspection "
-    "ownership plan provenance run_list summary sweep sweep_figure",
+    "ownership plan preflight provenance run_list summary sweep sweep_figure",
 }
 
 

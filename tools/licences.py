@@ -34,11 +34,11 @@ def licence(package: str) -> str:
     """What an installed package states: an expression, classifiers, a text, or the title of its licence file."""
     installed = distribution(package)
     about = installed.metadata
-    if expression := about.get("License-Expression"):
+    if expression := next(iter(about.get_all("License-Expression", [])), ""):
         return expression
     classifiers = [c.split(" :: ")[-1] for c in about.get_all("Classifier", []) if c.startswith("License :: ")]
     named = ", ".join(c for c in classifiers if c != "OSI Approved")
-    texts = [about.get("License") or ""]
+    texts = about.get_all("License", [])
     texts += [f.read_text() for f in installed.files or () if re.search("licen[cs]e", f.name, re.IGNORECASE)]
     titles = [text.strip().splitlines()[0] for text in texts if text.strip()]
     return named or next(iter(titles), "not stated")

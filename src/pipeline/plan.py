@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +148,10 @@ class Plan:
     def ingest_json(self, recording: str) -> str:
         """What the stage ingest of a recording is told: its config and the row of the sheet."""
         return with_row(self.config_json("ingest"), self.row_json(recording))
+
+    def refuse_copies(self) -> None:
+        """Raise :class:`InputError` where two recordings are one; hashes the raw files."""
+        _ = self._content
 
     def raw_content(self, recording: str) -> str:
         """sha256 of each raw file of a recording, in one text; nothing where the workflow makes them."""
@@ -308,11 +312,10 @@ class Plan:
 
     @cached_property
     def _content(self) -> dict[str, str]:
-        content = content_manifest(map(Path, self.raw_files), RAW_MANIFEST, trust=self.is_job)
         columns = [(row, column, path) for row in self.rows for column, path in row.files().items()]
         arrays = {(r.subject, r.recording, c): path for r, c, path in columns if c in ("eeg", "audio")}
-        refuse_copies(arrays, content, str(self.config.data.sheet))
-        return content
+        check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet))
+        return content_manifest(map(Path, self.raw_files), RAW_MANIFEST, trust=self.is_job, check=check)
 
 
 def present_code(home: Path) -> dict[str, dict[str, str]]:

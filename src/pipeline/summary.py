@@ -1,20 +1,28 @@
-"""The last words of a run: where the results lie, and the headline figures."""
+"""The last words of a run: where the results lie and the headline figures."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import paths
+from pipeline.errors import InputError, Problem
 
 ROWS = ("model", "ridge", "mean_template", "mean_spectrum")
 COLUMNS = {"pearson_r": "r", "pearson_r_speech": "r speech", "mse": "MSE", "mcd_db": "MCD dB"}
 
 
 def closing_summary() -> str:
-    """A table of the headline figures in ``results/eval.json``, and the places to look."""
-    scores = json.loads(Path(paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
+    """A table of the headline figures in ``results/eval.json``, and the places to look.
+
+    Raises :class:`InputError` where there is none.
+    """
+    file = paths.RESULTS / "eval.json"
+    try:
+        scores = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        got = error.strerror if isinstance(error, OSError) else "no JSON"
+        raise InputError(Problem(str(file), "", str(got), "the scores of a run", "Run the workflow first")) from None
     summary = scores["summary"]
     lines = ["", f"{'':14}" + "".join(f"{title:>10}" for title in COLUMNS.values())]
     lines += [_row(name, summary[name]) for name in ROWS if name in summary]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,20 +12,12 @@ from pipeline.artifacts.core import ArtifactWriter
 from pipeline.artifacts.files import file_sha256
 from pipeline.artifacts.recording import Table, create_recording, write_tables
 from pipeline.config.ingest import IngestStage
-from pipeline.data.arrays import ArrayReader, open_audio, open_neural
-from pipeline.data.bids import (
-    Annotations,
-    Channels,
-    Electrodes,
-    Events,
-    read_annotations,
-    read_channels,
-    read_electrodes,
-    read_events,
-)
-from pipeline.data.scan import AudioScan, NeuralReport, NeuralScan, check_pair
+from pipeline.data.arrays import ArrayReader
+from pipeline.data.bids import Annotations
+from pipeline.data.raw import RawRecording, opened_raw
+from pipeline.data.scan import AudioScan, NeuralReport, NeuralScan
 from pipeline.data.sheet import RecordingRow
-from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.errors import Problem, raise_if_any
 from pipeline.stage import Stage, run_stage
 
 BLOCK_BYTES = 1 << 23
@@ -38,18 +28,16 @@ def main(stage: Stage[IngestStage]) -> str:
     row = RecordingRow.from_json(stage.options["row"], Path())
     raw = dict(zip(row.files(), stage.files["raw"], strict=True))
     digests = _checked_content(raw, stage.options["content"].split())
-    with ExitStack() as closing:
-        neural, sound = _opened(row, raw, closing)
-        tables = _tables(raw, neural.n_channels)
-        raise_if_any(check_pair(row, neural, sound, stage.config.ingest, "recordings.tsv"))
+    with opened_raw(row, raw, stage.config.ingest, "recordings.tsv") as given:
+        neural = given.neural
         inputs = [(path, digests[column]) for column, path in raw.items()]
         with create_recording(stage.file("output"), stage.provenance(inputs)) as writer:
             report = _copy_neural(writer, stage, row, neural)
             problems = list(report.problems)
-            problems += _copy_sound(writer, stage, row, sound)
+            problems += _copy_sound(writer, stage, row, given.sound)
             raise_if_any(problems)
-            _write_tables(writer, row, tables, report, neural)
-            _write_facts(writer, row, sound, neural)
+            _write_tables(writer, row, given, report)
+            _write_facts(writer, row, given)
     seconds = neural.n_samples / row.eeg_rate_hz
     return f"({neural.n_samples}, {neural.n_channels}) {seconds:.1f} s, {len(report.bad)} bad → {stage.file('output')}"
 
@@ -70,42 +58,6 @@ def _checked_content(raw: dict[str, Path], expected: list[str]) -> dict[str, str
         if found[c] != planned[c]
     )
     return found
-
-
-def _opened(row: RecordingRow, raw: dict[str, Path], closing: ExitStack) -> tuple[ArrayReader, ArrayReader | None]:
-    """Readers of both arrays; the problems of both at once."""
-    problems: list[Problem] = []
-    readers: dict[str, ArrayReader] = {}
-    for column, opened in (
-        ("eeg", lambda path: open_neural(path, row.eeg_layout, row.eeg_units, row.eeg_gain_uv)),
-        ("audio", lambda path: open_audio(path, row.audio_channel)),
-    ):
-        if column in raw:
-            try:
-                readers[column] = closing.enter_context(opened(raw[column]))
-            except InputError as error:
-                problems += error.problems
-    raise_if_any(problems)
-    return readers["eeg"], readers.get("audio")
-
-
-def _tables(raw: dict[str, Path], n_channels: int) -> dict[str, Any]:
-    readers = {
-        "channels": lambda path: read_channels(path, n_channels),
-        "electrodes": read_electrodes,
-        "events": read_events,
-        "annotations": read_annotations,
-    }
-    problems: list[Problem] = []
-    tables: dict[str, Any] = {}
-    for name, read in readers.items():
-        if name in raw:
-            try:
-                tables[name] = read(raw[name])
-            except InputError as error:
-                problems += error.problems
-    raise_if_any(problems)
-    return tables
 
 
 def _blocks(reader: ArrayReader) -> Iterator[np.ndarray]:
@@ -161,20 +113,17 @@ def _copy_sound(
     return scan.problems(str(reader.path))
 
 
-def _write_tables(
-    writer: ArtifactWriter, row: RecordingRow, tables: dict[str, Any], report: NeuralReport, reader: ArrayReader
-) -> None:
-    events: Events | None = tables.get("events")
-    columns = {"channels": _channel_table(tables, report, row, reader)}
-    if electrodes := tables.get("electrodes"):
-        columns["electrodes"] = {k: list(v) for k, v in asdict(electrodes).items()}
-    if events is not None:
+def _write_tables(writer: ArtifactWriter, row: RecordingRow, given: RawRecording, report: NeuralReport) -> None:
+    columns = {"channels": _channel_table(given, report, row)}
+    if given.electrodes:
+        columns["electrodes"] = {k: list(v) for k, v in asdict(given.electrodes).items()}
+    if given.events is not None:
         columns["events"] = {
-            "onset": list(events.onset_s),
-            "duration": list(events.duration_s),
-            "trial_type": list(events.label),
+            "onset": list(given.events.onset_s),
+            "duration": list(given.events.duration_s),
+            "trial_type": list(given.events.label),
         }
-    columns["annotations"] = _annotation_table(tables.get("annotations"), report.missing_annotations(row.eeg_rate_hz))
+    columns["annotations"] = _annotation_table(given.annotations, report.missing_annotations(row.eeg_rate_hz))
     write_tables(writer, columns)
     writer.scale("channels/name", ("eeg/data", 1))
 
@@ -185,18 +134,17 @@ def _annotation_table(given: Annotations | None, found: Annotations) -> Table:
     return {column: [v for table in both for v in getattr(table, name)] for column, name in columns.items()}
 
 
-def _channel_table(tables: dict[str, Any], report: NeuralReport, row: RecordingRow, reader: ArrayReader) -> Table:
+def _channel_table(given: RawRecording, report: NeuralReport, row: RecordingRow) -> Table:
     """BIDS columns, with what the scan found and each channel's region and shaft."""
-    n = reader.n_channels
-    given: Channels | None = tables.get("channels")
-    if given is not None:
-        table = {name: list(values) for name, values in asdict(given).items()}
+    n = given.neural.n_channels
+    if given.channels is not None:
+        table = {name: list(values) for name, values in asdict(given.channels).items()}
     else:
         missing, unknown = ["n/a"] * n, [float("nan")] * n
         table = {
-            "name": [f"ch{i + 1:03d}" for i in range(n)],
+            "name": given.channel_names,
             "type": list(missing),
-            "units": [reader.units] * n,
+            "units": [given.neural.units] * n,
             "sampling_frequency": [row.eeg_rate_hz] * n,
             "low_cutoff": list(unknown),
             "high_cutoff": list(unknown),
@@ -205,25 +153,25 @@ def _channel_table(tables: dict[str, Any], report: NeuralReport, row: RecordingR
         }
     for channel, reason in report.bad.items():
         table["status"][channel], table["status_description"][channel] = "bad", reason
-    electrodes: Electrodes | None = tables.get("electrodes")
+    electrodes = given.electrodes
     regions = dict(zip(electrodes.name, electrodes.region, strict=True)) if electrodes else {}
     table["region"] = [regions.get(name, "n/a") for name in table["name"]]
     return table
 
 
-def _write_facts(writer: ArtifactWriter, row: RecordingRow, sound: ArrayReader | None, neural: ArrayReader) -> None:
+def _write_facts(writer: ArtifactWriter, row: RecordingRow, given: RawRecording) -> None:
     writer.facts(
         subject=row.subject,
         recording=row.recording,
         session=row.session or "",
         task=row.task or "",
         simulated=row.simulated,
-        has_audio=sound is not None,
+        has_audio=given.sound is not None,
         audio_modified=row.audio_modified,
         audio_offset_s=row.audio_offset_s,
         audio_drift_ppm=row.audio_drift_ppm,
-        eeg_source_dtype=str(neural.dtype),
-        audio_source_dtype=str(sound.dtype) if sound else None,
+        eeg_source_dtype=str(given.neural.dtype),
+        audio_source_dtype=str(given.sound.dtype) if given.sound else None,
     )
 
 

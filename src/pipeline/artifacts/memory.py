@@ -16,19 +16,26 @@ SETTLED_NS = 2_000_000_000
 
 
 def remembered(
-    files: Mapping[str, Path], store: Path | None, find: Callable[[str, Path], Any], *, trust: bool = False
+    files: Mapping[str, Path],
+    store: Path | None,
+    find: Callable[[str, Path], Any],
+    *,
+    trust: bool = False,
+    check: Callable[[Mapping[str, Any]], None] = lambda found: None,
 ) -> dict[str, Any]:
     """``find(name, file)`` of each of ``files``, by name; a JSON value.
 
     What ``store`` remembers is taken where size, modification time and inode are still
     the same; with ``trust`` always.  A file that changed a moment ago is looked at again
-    next time.
+    next time.  ``check`` sees what was found before it is remembered, and may raise.
     """
     known = _stored(store)
     entries = {name: _entry(name, file, known.get(name), find, trust) for name, file in files.items()}
+    found = {name: value for name, (_, value) in entries.items()}
+    check(found)
     if store is not None and entries != known and not trust:
         write_text(store, json.dumps(entries, sort_keys=True, indent=0) + "\n")
-    return {name: value for name, (_, value) in entries.items()}
+    return found
 
 
 def _stored(store: Path | None) -> dict[str, list[Any]]:

@@ -18,8 +18,9 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.config.base import Section, subsection
+from pipeline.config.given import file_problem
 from pipeline.config.root import Config
-from pipeline.errors import InputError, Problem
+from pipeline.errors import InputError, Problem, raise_if_any
 
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -58,8 +59,8 @@ for _tag, _pattern, _first in (
 
 def read_config_file(path: Path) -> dict[str, Any]:
     """The nested mapping that a ``.yaml``/``.yml``/``.toml`` file holds."""
-    if not path.is_file():
-        raise InputError(_missing(path))
+    if problem := file_problem(path, str(path), "", may_be_empty=True):
+        raise InputError(problem)
     if path.stat().st_size > MAX_CONFIG_BYTES:
         raise InputError(Problem(str(path), "", "more than 1 MB", "a config file", "Name the right file"))
     try:
@@ -101,7 +102,14 @@ def load_config(files: Iterable[Path], overrides: Iterable[Mapping[str, Any]] = 
     """
     files = list(files)
     merged: dict[str, Any] = {}
-    for values in [*map(read_config_file, files), *overrides]:
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            merged = _merged(merged, read_config_file(file))
+        except InputError as error:
+            problems += error.problems
+    raise_if_any(problems)
+    for values in overrides:
         merged = _merged(merged, values)
     source = ", ".join(map(str, files)) or "config"
     try:
@@ -164,13 +172,6 @@ def all_keys(section: type[Section] = Config, prefix: str = "") -> list[str]:
         kind = subsection(section, name)
         names += all_keys(kind, f"{prefix}{name}.") if kind else [prefix + name]
     return names
-
-
-def _missing(path: Path) -> Problem:
-    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=1)
-    fix = f"Did you mean {path.with_name(near[0])}?" if near else "Check the path"
-    return Problem(str(path), "", "no such file", "a config file", fix)
 
 
 def _unreadable(path: Path, error: Exception) -> Problem:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from pipeline.data.files import file_problem
+from pipeline.config.given import file_problem
 from pipeline.errors import InputError, Problem
 
 Layout = Literal["time_channel", "channel_time"]

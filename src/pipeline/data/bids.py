@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.files import file_problem
+from pipeline.config.given import file_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 
 _MAX_BYTES = 100_000_000

@@ -7,7 +7,7 @@ carries an older time (the inode or the size differs, or the time does).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pipeline.artifacts.files import file_sha256
@@ -15,14 +15,21 @@ from pipeline.artifacts.memory import remembered
 from pipeline.errors import InputError, Problem
 
 
-def content_manifest(files: Iterable[Path], manifest: Path, *, trust: bool = False) -> dict[str, str]:
+def content_manifest(
+    files: Iterable[Path],
+    manifest: Path,
+    *,
+    trust: bool = False,
+    check: Callable[[Mapping[str, str]], None] = lambda content: None,
+) -> dict[str, str]:
     """sha256 by path (as given) of ``files``; ``manifest`` remembers them between runs.
 
     With ``trust`` nothing is hashed that the manifest knows: jobs of a run take what
-    its main process found, and the stage ingest compares with what it reads.
+    its main process found, and the stage ingest compares with what it reads.  ``check``
+    may refuse the content by an exception, before the manifest is written.
     """
     named = {str(file): file for file in files}
-    return remembered(named, manifest, lambda _, file: file_sha256(file), trust=trust)
+    return remembered(named, manifest, lambda _, file: file_sha256(file), trust=trust, check=check)
 
 
 def refuse_copies(arrays: Mapping[tuple[str, str, str], Path], content: Mapping[str, str], sheet: str) -> None:

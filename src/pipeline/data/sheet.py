@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.data.files import file_problem
+from pipeline.config.given import file_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 
 REQUIRED = ("subject", "recording", "eeg", "eeg_rate_hz", "audio", "audio_rate_hz")

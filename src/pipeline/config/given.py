@@ -10,8 +10,11 @@ from pathlib import Path
 from pipeline.errors import Problem
 
 
-def file_problem(path: Path, file: str, field: str) -> Problem | None:
-    """What keeps ``path`` from being a readable file with content; where it is missing, the nearest name there is."""
+def file_problem(path: Path, file: str, field: str, *, may_be_empty: bool = False) -> Problem | None:
+    """What keeps ``path`` from being a readable file with content; where it is missing, the nearest name there is.
+
+    ``file`` and ``field`` are where the problem is reported: the path itself, or the cell that names it.
+    """
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -26,7 +29,7 @@ def file_problem(path: Path, file: str, field: str) -> Problem | None:
         return Problem(file, field, got, "a file", "Name the file itself.")
     if not os.access(path, os.R_OK):
         return Problem(file, field, f"{path.name} (no permission)", "a readable file", "Allow reading it.")
-    if size == 0:
+    if size == 0 and not may_be_empty:
         fix = "Copy or export the file again."
         return Problem(file, field, f"{path.name}, an empty file", "a file with content", fix)
     return None
@@ -40,4 +43,4 @@ def _nearest(path: Path) -> str:
         near = get_close_matches(path.name, sorted(p.name for p in folder.iterdir()), 1, 0.5)
     except OSError:
         near = []
-    return f"Did you mean {near[0]}?" if near else "Check the path; it is relative to the sheet."
+    return f"Did you mean {near[0]}?" if near else "Check the path."
