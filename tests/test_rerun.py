@@ -160,7 +160,7 @@ MODULES = {
     "mel window train baseline predict": "artifacts.mel",
     "simulate": "config.simulate data.clips simulate synthetic_speech",
     "simulate ingest": "data.arrays",
-    "simulate ingest window": "config.given",
+    "simulate ingest window predict": "config.given",
     "simulate ingest window train baseline predict": "data",
     "simulate train predict vocode evaluate": "artifacts.sidecar",
     "train": "data.batches model.checkpoint model.event_file model.fitting model.lightning_module model.training "

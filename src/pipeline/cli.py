@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import EXIT_BAD_INPUT, InputError, Problem, StageFailureError
+from pipeline.errors import EXIT_BAD_INPUT, InputError, Problem, StageFailureError, raise_if_any
 from pipeline.importing.options import Options, add_arguments
 
 if TYPE_CHECKING:
@@ -33,6 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        print(_unusable(error), file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+def _unusable(error: OSError) -> Problem:
+    """A path that a person gave and that cannot be read or written."""
+    got = error.strerror or type(error).__name__
+    return Problem(str(error.filename or "a file"), "", got, "a usable path", "Correct the path or its permissions")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -178,6 +187,9 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    if not options.results.is_dir():
+        fix = "Name the folder results/ of a run"
+        raise InputError(Problem(str(options.results), "", "no such folder", "a results folder", fix))
     os.chdir(options.results.resolve().parent)
     plan = _plan(options)
     findings = list(plan.freshness().check(plan.outputs(), read_all=True))
@@ -196,14 +208,13 @@ def _add_accept(commands: argparse._SubParsersAction) -> None:
 
 
 def _accept(options: argparse.Namespace) -> None:
+    from pipeline.config.stages import STAGES
     from pipeline.freshness import accept
     from pipeline.plan import present_code
 
+    unknown = [stage for stage in options.stages if stage not in STAGES]
+    raise_if_any(Problem("accept", "STAGE", s, f"one of {', '.join(STAGES)}", "Name a stage") for s in unknown)
     plan = _plan(options)
-    known = list(dict.fromkeys(output.stage for output in plan.outputs()))
-    unknown = [stage for stage in options.stages if stage not in known]
-    if unknown:
-        raise InputError(Problem("accept", "STAGE", unknown[0], f"one of {', '.join(known)}", "Name a stage"))
     for stage in options.stages:
         count = accept(plan.outputs(), stage, present_code(plan.home)[stage])
         print(f"{stage}: {count} output(s) stand for the present code")

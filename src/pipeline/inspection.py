@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.artifacts.core import Artifact, opened_any, recomputed_digest
+from pipeline.config.given import file_problem
 from pipeline.errors import InputError, Problem
 
 matplotlib.use("Agg")
@@ -21,7 +22,15 @@ MAX_PANELS = 8
 
 
 def describe(path: Path) -> str:
-    """Attributes, tree and a summary of each array."""
+    """Attributes, tree and a summary of each array.
+
+    Raises :class:`InputError` for what is no artifact, with no advice to delete a file that may be the user's own.
+    """
+    if problem := file_problem(path, str(path), ""):
+        raise InputError(problem)
+    if not h5py.is_hdf5(path):
+        fix = "Name an artifact: an .h5 file below results/"
+        raise InputError(Problem(str(path), "format", "another format", "HDF5", fix))
     with opened_any(path) as artifact:
         lines = [str(path)]
         lines += [f"  {name:24} {_short(value)}" for name, value in _header(artifact).items()]

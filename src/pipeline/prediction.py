@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.mel import read_mel
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
+from pipeline.config.given import id_problem
 from pipeline.config.train import TrainStage
 from pipeline.data.subject import on_mel_grid, oversampling
 from pipeline.device import device_of
@@ -20,15 +22,17 @@ from pipeline.errors import InputError, Problem
 from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import load_model, model_digest
 from pipeline.model.normalisation import normalise_recording
-from pipeline.runs import MODEL, find_run
+from pipeline.runs import MODEL, is_finished
 
 
 def predict_recording(run: str, recording: str, folder: Path, npy: bool, accelerator: str) -> Path:
     """Predict a whole aligned recording, with sound or without; returns the predictions file.
 
-    ``run`` is the beginning of a run's digest.  Raises :class:`InputError` when the
-    recording lacks channels that the model was trained on, or has another clock rate.
+    ``run`` is the beginning of a run's digest.  Raises :class:`InputError` when there is no such
+    run or recording, or when it lacks channels that the model was trained on.
     """
+    if problem := id_problem(recording, "--recording", ""):
+        raise InputError(problem)
     found = find_run(paths.RESULTS / "train", run)
     model, meta = load_model(found / MODEL)
     model = model.to(device_of(accelerator))
@@ -53,6 +57,19 @@ def predict_recording(run: str, recording: str, folder: Path, npy: bool, acceler
     if npy:
         write_npy(fold, output.with_suffix(""))
     return output
+
+
+def find_run(train_folder: Path, prefix: str) -> Path:
+    """The finished run whose digest begins with ``prefix``.  Raises :class:`InputError`."""
+    # Nothing but hexadecimal digits reaches the pattern, so that it cannot leave the folder.
+    pattern = f"{prefix}*" if re.fullmatch(r"[0-9a-f]+", prefix) else ""
+    finished = [run for run in sorted(train_folder.glob("*/fold*/runs/*")) if is_finished(run)]
+    found = [run for run in finished if pattern and run.match(pattern)]
+    if len(found) != 1:
+        got = f"{prefix}, which {len(found)} finished runs begin with"
+        known = ", ".join(run.name for run in finished) or "a finished run; there is none"
+        raise InputError(Problem("--run", "", got, known, "See python -m pipeline runs"))
+    return found[0]
 
 
 def write_npy(fold: PredictedFold, folder: Path) -> None:

@@ -41,16 +41,6 @@ def publish(run: Path, outputs: Iterable[Path]) -> None:
             shutil.copyfile(run / output.name, temporary)
 
 
-def find_run(train_folder: Path, prefix: str) -> Path:
-    """The finished run whose digest begins with ``prefix``."""
-    found = [run for run in sorted(train_folder.glob(f"*/fold*/runs/{prefix}*")) if is_finished(run)]
-    if len(found) != 1:
-        known = sorted(run.name for run in train_folder.glob("*/fold*/runs/*") if is_finished(run))
-        message = f"{len(found)} finished runs begin with {prefix!r}; known: {', '.join(known) or 'none'}"
-        raise StageFailureError(message, 1)
-    return found[0]
-
-
 @contextmanager
 def owned(run: Path) -> Iterator[None]:
     """Keep any second job out of ``run`` while the block lasts; the lock goes with the process."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from pipeline.artifacts.windows import BlockRow, read_windows
 from pipeline.config.predict import PredictStage
 from pipeline.data.subject import SubjectArrays
 from pipeline.device import device_of
+from pipeline.errors import Problem, raise_if_any
 from pipeline.importance import channel_groups, permutation_importance, why_not
 from pipeline.loading import normalised_subject
 from pipeline.model.inference import Model, Prediction, diagonality, latency_frames, predict_continuous
@@ -31,6 +34,7 @@ def main(stage: Stage[PredictStage]) -> str:
     rate_hz = config.mel.frame_rate_hz
     arrays = normalised_subject(windows, stage.files["aligned"], stage.files["mel"], config)
     model, meta = load_model(stage.file("model"))
+    _refuse_foreign(stage, meta, windows.subject, arrays.feature_names)
     model = model.to(device_of(stage.options["accelerator"]))
     own, hop = meta["subjects"].index(windows.subject), config.window.hop_frames
     extras: Extras = {}
@@ -77,6 +81,22 @@ def main(stage: Stage[PredictStage]) -> str:
     if config.export.npy:
         write_npy(result, output.with_suffix(""))
     return f"{sum(len(b.time_s) for b in result.blocks)} frames in {len(result.blocks)} block(s) → {output}"
+
+
+def _refuse_foreign(stage: Stage[PredictStage], meta: dict[str, Any], subject: str, channels: Sequence[str]) -> None:
+    """Raise :class:`InputError` for the model of another subject, fold, montage or config."""
+    config = stage.config.model_dump(mode="json")
+    trained, sections = meta["config"], ("mel", "window")
+    expected = {f"{s}.{k}": config[s].get(k) for s in sections for k in trained[s]} | {"causal": config["causal"]}
+    found = {f"{s}.{k}": v for s in sections for k, v in trained[s].items()} | {"causal": trained["causal"]}
+    expected |= {"fold": int(stage.options["fold"]), "channels": list(channels)}
+    found |= {"fold": meta["fold"], "channels": meta["feature_names"].get(subject)}
+    file, fix = str(stage.file("model")), "Name the model that this config trained, or rerun the stage train"
+    raise_if_any(
+        Problem(file, key, str(found[key])[:80], str(expected[key])[:80], fix)
+        for key in expected
+        if found[key] != expected[key]
+    )
 
 
 def _attention(prediction: Prediction, model: Model) -> Extras:

@@ -6,6 +6,7 @@ torch; an unfinished one is resumed.
 
 from __future__ import annotations
 
+from pipeline.artifacts import aligned, mel, windows
 from pipeline.artifacts.core import content_digest
 from pipeline.config.train import TrainStage
 from pipeline.runs import is_finished, owned, publish, run_digest
@@ -13,9 +14,9 @@ from pipeline.stage import Stage, run_stage
 
 
 def main(stage: Stage[TrainStage]) -> str:
-    inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     fold = int(stage.options["fold"])
-    digests = [(path, content_digest(path)) for path in inputs]
+    kinds = {"windows": windows.SCHEMA, "mel": mel.SCHEMA, "aligned": aligned.SCHEMA}
+    digests = [(path, content_digest(path, schema)) for kind, schema in kinds.items() for path in stage.files[kind]]
     job = [fold, stage.options["variant"]]
     name = run_digest((d for _, d in digests), stage.config.canonical_json(), stage.code, job)
     outputs = stage.files["output"]

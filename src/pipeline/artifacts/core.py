@@ -287,9 +287,9 @@ def header(path: Path) -> dict[str, Any]:
     return values
 
 
-def content_digest(path: Path) -> str:
-    """The recorded content digest of a complete artifact."""
-    with opened_any(path) as artifact:
+def content_digest(path: Path, schema: Schema | None = None) -> str:
+    """The recorded content digest of a complete artifact, of ``schema`` where one is given."""
+    with opened(path, schema) if schema else opened_any(path) as artifact:
         return artifact.content_digest
 
 

@@ -1,13 +1,16 @@
-"""What can keep a path that a person gave from being a file to read."""
+"""What can keep a path that a person gave from being a file to read, and a name from being an id."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from difflib import get_close_matches
 from pathlib import Path
 
 from pipeline.errors import Problem
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 
 def file_problem(path: Path, file: str, field: str, *, may_be_empty: bool = False) -> Problem | None:
@@ -44,3 +47,12 @@ def _nearest(path: Path) -> str:
     except OSError:
         near = []
     return f"Did you mean {near[0]}?" if near else "Check the path."
+
+
+def id_problem(name: str, file: str, field: str) -> Problem | None:
+    """Ids become file names: no path piece, nothing that a shell or a tool could take for an option."""
+    if _SAFE_ID.fullmatch(name) and ".." not in name:
+        return None
+    proposed = re.sub(r"\.\.+", ".", re.sub(r"[^A-Za-z0-9_.-]+", "_", name)).strip("-._")[:80]
+    expected = "at most 80 letters, digits, - _ . (not first: - .)"
+    return Problem(file, field, name, expected, f"Write {proposed}." if proposed else "Choose another id.")

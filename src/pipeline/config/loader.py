@@ -66,7 +66,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
         return tomllib.loads(text) if path.suffix == ".toml" else parse_yaml(text)
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
+    except (yaml.YAMLError, tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
         raise InputError(_unreadable(path, error)) from None
 
 
@@ -88,7 +88,7 @@ def parse_override(text: str) -> dict[str, Any]:
         raise InputError(problem)
     try:
         nested: Any = yaml.load(value, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError(_unreadable(Path("--set"), error)) from None
     for part in reversed(key.split(".")):
         nested = {part: nested}

@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.config.given import file_problem
+from pipeline.config.given import file_problem, id_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 
 REQUIRED = ("subject", "recording", "eeg", "eeg_rate_hz", "audio", "audio_rate_hz")
@@ -25,7 +25,6 @@ FILE_COLUMNS = ("eeg", "audio", "channels", "electrodes", "events", "annotations
 UNITS = ("uV", "mV", "V", "nV", "a.u.")
 
 _MAX_BYTES = 10_000_000
-_SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _CHOICES = {
     "eeg_units": UNITS,
@@ -214,7 +213,7 @@ def _parse_row(cells: Mapping[str, str], sheet: str, number: int) -> tuple[dict[
             row[name] = _MICRO.get(cell, cell)
             problem = _choice_problem(row[name], _CHOICES[name], sheet, place)
         elif name in ("subject", "recording", "session", "task"):
-            problem = _id_problem(cell, sheet, place)
+            problem = id_problem(cell, sheet, place)
         elif name == "audio_channel" and not re.fullmatch(r"left|right|mean|[0-9]{1,3}", cell):
             expected = "left, right, mean or an index from 0"
             problem = Problem(sheet, place, cell, expected, "Name the channel that holds the voice.")
@@ -265,15 +264,6 @@ def _choice_problem(cell: str, choices: Sequence[str], sheet: str, place: str) -
     near = get_close_matches(cell.lower(), [choice.lower() for choice in choices], 1, 0.6)
     fix = f"Did you mean {next(c for c in choices if c.lower() == near[0])}?" if near else "Write one of these."
     return Problem(sheet, place, cell, f"one of {', '.join(choices)}", fix)
-
-
-def _id_problem(cell: str, sheet: str, place: str) -> Problem | None:
-    """Ids become file names: no path piece, nothing that a shell or a tool could take for an option."""
-    if _SAFE_ID.fullmatch(cell) and ".." not in cell:
-        return None
-    proposed = re.sub(r"\.\.+", ".", re.sub(r"[^A-Za-z0-9_.-]+", "_", cell)).strip("-._")[:80]
-    expected = "at most 80 letters, digits, - _ . (not first: - .)"
-    return Problem(sheet, place, cell, expected, f"Write {proposed}." if proposed else "Choose another id.")
 
 
 # --- between the rows ----------------------------------------------------------------------------------------

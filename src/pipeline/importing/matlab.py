@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
+from pipeline.config.given import file_problem
 from pipeline.data.arrays import MAX_CHANNELS
-from pipeline.data.files import file_problem
 from pipeline.errors import InputError, Problem
 from pipeline.importing.assembly import assembled, channel_rows, separate_sound
 from pipeline.importing.hdf5 import GuardedFile
