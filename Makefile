@@ -34,6 +34,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow/rules
 
 # Every package is checked against its hash; torch alone goes by its version, since its builds differ.
 $(VENV)/.ready: pyproject.toml requirements.lock

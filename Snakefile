@@ -4,7 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-HOME = Path(workflow.basedir)
+HOME = Path(str(workflow.current_basedir))
+IS_MODULE = HOME.resolve() != Path(workflow.basedir).resolve()
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HOME / "src"), os.environ.get("PYTHONPATH")]))
 sys.path.insert(0, str(HOME / "src"))
 
@@ -15,8 +16,9 @@ from pipeline.plan import load_plan
 try:
     PLAN = load_plan(
         HOME,
-        config_files=workflow.config_settings.configfiles or [],
-        overrides=[workflow.config_settings.config or {}],
+        # Another workflow that uses this one as a module hands its config over; else the files are read strictly.
+        config_files=[] if IS_MODULE else workflow.config_settings.configfiles or [],
+        overrides=[config if IS_MODULE else workflow.config_settings.config or {}],
         is_job=not workflow.is_main_process,
     )
 except InputError as error:
@@ -29,6 +31,20 @@ CODE = {stage: PLAN.code(stage) for stage in STAGES}
 
 if workflow.is_main_process:
     PLAN.mark_stale()
+
+if IS_MODULE:
+    # Snakemake looks up what a module's commands name among the names of the workflow that uses it.
+    names = {
+        "PYTHON": PYTHON,
+        "SCRIPTS": SCRIPTS,
+        "RUNTIME": RUNTIME,
+        "CODE": CODE,
+        "PLAN": PLAN,
+    }
+    workflow.modifier_stack[0].globals.update(names)
+
+
+report: "workflow/report/workflow.rst"
 
 
 onstart:

@@ -3,11 +3,13 @@ rule align:
         "results/recordings/{recording}.h5",
     output:
         "results/aligned/{recording}.h5",
+    log:
+        "logs/align/{recording}.log",
+    benchmark:
+        "logs/align/{recording}.benchmark.tsv"
     params:
         *PLAN.code("align"),
         config=PLAN.config_json("align"),
-    log:
-        "logs/align/{recording}.log",
     shell:
         "{PYTHON:q} {SCRIPTS:q}/align.py --config {params.config:q} --code {CODE[align]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"

@@ -3,11 +3,13 @@ rule baseline:
         unpack(lambda w: PLAN.data_of(w.subject)),
     output:
         "results/baselines/{subject}/fold{fold}.h5",
+    log:
+        "logs/baseline/{subject}/fold{fold}.log",
+    benchmark:
+        "logs/baseline/{subject}/fold{fold}.benchmark.tsv"
     params:
         *PLAN.code("baseline"),
         config=PLAN.config_json("baseline"),
-    log:
-        "logs/baseline/{subject}/fold{fold}.log",
     shell:
         "{PYTHON:q} {SCRIPTS:q}/baseline.py --config {params.config:q} --code {CODE[baseline]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"

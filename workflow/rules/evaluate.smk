@@ -2,18 +2,20 @@ rule evaluate:
     input:
         PLAN.evaluated,
     output:
-        scores="results/eval.json",
-        table="results/scores.tsv",
-        report="results/report.html",
+        scores=report("results/eval.json", caption="../report/scores.rst", category="Scores"),
+        table=report("results/scores.tsv", caption="../report/scores.rst", category="Scores"),
+        report=report("results/report.html", caption="../report/report.rst", category="Scores"),
         note="results/eval.provenance.json",
+    log:
+        "logs/evaluate.log",
+    benchmark:
+        "logs/evaluate.benchmark.tsv"
     params:
         *PLAN.code("evaluate"),
         config=PLAN.config_json("evaluate"),
         folds=PLAN.fold_names,
         variants=PLAN.config.variants,
         pooled=PLAN.config.train.pool == "subjects",
-    log:
-        "logs/evaluate.log",
     shell:
         "{PYTHON:q} {SCRIPTS:q}/evaluate.py --config {params.config:q} --code {CODE[evaluate]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"

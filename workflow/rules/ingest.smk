@@ -1,15 +1,17 @@
 rule ingest:
     input:
-        lambda w: PLAN.raw_of(w.recording) if PLAN.is_simulated else ancient(PLAN.raw_of(w.recording)),
+        lambda w: (PLAN.raw_of(w.recording) if PLAN.is_simulated else ancient(PLAN.raw_of(w.recording))),
     output:
         "results/recordings/{recording}.h5",
+    log:
+        "logs/ingest/{recording}.log",
+    benchmark:
+        "logs/ingest/{recording}.benchmark.tsv"
     params:
         *PLAN.code("ingest"),
         config=PLAN.config_json("ingest"),
         row=lambda w: PLAN.row_json(w.recording),
         content=lambda w: PLAN.raw_content(w.recording),
-    log:
-        "logs/ingest/{recording}.log",
     shell:
         "{PYTHON:q} {SCRIPTS:q}/ingest.py --config {params.config:q} --code {CODE[ingest]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"

@@ -3,11 +3,13 @@ rule mel:
         "results/aligned/{recording}.h5",
     output:
         "results/mel/{recording}.h5",
+    log:
+        "logs/mel/{recording}.log",
+    benchmark:
+        "logs/mel/{recording}.benchmark.tsv"
     params:
         *PLAN.code("mel"),
         config=PLAN.config_json("mel"),
-    log:
-        "logs/mel/{recording}.log",
     shell:
         "{PYTHON:q} {SCRIPTS:q}/mel.py --config {params.config:q} --code {CODE[mel]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"

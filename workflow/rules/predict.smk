@@ -13,11 +13,13 @@ rule predict:
         note=lambda w: f"results/train/{PLAN.trainee_of(w.subject)}/fold{w.fold}/model.json",
     output:
         "results/predictions/{subject}/fold{fold}.h5",
+    log:
+        "logs/predict/{subject}/fold{fold}.log",
+    benchmark:
+        "logs/predict/{subject}/fold{fold}.benchmark.tsv"
     params:
         *PLAN.code("predict"),
         config=PLAN.config_json("predict"),
-    log:
-        "logs/predict/{subject}/fold{fold}.log",
     shell:
         PREDICT
 
@@ -29,10 +31,12 @@ rule predict_variant:
         note=lambda w: f"results/variants/{w.variant}/train/{PLAN.trainee_of(w.subject)}/fold{w.fold}/model.json",
     output:
         "results/variants/{variant}/predictions/{subject}/fold{fold}.h5",
+    log:
+        "logs/predict/{subject}/fold{fold}.{variant}.log",
+    benchmark:
+        "logs/predict/{subject}/fold{fold}.{variant}.benchmark.tsv"
     params:
         *PLAN.code("predict"),
         config=PLAN.config_json("predict"),
-    log:
-        "logs/predict/{subject}/fold{fold}.{variant}.log",
     shell:
         PREDICT

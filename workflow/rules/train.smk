@@ -11,17 +11,25 @@ rule train:
         unpack(lambda w: PLAN.data_of(w.trainee)),
     output:
         model="results/train/{trainee}/fold{fold}/model.ckpt",
-        metrics="results/train/{trainee}/fold{fold}/metrics.csv",
+        metrics=report(
+            "results/train/{trainee}/fold{fold}/metrics.csv",
+            caption="../report/training.rst",
+            category="Training",
+            subcategory="{trainee}",
+            labels={"fold": "{fold}"},
+        ),
         note="results/train/{trainee}/fold{fold}/model.json",
+    log:
+        "logs/train/{trainee}/fold{fold}.log",
+    benchmark:
+        "logs/train/{trainee}/fold{fold}.benchmark.tsv"
+    threads: PLAN.config.train.cpu_threads
+    resources:
+        gpu=0 if RUNTIME.accelerator == "cpu" else 1,
     params:
         *PLAN.code("train"),
         config=PLAN.config_json("train"),
         variant="full",
-    log:
-        "logs/train/{trainee}/fold{fold}.log",
-    threads: PLAN.config.train.cpu_threads
-    resources:
-        gpu=0 if RUNTIME.accelerator == "cpu" else 1,
     shell:
         TRAIN
 
@@ -32,16 +40,24 @@ rule train_variant:
         unpack(lambda w: PLAN.data_of(w.trainee)),
     output:
         model="results/variants/{variant}/train/{trainee}/fold{fold}/model.ckpt",
-        metrics="results/variants/{variant}/train/{trainee}/fold{fold}/metrics.csv",
+        metrics=report(
+            "results/variants/{variant}/train/{trainee}/fold{fold}/metrics.csv",
+            caption="../report/training.rst",
+            category="Training",
+            subcategory="{trainee}",
+            labels={"fold": "{fold}", "variant": "{variant}"},
+        ),
         note="results/variants/{variant}/train/{trainee}/fold{fold}/model.json",
+    log:
+        "logs/train/{trainee}/fold{fold}.{variant}.log",
+    benchmark:
+        "logs/train/{trainee}/fold{fold}.{variant}.benchmark.tsv"
+    threads: PLAN.config.train.cpu_threads
+    resources:
+        gpu=0 if RUNTIME.accelerator == "cpu" else 1,
     params:
         *PLAN.code("train"),
         config=PLAN.config_json("train"),
         variant="{variant}",
-    log:
-        "logs/train/{trainee}/fold{fold}.{variant}.log",
-    threads: PLAN.config.train.cpu_threads
-    resources:
-        gpu=0 if RUNTIME.accelerator == "cpu" else 1,
     shell:
         TRAIN

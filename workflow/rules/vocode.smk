@@ -5,12 +5,14 @@ rule vocode:
         voice=ancient(list(PLAN.voice)),
     output:
         directory("results/sound/{subject}/fold{fold}"),
+    log:
+        "logs/vocode/{subject}/fold{fold}.log",
+    benchmark:
+        "logs/vocode/{subject}/fold{fold}.benchmark.tsv"
     params:
         *PLAN.code("vocode"),
         config=PLAN.config_json("vocode"),
         content=" ".join(PLAN.voice.values()),
-    log:
-        "logs/vocode/{subject}/fold{fold}.log",
     shell:
         "{PYTHON:q} {SCRIPTS:q}/vocode.py --config {params.config:q} --code {CODE[vocode]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"

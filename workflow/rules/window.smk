@@ -3,12 +3,14 @@ rule window:
         lambda w: expand("results/aligned/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
     output:
         "results/windows/{subject}.h5",
+    log:
+        "logs/window/{subject}.log",
+    benchmark:
+        "logs/window/{subject}.benchmark.tsv"
     params:
         *PLAN.code("window"),
         config=PLAN.config_json("window"),
         order=lambda w: " ".join(PLAN.recordings_of(w.subject)),
-    log:
-        "logs/window/{subject}.log",
     shell:
         "{PYTHON:q} {SCRIPTS:q}/window.py --config {params.config:q} --code {CODE[window]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
