@@ -37,14 +37,14 @@ from pipeline.sweep import run_sweep, sweep_summary  # noqa: E402
 def main() -> int:
     """Check, write the resolved config, run, summarise."""
     arguments, for_snakemake = _parser().parse_known_args()
-    dry = bool({"-n", "--dry-run"} & set(for_snakemake))
+    dry, targets = bool({"-n", "--dry-run"} & set(for_snakemake)), _targets(for_snakemake)
     try:
         plan = load_plan(HOME, arguments.config, list(map(parse_override, arguments.set)), is_job=False)
         if not plan.is_simulated:
             from pipeline.preflight import check_raw_files  # takes numpy, which nothing else here waits for
 
             check_raw_files(plan)
-        sweep = [] if _targets(for_snakemake) else combinations(plan.config)
+        sweep = [] if targets else combinations(plan.config)
         with owned_folder(SCRIPTS) as recovered:
             for action in recovered:
                 print(action, file=sys.stderr)
@@ -62,7 +62,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted; start again to go on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
-    if not dry and (sweep or code == 0):
+    wants_scores = not targets or "results/eval.json" in targets
+    if not dry and (sweep or (code == 0 and wants_scores)):
         print(sweep_summary() if sweep else closing_summary())
     return code
 
@@ -84,7 +85,8 @@ def _snakemake(cores: str, others: list[str]) -> int:
     # Some options take many values: nothing but an option may follow them.
     command += ["--configfile", str(RESOLVED_CONFIG), "--cores", cores]
     started_ns, asked = time.time_ns(), []
-    running = subprocess.Popen([*command, *others, *targets])
+    # Python would look for modules in the working directory first, where anybody's files may lie.
+    running = subprocess.Popen([*command, *others, *targets], env={**os.environ, "PYTHONSAFEPATH": "1"})
 
     def end(number: int, frame: object) -> None:
         """Asked to end: Snakemake starts no more jobs, and those at work are asked too; training keeps its run."""

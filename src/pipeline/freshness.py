@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts import paths
 from pipeline.artifacts.core import header, opened_any, recomputed_digest
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar
@@ -135,7 +136,12 @@ def accept(outputs: Iterable[Output], stage: str, present_code: Mapping[str, str
 
 
 def content_of(path: str) -> str | None:
-    """Content of an output, or of a raw file that a stage made; None where nothing says."""
+    """Content of an output, or of a raw file that a stage made; None where nothing says.
+
+    Outputs lie below ``results/``: what an artifact says of files elsewhere is not followed.
+    """
+    if ".." in Path(path).parts or Path(path).parts[:1] != paths.RESULTS.parts:
+        return None
     try:
         if Path(path).suffix in (".h5", ".json"):
             return str(described(path)["content_digest"])

@@ -55,8 +55,13 @@ def list_runs(wanted: Iterable[str] = (), results: Path = RESULTS) -> list[Run]:
     present config would train, or go on training.
     """
     names = set(wanted)
-    folders = [folder for pattern in PATTERNS for folder in sorted(results.glob(pattern)) if folder.is_dir()]
+    folders = [folder for pattern in PATTERNS for folder in sorted(results.glob(pattern)) if _is_own(folder)]
     return [_run(folder, results, names) for folder in folders]
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a run lies here, and is no link to elsewhere: a run may be removed."""
+    return folder.is_dir() and not folder.is_symlink()
 
 
 def runs_table(runs: Iterable[Run]) -> str:

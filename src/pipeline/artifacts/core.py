@@ -230,6 +230,13 @@ class Artifact:
         with _damage_named(self.path, name, self.stage):
             return np.asarray(dataset[start:stop]) if dataset.shape else np.asarray(dataset[()])
 
+    def name_of_files(self, where: str, name: Any) -> str:
+        """An id that becomes part of file names: refused where it is a path."""
+        is_name = isinstance(name, str) and Path(name).name == name and name.isprintable()
+        if not is_name or name in ("", ".."):
+            raise _refused(self.path, where, repr(name)[:80], "an id that is no path", self.stage)
+        return name
+
     def table(self, group: str) -> dict[str, list[Any]]:
         """The columns of a table as lists, texts as ``str``."""
         with _damage_named(self.path, group, self.stage):

@@ -76,4 +76,5 @@ def _read_block(artifact: Artifact, group: str) -> PredictedBlock:
     series = {name: artifact.read(f"{group}/{name}") for name in artifact.file[group]}
     time_s = series.pop("time")
     attributes = artifact.attributes(f"{group}/time")
-    return PredictedBlock(attributes["recording"], attributes["start_frame"], time_s, series)
+    recording = artifact.name_of_files(f"{group}/time", attributes["recording"])
+    return PredictedBlock(recording, attributes["start_frame"], time_s, series)

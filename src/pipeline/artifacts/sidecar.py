@@ -47,6 +47,8 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         missing = {"stage", "config_json", "code_fingerprint", "inputs", "content_digest", "files"} - set(values)
         if missing:
             raise ValueError(f"no {', '.join(sorted(missing))}")
+        if any(Path(name).name != name for name in values["files"]):
+            raise ValueError("files elsewhere")
     except (OSError, ValueError, TypeError) as error:
         fix = "Rerun the stage that makes it"
         raise InputError(

@@ -115,8 +115,8 @@ def read_windows(path: Path) -> Windows:
         recording, start = artifact.read("windows/recording"), artifact.read("windows/start_frame")
         facts = artifact.facts()
         return Windows(
-            subject=facts.pop("subject"),
-            recordings=tuple(artifact.table("recordings")["name"]),
+            subject=artifact.name_of_files("subject", facts.pop("subject")),
+            recordings=tuple(artifact.name_of_files("recordings", n) for n in artifact.table("recordings")["name"]),
             folds=tuple(artifact.read("folds").tolist()),
             starts=np.stack([recording, start], axis=1),
             roles=artifact.read("windows/role"),

@@ -300,6 +300,10 @@ def _missing_files(sheet: Path, rows: list[tuple[int, RecordingRow]]) -> Iterato
     for number, row in rows:
         for column, path in row.files().items():
             problem = file_problem(path, str(sheet), f"row {number}, {column}")
+            if not problem and set("{}") & set(str(path)):
+                fix = "Rename it, or link to it by another name."
+                got = f"{path}, which Snakemake takes for a pattern"
+                problem = Problem(str(sheet), f"row {number}, {column}", got, "a path without { and }", fix)
             if problem:
                 yield problem
 
