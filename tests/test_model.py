@@ -291,3 +291,14 @@ def test_hostile_model_file_runs_no_code(tmp_path: Path, monkeypatch, forced) ->
     with pytest.raises(InputError, match="Run the train stage again"):
         load_model(tmp_path / "evil.ckpt")
     assert not canary.exists()
+
+
+def test_encoder_hears_the_linear_skip() -> None:
+    model = network(SMALL)
+    features, subject = window(SMALL)
+    normalised = model.normalise(features, subject)
+    with torch.no_grad():
+        estimate = model.estimate(features, subject)
+        assert estimate is not None
+        heard, changed = model.encode(normalised, estimate), model.encode(normalised, estimate + 1)
+    assert (heard - changed).abs().max() > 1e-3

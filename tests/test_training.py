@@ -24,10 +24,12 @@ from pipeline.model.checkpoint import (
     read_checkpoint,
 )
 from pipeline.model.inference import diagonality, predict_continuous
-from pipeline.model.lightning_module import NonFiniteLossError
+from pipeline.model.lightning_module import DecoderTraining, NonFiniteLossError
 from pipeline.model.model_file import model_digest
+from pipeline.model.presets import Architecture, Recipe
 from pipeline.model.ridge import correlation_per_band
-from pipeline.model.training import FitOutcome, train_model
+from pipeline.model.seq2seq import Seq2Seq
+from pipeline.model.training import PRIOR_SHARE, SUM_RANGE, FitOutcome, _weights, train_model
 
 MODEL = ModelConfig(preset="tiny", encoder_width=12, encoder_hidden=8, decoder_hidden=12, heads=2)
 TRAIN = TrainConfig(max_steps=12, steps_per_epoch=3, batch_size=4, warmup_steps=2, patience=9)
@@ -321,3 +323,36 @@ def test_pooled_subjects_and_raw_features_train(tmp_path: Path, data: TrainingDa
     assert outcome.model is not None
     mel = predict_continuous(outcome.model, data.features[1], 220, 300, 8, subject=data.subject[1]).mel
     assert_allclose(mel.mean(), -5, atol=1.5)
+
+
+def test_weights_of_the_committee_stay_near_the_prior_and_follow_validation() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(400, 8)).astype(np.float32)
+    speech = truth.mean(axis=1) > 0
+    good, bad = truth + 0.5 * rng.normal(size=truth.shape), rng.normal(size=truth.shape)
+    prior = np.array([0.25, 0.25, 0.5])
+    found = _weights([good, bad, bad[::-1]], truth, speech, prior)
+    assert found[0] / found.sum() == pytest.approx((1 - PRIOR_SHARE) * 1 + PRIOR_SHARE * 0.25, abs=0.05)
+    assert found[2] / found.sum() == pytest.approx(PRIOR_SHARE * 0.5, abs=0.05)
+    ignorant = _weights([-truth, -truth, -truth], truth, speech, prior)
+    assert_allclose(ignorant, SUM_RANGE[0] * prior)
+
+
+def loss_of(weight: float, predicted: torch.Tensor, target: torch.Tensor) -> float:
+    a = Architecture(n_channels=3, n_bands=8, length_frames=12, context_frames=4)
+    recipe = Recipe(max_steps=10, weight_decay=0, input_noise=0, channel_drop=0, speech_weight=weight)
+    module = DecoderTraining(Seq2Seq(a), recipe, TRAIN, ["a"], speech_level_nats=0.0)
+    return float(module._training_loss(predicted, target, torch.ones(target.shape[:2], dtype=torch.bool)))
+
+
+def test_speech_weight_counts_what_is_said_and_not_the_contrast_with_silence() -> None:
+    target = torch.randn(2, 12, 8, generator=torch.Generator().manual_seed(0)) - 2
+    target[:, 6:] += 4
+    louder = target + torch.where(target.mean(dim=2, keepdim=True) > 0, 1.0, 0.0)
+    smeared = target.clone()
+    smeared[:, 6:] = target[:, 6:].mean(dim=(0, 1))
+    plain, weighted = loss_of(0.0, louder, target), loss_of(1.0, louder, target)
+    assert weighted == pytest.approx(plain / 2, rel=1e-4), "a shift of all speech is no error about its mean"
+    assert loss_of(1.0, smeared, target) == pytest.approx(loss_of(0.0, smeared, target), rel=1e-3)
+    quiet = target - 10
+    assert loss_of(1.0, quiet + 1, quiet) == pytest.approx(loss_of(0.0, quiet + 1, quiet))

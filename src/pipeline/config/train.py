@@ -53,6 +53,12 @@ class TrainConfig(Normalisation):
         lt=1,
         description="Probability that a channel is silenced in a training window; null: preset",
     )
+    speech_weight: float | None = Field(
+        None,
+        ge=0,
+        description="Weight of the error of speech frames about its own mean, added to the loss; null: 0 for a network "
+        "that corrects the linear skip, 1 for one without",
+    )
     clip_input: float = Field(
         5.0,
         gt=0,

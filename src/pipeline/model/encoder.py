@@ -86,7 +86,8 @@ class Encoder(nn.Module):
     """Convolutions, pooling, GRU (both directions unless causal), with residual paths.
 
     (batch, frame, channel) -> (batch, position, :attr:`width`); position ``p`` covers
-    frames ``4p … 4p + 3`` of the padded window.
+    frames ``4p … 4p + 3`` of the padded window.  Where there is a linear skip, its bands are
+    further channels.
     """
 
     def __init__(self, a: Architecture) -> None:
@@ -95,6 +96,7 @@ class Encoder(nn.Module):
         hidden = a.encoder_hidden * (2 if a.causal else 1)
         self.width = hidden * directions
         n_in = a.n_channels * (a.band_filters if a.oversampling > 1 else 1)
+        n_in += a.n_bands * a.linear_skip
         self.first = TimeConv(n_in, a.encoder_width, a.encoder_kernel, a.causal)
         self.second = TimeConv(a.encoder_width, a.encoder_width, 5, a.causal)
         self.norm_first, self.norm_second = nn.LayerNorm(a.encoder_width), nn.LayerNorm(a.encoder_width)

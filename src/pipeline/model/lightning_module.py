@@ -39,11 +39,14 @@ class NonFiniteLossError(Exception):
 class DecoderTraining(LightningModule):
     """``model`` is trained, ``average`` its exponential moving average, which is validated and released."""
 
-    def __init__(self, model: Seq2Seq, recipe: Recipe, train: TrainConfig, names: Sequence[str]) -> None:
+    def __init__(
+        self, model: Seq2Seq, recipe: Recipe, train: TrainConfig, names: Sequence[str], speech_level_nats: float
+    ) -> None:
         super().__init__()
         self.model = model
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         self.recipe, self.config, self.names = recipe, train, list(names)
+        self.speech_level = float(((speech_level_nats - model.mel_mean) / model.mel_scale).mean())
         self.validated: list[tuple[Tensor, Tensor, Tensor]] = []
         self.losses: list[Tensor] = []
         self.metrics: dict[str, float] = {}
@@ -69,14 +72,14 @@ class DecoderTraining(LightningModule):
         model = self.model
         features = self._augment(model.normalise(batch["features"], batch["subject"]))
         target = model.normalise_mel(batch["mel"])
-        if self.recipe.mixup > 0:
-            features, target = self._mix_up(features, target)
         estimate = model.normalise_mel(batch["estimate"]) if "estimate" in batch else None
-        memory = model.encode(features)
+        if self.recipe.mixup > 0:
+            features, target, estimate = self._mix_up(features, target, estimate)
+        memory = model.encode(features, estimate)
         decoded, _ = model.decode(memory, self._sample(memory, target, estimate), estimate)
-        loss = self._loss(decoded, target, batch["mask"])
+        loss = self._training_loss(decoded, target, batch["mask"])
         if model.a.postnet:
-            loss = 0.5 * (loss + self._loss(model.refine(decoded), target, batch["mask"]))
+            loss = 0.5 * (loss + self._training_loss(model.refine(decoded), target, batch["mask"]))
         if not torch.isfinite(loss):
             recordings = sorted({self.names[r] for r in batch["window"][:, 0].tolist()})
             raise NonFiniteLossError(self.global_step, recordings)
@@ -89,12 +92,18 @@ class DecoderTraining(LightningModule):
         noisy = x + self.recipe.input_noise * torch.randn_like(x)
         return noisy * kept / (1 - self.recipe.channel_drop)
 
-    def _mix_up(self, features: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _mix_up(
+        self, features: Tensor, target: Tensor, estimate: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Each window blended with another: the mapping is nearly linear, so blends are plausible data."""
         share = torch.distributions.Beta(self.recipe.mixup, self.recipe.mixup).sample((len(features), 1, 1))
         share = torch.maximum(share, 1 - share).to(features)
         other = torch.randperm(len(features), device=features.device)
-        return share * features + (1 - share) * features[other], share * target + (1 - share) * target[other]
+
+        def blended(x: Tensor) -> Tensor:
+            return share * x + (1 - share) * x[other]
+
+        return blended(features), blended(target), None if estimate is None else blended(estimate)
 
     def _sample(self, memory: Tensor, target: Tensor, estimate: Tensor | None) -> Tensor:
         """Scheduled sampling by two passes: the true mel, or for some groups the decoder's own."""
@@ -106,6 +115,19 @@ class DecoderTraining(LightningModule):
             own, _ = self.model.decode(memory.detach(), target, estimate)
         chosen = torch.rand(*target.shape[:2], 1, device=target.device) < probability
         return torch.where(chosen, own.to(target), target)
+
+    def _training_loss(self, predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """The loss, and the mean square error of speech frames about its own mean, ``speech_weight`` strong.
+
+        The contrast of speech with silence is most of a mel's variance: it alone would leave what is said unlearnt.
+        """
+        loss, weight = self._loss(predicted, target, mask), self.recipe.speech_weight
+        speech = mask & (target.mean(dim=2) > self.speech_level)
+        if weight == 0 or not speech.any():
+            return loss
+        error = predicted.float()[speech] - target[speech]
+        share = len(error) / mask.sum()
+        return (loss + weight * share * (error - error.mean(dim=0)).square().mean()) / (1 + weight)
 
     def _loss(self, predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Mean over existing frames and bands, normalised mel."""

@@ -53,6 +53,7 @@ class Recipe:
     input_noise: float
     channel_drop: float
     mixup: float = 0.0
+    speech_weight: float = 0.0
 
 
 _SIZES: dict[str, dict[str, Any]] = {
@@ -114,9 +115,11 @@ def resolve(member: Member, base: Architecture, model: ModelConfig, train: Train
         clip_input=train.clip_input,
     )
     recipe = _RECIPES[member.preset]
-    if member.linear_skip:  # it starts from the ridge: about two thirds of the steps, in whole epochs
+    if not member.linear_skip:  # the other leans towards silence's contrast, as ridge does
+        recipe = replace(recipe, speech_weight=1.0)
+    else:  # it starts from the ridge: about two thirds of the steps, in whole epochs
         recipe = replace(recipe, max_steps=recipe.max_steps * 2 // 120 * 40)
-    keys = ("max_steps", "weight_decay", "input_noise", "channel_drop")
+    keys = ("max_steps", "weight_decay", "input_noise", "channel_drop", "speech_weight")
     return replace(architecture, **_given(model, named)), replace(recipe, **_given(train, keys))
 
 

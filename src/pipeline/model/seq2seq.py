@@ -4,6 +4,7 @@
       normalise, clip, input layer of the subject; band powers where m > 1
                                                       -> (batch, frame, channel)
       Encoder: convolutions, pool 4, GRU              -> (batch, position, width)
+        of channels and the linear skip's estimate (optional)
       Decoder: prenet, GRU, aligned attention, head   -> (batch, length, band), r frames a step,
         added to the linear skip's estimate (optional)
       post-net over the window (optional)             -> (batch, length, band)
@@ -122,13 +123,13 @@ class Seq2Seq(nn.Module):
     def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
         """Teacher-forced prediction: each group is told the true frame before it; ``mel`` (batch, length, band)."""
         estimate = self.estimate(features, subject)
-        memory = self.encode(self.normalise(features, subject))
+        memory = self.encode(self.normalise(features, subject), estimate)
         return self._finish(*self.decode(memory, self.normalise_mel(mel), estimate))
 
     def generate(self, features: Tensor, subject: Tensor) -> Output:
         """Free-running prediction from the brain alone."""
         estimate = self.estimate(features, subject)
-        memory = self.encode(self.normalise(features, subject))
+        memory = self.encode(self.normalise(features, subject), estimate)
         return self._finish(*self.decoder.generate(memory, estimate))
 
     def estimate(self, features: Tensor, subject: Tensor) -> Tensor | None:
@@ -147,8 +148,14 @@ class Seq2Seq(nn.Module):
         frames: Tensor = self.front(x)
         return frames
 
-    def encode(self, normalised: Tensor) -> Tensor:
-        """Memory (batch, position, width) of normalised frames."""
+    def encode(self, normalised: Tensor, estimate: Tensor | None) -> Tensor:
+        """Memory (batch, position, width) of normalised frames, the linear skip's mel beside them where there is one.
+
+        What ridge made of many noisy channels is the least noisy thing to start from.
+        """
+        if estimate is not None:
+            context = self.a.context_frames
+            normalised = torch.cat([normalised, F.pad(estimate, (0, 0, context, context))], dim=2)
         memory: Tensor = self.encoder(normalised)
         return memory
 

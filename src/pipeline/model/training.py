@@ -34,6 +34,8 @@ Report = Callable[[dict[str, float | str]], None]
 
 CROSS_FOLDS = 5
 SPEECH_WEIGHT = 2.0
+PRIOR_SHARE = 2 / 3  # of the committee's weights
+PRIOR_SKIP = 0.5  # the linear skip's part of it
 SUM_RANGE = (0.1, 1.25)
 SEED_STEP = 1_000_003
 SKIP_COLUMNS = 3072  # of the skip's lagged matrix: cross-fitting holds a Gram matrix per fold
@@ -147,7 +149,8 @@ def _prepare(
         set_linear_skip(network, linear[0])
         estimate = linear[1]
     _, recipe = resolve(member, network.a, model, own)
-    module = DecoderTraining(network, recipe, own, data.names or [str(i) for i in range(len(data.mel))])
+    names = data.names or [str(i) for i in range(len(data.mel))]
+    module = DecoderTraining(network, recipe, own, names, _speech_level(data))
     return module, lambda steps, device: data.loaders(own.batch_size, steps, own.seed, device, estimate)
 
 
@@ -194,7 +197,7 @@ def weigh_on_validation(committee: Committee, data: Source, hop: int) -> tuple[f
         committee.weights.copy_(torch.eye(n)[k])
         parts.append(((_predict_validation(committee, data, hop) - mean) / scale)[:, live])
     target = ((truth - mean) / scale)[:, live]
-    found = _weights(parts, target, truth.mean(axis=1) > _speech_level(data))
+    found = _weights(parts, target, truth.mean(axis=1) > _speech_level(data), _prior(len(parts), has_skip))
     committee.weights.zero_()
     committee.weights[: len(found)] = torch.from_numpy(found)
     mixed = np.tensordot(found, np.stack(parts), axes=1)
@@ -202,10 +205,19 @@ def weigh_on_validation(committee: Committee, data: Source, hop: int) -> tuple[f
     return float(np.square(mixed - target).mean()), float(np.nanmean(r)) if np.isfinite(r).any() else 0.0
 
 
-def _weights(parts: Sequence[Array], target: Array, speech: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights of the ``parts`` (frame, band): half non-negative least squares, half equal ones of the same sum.
+def _prior(n_parts: int, has_skip: bool) -> NDArray[np.float64]:
+    """Shares without a look at validation: half for the skip, the rest for the networks alike."""
+    n_networks = n_parts - has_skip
+    skip = PRIOR_SKIP * has_skip
+    return np.asarray([(1.0 - skip) / n_networks] * n_networks + [skip] * has_skip)
 
-    Half, because a minute of validation cannot tell weights apart sharply.  Speech frames
+
+def _weights(
+    parts: Sequence[Array], target: Array, speech: NDArray[np.bool_], prior: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weights of the ``parts`` (frame, band): non-negative least squares, drawn to ``prior`` shares of the same sum.
+
+    Drawn, because a minute of validation cannot tell weights apart sharply.  Speech frames
     count once more, about their own mean: the contrast with silence would drown what is said.
     The sum stays in :data:`SUM_RANGE`: a constant prediction has no correlation, and what
     shrinks to the mean because it knows nothing must not be blown up.
@@ -217,8 +229,8 @@ def _weights(parts: Sequence[Array], target: Array, speech: NDArray[np.bool_]) -
 
     fitted, _ = nnls(np.stack([column(part) for part in parts], axis=1), column(target))
     total = float(np.clip(fitted.sum(), *SUM_RANGE))
-    share = fitted / fitted.sum() if fitted.any() else np.zeros_like(fitted)
-    return np.asarray(total * (share + 1.0 / len(fitted)) / (1.0 + float(fitted.any())))
+    share = fitted / fitted.sum() if fitted.any() else prior
+    return np.asarray(total * ((1 - PRIOR_SHARE) * share + PRIOR_SHARE * prior))
 
 
 def _speech_level(data: Source) -> float:
