@@ -396,7 +396,7 @@ def bands_section(document: Document, extras: ReportExtras) -> str:
             picture(figures.by_band(curves, blank if chance is None else chance, always, extras.band_hz), caption)
         )
     text = f"Left out in every fold, because their target is constant: bands {always}." if always else (
-        "No band is left out in every fold.")  # fmt: skip
+        "Every band is scored in at least one fold.")  # fmt: skip
     return pairs(parts) + paragraph(text, "note") if parts else missing("r by band", "no prediction has an r")
 
 
