@@ -1,6 +1,7 @@
 # make run    environment, then the workflow on the built-in default, then where to look
 # make bench  the benchmarks; writes docs/benchmarks.md
 # make test   environment, then the fast tests; make test-slow: the slow ones
+#             make test-slurm: the cluster profile, on a Slurm brought up here (Debian or Ubuntu, root)
 # make chaos  200 faults at random moments, each followed by a restart: takes an hour
 # A GPU user replaces the pinned torch: make run TORCH="torch==2.13.0 --index-url <your CUDA index>"
 PYTHON ?= python3
@@ -12,16 +13,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PYTHONNOUSERSITE = 1
 
-.PHONY: run test test-slow bench chaos lint lock licences clean-env
+.PHONY: run test test-slow test-slurm bench chaos lint lock licences clean-env
 
 run: $(VENV)/.ready
 	$(BIN)/python main.py --config config/config.yaml --cores $(CORES)
 
 test: $(VENV)/.ready $(VENV)/.voices
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not slurm"
 
 test-slow: $(VENV)/.ready $(VENV)/.voices
 	$(BIN)/python -m pytest -m slow
+
+test-slurm: $(VENV)/.ready
+	$(BIN)/python -m pytest -m slurm -rs
 
 chaos: $(VENV)/.ready
 	$(BIN)/python tests/chaos.py --faults $(FAULTS) --seed $(SEED)

@@ -11,7 +11,9 @@ sys.path.insert(0, str(HOME / "src"))
 
 from pipeline.errors import InputError
 from pipeline.config.stages import STAGES
+from pipeline.needs import needs
 from pipeline.plan import load_plan
+from pipeline.slurm import refuse_orphans, watch
 
 try:
     PLAN = load_plan(
@@ -48,11 +50,22 @@ report: "workflow/report/workflow.rst"
 
 
 onstart:
+    try:
+        refuse_orphans()
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
     PLAN.keep_results()
+    watch()
 
 
 onerror:
     PLAN.tell_failures()
+
+
+# Under a second each, so never a Slurm job of their own.
+localrules:
+    all,
+    window,
 
 
 wildcard_constraints:

@@ -72,18 +72,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, nargs="+", required=True, help=".toml, .yaml or .json; later ones win")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. train.lr=1e-3")
-    parser.add_argument("--cores", default=str(os.cpu_count() or 1), help="cores to use (default: all)")
+    parser.add_argument("--cores", help="cores to use (default: all here; on a cluster as many as there are)")
     return parser
 
 
-def _snakemake(cores: str, others: list[str]) -> int:
+def _snakemake(cores: str | None, others: list[str]) -> int:
     """Run it; returns the exit code of the stage that failed.  Raises :class:`KeyboardInterrupt` where asked to end."""
+    is_local = not any(o.split("=")[0] in ("--profile", "--executor") for o in others)
+    cores = cores or (str(os.cpu_count() or 1) if is_local else None)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]
-    # By its full path, since a folder "default" in the working directory would hide it.
-    command += ["--workflow-profile", str(HOME / "profiles" / "default")]
     targets = [] if _targets(others) else ["--", "all"]
     # Some options take many values: nothing but an option may follow them.
-    command += ["--configfile", str(RESOLVED_CONFIG), "--cores", cores]
+    command += ["--configfile", str(RESOLVED_CONFIG), *(["--cores", cores] if cores else [])]
+    # By its full path, since a folder "default" in the working directory would hide it.
+    command += ["--workflow-profile", str(HOME / "profiles" / "default")]
     started_ns, asked = time.time_ns(), []
     # Python would look for modules in the working directory first, where anybody's files may lie.
     running = subprocess.Popen([*command, *others, *targets], env={**os.environ, "PYTHONSAFEPATH": "1"})

@@ -66,6 +66,7 @@ def training(tmp_path: Path):
     [
         (["/env/bin/python3", "/env/bin/snakemake", "--cores", "8", "results/eval.json"], True),
         (["/env/bin/python3", "-m", "snakemake", "--cores", "8"], True),
+        (["python", "-m", "snakemake", "--cores", "all", "--mode", "remote"], False),
         (["python", "-m", "snakemake", "--directory", "elsewhere", "--cores", "8"], False),
         (["vim", "notes on snakemake.md"], False),
         (["bash", "-c", "cd x && snakemake --cores 8"], False),

@@ -180,7 +180,7 @@ MODULES = {
     "config.runtime config.stages config.sweep data.manifest failures importing importing.assembly importing.command "
     "importing.hdf5 importing.matlab importing.mne_files importing.naming importing.npy_pairs importing.nwb "
     "importing.options importing.recording importing.sound importing.tables importing.writing inspection "
-    "ownership plan preflight provenance run_list summary sweep sweep_figure",
+    "needs ownership plan preflight provenance run_list slurm summary sweep sweep_figure",
 }
 
 

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_runs(commands)
     _add_summary(commands)
     _add_report(commands)
+    _add_recover(commands)
     return parser
 
 
@@ -267,3 +268,17 @@ def _report(options: argparse.Namespace) -> None:
 
     draw_report(options.out, share=options.share)
     print(f"report: {options.out}")
+
+
+def _add_recover(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "recover", help="end what a killed run left here: its jobs, in Slurm too, and its locks"
+    )
+    parser.set_defaults(command=_recover)
+
+
+def _recover(options: argparse.Namespace) -> None:
+    from pipeline.ownership import owned_folder
+
+    with owned_folder(Path(__file__).resolve().parents[2] / "workflow" / "scripts") as done:
+        print("\n".join(done) or "nothing to recover")

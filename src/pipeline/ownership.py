@@ -2,7 +2,8 @@
 
 A run holds a lock file that the operating system releases when its process ends,
 however it ends.  Whoever gets the lock while Snakemake's own locks still lie there has
-found a killed run: its jobs that live on are ended first, then the locks are cleared.
+found a killed run: its jobs that live on, here and in Slurm's queue, are ended first, then
+the locks are cleared.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import psutil
 
 from pipeline.artifacts.files import writing
 from pipeline.errors import CannotWriteError, InputError, Problem
+from pipeline.slurm import ControllerSilentError, cancel_jobs_here, jobs_here, scancel
 
 LOCK = Path("results/.run.lock")
 WRITTEN = [Path("results"), Path("logs"), Path(".snakemake")]
@@ -48,7 +50,9 @@ def owned_folder(scripts: Path) -> Iterator[list[str]]:
 
 
 def ask_jobs_to_end(scripts: Path) -> None:
-    """Ask every job in this folder to end."""
+    """Ask every job in this folder to end, in Slurm too."""
+    with suppress(ControllerSilentError):
+        scancel(jobs_here())
     for job in [p for p in _here() if _is_job(p, scripts)]:
         with suppress(psutil.NoSuchProcess):
             job.terminate()
@@ -57,16 +61,29 @@ def ask_jobs_to_end(scripts: Path) -> None:
 def _recovered(scripts: Path) -> list[str]:
     """End the jobs of a killed run and clear its locks; says what was done."""
     done = []
+    locks = list(SNAKEMAKE_LOCKS.glob("*")) if SNAKEMAKE_LOCKS.is_dir() else []
+    if cancelled := _cancelled(was_killed=bool(locks)):
+        done.append(f"cancelled {cancelled} Slurm job(s) that a killed run had left")
     orphans = [p for p in _here() if _is_job(p, scripts)]
     if orphans:
         _end(orphans)
         done.append(f"ended {len(orphans)} job(s) that a killed run had left")
-    locks = list(SNAKEMAKE_LOCKS.glob("*")) if SNAKEMAKE_LOCKS.is_dir() else []
     if locks:
         for lock in locks:
             lock.unlink(missing_ok=True)
         done.append("cleared the locks of a killed run; its unfinished outputs are made again")
     return done
+
+
+def _cancelled(was_killed: bool) -> int:
+    """How many of a killed run's Slurm jobs had to be cancelled."""
+    try:
+        return len(cancel_jobs_here())
+    except ControllerSilentError:
+        if not was_killed:
+            return 0
+        fix = "Wait until scontrol ping answers, so that jobs of the killed run can be ended first"
+        raise InputError(Problem(".", "", "a killed run, and no answer from Slurm", "an answer", fix)) from None
 
 
 def _here() -> Iterator[psutil.Process]:
@@ -89,9 +106,12 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _is_snakemake(command: list[str]) -> bool:
-    """Whether it is Snakemake itself, at work in the folder that it was started in."""
+    """Whether it is Snakemake itself, at work in the folder that it was started in.
+
+    One with ``--mode`` is no run but a job of one, started by it on this node.
+    """
     started = any(Path(part).name == "snakemake" for part in command[:3])
-    return started and not {"--directory", "-d"} & set(command)
+    return started and not {"--directory", "-d", "--mode"} & set(command)
 
 
 def _is_job(process: psutil.Process, scripts: Path) -> bool:

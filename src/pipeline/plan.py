@@ -102,10 +102,14 @@ class Plan:
         """The subjects whose data a model is trained on."""
         return self.subjects if trainee == POOLED else [trainee]
 
+    def heard_in(self, trainee: str) -> list[str]:
+        """The recordings that a model is trained on."""
+        return [r for subject in self.members_of(trainee) for r in self.recordings_of(subject)]
+
     def data_of(self, trainee: str) -> dict[str, list[str]]:
         """``windows``, ``mel`` and ``aligned`` files of a subject, or of all in a pooled model."""
         members = self.members_of(trainee)
-        recordings = [r for subject in members for r in self.recordings_of(subject)]
+        recordings = self.heard_in(trainee)
         return {
             "windows": [str(paths.windows(subject)) for subject in members],
             "mel": [str(paths.mel(r)) for r in recordings],

@@ -7,6 +7,8 @@ rule align:
         "logs/align/{recording}.log",
     benchmark:
         "logs/align/{recording}.benchmark.tsv"
+    resources:
+        **needs(PLAN, "align", lambda w: [w.recording]),
     params:
         *PLAN.code("align"),
         config=PLAN.config_json("align"),

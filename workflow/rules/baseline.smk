@@ -7,6 +7,8 @@ rule baseline:
         "logs/baseline/{subject}/fold{fold}.log",
     benchmark:
         "logs/baseline/{subject}/fold{fold}.benchmark.tsv"
+    resources:
+        **needs(PLAN, "baseline", lambda w: PLAN.recordings_of(w.subject)),
     params:
         *PLAN.code("baseline"),
         config=PLAN.config_json("baseline"),

@@ -7,6 +7,8 @@ rule contamination:
         "logs/contamination/{recording}.log",
     benchmark:
         "logs/contamination/{recording}.benchmark.tsv"
+    resources:
+        **needs(PLAN, "contamination", lambda w: [w.recording]),
     params:
         *PLAN.code("contamination"),
         config=PLAN.config_json("contamination"),

@@ -10,6 +10,8 @@ rule evaluate:
         "logs/evaluate.log",
     benchmark:
         "logs/evaluate.benchmark.tsv"
+    resources:
+        **needs(PLAN, "evaluate", lambda w: PLAN.recordings),
     params:
         *PLAN.code("evaluate"),
         config=PLAN.config_json("evaluate"),

@@ -7,6 +7,8 @@ rule ingest:
         "logs/ingest/{recording}.log",
     benchmark:
         "logs/ingest/{recording}.benchmark.tsv"
+    resources:
+        **needs(PLAN, "ingest", lambda w: [w.recording]),
     params:
         *PLAN.code("ingest"),
         config=PLAN.config_json("ingest"),

@@ -7,6 +7,8 @@ rule mel:
         "logs/mel/{recording}.log",
     benchmark:
         "logs/mel/{recording}.benchmark.tsv"
+    resources:
+        **needs(PLAN, "mel", lambda w: [w.recording]),
     params:
         *PLAN.code("mel"),
         config=PLAN.config_json("mel"),

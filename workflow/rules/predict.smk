@@ -17,6 +17,9 @@ rule predict:
         "logs/predict/{subject}/fold{fold}.log",
     benchmark:
         "logs/predict/{subject}/fold{fold}.benchmark.tsv"
+    resources:
+        **needs(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
+        gpu=1 if RUNTIME.accelerator == "gpu" else 0,
     params:
         *PLAN.code("predict"),
         config=PLAN.config_json("predict"),
@@ -35,6 +38,9 @@ rule predict_variant:
         "logs/predict/{subject}/fold{fold}.{variant}.log",
     benchmark:
         "logs/predict/{subject}/fold{fold}.{variant}.benchmark.tsv"
+    resources:
+        **needs(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
+        gpu=1 if RUNTIME.accelerator == "gpu" else 0,
     params:
         *PLAN.code("predict"),
         config=PLAN.config_json("predict"),

@@ -7,6 +7,8 @@ rule simulate:
         "logs/simulate.log",
     benchmark:
         "logs/simulate.benchmark.tsv"
+    resources:
+        **needs(PLAN, "simulate", lambda w: PLAN.recordings),
     params:
         *PLAN.code("simulate"),
         config=PLAN.config_json("simulate"),

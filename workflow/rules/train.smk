@@ -25,6 +25,7 @@ rule train:
         "logs/train/{trainee}/fold{fold}.benchmark.tsv"
     threads: PLAN.config.train.cpu_threads
     resources:
+        **needs(PLAN, "train", lambda w: PLAN.heard_in(w.trainee)),
         gpu=0 if RUNTIME.accelerator == "cpu" else 1,
     params:
         *PLAN.code("train"),
@@ -54,6 +55,7 @@ rule train_variant:
         "logs/train/{trainee}/fold{fold}.{variant}.benchmark.tsv"
     threads: PLAN.config.train.cpu_threads
     resources:
+        **needs(PLAN, "train", lambda w: PLAN.heard_in(w.trainee)),
         gpu=0 if RUNTIME.accelerator == "cpu" else 1,
     params:
         *PLAN.code("train"),

@@ -9,6 +9,8 @@ rule vocode:
         "logs/vocode/{subject}/fold{fold}.log",
     benchmark:
         "logs/vocode/{subject}/fold{fold}.benchmark.tsv"
+    resources:
+        **needs(PLAN, "vocode", lambda w: PLAN.recordings_of(w.subject)),
     params:
         *PLAN.code("vocode"),
         config=PLAN.config_json("vocode"),

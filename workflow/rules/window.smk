@@ -7,6 +7,8 @@ rule window:
         "logs/window/{subject}.log",
     benchmark:
         "logs/window/{subject}.benchmark.tsv"
+    resources:
+        **needs(PLAN, "window", lambda w: PLAN.recordings_of(w.subject)),
     params:
         *PLAN.code("window"),
         config=PLAN.config_json("window"),

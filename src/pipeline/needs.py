@@ -1,0 +1,62 @@
+"""What a cluster is asked for: memory [MB] and time [minutes] of each stage, from the size of its data.
+
+Read by the Snakefile.  On one machine the figures have no effect; on Slurm a job that
+exceeds them is killed and tried again with as much again (see ``retries`` in the profile).
+Any of them is overridden by ``set-resources`` in a profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.plan import Plan
+
+
+@dataclass(frozen=True)
+class Need:
+    """Memory and time of a job: a part that it always needs and a part per GB of its raw files."""
+
+    mb: int
+    mb_per_gb: int
+    minutes: int
+    minutes_per_gb: int
+
+
+#: Twice what was measured and more: a job that is killed costs more than memory left idle.
+NEEDS = {
+    "simulate": Need(800, 8000, 10, 30),
+    "ingest": Need(800, 500, 10, 20),
+    "align": Need(1000, 2000, 10, 20),
+    "mel": Need(800, 1000, 10, 10),
+    "contamination": Need(1000, 3000, 10, 20),
+    "window": Need(800, 200, 10, 5),
+    "train": Need(3000, 8000, 120, 240),
+    "baseline": Need(1500, 8000, 20, 60),
+    "predict": Need(2500, 6000, 20, 60),
+    "vocode": Need(1500, 2000, 20, 60),
+    "evaluate": Need(2000, 2000, 20, 30),
+}
+
+
+def needs(plan: Plan, stage: str, recordings: Callable[[Any], Iterable[str]]) -> dict[str, Callable[..., int]]:
+    """A rule's ``resources``; ``recordings`` names those that a job reads, given its wildcards."""
+    need = NEEDS[stage]
+
+    def of(always: int, per_gb: int) -> Callable[..., int]:
+        return lambda wildcards, attempt: attempt * round(always + per_gb * raw_gb(plan, recordings(wildcards)))
+
+    return {"mem_mb": of(need.mb, need.mb_per_gb), "runtime": of(need.minutes, need.minutes_per_gb)}
+
+
+def raw_gb(plan: Plan, recordings: Iterable[str]) -> float:
+    """Size of the recordings' raw files; what the config implies where the workflow makes them."""
+    recordings = list(recordings)
+    if plan.is_simulated:
+        c = plan.config.simulate
+        per_second = c.eeg_rate_hz * c.channels * (2 if c.eeg_dtype == "int16" else 4) + 2 * c.audio_rate_hz
+        return len(recordings) * 60 * c.minutes * per_second / 1e9
+    files = {file for recording in recordings for file in plan.raw_of(recording)}
+    return sum(Path(file).stat().st_size for file in files) / 1e9
