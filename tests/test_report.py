@@ -109,7 +109,7 @@ def test_page_is_self_contained_and_well_formed(full: str) -> None:
     assert all(source.startswith(("data:", "#")) for source in page.sources)
     assert "script" not in page.tags
     assert not re.search(r"url\(|@import|https?://", re.sub(r"data:[^\"]*", "", full))
-    assert page.tags.count("audio") == 3
+    assert page.tags.count("audio") == 3 + 4 * 3
 
 
 def test_everything_is_escaped(full: str) -> None:
@@ -132,11 +132,21 @@ def test_missing_parts_are_said_to_be_missing() -> None:
 
 def test_shared_copy_leaves_out_what_identifies(full: str) -> None:
     shared = make_page(make_extras(), share=True, simulated=True)
-    assert Page(shared).tags.count("audio") == 1
+    assert Page(shared).tags.count("audio") == 1 + 4
+    assert "word 4" in shared
     assert "Target: log-mel" in full
     assert "Target: log-mel" not in shared
     assert "secretword" not in shared
     assert Page(shared).tags.count("img") == Page(full).tags.count("img") - 1
+
+
+def test_players_of_words_can_be_bounded_and_need_sound() -> None:
+    fold = make_fold()
+    document = score([fold], CONFIG, ChanceConfig(), RunFacts({}))
+    none = CONFIG.model_copy(update={"report_words": 0})
+    assert Page(report_html(document, [fold], ReportExtras(), none)).tags.count("audio") == 3
+    silent = replace(fold, blocks=(replace(fold.blocks[0], sound=None),))
+    assert Page(report_html(document, [silent], ReportExtras(), CONFIG)).tags.count("audio") == 0
 
 
 def test_pictures_of_shared_copy_hold_no_labels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,8 +148,8 @@ MODULES = {
     "contamination baseline evaluate": "evaluation evaluation.types",
     "contamination evaluate": "artifacts.contamination config.contamination evaluation.contamination",
     "evaluate": "config.evaluate evaluation.audit evaluation.chance evaluation.figures evaluation.fold "
-    "evaluation.group evaluation.intelligibility evaluation.report evaluation.scores evaluation.words "
-    "freshness gathering outputs",
+    "evaluation.group evaluation.intelligibility evaluation.listening evaluation.report evaluation.scores "
+    "evaluation.words freshness gathering outputs tensorboard_scores",
     "ingest": "config.ingest data.raw data.scan data.sheet",
     "ingest window": "data.bids",
     "ingest align mel window contamination train baseline predict vocode": "artifacts.recording",
@@ -163,11 +163,12 @@ MODULES = {
     "simulate ingest window predict": "config.given",
     "simulate ingest window train baseline predict": "data",
     "simulate train predict vocode evaluate": "artifacts.sidecar",
-    "train": "data.batches model.checkpoint model.event_file model.fitting model.lightning_module model.training "
-    "training_job",
-    "train baseline predict": "config.model config.train loading model model.normalisation model.presets model.ridge",
+    "train": "data.batches model.checkpoint model.fitting model.lightning_module model.training training_job",
+    "train baseline predict": "config.model config.train loading model.normalisation model.presets model.ridge",
+    "train baseline predict evaluate": "model",
     "train predict": "model.attention model.committee model.decoder model.encoder model.inference model.model_file "
     "model.seq2seq runs",
+    "train evaluate": "model.event_file",
     "train predict evaluate": "artifacts.paths",
     "window": "data.spans data.splits data.windowing",
     "window predict": "config.window",
@@ -175,6 +176,7 @@ MODULES = {
     "window train baseline predict evaluate": "artifacts.windows",
     "baseline predict vocode evaluate": "artifacts.predictions",
     "vocode": "vocoder vocoder.base vocoder.griffin_lim vocoder.hifigan vocoder.hifigan_config",
+    "vocode evaluate": "vocoder.loudness",
     EVERY: "artifacts artifacts.core artifacts.files canonical config config.base errors pipeline stage",
     "": "__main__ archive artifacts.memory cli config.combinations config.data config.docs config.loader config.root "
     "config.runtime config.stages config.sweep data.manifest failures importing importing.assembly importing.command "
@@ -810,7 +812,7 @@ def test_a_config_set_back_brings_the_model_back_without_training(work: Work) ->
     assert work.run() == again
     assert trained_already(work) == []
     assert model.read_bytes() != content
-    shown = {file.parent.name for file in work.folder.glob("results/train/sim01/**/events.out.*")}
+    shown = {file.parent.name for file in work.folder.glob("results/train/sim01/fold0/runs/*/0-*/**/events.out.*")}
     assert len(shown) == 2, "TensorBoard names both runs"
     assert {"lr=0.01" in name for name in shown} == {True, False}
     (work.folder / "config.yaml").write_text(before)

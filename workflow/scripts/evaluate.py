@@ -10,6 +10,7 @@ from pipeline.evaluation.scores import document_json, score, scores_table
 from pipeline.freshness import described
 from pipeline.gathering import Scope, gather
 from pipeline.stage import Stage, run_stage
+from pipeline.tensorboard_scores import show_in_tensorboard
 
 
 def main(stage: Stage[EvaluateStage]) -> str:
@@ -32,6 +33,7 @@ def main(stage: Stage[EvaluateStage]) -> str:
     digests = [(path, described(str(path))["content_digest"]) for path in gathered.sources]
     outputs = [scores_file, table_file, report_file]
     write_sidecar(note, "evaluate", outputs, stage.provenance(digests), scope=scope.as_json())
+    show_in_tensorboard(scope, gathered.folds, document, config.evaluate)
     r = document["summary"]["model"]["pearson_r"]
     return f"{len(gathered.folds)} fold(s), model r {r if r is None else round(r, 3)} → {scores_file}, {report_file}"
 

@@ -30,6 +30,9 @@ class EvaluateConfig(Section):
     report: bool = Field(True, description="Draw results/report.html; false: a page that says so")
     report_examples: int = Field(3, ge=0, description="Test excerpts shown with spectrograms and players")
     report_excerpt_s: float = Field(6.0, gt=0, le=30, description="Length of each excerpt [s]")
+    report_words: int = Field(
+        4, ge=0, description="Words of each excerpt's test block with players of their own (with events and sound)"
+    )
     seed: int = Field(0, ge=0, description="Seed of bootstrap, rotations and word swaps")
 
 

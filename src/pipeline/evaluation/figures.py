@@ -12,6 +12,7 @@ import io
 import textwrap
 import wave
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -42,8 +43,14 @@ STYLE: dict[str, Any] = {
     "ytick.color": "#4b5563",
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "pdf.fonttype": 42,
     "svg.hashsalt": "seeg-to-audio",
     "figure.constrained_layout.use": True,
+}
+NO_DATES: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 MAP = "magma"
 MOST_HEADS = 4
@@ -55,14 +62,23 @@ styled = mpl.rc_context(STYLE)  # type: ignore[arg-type]
 def data_uri(figure: Figure, kind: str = "svg") -> str:
     """The drawn figure as ``data:image/…;base64,…`` without dates or program versions."""
     buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    figure.savefig(buffer, format=kind, metadata=metadata, dpi=160)
+    save(figure, buffer, kind, 160)
     mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+def save(figure: Figure, place: Path | io.BytesIO, kind: str, dpi: int = 300) -> None:
+    """Write the drawn figure without dates or program versions; equal input, equal bytes."""
+    figure.savefig(place, format=kind, metadata=NO_DATES[kind], dpi=dpi)
+
+
 def wav_uri(sound: NDArray[np.float32], rate_hz: int) -> str:
-    """A mono 16-bit WAV as a data URI; louder than full scale is turned down, never clipped."""
+    """A mono 16-bit WAV as a data URI."""
+    return f"data:audio/wav;base64,{base64.b64encode(wav_bytes(sound, rate_hz)).decode()}"
+
+
+def wav_bytes(sound: NDArray[np.float32], rate_hz: int) -> bytes:
+    """A mono 16-bit WAV file; louder than full scale is turned down, never clipped."""
     scaled = sound / max(1.0, float(np.abs(sound).max(initial=0.0)))
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
@@ -70,7 +86,7 @@ def wav_uri(sound: NDArray[np.float32], rate_hz: int) -> str:
         file.setsampwidth(2)
         file.setframerate(rate_hz)
         file.writeframes(np.rint(scaled * 32767).astype("<i2").tobytes())
-    return f"data:audio/wav;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return buffer.getvalue()
 
 
 def axes(height_in: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
@@ -139,6 +155,13 @@ def by_band(
     curves: Mapping[str, Values], chance_p95: Values, left_out: Sequence[int], band_hz: Values | None = None
 ) -> str:
     """r of each mel band for some predictions, over the band's chance level."""
+    return data_uri(by_band_figure(curves, chance_p95, left_out, band_hz))
+
+
+def by_band_figure(
+    curves: Mapping[str, Values], chance_p95: Values, left_out: Sequence[int], band_hz: Values | None = None
+) -> Figure:
+    """The figure of :func:`by_band`."""
     figure, (ax,) = axes(2.7)
     bands = np.arange(len(chance_p95))
     if np.isfinite(chance_p95).any():
@@ -153,7 +176,7 @@ def by_band(
     ax.set_ylabel("r over time")
     ax.set_ylim(min(-0.05, ax.get_ylim()[0]), None)
     figure.legend(loc="outside upper left", ncols=2)
-    return data_uri(figure)
+    return figure
 
 
 @styled
@@ -178,6 +201,11 @@ def by_subject(names: Sequence[str], means: Mapping[str, Sequence[float | None]]
 @styled
 def attention(weights: Values, output_s: Values, encoder_s: Values) -> str:
     """Attention (heads, groups, positions) of one window, a panel for each of the first four heads."""
+    return data_uri(attention_figure(weights, output_s, encoder_s), "png")
+
+
+def attention_figure(weights: Values, output_s: Values, encoder_s: Values) -> Figure:
+    """The figure of :func:`attention`."""
     heads = min(len(weights), MOST_HEADS)
     figure, panels = axes(1.9, columns=heads, sharey=True)
     extent = (encoder_s[0], encoder_s[-1], output_s[0], output_s[-1])
@@ -187,12 +215,19 @@ def attention(weights: Values, output_s: Values, encoder_s: Values) -> str:
         ax.set_title(f"head {head + 1}")
     panels[0].set_ylabel("sound [s]")
     figure.supxlabel("brain activity [s]", fontsize=8.5, color="#374151")
-    return data_uri(figure, "png")
+    return figure
 
 
 @styled
 def lines(curves: Mapping[str, tuple[Values, Values]], x_label: str, y_label: str, marks: Sequence[float] = ()) -> str:
     """Several lines; a legend where they are few."""
+    return data_uri(lines_figure(curves, x_label, y_label, marks))
+
+
+def lines_figure(
+    curves: Mapping[str, tuple[Values, Values]], x_label: str, y_label: str, marks: Sequence[float] = ()
+) -> Figure:
+    """The figure of :func:`lines`."""
     figure, (ax,) = axes(2.5)
     for number, (name, (x, y)) in enumerate(curves.items()):
         finite = np.isfinite(y)
@@ -205,7 +240,7 @@ def lines(curves: Mapping[str, tuple[Values, Values]], x_label: str, y_label: st
     ax.grid(color="#f0f1f3", linewidth=0.6)
     if len(curves) <= 2 * len(CYCLE):
         figure.legend(loc="outside upper left", ncols=3)
-    return data_uri(figure)
+    return figure
 
 
 @styled
@@ -223,6 +258,11 @@ def bars(values: Mapping[str, float], x_label: str) -> str:
 @styled
 def matrix(values: Values, frequencies_hz: Values) -> str:
     """Contamination matrix (audio, neural frequency)."""
+    return data_uri(matrix_figure(values, frequencies_hz), "png")
+
+
+def matrix_figure(values: Values, frequencies_hz: Values) -> Figure:
+    """The figure of :func:`matrix`."""
     figure, (ax,) = axes(3.4)
     low, high = float(frequencies_hz[0]), float(frequencies_hz[-1])
     largest = max(float(np.abs(values).max()), 0.05)
@@ -232,4 +272,4 @@ def matrix(values: Values, frequencies_hz: Values) -> str:
     ax.set_xlabel("brain frequency [Hz]")
     ax.set_ylabel("sound frequency [Hz]")
     figure.colorbar(image, ax=ax, label="r, maximum over channels", shrink=0.9)
-    return data_uri(figure, "png")
+    return figure

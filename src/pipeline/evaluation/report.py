@@ -8,7 +8,7 @@ Out: HTML as a string with all pictures and sound inside; equal input gives equa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
@@ -19,13 +19,15 @@ import numpy as np
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation import figures
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.fold import ALIGNMENTS, speech_frames
+from pipeline.evaluation.fold import ALIGNMENTS
+from pipeline.evaluation.listening import SOUNDS, excerpts, stretch, words_of
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import (
     MODEL,
     TEACHER_FORCED,
     Document,
     FoldPredictions,
+    Mel,
     TestBlock,
     Values,
 )
@@ -285,23 +287,6 @@ def scores_section(document: Document) -> str:
     return html
 
 
-def excerpts(
-    folds: Sequence[FoldPredictions], config: EvaluateConfig
-) -> Iterator[tuple[FoldPredictions, TestBlock, slice]]:
-    """Stretches to show: of folds spread over subjects, the one with most speech (never chosen by score)."""
-    count = min(config.report_examples, len(folds))
-    for k in sorted({round(place) for place in np.linspace(0, len(folds) - 1, count)}):
-        fold = folds[k]
-        length = int(config.report_excerpt_s * fold.frame_rate_hz)
-        parts = [speech_frames(block, fold, config) for block in fold.blocks]
-        block = int(np.argmax([part.sum() for part in parts]))
-        total = np.concatenate([[0], np.cumsum(parts[block])])
-        last = max(1, len(parts[block]) - length + 1)
-        ends = np.minimum(np.arange(last) + length, len(parts[block]))
-        start = int(np.argmax(total[ends] - total[:last]))
-        yield fold, fold.blocks[block], slice(start, min(start + length, len(parts[block])))
-
-
 def examples_section(
     folds: Sequence[FoldPredictions], extras: ReportExtras, config: EvaluateConfig, *, share: bool
 ) -> str:
@@ -311,7 +296,11 @@ def examples_section(
         "Test stretches of different folds, each the one with most speech of its block (chosen by the true "
         f"sound, not by the score).{pictures}", "note"
     )  # fmt: skip
-    parts = [example(fold, block, cut, extras.band_hz, share=share) for fold, block, cut in excerpts(folds, config)]
+    parts = [
+        example(fold, block, cut, extras.band_hz, share=share)
+        + words_table(fold, block, config.report_words, share=share)
+        for fold, block, cut in excerpts(folds, config)
+    ]
     if not parts:
         return missing("This section", "evaluate.report_examples is 0")
     return html + "".join(parts)
@@ -333,31 +322,47 @@ def example(fold: FoldPredictions, block: TestBlock, cut: slice, band_hz: Values
         target = figures.spectrogram(block.target[cut], times, limits, events, band_hz)
         shown.append(
             picture(target, "Target: log-mel of the true sound.")
-            + player(block, cut, fold, "true", "True sound")
-            + player(block, cut, fold, "vocoded_true", "True mel through the vocoder: the ceiling")
+            + player(block, cut, fold, "true")
+            + player(block, cut, fold, "vocoded_true")
         )
     prediction = figures.spectrogram(predicted[cut], times, limits, () if share else events, band_hz)
-    shown.append(
-        picture(prediction, "Prediction of the model, free-running.")
-        + player(block, cut, fold, "predicted", "Predicted sound")
-    )
+    shown.append(picture(prediction, "Prediction of the model, free-running.") + player(block, cut, fold, "predicted"))
     if block.sound is None:
         shown.append(missing("Sound", "none was made (export.audio)"))
     return html + pairs(shown)
 
 
-def player(block: TestBlock, cut: slice, fold: FoldPredictions, kind: str, caption: str) -> str:
-    """An audio player for the stretch; nothing where that sound was not made."""
-    sound = block.sound
-    wave = None if sound is None else getattr(sound, kind)
-    if sound is None or wave is None:
+def player(block: TestBlock, cut: slice, fold: FoldPredictions, kind: str) -> str:
+    """A captioned audio player for the stretch; nothing where that sound was not made."""
+    wave = stretch(block, cut, fold, kind)
+    if wave is None or block.sound is None:
         return ""
-    per_frame = sound.rate_hz / fold.frame_rate_hz
-    part = wave[round(cut.start * per_frame) : round(cut.stop * per_frame)]
-    uri = figures.wav_uri(part, sound.rate_hz)
+    caption = SOUNDS[kind]
+    html = audio(wave, block.sound.rate_hz, caption)
+    return f'<figure class="sound"><figcaption>{escape(caption)}</figcaption>{html}</figure>'
+
+
+def audio(wave: Mel, rate_hz: int, label: str) -> str:
+    """A bare audio player."""
+    uri = figures.wav_uri(wave, rate_hz)
+    return f'<audio controls preload="none" src="{uri}" aria-label="{escape(label)}"></audio>'
+
+
+def words_table(fold: FoldPredictions, block: TestBlock, count: int, *, share: bool) -> str:
+    """A row of players for some words of the block; nothing without events or sound."""
+    rows = []
+    for number, (event, waves) in enumerate(words_of(fold, block, count), start=1):
+        assert block.sound is not None
+        name = f"word {number}" if share else f"{event.label}, {event.onset_s:.1f} s"
+        kinds = [kind for kind in waves if kind == "predicted" or not share]
+        cells = "".join(f"<td>{audio(waves[k], block.sound.rate_hz, f'{name}: {SOUNDS[k]}')}</td>" for k in kinds)
+        rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(SOUNDS[kind].partition(':')[0])}</th>" for kind in kinds)
     return (
-        f'<figure class="sound"><figcaption>{escape(caption)}</figcaption><audio controls preload="none" '
-        f'src="{uri}" aria-label="{escape(caption)}"></audio></figure>'
+        '<h4>Words of this test block</h4><div class="scroll"><table class="text words"><thead><tr><th>Word</th>'
+        f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
