@@ -182,7 +182,7 @@ MODULES = {
     "config.runtime config.stages config.sweep data.manifest failures importing importing.assembly importing.command "
     "importing.hdf5 importing.matlab importing.mne_files importing.naming importing.npy_pairs importing.nwb "
     "importing.options importing.recording importing.sound importing.tables importing.writing inspection "
-    "needs ownership plan preflight provenance run_list slurm summary sweep sweep_figure",
+    "needs ownership plan plotting preflight provenance run_list slurm summary sweep sweep_figure",
 }
 
 

@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_import(commands)
     _add_inspect(commands)
+    _add_plot(commands)
     _add_predict(commands)
     _add_config(commands)
     _add_verify(commands)
@@ -126,6 +127,25 @@ def _inspect(options: argparse.Namespace) -> None:
     if options.plot:
         plot(options.file, options.plot)
         print(f"plotted: {options.plot}")
+
+
+def _add_plot(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("plot", help="draw the usual picture of an artifact, eval.json or metrics.csv")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--kind", help="which picture, e.g. pair, bands or attention of predictions")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=".png, .pdf or .svg; default: FILE_KIND.png here")
+    parser.add_argument("--start", type=float, metavar="S", help="where the picture starts [s]; default: in the middle")
+    parser.add_argument("--seconds", type=float, default=6.0, metavar="S", help="how much of it (default: 6)")
+    parser.set_defaults(command=_plot)
+
+
+def _plot(options: argparse.Namespace) -> None:
+    from pipeline.plotting import Stretch, chosen_kind, plot
+
+    kind = chosen_kind(options.file, options.kind)
+    out = options.out or Path(f"{options.file.stem}_{kind}.png")
+    plot(options.file, kind, out, Stretch(options.start, options.seconds))
+    print(f"plotted {kind}: {out}")
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:

@@ -1,0 +1,405 @@
+"""The usual pictures of an artifact, fit for a paper: ``python -m pipeline plot FILE``.
+
+In: any artifact of the workflow, ``eval.json`` or ``metrics.csv``.  Out: PNG, PDF or SVG, 178 mm wide (two
+columns) or half of that, equal bytes for equal input.  Colours are told apart without red and green.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.artifacts.aligned import open_aligned
+from pipeline.artifacts.contamination import read_contamination
+from pipeline.artifacts.core import SCHEMA_PREFIX, header, opened_any
+from pipeline.artifacts.files import atomic_path
+from pipeline.artifacts.mel import band_centres_hz, read_mel
+from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, read_predicted
+from pipeline.artifacts.recording import open_recording
+from pipeline.artifacts.windows import read_windows
+from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
+from pipeline.errors import InputError, Problem
+from pipeline.evaluation import chance, figures
+from pipeline.evaluation.figures import BLUE, GREY, MAP, ORANGE, SKY
+from pipeline.evaluation.metrics import band_moments, correlation, live_bands
+from pipeline.evaluation.report import band_mean
+from pipeline.evaluation.scores import title
+from pipeline.signal.clock import audio_to_neural_s, neural_to_audio_s
+
+PAGE_IN = 7.0
+MOST_TRACES = 12
+MOST_NAMES = 16
+MOST_POINTS = 2000
+"""Columns that a waveform is drawn with: more would only make a vector file larger."""
+FORMATS = ("png", "pdf", "svg")
+ROLES = {"train": SKY, "validation": ORANGE, "test": BLUE}
+HATCHES = {"train": "", "validation": "//", "test": "xx"}
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The part to show [s]; ``start_s`` None: the middle."""
+
+    start_s: float | None
+    length_s: float
+
+    def within(self, first_s: float, last_s: float) -> tuple[float, float]:
+        """Start and stop on a time line that reaches from ``first_s`` to ``last_s``."""
+        start_s = (first_s + last_s - self.length_s) / 2 if self.start_s is None else self.start_s
+        start_s = min(max(start_s, first_s), max(first_s, last_s - self.length_s))
+        return start_s, min(start_s + self.length_s, last_s)
+
+
+Draw = Callable[[Path, Stretch], Figure]
+
+
+def chosen_kind(file: Path, kind: str | None) -> str:
+    """The kind of picture that is asked for, or the most usual one.
+
+    Raises :class:`InputError` where the file has no such picture, naming those it has.
+    """
+    kinds = kinds_of(file)
+    chosen = kind or next(iter(kinds), None)
+    if chosen not in kinds:
+        expected = f"one of {', '.join(kinds)}" if kinds else "an artifact with something to draw"
+        raise InputError(Problem(str(file), "--kind", str(chosen or "nothing"), expected, "Name another kind or file"))
+    return str(chosen)
+
+
+@figures.styled
+def plot(file: Path, kind: str, out: Path, stretch: Stretch) -> None:
+    """Draw the picture ``kind`` of ``file`` into ``out``, whose ending names the format.
+
+    Raises :class:`InputError` for another ending, or where the file cannot be read.
+    """
+    if out.suffix[1:] not in FORMATS:
+        got, fix = out.suffix or "no ending", "Name the file .png, .pdf or .svg"
+        raise InputError(Problem(str(out), "--out", got, ", ".join(f".{f}" for f in FORMATS), fix))
+    figure = kinds_of(file)[kind](file, stretch)
+    if _is_simulated(file):
+        figure.suptitle("simulated data", x=0.995, ha="right", fontsize=6.5, color=GREY)
+    with atomic_path(out) as temporary:
+        figures.save(figure, temporary, out.suffix[1:])
+
+
+def kinds_of(file: Path) -> dict[str, Draw]:
+    """The pictures of a file, the most usual first.  Raises :class:`InputError` where it is no artifact."""
+    if file.name == "eval.json":
+        return {"bands": bands_of_scores}
+    if file.name == "metrics.csv":
+        return {"curves": curves}
+    schema = str(header(file)["schema"]).removeprefix(SCHEMA_PREFIX)
+    found = dict(KINDS.get(schema, {}))
+    if schema == "predictions":
+        fold = read_predicted(file, PREDICTIONS)
+        if "attention/weights" not in fold.extras:
+            found.pop("attention")
+        if "target" not in fold.blocks[0].series:
+            found = {"mel": predicted_mel}
+    if schema == "contamination" and "matrix" not in read_contamination(file):
+        found.pop("matrix")
+    return found
+
+
+def _is_simulated(file: Path) -> bool:
+    if file.suffix == ".json":
+        return bool(json.loads(file.read_text(encoding="utf-8"))["claims"]["simulated"])
+    if file.suffix == ".csv":
+        return False
+    with opened_any(file) as artifact:
+        return bool(artifact.fact("simulated", False))
+
+
+# -- recordings and features --------------------------------------------------------------------------
+
+
+def raw(file: Path, stretch: Stretch) -> Figure:
+    """Traces of at most twelve channels, spread over the good ones, above the sound."""
+    with open_recording(file) as recording:
+        eeg = recording.dataset("eeg/data")
+        own = recording.attributes("eeg/data")
+        clock = (recording.fact("audio_offset_s"), recording.fact("audio_drift_ppm"))
+        rate_hz, channels = own["sampling_rate_hz"], recording.table("channels")
+        ends_s = neural_to_audio_s(np.array([0.0, (len(eeg) - 1) / rate_hz]), *clock)
+        start_s, stop_s = stretch.within(float(ends_s[0]), float(ends_s[1]))
+        first, stop = (audio_to_neural_s(np.array([start_s, stop_s]), *clock) * rate_hz).round().astype(int)
+        good = [i for i, status in enumerate(channels["status"]) if status != "bad"] or list(range(eeg.shape[1]))
+        shown = [good[i] for i in np.linspace(0, len(good) - 1, min(MOST_TRACES, len(good))).round().astype(int)]
+        values = recording.read("eeg/data", first, stop)[:, shown]
+        times_s = neural_to_audio_s(np.arange(first, first + len(values)) / rate_hz, *clock)
+        has_audio = bool(recording.fact("has_audio"))
+        panels = _panels(0.32 * len(shown) + 0.5, *([0.8] if has_audio else []))
+        _traces(panels[0], times_s, values, [channels["name"][i] for i in shown], own["units"])
+        if has_audio:
+            _sound(panels[1], recording.dataset("audio/data"), recording.attributes("audio/data"), start_s, stop_s)
+        return _finished(panels, (start_s, stop_s))
+
+
+def features(file: Path, stretch: Stretch) -> Figure:
+    """Neural features, each channel in its own standard deviations, above the mel or else the sound."""
+    with open_aligned(file) as aligned:
+        times_s = aligned.read("features/time")
+        start_s, stop_s = stretch.within(float(times_s[0]), float(times_s[-1]))
+        seen = (times_s >= start_s) & (times_s <= stop_s)
+        values = aligned.read("features/data")
+        scaled = (values[seen] - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
+        panels = _panels(2.2, 1.6)
+        image = _image(panels[0], scaled, times_s[seen], (-3.0, 3.0), "viridis")
+        panels[0].set_ylabel(f"{aligned.fact('features')}, channel")
+        if values.shape[1] <= MOST_NAMES:
+            panels[0].set_yticks(range(values.shape[1]), [n.decode() for n in aligned.read("features/name").tolist()])
+        _colorbar(panels[0], image, "standard deviations")
+        mel_file = file.parent.parent / "mel" / file.name
+        if mel_file.is_file():
+            _mel_panel(panels[1], *read_mel(mel_file), (start_s, stop_s), band_centres_hz(mel_file))
+        elif aligned.fact("has_audio"):
+            _sound(panels[1], aligned.dataset("audio/data"), aligned.attributes("audio/data"), start_s, stop_s)
+        else:
+            panels[1].remove()
+            panels = panels[:1]
+        return _finished(panels, (start_s, stop_s))
+
+
+def mel(file: Path, stretch: Stretch) -> Figure:
+    """The log-mel spectrogram."""
+    values, times_s = read_mel(file)
+    span_s = stretch.within(float(times_s[0]), float(times_s[-1]))
+    panels = _panels(1.8)
+    _mel_panel(panels[0], values, times_s, span_s, band_centres_hz(file))
+    return _finished(panels, span_s)
+
+
+# -- predictions --------------------------------------------------------------------------------------
+
+
+def pair(file: Path, stretch: Stretch) -> Figure:
+    """Target above free-running prediction, on one colour scale."""
+    return _series(file, stretch, {"target": "target", "model": "prediction"})
+
+
+def predicted_mel(file: Path, stretch: Stretch) -> Figure:
+    """The prediction of a recording without sound."""
+    return _series(file, stretch, {"model": "prediction"})
+
+
+def _series(file: Path, stretch: Stretch, names: dict[str, str]) -> Figure:
+    fold = read_predicted(file, PREDICTIONS)
+    block = max(fold.blocks, key=lambda b: len(b.time_s))
+    span_s = stretch.within(float(block.time_s[0]), float(block.time_s[-1]))
+    band_hz = fold.extras["band_hz"][0] if "band_hz" in fold.extras else None
+    seen = (block.time_s >= span_s[0]) & (block.time_s <= span_s[1])
+    first = block.series[next(iter(names))][seen]
+    panels = _panels(*[1.5] * len(names))
+    for ax, (name, label) in zip(panels, names.items(), strict=True):
+        limits = (float(first.min()), float(first.max()))
+        _mel_panel(ax, block.series[name], block.time_s, span_s, band_hz, limits)
+        ax.set_title(f"{label}, {block.recording}")
+    return _finished(panels, span_s)
+
+
+def bands(file: Path, _: Stretch) -> Figure:
+    """r over time of each band, over the 95th percentile of rotations of the prediction within its blocks."""
+    fold = read_predicted(file, PREDICTIONS)
+    target = [b.series["target"].astype(np.float64) for b in fold.blocks]
+    mean = np.concatenate(target).mean(axis=0)
+    live = live_bands(np.concatenate(target).astype(np.float32), EvaluateConfig().min_band_std_nats)
+    target = [y - mean for y in target]
+    config, times_s = ChanceConfig(), fold.blocks[0].time_s
+    shortest = round(config.min_shift_s / float(times_s[1] - times_s[0]))
+    drawn = chance.draw_rotations(
+        [len(y) for y in target],
+        max(shortest, chance.autocorrelation_frames(target, live)),
+        config.rotations,
+        np.random.default_rng(0),
+    )
+    null = np.full((config.rotations, len(live)), np.nan)
+    if drawn.reason is None:
+        own, ones = [b.series["model"] - mean for b in fold.blocks], [np.ones(len(y)) for y in target]
+        null = chance.rotation_null(target, [own], [ones], drawn)[0, 0, 1:]
+    joined = np.concatenate(target)
+    curves = {}
+    for name in ("model", "model_teacher_forced"):
+        if name in fold.blocks[0].series:
+            predicted = np.concatenate([b.series[name] for b in fold.blocks]) - mean
+            moments = band_moments(joined, predicted, np.ones(len(joined)), np.array([0]))
+            curves[title(name)] = np.where(live, correlation(moments[0]), np.nan)
+    p95 = np.where(live, np.percentile(null, 95, axis=0), np.nan)
+    band_hz = fold.extras["band_hz"][0] if "band_hz" in fold.extras else None
+    return figures.by_band_figure(curves, p95, np.flatnonzero(~live).tolist(), band_hz)
+
+
+def _r(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Pearson r over time of each band; NaN of a constant one."""
+    a, b = one - one.mean(axis=0), two - two.mean(axis=0)
+    scale = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    return np.divide((a * b).sum(axis=0), scale, out=np.full(one.shape[1], np.nan), where=scale > 0)
+
+
+def attention(file: Path, _: Stretch) -> Figure:
+    """Where each stretch of sound of one window looks in the brain activity."""
+    fold = read_predicted(file, PREDICTIONS)
+    extras = {name.removeprefix("attention/"): values for name, (values, _) in fold.extras.items()}
+    times_s = fold.blocks[0].time_s
+    frame_s = float(times_s[1] - times_s[0])
+    return figures.attention_figure(
+        extras["weights"][0], extras["output_frame"] * frame_s, extras["encoder_frame"] * frame_s
+    )
+
+
+# -- the rest -----------------------------------------------------------------------------------------
+
+
+def latency(file: Path, _: Stretch) -> Figure:
+    """r of ridge regression at one lag at a time."""
+    extras = read_predicted(file, BASELINES).extras
+    lag_s, r = extras["latency/lag_s"][0], extras["latency/r"][0]
+    best_s = float(lag_s[np.argmax(r)])
+    curve = {f"best at {best_s * 1000:.0f} ms": (lag_s, r)}
+    return figures.lines_figure(
+        curve, "lag [s], positive: the brain precedes the sound", "single-lag ridge r", [best_s]
+    )
+
+
+def matrix(file: Path, _: Stretch) -> Figure:
+    """Correlation of the spectrograms of sound and brain, frequency by frequency."""
+    found = read_contamination(file)
+    return figures.matrix_figure(found["matrix"], found["frequencies_hz"])
+
+
+def split(file: Path, _: Stretch) -> Figure:
+    """Which stretches train, validate and test in each fold; the gaps between them are purged."""
+    windows = read_windows(file)
+    rate_hz = windows.facts["frame_rate_hz"]
+    rows = [(r, fold) for r in range(len(windows.recordings)) for fold in windows.folds]
+    figure = Figure(figsize=(PAGE_IN, 0.9 + 0.22 * len(rows)))
+    ax = figure.subplots()
+    for block in windows.blocks:
+        place = rows.index((block.recording, block.fold))
+        length_s = (block.stop - block.start) / rate_hz
+        ax.barh(place, length_s, left=block.start / rate_hz, height=0.75, color=ROLES[block.role],
+                hatch=HATCHES[block.role], edgecolor="white", linewidth=0, label=block.role)  # fmt: skip
+    ax.set_yticks(range(len(rows)), [f"{windows.recordings[r]}, fold {fold}" for r, fold in rows])
+    ax.invert_yaxis()
+    ax.set_xlabel("time in the recording [s]")
+    unique = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=3)
+    return figure
+
+
+def bands_of_scores(file: Path, _: Stretch) -> Figure:
+    """r by band of the model and its opponents, mean over folds and subjects, over chance."""
+    document = json.loads(file.read_text(encoding="utf-8"))
+    curves = {
+        title(name): r
+        for name in ("model", "ridge", "mean_template", "envelope")
+        if (r := band_mean(document, name, "pearson_r")) is not None
+    }
+    folds = [(s, f) for s, own in document["subjects"].items() for f in own["folds"]]
+    always = sorted(set.intersection(*(set(f["bands_left_out"]) for _, f in folds)))
+    p95 = band_mean(document, "model", "chance_p95")
+    predictions = file.parent / "predictions" / folds[0][0] / f"fold{folds[0][1]['fold']}.h5"
+    extras = read_predicted(predictions, PREDICTIONS).extras if predictions.is_file() else {}
+    band_hz = extras["band_hz"][0] if "band_hz" in extras else None
+    blank = np.full(len(next(iter(curves.values()))), np.nan)
+    return figures.by_band_figure(curves, blank if p95 is None else p95, always, band_hz)
+
+
+def curves(file: Path, _: Stretch) -> Figure:
+    """Losses of each network over training steps."""
+    with file.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    lines = {}
+    for network in dict.fromkeys(row["network"] for row in rows):
+        own = [row for row in rows if row["network"] == network]
+        steps = np.array([float(row["step"]) for row in own])
+        for name in ("train_loss", "val_loss"):
+            lines[f"{network}, {name}"] = (steps, np.array([float(row[name] or "nan") for row in own]))
+    return figures.lines_figure(lines, "training step", "loss")
+
+
+KINDS: dict[str, dict[str, Draw]] = {
+    "recording": {"raw": raw},
+    "aligned": {"features": features},
+    "mel": {"mel": mel},
+    "windows": {"split": split},
+    "predictions": {"pair": pair, "bands": bands, "attention": attention},
+    "baselines": {"latency": latency},
+    "contamination": {"matrix": matrix},
+}
+"""Pictures by schema, the one that is drawn unless another is named first."""
+
+
+# -- panels -------------------------------------------------------------------------------------------
+
+
+def _panels(*heights_in: float) -> list[Axes]:
+    """Axes one below the other over one time axis."""
+    figure = Figure(figsize=(PAGE_IN, sum(heights_in) + 0.5))
+    grid = figure.subplots(len(heights_in), 1, sharex=True, squeeze=False, height_ratios=list(heights_in))
+    return list(grid.ravel())
+
+
+def _finished(panels: Sequence[Axes], span_s: tuple[float, float]) -> Figure:
+    panels[-1].set_xlim(*span_s)
+    panels[-1].set_xlabel("time in the recording [s]")
+    figure = panels[-1].figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def _traces(ax: Axes, times_s: np.ndarray, values: np.ndarray, names: Sequence[str], units: str) -> None:
+    """Channels below each other, evenly spaced, with a bar that says how much they are."""
+    centred = values - np.median(values, axis=0)
+    spacing = 2 * float(np.percentile(np.abs(centred), 99)) or 1.0
+    places = -spacing * np.arange(len(names))
+    ax.plot(times_s, centred + places, color="#1f2937", linewidth=0.5)
+    ax.set_yticks(places, names)
+    ax.set_ylim(places[-1] - spacing, spacing)
+    bar = 10 ** np.floor(np.log10(spacing))
+    right = times_s[-1] + 0.01 * (times_s[-1] - times_s[0])
+    ax.plot([right, right], [places[-1], places[-1] + bar], color=BLUE, linewidth=2, clip_on=False)
+    ax.annotate(f"{bar:g} {units}", (right, places[-1] + bar / 2), xytext=(4, 0), textcoords="offset points",
+                va="center", color=BLUE, fontsize=7.5, annotation_clip=False)  # fmt: skip
+
+
+def _sound(ax: Axes, dataset: Any, own: dict[str, Any], start_s: float, stop_s: float) -> None:
+    """The waveform as the range between its lowest and highest samples."""
+    rate_hz = own["sampling_rate_hz"]
+    first, stop = max(0, round(start_s * rate_hz)), min(len(dataset), round(stop_s * rate_hz))
+    wave = np.asarray(dataset[first:stop], np.float32) / (32768 if dataset.dtype == np.int16 else 1)
+    edges = np.linspace(0, len(wave), min(MOST_POINTS, len(wave)) + 1).astype(int)[:-1]
+    low, high = np.minimum.reduceat(wave, edges), np.maximum.reduceat(wave, edges)
+    ax.fill_between((first + edges) / rate_hz, low, high, color=BLUE, linewidth=0.3)
+    ax.set_ylabel("sound\n[full scale]")
+
+
+def _mel_panel(
+    ax: Axes, values: np.ndarray, times_s: np.ndarray, span_s: tuple[float, float],
+    band_hz: np.ndarray | None, limits: tuple[float, float] | None = None,
+) -> None:  # fmt: skip
+    seen = (times_s >= span_s[0]) & (times_s <= span_s[1])
+    shown = values[seen]
+    image = _image(ax, shown, times_s[seen], limits or (float(shown.min()), float(shown.max())), MAP)
+    figures.label_bands(ax.yaxis, band_hz)
+    _colorbar(ax, image, "log-mel [nat]")
+
+
+def _image(ax: Axes, values: np.ndarray, times_s: np.ndarray, limits: tuple[float, float], colours: str) -> Any:
+    half_s = float(times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1) / 2
+    extent = (float(times_s[0]) - half_s, float(times_s[-1]) + half_s, -0.5, values.shape[1] - 0.5)
+    return ax.imshow(values.T, origin="lower", aspect="auto", extent=extent, cmap=colours,
+                     vmin=limits[0], vmax=limits[1], interpolation="nearest")  # fmt: skip
+
+
+def _colorbar(ax: Axes, image: Any, label: str) -> None:
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    figure.colorbar(image, ax=ax, label=label, pad=0.01, aspect=12)

@@ -1,0 +1,121 @@
+"""``python -m pipeline plot``: the pictures that each artifact has, the same bytes each time, and clear refusals."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import h5py
+import matplotlib as mpl
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.cli import main
+from pipeline.errors import InputError
+from pipeline.evaluation import figures
+from pipeline.plotting import KINDS, Stretch, chosen_kind, kinds_of, plot
+
+FILES = {
+    "recording": "recordings/sim01_run01.h5",
+    "aligned": "aligned/sim01_run01.h5",
+    "mel": "mel/sim01_run01.h5",
+    "windows": "windows/sim01.h5",
+    "predictions": "predictions/sim01/fold0.h5",
+    "baselines": "baselines/sim01/fold0.h5",
+    "contamination": "contamination/sim01_run01.h5",
+    "scores": "eval.json",
+    "metrics": "train/sim01/fold0/metrics.csv",
+}
+SHORT = Stretch(None, 2.0)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_artifact_has_its_pictures_and_they_say_what_they_show(
+    chain: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    save = figures.save
+    monkeypatch.setattr(figures, "save", lambda figure, *rest: (drawn.append(figure), save(figure, *rest)))
+    file = chain / "results" / FILES[name]
+    for kind in kinds_of(file):
+        plot(file, kind, tmp_path / f"{kind}.png", SHORT)
+        picture = matplotlib.image.imread(tmp_path / f"{kind}.png")
+        assert picture.shape[1] in (1350, 2100), "half a page or a page wide at 300 dpi"
+        assert picture[..., :3].std() > 0.02
+        labels = [a.get_xlabel() + a.get_ylabel() for a in drawn[-1].axes] + [drawn[-1].get_supxlabel()]
+        assert any(re.search(r"\[.+\]|r over time|step", label) for label in labels), labels
+        assert ("simulated" in drawn[-1].get_suptitle()) == (name not in ("contamination", "metrics"))
+    assert len(drawn) == len(kinds_of(file)) == len(KINDS.get(name, {"": plot}))
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_same_file_gives_same_bytes_without_dates_or_places(chain: Path, tmp_path: Path, ending: str) -> None:
+    file = chain / "results" / FILES["predictions"]
+    for name in ("one", "two"):
+        plot(file, "pair", tmp_path / f"{name}.{ending}", SHORT)
+    content = (tmp_path / f"one.{ending}").read_bytes()
+    assert content == (tmp_path / f"two.{ending}").read_bytes()
+    for word in (mpl.__version__.encode(), b"dc:date", b"CreationDate", str(chain).encode()):
+        assert word not in content, word
+
+
+def test_start_and_length_choose_the_stretch(chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Axes] = []
+    monkeypatch.setattr(figures, "save", lambda figure, path, *_: (shown.append(figure.axes[0]), path.touch()))
+    file = chain / "results" / FILES["mel"]
+    for start_s in (10.0, None, 1e6, -5.0):
+        plot(file, "mel", tmp_path / "x.png", Stretch(start_s, 4.0))
+    limits = [axes.get_xlim() for axes in shown]
+    assert limits[0] == pytest.approx((10, 14))
+    assert sum(limits[1]) / 2 == pytest.approx(45, abs=0.1)
+    assert limits[2] == pytest.approx((86, 90), abs=0.1)
+    assert limits[3] == pytest.approx((0, 4))
+
+
+def test_a_trace_is_at_its_time_on_the_audio_clock(
+    chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Axes] = []
+    monkeypatch.setattr(figures, "save", lambda figure, path, *_: (shown.append(figure.axes[0]), path.touch()))
+    file = tmp_path / "spike.h5"
+    shutil.copyfile(chain / "results" / FILES["recording"], file)
+    with h5py.File(file, "r+") as artifact:
+        artifact["eeg/data"][...] = 0
+        artifact["eeg/data"][10 * 1024, :] = 1000
+        assert artifact.attrs["audio_offset_s"] == 0.137
+    plot(file, "raw", tmp_path / "x.png", Stretch(8.0, 4.0))
+    times_s, values = np.asarray(shown[0].lines[0].get_data())
+    assert times_s[np.argmax(values)] == pytest.approx(10 - 0.137, abs=2e-3)
+
+
+def test_a_kind_that_the_artifact_has_not_is_refused_with_those_it_has(chain: Path, tmp_path: Path) -> None:
+    predictions = chain / "results" / FILES["predictions"]
+    assert chosen_kind(predictions, None) == "pair"
+    with pytest.raises(InputError, match="got raw, expected one of pair, bands, attention"):
+        chosen_kind(predictions, "raw")
+    bare = tmp_path / "bare.h5"
+    shutil.copyfile(predictions, bare)
+    with h5py.File(bare, "r+") as artifact:
+        del artifact["attention"]
+    with pytest.raises(InputError, match="got attention, expected one of pair, bands"):
+        chosen_kind(bare, "attention")
+    with pytest.raises(InputError, match="expected an artifact"):
+        chosen_kind(chain / "config.yaml", None)
+    with pytest.raises(InputError, match=r"got \.jpg, expected \.png, \.pdf, \.svg"):
+        plot(predictions, "pair", tmp_path / "x.jpg", SHORT)
+
+
+def test_command(
+    chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = str(chain / "results" / FILES["mel"])
+    assert main(["plot", file, "--start", "3", "--seconds", "2"]) == 0
+    assert capsys.readouterr().out == "plotted mel: sim01_run01_mel.png\n"
+    assert (tmp_path / "sim01_run01_mel.png").is_file()
+    assert main(["plot", file, "--kind", "pair"]) == 2
+    assert "[--kind]: got pair, expected one of mel" in capsys.readouterr().err
