@@ -1,4 +1,4 @@
-"""``python -m bench [--rows mel ridge …] [--quick] [--work FOLDER]``: measure rows, write docs/benchmarks.md.
+"""Measure rows and write docs/benchmarks.md: ``python -m bench [--rows mel ridge …] [--runs 7] [--quick]``.
 
 Rows that are not measured keep their figures of before (docs/benchmarks.json).
 """
@@ -17,15 +17,16 @@ from bench.report import row_text, write_pages
 RESULTS = HOME / "docs" / "benchmarks.json"
 ROWS = (
     "mel", "audio_stage", "resample", "high_gamma", "ingest", "batches", "train_step", "predict", "chance", "ridge",
-    "noop", "overhead", "cores", "growth", "default_job",
+    "griffin_lim", "noop", "overhead", "cores", "growth", "default_job",
 )  # fmt: skip
-RUNS, QUICK_RUNS = 7, 1
+RUNS = 7
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--runs", type=int, default=RUNS, help="of each contender; 7 for figures to keep")
     parser.add_argument("--quick", action="store_true", help="one run each, nothing written")
     parser.add_argument("--work", type=Path, help="where inputs are made, and kept (default: a temporary folder)")
     options = parser.parse_args()
@@ -33,7 +34,7 @@ def main() -> None:
     found = {}
     try:
         for name in options.rows:
-            found[name] = measure(name, (work / name).resolve(), QUICK_RUNS if options.quick else RUNS)
+            found[name] = measure(name, (work / name).resolve(), 1 if options.quick else options.runs)
             print(row_text(found[name]), flush=True)
             if not options.quick:
                 _keep({name: found[name]})

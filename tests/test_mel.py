@@ -14,14 +14,8 @@ from pipeline.config.mel import MelConfig, MelStage
 from pipeline.config.mel_grid import MelGrid
 from pipeline.errors import InputError
 from pipeline.signal.blocks import array_reader, read_continued, read_mirrored
-from pipeline.signal.mel import (
-    frame_times_s,
-    log_mel,
-    log_mel_blocks,
-    mel_filter_bank,
-    mel_to_linear,
-    n_frames,
-)
+from pipeline.signal.mel import log_mel, log_mel_blocks, mel_filter_bank, mel_to_linear
+from pipeline.signal.mel_frames import frame_times_s, n_frames
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 RATE_HZ = 22050

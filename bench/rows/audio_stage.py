@@ -22,7 +22,8 @@ from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.mel import write_mel
 from pipeline.config.mel import MelConfig
 from pipeline.signal.blocks import array_reader
-from pipeline.signal.mel import frame_times_s, log_mel_blocks, n_frames
+from pipeline.signal.mel import log_mel_blocks
+from pipeline.signal.mel_frames import frame_times_s, n_frames
 from pipeline.signal.resample import resample_blocks, resampled_length
 source, target = sys.argv[1:]
 raw, config = np.load(source, mmap_mode="r"), MelConfig()

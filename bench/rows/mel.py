@@ -20,7 +20,8 @@ def prepare(work: Path) -> None:
 
 def ours(work: Path) -> Run:
     from pipeline.config.mel import MelConfig
-    from pipeline.signal.mel import log_mel_blocks, n_frames
+    from pipeline.signal.mel import log_mel_blocks
+    from pipeline.signal.mel_frames import n_frames
 
     def run() -> np.ndarray:
         config = MelConfig()

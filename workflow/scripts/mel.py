@@ -8,7 +8,8 @@ from pipeline.artifacts.aligned import open_aligned
 from pipeline.artifacts.mel import write_mel
 from pipeline.config.mel import MelStage
 from pipeline.signal.blocks import array_reader
-from pipeline.signal.mel import frame_times_s, log_mel_blocks, n_frames
+from pipeline.signal.mel import log_mel_blocks
+from pipeline.signal.mel_frames import frame_times_s, n_frames
 from pipeline.stage import Stage, run_stage
 
 

@@ -8,7 +8,7 @@ from pipeline.config.window import WindowStage
 from pipeline.data.bids import channel_differences
 from pipeline.data.windowing import window_index
 from pipeline.errors import raise_if_any
-from pipeline.signal.mel import n_frames
+from pipeline.signal.mel_frames import n_frames
 from pipeline.stage import Stage, run_stage
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from scipy import fft
 
 from pipeline.config.mel import MelConfig
-from pipeline.config.mel_grid import MelGrid
 from pipeline.errors import InputError, Problem
 from pipeline.signal.blocks import Reader, array_reader, read_mirrored
+from pipeline.signal.mel_frames import n_frames
 
 # One block's windowed frames and spectrum (64 x 1024 float32 each) stay in a core's cache.
 _FRAMES_AT_ONCE = 64
@@ -90,17 +90,6 @@ def log_mel_blocks(
         start = first * hop - config.padding
         samples = read_mirrored(read, start, start + (count - 1) * hop + config.n_fft, n_samples)
         yield _framed_log_mel(samples, count, config)
-
-
-def n_frames(n_samples: int, grid: MelGrid) -> int:
-    """Number of mel frames of a sound of ``n_samples``."""
-    whole = n_samples // grid.hop_length
-    return whole + 1 if grid.flavor == "tacotron2" and n_samples > 0 else whole
-
-
-def frame_times_s(n_frames: int, grid: MelGrid) -> np.ndarray:
-    """Times of the centres of the first ``n_frames`` frames on the audio clock, float64 [s]."""
-    return grid.first_frame_s + np.arange(n_frames) * (grid.hop_length / grid.sample_rate_hz)
 
 
 def mel_filter_bank(config: MelConfig) -> np.ndarray:
