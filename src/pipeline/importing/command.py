@@ -55,7 +55,7 @@ def import_recordings(
         why = "" if dry_run else " Files were matched by name: add --yes if the lines above are right."
         say(f"Nothing written.{why}")
         return None
-    say(f"Writing {sum(map(size_bytes, recordings)) / 1e6:.0f} MB to {out}")
+    say(f"Writing up to {sum(map(size_bytes, recordings)) / 1e6:.0f} MB to {out}")
     return write_recordings(found, out, options, append=append, on_written=lambda name: say(f"  {name} written"))
 
 
@@ -79,7 +79,7 @@ def format_of(source: Path) -> str:
 def _refuse_for_one(options: Options) -> None:
     """What belongs to one recording cannot be said of several."""
     fix = "Import the recordings one by one with --append, or lay such files beside them under their names."
-    names = ("recording", "sound_file", "events", "annotations", "offset_s", "drift_ppm")
+    names = ("recording", "sound_file", "events", "annotations", "offset_s")
     raise_if_any(
         Problem(f"--{name.replace('_', '-')}", "", "several recordings", "one", fix)
         for name in names

@@ -27,7 +27,7 @@ from pipeline.importing.hdf5 import GuardedFile
 from pipeline.importing.options import Options
 from pipeline.importing.recording import NEURAL_TYPES, Found, Recording, Row, Signal, no_unit, unit_gain_uv
 from pipeline.importing.sound import scaled
-from pipeline.importing.tables import interval, tables_of, texts
+from pipeline.importing.tables import interval, on_audio_clock, tables_of, texts
 
 IBIDS = {"neural": "acquisition/iEEG", "sound": "acquisition/Audio", "words": "acquisition/Stimulus"}
 NO_WORD = {"", "+", "n/a", "nan"}
@@ -87,6 +87,7 @@ def open_recording(file: Path, names: dict[str, str | None], options: Options, c
     tables["annotations"] = [*tables.get("annotations", []), *_invalid_times(nwb, ieeg.start_s)]
     start_s = sound.start_s if sound else ieeg.start_s
     words = list(_words(nwb, names["words"], start_s)) if names["words"] else []
+    words = on_audio_clock(words, 0.0, options.drift_ppm or 0.0)
     neural = Signal(_with_offset(nwb, ieeg), len(ieeg.data), n_channels, ieeg.rate_hz, ieeg.start_s)
     stated = options.units or options.gain_uv
     gain_uv = None if stated else _gain_uv(nwb, names["neural"], ieeg, rows)
@@ -169,12 +170,16 @@ def listing(nwb: GuardedFile) -> str:
 
 
 def _gain_uv(nwb: GuardedFile, name: str, ieeg: Series, rows: Sequence[Row]) -> npt.NDArray[np.float64] | None:
-    """µV in one step of each channel, where all that is said of it agrees."""
-    neural = [row for row in rows if row.get("type", "n/a").upper() in NEURAL_TYPES]
+    """µV in one step of each channel.
+
+    A conversion that somebody set says it all.  Without one the unit of NWB is volts by default, also where
+    the values are not; then the units in ``channels.tsv`` have to agree.  Raises InputError.
+    """
     file_gain = unit_gain_uv(ieeg.unit, ieeg.scale)
-    said = {"the NWB file": file_gain} | {
-        f"channels.tsv ({row['name']})": unit_gain_uv(row.get("units", "n/a")) for row in neural
-    }
+    said = {"the NWB file": file_gain}
+    if ieeg.scale == 1.0 or file_gain is None:
+        neural = [row for row in rows if row.get("type", "n/a").upper() in NEURAL_TYPES]
+        said |= {f"channels.tsv ({row['name']})": unit_gain_uv(row.get("units", "n/a")) for row in neural}
     known = {source: gain for source, gain in said.items() if gain is not None}
     if not known:
         return None

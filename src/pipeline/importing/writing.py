@@ -82,7 +82,7 @@ def write_recordings(
             with ExitStack() as closing:
                 rows.append(_write_one(one.opened(closing, options), folder, options))
             on_written(rows[-1]["recording"])
-        write_table(folder / SHEET, _columns(rows), rows)
+        _write_sheet(folder / SHEET, rows)
         _read_back(folder)
         if append:
             _move_into(folder, out, rows)
@@ -123,7 +123,7 @@ def _move_into(folder: Path, out: Path, rows: Sequence[Row]) -> None:
         for file in sorted(folder.iterdir()):
             os.link(file, out / file.name)
             moved.append(out / file.name)
-        write_table(out / SHEET, _columns(both), both)
+        _write_sheet(out / SHEET, both)
         moved.clear()
     except FileExistsError as error:
         fix = "Rename the recording with --recording, or remove that file."
@@ -140,9 +140,11 @@ def _sheet_rows(folder: Path) -> list[Row]:
         return [dict(row) for row in csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)]
 
 
-def _columns(rows: Sequence[Row]) -> list[str]:
+def _write_sheet(path: Path, rows: Sequence[Row]) -> None:
     """The sheet's columns in its order, without those that no row fills."""
-    return [c for c in COLUMNS if c in ("audio", "audio_rate_hz") or any(row.get(c, "n/a") != "n/a" for row in rows)]
+    wanted = ("audio", "audio_rate_hz")
+    columns = [c for c in COLUMNS if c in wanted or any(row.get(c, "n/a") != "n/a" for row in rows)]
+    write_table(path, columns, [{c: row.get(c, "n/a") for c in columns} for row in rows])
 
 
 def _read_back(folder: Path) -> None:
