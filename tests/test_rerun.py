@@ -180,10 +180,11 @@ MODULES = {
     "vocode evaluate": "vocoder.loudness",
     EVERY: "artifacts artifacts.core artifacts.files canonical config config.base errors pipeline stage",
     "": "__main__ archive artifacts.memory cli config.combinations config.data config.docs config.loader config.root "
-    "config.runtime config.stages config.sweep data.manifest failures importing importing.assembly importing.command "
-    "importing.hdf5 importing.matlab importing.mne_files importing.naming importing.npy_pairs importing.nwb "
-    "importing.options importing.recording importing.sound importing.tables importing.writing inspection "
-    "needs ownership plan plotting preflight provenance run_list slurm summary sweep sweep_figure",
+    "config.runtime config.stages config.sweep data.manifest doctor doctor.command doctor.cost doctor.folds "
+    "doctor.recordings failures importing importing.assembly importing.command importing.hdf5 importing.matlab "
+    "importing.mne_files importing.naming importing.npy_pairs importing.nwb importing.options importing.recording "
+    "importing.sound importing.tables importing.writing inspection needs ownership plan plotting preflight "
+    "provenance run_list slurm summary sweep sweep_figure",
 }
 
 

@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_simulate(commands)
     _add_import(commands)
+    _add_doctor(commands)
     _add_inspect(commands)
     _add_plot(commands)
     _add_predict(commands)
@@ -107,6 +108,19 @@ def _import(options: argparse.Namespace) -> None:
     )
     if sheet:
         print(f"sheet: {sheet}")
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("doctor", help="can a run of this config start, and what will it cost?")
+    parser.add_argument("config", type=Path, nargs="*", metavar="CONFIG", help="default: what main.py ran with last")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.set_defaults(command=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from pipeline.doctor.command import check_run
+
+    check_run(_plan(options))
 
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -15,7 +14,14 @@ from pipeline.artifacts.recording import Table, open_recording, read_tables, wri
 from pipeline.config.align import AlignStage
 from pipeline.errors import InputError, Problem
 from pipeline.signal.blocks import Reader, array_reader
-from pipeline.signal.clock import audio_to_neural_s, feature_energy, neural_audio_lag, neural_to_audio_s, sound_envelope
+from pipeline.signal.clock import (
+    audio_to_neural_s,
+    common_frames,
+    feature_energy,
+    neural_audio_lag,
+    neural_to_audio_s,
+    sound_envelope,
+)
 from pipeline.signal.envelope import extract_features, feature_names, filter_support_s
 from pipeline.signal.reference import ChannelVerdict, Reference, bad_channels, selected_channels
 from pipeline.signal.resample import resample_blocks, resampled_length, resampler_support_s
@@ -70,15 +76,14 @@ def _refuse_all_bad(recording: Artifact, verdicts: list[ChannelVerdict]) -> None
 
 def _frame_numbers(stage: Stage[AlignStage], recording: Artifact) -> tuple[int, int]:
     """First and last k of the feature times k / rate: where there is brain, near the sound."""
-    config, rate_hz = stage.config.align, stage.config.align.feature_rate_hz
+    config = stage.config.align
     n, eeg_rate_hz = len(recording.dataset("eeg/data")), recording.attributes("eeg/data")["sampling_rate_hz"]
-    ends_s = neural_to_audio_s(np.array([0.0, (n - 1) / eeg_rate_hz]), *_clock(recording))
-    start_s, stop_s = float(ends_s[0]), float(ends_s[1])
+    heard_s = None
     if recording.fact("has_audio"):
         heard_s = len(recording.dataset("audio/data")) / recording.attributes("audio/data")["sampling_rate_hz"]
-        start_s, stop_s = max(start_s, -config.margin_s), min(stop_s, heard_s + config.margin_s)
-    # The slack keeps a time that rounding put a hair outside the recording out of it.
-    first, last = math.ceil(start_s * rate_hz + 1e-6), math.floor(stop_s * rate_hz - 1e-6)
+    first, last = common_frames(
+        (n - 1) / eeg_rate_hz, heard_s, _clock(recording), config.feature_rate_hz, config.margin_s
+    )
     if last < first:
         name, fix = str(recording.fact("recording")), "Check audio_offset_s: t_neural = t_audio + audio_offset_s"
         got = f"{recording.fact('audio_offset_s'):g} s, which leaves no common time"

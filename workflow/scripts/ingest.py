@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,14 +12,11 @@ from pipeline.artifacts.files import file_sha256
 from pipeline.artifacts.recording import Table, create_recording, write_tables
 from pipeline.config.ingest import IngestStage
 from pipeline.data.arrays import ArrayReader
-from pipeline.data.bids import Annotations
-from pipeline.data.raw import RawRecording, opened_raw
+from pipeline.data.raw import RawRecording, blocks, opened_raw
 from pipeline.data.scan import AudioScan, NeuralReport, NeuralScan
 from pipeline.data.sheet import RecordingRow
 from pipeline.errors import Problem, raise_if_any
 from pipeline.stage import Stage, run_stage
-
-BLOCK_BYTES = 1 << 23
 
 
 def main(stage: Stage[IngestStage]) -> str:
@@ -60,11 +56,6 @@ def _checked_content(raw: dict[str, Path], expected: list[str]) -> dict[str, str
     return found
 
 
-def _blocks(reader: ArrayReader) -> Iterator[np.ndarray]:
-    step = max(1, BLOCK_BYTES // (4 * reader.n_channels))
-    return (reader.read(a, min(a + step, reader.n_samples)) for a in range(0, reader.n_samples, step))
-
-
 def _copy_neural(
     writer: ArtifactWriter, stage: Stage[IngestStage], row: RecordingRow, reader: ArrayReader
 ) -> NeuralReport:
@@ -80,7 +71,7 @@ def _copy_neural(
         units=units,
         sampling_rate_hz=row.eeg_rate_hz,
     )
-    for block in _blocks(reader):
+    for block in blocks(reader):
         scan.update(block)
         stream.append(block)
     report = scan.finish(str(reader.path))
@@ -107,14 +98,14 @@ def _copy_sound(
         units="1/32768 of full scale" if dtype == np.int16 else "full scale",
         sampling_rate_hz=row.audio_rate_hz,
     )
-    for block in _blocks(reader):
+    for block in blocks(reader):
         scan.update(block)
         stream.append(block[:, 0])
     return scan.problems(str(reader.path))
 
 
 def _write_tables(writer: ArtifactWriter, row: RecordingRow, given: RawRecording, report: NeuralReport) -> None:
-    columns = {"channels": _channel_table(given, report, row)}
+    columns: dict[str, Table] = {"channels": given.channel_table(row.eeg_rate_hz, report.bad)}
     if given.electrodes:
         columns["electrodes"] = {k: list(v) for k, v in asdict(given.electrodes).items()}
     if given.events is not None:
@@ -123,40 +114,9 @@ def _write_tables(writer: ArtifactWriter, row: RecordingRow, given: RawRecording
             "duration": list(given.events.duration_s),
             "trial_type": list(given.events.label),
         }
-    columns["annotations"] = _annotation_table(given.annotations, report.missing_annotations(row.eeg_rate_hz))
+    columns["annotations"] = given.annotation_table(report.missing_annotations(row.eeg_rate_hz))
     write_tables(writer, columns)
     writer.scale("channels/name", ("eeg/data", 1))
-
-
-def _annotation_table(given: Annotations | None, found: Annotations) -> Table:
-    both = [found] if given is None else [given, found]
-    columns = {"onset": "onset_s", "duration": "duration_s", "description": "description"}
-    return {column: [v for table in both for v in getattr(table, name)] for column, name in columns.items()}
-
-
-def _channel_table(given: RawRecording, report: NeuralReport, row: RecordingRow) -> Table:
-    """BIDS columns, with what the scan found and each channel's region and shaft."""
-    n = given.neural.n_channels
-    if given.channels is not None:
-        table = {name: list(values) for name, values in asdict(given.channels).items()}
-    else:
-        missing, unknown = ["n/a"] * n, [float("nan")] * n
-        table = {
-            "name": given.channel_names,
-            "type": list(missing),
-            "units": [given.neural.units] * n,
-            "sampling_frequency": [row.eeg_rate_hz] * n,
-            "low_cutoff": list(unknown),
-            "high_cutoff": list(unknown),
-            "status": ["good"] * n,
-            "status_description": list(missing),
-        }
-    for channel, reason in report.bad.items():
-        table["status"][channel], table["status_description"][channel] = "bad", reason
-    electrodes = given.electrodes
-    regions = dict(zip(electrodes.name, electrodes.region, strict=True)) if electrodes else {}
-    table["region"] = [regions.get(name, "n/a") for name in table["name"]]
-    return table
 
 
 def _write_facts(writer: ArtifactWriter, row: RecordingRow, given: RawRecording) -> None:

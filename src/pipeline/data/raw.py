@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from pipeline.config.ingest import IngestConfig
 from pipeline.data.arrays import ArrayReader, open_audio, open_neural
@@ -28,6 +30,7 @@ from pipeline.data.scan import check_pair
 from pipeline.data.sheet import RecordingRow
 from pipeline.errors import InputError, Problem, raise_if_any
 
+BLOCK_BYTES = 1 << 23
 T = TypeVar("T")
 
 
@@ -48,6 +51,42 @@ class RawRecording:
         if self.channels is not None:
             return list(self.channels.name)
         return [f"ch{i + 1:03d}" for i in range(self.neural.n_channels)]
+
+    def channel_table(self, rate_hz: float, bad: Mapping[int, str]) -> dict[str, list[Any]]:
+        """BIDS columns for each channel, with what a scan found (index -> reason) and each channel's region."""
+        n = self.neural.n_channels
+        if self.channels is not None:
+            table = {name: list(values) for name, values in asdict(self.channels).items()}
+        else:
+            missing, unknown = ["n/a"] * n, [float("nan")] * n
+            table = {
+                "name": self.channel_names,
+                "type": list(missing),
+                "units": [self.neural.units] * n,
+                "sampling_frequency": [rate_hz] * n,
+                "low_cutoff": list(unknown),
+                "high_cutoff": list(unknown),
+                "status": ["good"] * n,
+                "status_description": list(missing),
+            }
+        for channel, reason in bad.items():
+            table["status"][channel], table["status_description"][channel] = "bad", reason
+        contacts = self.electrodes
+        regions = dict(zip(contacts.name, contacts.region, strict=True)) if contacts else {}
+        table["region"] = [regions.get(name, "n/a") for name in table["name"]]
+        return table
+
+    def annotation_table(self, found: Annotations) -> dict[str, list[Any]]:
+        """Annotations of the table and those that a scan ``found``, on the neural clock."""
+        both = [found] if self.annotations is None else [self.annotations, found]
+        columns = {"onset": "onset_s", "duration": "duration_s", "description": "description"}
+        return {column: [v for table in both for v in getattr(table, name)] for column, name in columns.items()}
+
+
+def blocks(reader: ArrayReader) -> Iterator[np.ndarray]:
+    """The whole array, a few MB at a time."""
+    step = max(1, BLOCK_BYTES // (4 * reader.n_channels))
+    return (reader.read(a, min(a + step, reader.n_samples)) for a in range(0, reader.n_samples, step))
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""``python -m pipeline doctor``: can a run start, and what will it cost?  Reads only, writes nothing."""

@@ -1,0 +1,208 @@
+"""What ``python -m pipeline doctor`` prints, and its verdict.
+
+Recordings are shown as they are looked at, then folds, then cost; all problems come last and together,
+as an InputError (exit code 2).  Without one the run can start (exit code 0).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+
+from pipeline.artifacts.files import file_sha256
+from pipeline.config.align import AlignStage
+from pipeline.config.contamination import ContaminationStage
+from pipeline.config.stages import stage_json
+from pipeline.config.window import WindowStage
+from pipeline.data.manifest import refuse_copies
+from pipeline.data.splits import ROLES
+from pipeline.doctor.cost import Cost, cost
+from pipeline.doctor.folds import SubjectFolds, subject_folds
+from pipeline.doctor.recordings import EXCERPT_S, Examined, Settings, examine
+from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.plan import Plan
+
+Say = Callable[[str], None]
+_MOST_BAD = 8
+
+
+def check_run(plan: Plan, say: Say = print) -> None:
+    """Look at everything that a run will read.  Raises InputError where it cannot start."""
+    config = plan.config
+    say(_headline(plan))
+    if plan.is_simulated:
+        say("The recordings are simulated by the run itself: there is nothing to look at beforehand.")
+        raise_if_any(_place_problems())
+        say("Ready.")
+        return
+    settings = settings_of(plan)
+    recordings = []
+    for row in plan.rows:
+        recordings.append(examine(row, settings))
+        say("\n" + recording_text(recordings[-1]))
+    problems = [p for found in recordings for p in found.problems] + _copies(plan)
+    subjects: list[SubjectFolds] = []
+    stage = WindowStage.from_json(stage_json("window", config))
+    for subject in plan.subjects:
+        own = [found for found in recordings if found.row.subject == subject and found.row.audio]
+        if all(found.info is not None for found in own):
+            made = subject_folds(subject, own, stage, config.folds)
+            if isinstance(made, SubjectFolds):
+                subjects.append(made)
+            else:
+                problems += made
+    if subjects:
+        say("\n" + folds_text(subjects))
+    problems += _place_problems()
+    if not problems:
+        estimated = cost(config, recordings, subjects)
+        say("\n" + cost_text(estimated))
+        problems += _too_large(estimated)
+    if problems:
+        say(f"\n{len(problems)} problem{'s' * (len(problems) > 1)}: the run cannot start.")
+    raise_if_any(dict.fromkeys(problems))
+    say("\nReady.")
+
+
+def settings_of(plan: Plan) -> Settings:
+    """What the recordings of a plan are looked at with."""
+    config = plan.config
+    return Settings(
+        str(config.data.sheet),
+        config.ingest,
+        AlignStage.from_json(stage_json("align", config)),
+        ContaminationStage.from_json(stage_json("contamination", config)).contamination,
+    )
+
+
+def _headline(plan: Plan) -> str:
+    config = plan.config
+    folds = "all folds" if config.fold == "all" else f"fold {config.fold}"
+    return (
+        f"{len(plan.rows)} recordings of {len(plan.subjects)} subjects, {folds} of {config.split.folds}, split by "
+        f"{config.split.by}, preset {config.model.preset}{', causal' if config.causal else ''}"
+    )
+
+
+# --- problems of the whole ---------------------------------------------------------------------------------
+
+
+def _copies(plan: Plan) -> list[Problem]:
+    """One array under two ids, as the workflow refuses it; only files of one size can be that."""
+    files = {
+        (row.subject, row.recording, column): path
+        for row in plan.rows
+        for column, path in row.files().items()
+        if column in ("eeg", "audio")
+    }
+    sizes = [path.stat().st_size for path in files.values()]
+    alike = {name: path for name, path in files.items() if sizes.count(path.stat().st_size) > 1}
+    try:
+        refuse_copies(alike, {str(p): file_sha256(p) for p in alike.values()}, str(plan.config.data.sheet))
+    except InputError as error:
+        return error.problems
+    return []
+
+
+def _place_problems() -> list[Problem]:
+    if os.access(Path.cwd(), os.W_OK):
+        return []
+    fix = "Start in a folder of your own: results/ is made there."
+    return [Problem(str(Path.cwd()), "", "a folder that cannot be written to", "a place for results/", fix)]
+
+
+def _too_large(found: Cost) -> list[Problem]:
+    memory, disk = psutil.virtual_memory().total, shutil.disk_usage(Path.cwd()).free
+    problems = []
+    if found.memory_bytes > memory:
+        fix = "Take a machine with more, fewer channels, or train.pool none."
+        problems.append(Problem("memory", "", _gb(memory), f"about {_gb(found.memory_bytes)} for one job", fix))
+    if found.disk_bytes > disk:
+        fix = "Start in a folder on a larger disk."
+        problems.append(Problem(str(Path.cwd()), "disk", f"{_gb(disk)} free", f"about {_gb(found.disk_bytes)}", fix))
+    return problems
+
+
+# --- text ---------------------------------------------------------------------------------------------------
+
+
+def recording_text(found: Examined) -> str:
+    """A recording in a few lines."""
+    row = found.row
+    lines = [f"{row.recording} (subject {row.subject}){'' if not found.problems else '  ✗'}"]
+    if found.n_samples:
+        seconds = found.n_samples / row.eeg_rate_hz
+        lines.append(f"  brain  {seconds:.1f} s, {found.n_channels} channels at {row.eeg_rate_hz:g} Hz; " + _bad(found))
+    if found.n_sound and row.audio_rate_hz:
+        seconds = found.n_sound / row.audio_rate_hz
+        lines.append(f"  sound  {seconds:.1f} s at {row.audio_rate_hz:g} Hz, audio_modified {row.audio_modified}")
+        lines.append(f"  clock  {_clock(found)}")
+    elif row.audio is None:
+        lines.append("  sound  none: it can be predicted, not trained on")
+    if found.info is not None:
+        lines.append("  tables " + _tables(found))
+    if found.contamination:
+        lines.append(f"  leak   {found.contamination}, on {EXCERPT_S:g} s at most; the run checks everything")
+    lines += [f"  ✗ {problem.got} (expected {problem.expected})" for problem in found.problems]
+    return "\n".join(lines)
+
+
+def _bad(found: Examined) -> str:
+    if not found.bad:
+        return "none bad" if not found.problems else "not judged"
+    shown = [f"{name} ({reason})" for name, reason in list(found.bad.items())[:_MOST_BAD]]
+    return f"{len(found.bad)} bad: " + ", ".join(shown) + (" …" if len(found.bad) > _MOST_BAD else "")
+
+
+def _clock(found: Examined) -> str:
+    row, lag = found.row, found.lag
+    text = f"declared {row.audio_offset_s:+g} s, {row.audio_drift_ppm:g} ppm"
+    if lag is None or lag.lag_s is None:
+        return text + (f"; no lag estimate ({lag.reason})" if lag else "")
+    return text + f"; the brain leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
+
+
+def _tables(found: Examined) -> str:
+    assert found.info is not None
+    info = found.info
+    table = zip(info.annotations["duration"], info.annotations["description"], strict=True)
+    bad_s = [float(duration) for duration, text in table if str(text).upper().startswith("BAD")]
+    regions = {str(r) for r in info.channels["region"]} - {"n/a", ""}
+    return (
+        f"{len(info.events['onset'])} events, {len(bad_s)} BAD intervals ({sum(bad_s):.1f} s), {len(regions)} regions"
+    )
+
+
+def folds_text(subjects: Sequence[SubjectFolds]) -> str:
+    """Windows and minutes of each role, one line per subject and fold."""
+    wide = max(7, *(len(one.subject) for one in subjects))
+    lines = [f"{'subject':{wide}}  fold  " + "".join(f"{role:>22}" for role in ROLES)]
+    for one in subjects:
+        for fold, roles in one.counts.items():
+            cells = [f"{roles[role].windows} windows, {roles[role].minutes:.1f} min" for role in ROLES]
+            lines.append(f"{one.subject:{wide}}  {fold:4d}  " + "".join(f"{cell:>22}" for cell in cells))
+    return "\n".join(lines)
+
+
+def cost_text(found: Cost) -> str:
+    """Memory, disk and time, with where each comes from."""
+    memory, disk = psutil.virtual_memory().available, shutil.disk_usage(Path.cwd()).free
+    return "\n".join(
+        [
+            f"memory  about {_gb(found.memory_bytes)} for the largest job, {_gb(memory)} free ({found.memory_from})",
+            f"disk    about {_gb(found.disk_bytes)}, {_gb(disk)} free ({found.disk_from})",
+            f"time    about {_duration(found.core_s)} of one core, less with more cores or a GPU ({found.time_from})",
+        ]
+    )
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

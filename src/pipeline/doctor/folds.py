@@ -1,0 +1,57 @@
+"""How much of each role every fold gets: the window index itself, from what headers and tables say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.artifacts.windows import Windows
+from pipeline.config.window import WindowStage
+from pipeline.data.bids import channel_differences
+from pipeline.data.splits import ROLES
+from pipeline.data.windowing import window_index
+from pipeline.doctor.recordings import Examined
+from pipeline.errors import InputError, Problem
+from pipeline.signal.mel import n_frames
+
+
+@dataclass(frozen=True)
+class RoleCount:
+    """Windows and minutes of one role in one fold of a subject."""
+
+    windows: int
+    minutes: float
+
+
+@dataclass(frozen=True)
+class SubjectFolds:
+    """A subject's folds: counts by fold and role, and the index that they come from."""
+
+    subject: str
+    counts: dict[int, dict[str, RoleCount]]
+    windows: Windows
+
+
+def subject_folds(
+    subject: str, recordings: Sequence[Examined], config: WindowStage, folds: Sequence[int]
+) -> SubjectFolds | list[Problem]:
+    """What the stage window will make of a subject's recordings, or what keeps it from that."""
+    infos = [found.info for found in recordings if found.info is not None and found.info.has_audio]
+    problems = channel_differences({info.recording: info.channels["name"] for info in infos})
+    if problems:
+        return problems
+    try:
+        windows = window_index(infos, [n_frames(info.n_audio, config.mel) for info in infos], config)
+    except InputError as error:
+        return error.problems
+    return SubjectFolds(subject, {fold: _counts(windows, fold, config) for fold in folds}, windows)
+
+
+def _counts(windows: Windows, fold: int, config: WindowStage) -> dict[str, RoleCount]:
+    return {
+        role: RoleCount(
+            len(windows.of(fold, role)),
+            sum(b.stop - b.start for b in windows.blocks_of(fold, role)) / config.mel.frame_rate_hz / 60,
+        )
+        for role in ROLES
+    }

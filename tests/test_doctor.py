@@ -1,0 +1,223 @@
+"""The doctor: what it says before a run is what the run's stages then find, and a run that it passes can start."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import snakemake
+from pipeline.artifacts.aligned import aligned_info
+from pipeline.artifacts.windows import read_windows
+from pipeline.cli import main
+from pipeline.config.simulate import SimulateConfig
+from pipeline.config.stages import stage_json
+from pipeline.config.window import WindowStage
+from pipeline.data.splits import ROLES
+from pipeline.doctor.command import check_run, settings_of
+from pipeline.doctor.cost import cost
+from pipeline.doctor.folds import subject_folds
+from pipeline.doctor.recordings import examine
+from pipeline.errors import InputError
+from pipeline.plan import Plan, load_plan
+from pipeline.simulate import simulate
+
+CONFIG = """\
+data: {sheet: raw/recordings.tsv}
+fold: all
+split: {folds: 3, validation_fraction: 0.2}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("doctor")
+    simulate(SimulateConfig(minutes=1.5, channels=8, subjects=2), work / "raw")
+    bad = "onset\tduration\tdescription\n20\t2\tBAD_spike\n"
+    (work / "raw/marks.tsv").write_text(bad)
+    sheet = work / "raw/recordings.tsv"
+    header, *rows = sheet.read_text().splitlines()
+    sheet.write_text("\n".join([f"{header}\tannotations", *(f"{row}\tmarks.tsv" for row in rows)]) + "\n")
+    (work / "config.yaml").write_text(CONFIG)
+    return work
+
+
+@pytest.fixture
+def work(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of one's own, to break, and to stand in."""
+    shutil.copytree(made, tmp_path / "own")
+    monkeypatch.chdir(tmp_path / "own")
+    return tmp_path / "own"
+
+
+def planned(*overrides: dict[str, object]) -> Plan:
+    return load_plan(Path(), [Path("config.yaml")], list(overrides), is_job=False)
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*")}
+
+
+def test_it_passes_good_data_says_what_it_is_and_writes_nothing(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files(work)
+    assert main(["doctor", "config.yaml"]) == 0
+    said = capsys.readouterr().out
+    for text in (
+        "8 channels at 1024 Hz",
+        "2 bad",
+        "declared +0.137 s, 40 ppm",
+        "1 BAD intervals (2.0 s)",
+        "no evidence",
+    ):
+        assert text in said
+    assert said.rstrip().endswith("Ready.")
+    assert files(work) == before
+
+
+def test_folds_and_bad_channels_are_those_of_the_run(made: Path) -> None:
+    targets = [f"results/windows/sim0{n}.h5" for n in (1, 2)]
+    result = snakemake(made, *targets)
+    assert result.returncode == 0, result.stdout[-3000:]
+    plan = load_plan(made, [made / "config.yaml"], [{"data": {"sheet": str(made / "raw/recordings.tsv")}}], False)
+    stage = WindowStage.from_json(stage_json("window", plan.config))
+    for row in plan.rows:
+        found = examine(row, settings_of(plan))
+        assert not found.problems
+        info = aligned_info(made / f"results/aligned/{row.recording}.h5")
+        statuses = zip(info.channels["name"], info.channels["status"], strict=True)
+        assert set(found.bad) == {name for name, status in statuses if status == "bad"}
+        own = subject_folds(row.subject, [found], stage, plan.config.folds)
+        assert not isinstance(own, list)
+        index = read_windows(made / f"results/windows/{row.subject}.h5")
+        np.testing.assert_array_equal(own.windows.starts, index.starts)
+        np.testing.assert_array_equal(own.windows.roles, index.roles)
+        for fold in (0, 1, 2):
+            assert [own.counts[fold][r].windows for r in ROLES] == [len(index.of(fold, r)) for r in ROLES]
+
+
+def rewrite_sheet(work: Path, change: Callable[[str], str]) -> None:
+    sheet = work / "raw/recordings.tsv"
+    sheet.write_text(change(sheet.read_text()))
+
+
+def silence(work: Path) -> None:
+    path = work / "raw/sim02_run01_audio.npy"
+    np.save(path, np.zeros_like(np.load(path)))
+
+
+def wrong_rate(work: Path) -> None:
+    rewrite_sheet(work, lambda text: text.replace("\t1024\t", "\t2048\t", 1))
+
+
+def cut_file(work: Path) -> None:
+    path = work / "raw/sim01_run01_eeg.npy"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def channels_missing(work: Path) -> None:
+    path = work / "raw/sim01_run01_channels.tsv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def all_dead(work: Path) -> None:
+    path = work / "raw/sim01_run01_eeg.npy"
+    np.save(path, np.zeros_like(np.load(path)))
+
+
+def same_brain_twice(work: Path) -> None:
+    shutil.copy(work / "raw/sim01_run01_eeg.npy", work / "raw/sim02_run01_eeg.npy")
+
+
+def other_montage(work: Path) -> None:
+    for column in ("eeg", "audio", "channels"):
+        suffix = "tsv" if column == "channels" else "npy"
+        shutil.copy(work / f"raw/sim02_run01_{column}.{suffix}", work / f"raw/more_{column}.{suffix}")
+    path = work / "raw/more_channels.tsv"
+    path.write_text(path.read_text().replace("LA1\t", "XX1\t"))
+    values = np.load(work / "raw/more_eeg.npy")
+    np.save(work / "raw/more_eeg.npy", values[::-1])
+    np.save(work / "raw/more_audio.npy", np.load(work / "raw/more_audio.npy")[::-1])
+
+    def one_more(text: str) -> str:
+        last = text.splitlines()[-1]
+        for column, suffix in (("eeg", "npy"), ("audio", "npy"), ("channels", "tsv")):
+            last = last.replace(f"sim02_run01_{column}.{suffix}", f"more_{column}.{suffix}")
+        return text + last.replace("\tsim02_run01\t", "\tmore\t") + "\n"
+
+    rewrite_sheet(work, one_more)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (silence, "silence"),
+        (wrong_rate, "recordings of equal length"),
+        (cut_file, "the whole array"),
+        (channels_missing, "one row per channel"),
+        (all_dead, "channels bad"),
+        (same_brain_twice, "the same content as eeg of sim01_run01"),
+        (other_montage, "the channels of sim02_run01"),
+    ],
+)
+def test_what_would_stop_the_run_is_named_with_its_fix(
+    work: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], None], words: str
+) -> None:
+    change(work)
+    assert main(["doctor", "config.yaml"]) == 2
+    shown = capsys.readouterr()
+    assert words in shown.err
+    assert "Fix: " in shown.err
+    assert "cannot start" in shown.out
+    assert "Ready." not in shown.out
+
+
+def test_all_problems_come_at_once(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    silence(work)
+    cut_file(work)
+    assert main(["doctor", "config.yaml"]) == 2
+    errors = capsys.readouterr().err
+    assert "sim01_run01_eeg.npy" in errors
+    assert "sim02_run01_audio.npy" in errors
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ({"align": {"bands": [[400, 600]]}}, "600"),
+        ({"split": {"folds": 40}}, "Lower split.folds"),
+        ({"window": {"purge_gap_s": 0.01}}, "purge_gap_s"),
+        ({"align": {"channels": {"include": ["nowhere"]}}}, "nowhere"),
+        ({"align": {"bandz": 3}}, "bandz"),
+    ],
+)
+def test_a_config_that_does_not_fit_the_data(work: Path, override: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        check_run(planned(override), say=lambda _: None)
+
+
+def test_simulated_recordings_need_no_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("fold: 0\n")
+    assert main(["doctor", "config.yaml"]) == 0
+    assert "simulated" in capsys.readouterr().out
+    assert [p.name for p in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_more_work_costs_more(work: Path) -> None:
+    def of(**override: object) -> tuple[float, float, float]:
+        plan = planned(dict(override))
+        stage = WindowStage.from_json(stage_json("window", plan.config))
+        found = [examine(row, settings_of(plan)) for row in plan.rows]
+        subjects = [subject_folds(f.row.subject, [f], stage, plan.config.folds) for f in found]
+        estimated = cost(plan.config, found, [s for s in subjects if not isinstance(s, list)])
+        return estimated.memory_bytes, estimated.disk_bytes, estimated.core_s
+
+    plain, one_fold, pooled = of(), of(fold=0), of(train={"pool": "subjects"})
+    assert one_fold[1] < plain[1]
+    assert one_fold[2] < plain[2]
+    assert pooled[0] > plain[0]
