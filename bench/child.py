@@ -17,7 +17,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Answer each line with one JSON line; whatever else is printed goes to stderr."""
+    """Say that all is prepared, then answer each line with one JSON line; whatever else is printed goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     row, name, work = sys.argv[1], sys.argv[2], Path(sys.argv[3])
@@ -25,6 +25,7 @@ def main() -> None:
     run = contender.start(work)
     for _ in range(int(sys.argv[4])):
         run()
+    print("{}", file=answers, flush=True)
     for _ in sys.stdin:
         print(json.dumps(_measured(run, work / f"{name}.out.npy")), file=answers, flush=True)
 

@@ -156,7 +156,7 @@ def _timing(rows: Sequence[dict[str, float]]) -> Timing:
 
 
 class Child:
-    """A contender in a process of its own, which runs when told to."""
+    """A contender in a process of its own, which runs when told to; made when it is ready."""
 
     def __init__(self, row: str, contender: Contender, work: Path, warm_up: bool) -> None:
         self.name = f"{row}, {contender.name}"
@@ -176,6 +176,7 @@ class Child:
             text=True,
             env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
         )
+        self._answer()
 
     def __enter__(self) -> Child:
         return self
@@ -186,9 +187,12 @@ class Child:
     def run(self) -> dict[str, float]:
         """One run: ``cpu_s``, ``wall_s``, ``peak_mb``."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write("run\n")
         self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, float]:
+        assert self.process.stdout is not None
         answer = self.process.stdout.readline()
         if not answer:
             raise SystemExit(f"contender {self.name} ended")

@@ -54,7 +54,7 @@ def _ours(work: Path) -> tuple[Any, Step]:
     torch.manual_seed(SEED)
     model = Seq2Seq(subject.architecture(data.n_channels))
     _fit_normalisation(model, data)
-    training = Training(model, Recipe(STEPS, 0.1, 0.7, 0.3), TrainConfig(), ["sim01_run01"])
+    training = Training(model, Recipe(STEPS, 0.1, 0.7, 0.3), TrainConfig(), ["sim01_run01"], 0.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.1)
 
     def step(batch: dict[str, torch.Tensor], done: float) -> None:

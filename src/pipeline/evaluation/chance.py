@@ -6,6 +6,8 @@ random shift of the block's own, longer than the target's autocorrelation; the m
 over time and averaged over bands.  All rotations of a block come from one circular
 cross-correlation by FFT.  Shuffling single frames instead would break the
 autocorrelation and put chance far too low.
+
+Instead of a loop of ``np.corrcoef``: 120 times as fast, equal to 1e-15 (docs/benchmarks.md).
 """
 
 from __future__ import annotations
