@@ -168,5 +168,5 @@ def test_feature_energy_weighs_channels_alike() -> None:
     other = rng.standard_normal(5000)
     features = np.stack([common, 1000 * other + 7, np.full(5000, 3.3)], axis=1).astype(np.float32)
     z = [(x - x.mean()) / x.std() for x in (common, other)]
-    np.testing.assert_allclose(feature_energy(features), np.mean(z, axis=0), atol=1e-4)
-    assert not feature_energy(np.ones((100, 3), np.float32)).any()
+    np.testing.assert_allclose(feature_energy(array_reader(features), 5000), np.mean(z, axis=0), atol=1e-4)
+    assert not feature_energy(array_reader(np.ones((100, 3), np.float32)), 100).any()

@@ -205,8 +205,13 @@ def _write_lag(writer: ArtifactWriter, stage: Stage[AlignStage]) -> str:
     rate_hz = stage.config.mel.sample_rate_hz
     inside = (times_s >= 0) & (times_s <= (len(sound) - 1) / rate_hz)
     rows = np.flatnonzero(inside)
-    features = writer.file["features/data"][rows[0] : rows[-1] + 1]
-    energy = feature_energy(np.abs(features) if config.features == "raw" else features)
+    features = writer.file["features/data"]
+
+    def read(start: int, stop: int) -> np.ndarray:
+        block = features[rows[0] + start : rows[0] + stop]
+        return np.abs(block) if config.features == "raw" else block
+
+    energy = feature_energy(read, len(rows))
     envelope = sound_envelope(array_reader(sound), len(sound), rate_hz, times_s[inside])
     lag = neural_audio_lag(energy, envelope, config.feature_rate_hz, config.clock.max_lag_s, config.clock.segment_s)
     writer.facts(**{f"neural_audio_{name}": value for name, value in asdict(lag).items()})

@@ -170,7 +170,7 @@ def _lag(
         return None
     parts = extract_features(array_reader(samples), len(samples), rate_hz, config, neural_s[inside], stage.causal)
     features = np.concatenate([block for _, block in parts])
-    energy = feature_energy(np.abs(features) if config.features == "raw" else features)
+    energy = feature_energy(array_reader(np.abs(features) if config.features == "raw" else features), len(features))
     envelope = sound_envelope(array_reader(sound), len(sound), row.audio_rate_hz, times_s[inside] - heard_s[0])
     return neural_audio_lag(energy, envelope, config.feature_rate_hz, config.clock.max_lag_s, config.clock.segment_s)
 

@@ -23,6 +23,7 @@ from pipeline.signal.resample import as_float32
 _SLOWEST_IN_LAGS = 8.0
 _FEWEST_SURROGATES = 19
 _FEWEST_SEGMENTS = 5
+_FRAMES_AT_ONCE = 4096
 # A segment's lag supports the drift line when it lies within this distance of it.
 _ON_LINE_S = 0.05
 
@@ -80,16 +81,24 @@ def common_frames(
     return math.ceil(start_s * rate_hz + 1e-6), math.floor(stop_s * rate_hz - 1e-6)
 
 
-def feature_energy(features: np.ndarray) -> np.ndarray:
-    """Mean over channels of the z-scored features: ``(frames, channels)`` to ``(frames,)`` float32."""
-    if len(features) == 0:
+def feature_energy(read: Reader, n_frames: int) -> np.ndarray:
+    """Mean over channels of the z-scored features, ``(frames,)`` float32.
+
+    ``read`` gives ``(frames, channels)``; it is asked twice for each of a few thousand frames at a time.
+    """
+    if n_frames == 0:
         return np.zeros(0, np.float32)
-    mean = features.mean(axis=0, dtype=np.float64)
-    power = np.einsum("tc,tc->c", features, features, dtype=np.float64) / len(features)
+    spans = [(a, min(a + _FRAMES_AT_ONCE, n_frames)) for a in range(0, n_frames, _FRAMES_AT_ONCE)]
+    moments = [(x.sum(axis=0, dtype=np.float64), _power(x)) for x in (read(a, b) for a, b in spans)]
+    mean, power = (sum(parts) / n_frames for parts in zip(*moments, strict=True))
     spread = np.sqrt(np.maximum(power - mean**2, 0))
     live = spread > 1e-6 * np.abs(mean)
     weights = np.divide(1.0, spread * max(live.sum(), 1), out=np.zeros(len(mean)), where=live)
-    return features @ weights.astype(np.float32) - np.float32(mean @ weights)
+    return np.concatenate([read(a, b) @ weights.astype(np.float32) for a, b in spans]) - np.float32(mean @ weights)
+
+
+def _power(features: np.ndarray) -> np.ndarray:
+    return np.einsum("tc,tc->c", features, features, dtype=np.float64)
 
 
 def sound_envelope(
