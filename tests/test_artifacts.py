@@ -46,7 +46,8 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         assert artifact.table("channels") == {"name": ["α", "LA2", "x"], "x": [1.0, 2.0, 3.0]}
         assert artifact.table("events") == {"onset": [], "label": []}
         assert artifact.read("features/data", 10, 20).shape == (10, 3)
-        assert artifact.file["features/data"].dims[0].label == "time"
+        assert artifact.dimensions("features/data") == ("time", "channel")
+        assert [d.label for d in artifact.file["features/data"].dims] == ["time", "channel"], "what viewers show"
         assert artifact.file["features/data"].dims[1][0][1] == b"LA2"
     assert header(tmp_path / "a.h5")["inputs"] == [["x.npy", "00"]]
 

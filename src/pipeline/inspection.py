@@ -83,7 +83,7 @@ def _tree(artifact: Artifact, group: h5py.Group, depth: int) -> Iterator[str]:
 
 
 def _array_line(artifact: Artifact, dataset: h5py.Dataset) -> str:
-    dims = ", ".join(f"{d.label or '?'} {n}" for d, n in zip(dataset.dims, dataset.shape, strict=True))
+    dims = ", ".join(f"{label} {n}" for label, n in zip(artifact.dimensions(dataset.name), dataset.shape, strict=True))
     own = artifact.attributes(dataset.name)
     about = " ".join(str(own[key]) for key in ("units",) if key in own)
     rate = f" at {own['sampling_rate_hz']:.6g} Hz" if "sampling_rate_hz" in own else ""
@@ -103,14 +103,8 @@ def _values(artifact: Artifact, dataset: h5py.Dataset) -> str:
 
 
 def _plottable(artifact: Artifact) -> list[str]:
-    names: list[str] = []
-
-    def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        is_series = isinstance(item, h5py.Dataset) and item.ndim in (1, 2) and item.dims[0].label == "time"
-        if is_series and not name.endswith("time"):
-            names.append(name)
-
-    artifact.file.visititems(visit)
+    names = [n for n in artifact.datasets() if artifact.dimensions(n)[0] == "time" and not n.endswith("time")]
+    names = [name for name in names if artifact.dataset(name).ndim in (1, 2)]
     return names[:MAX_PANELS]
 
 
@@ -140,7 +134,7 @@ def _panel(axes: Axes, artifact: Artifact, name: str) -> None:
             interpolation="nearest",
         )
         axes.figure.colorbar(picture, ax=axes)
-        axes.set_ylabel(dataset.dims[1].label)
+        axes.set_ylabel(artifact.dimensions(name)[1])
     axes.set_title(title, loc="left", fontsize=9)
     axes.set_xlabel("time [s]")
 

@@ -55,13 +55,8 @@ def read_predicted(path: Path, schema: Schema) -> PredictedFold:
     with opened(path, schema) as artifact:
         facts = artifact.facts()
         blocks = [_read_block(artifact, f"blocks/{i}") for i in range(facts.pop("n_blocks"))]
-        extras: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
-
-        def visit(name: str, item: Any) -> None:
-            if hasattr(item, "shape") and not name.startswith("blocks/"):
-                extras[name] = (artifact.read(name), tuple(d.label for d in item.dims))
-
-        artifact.file.visititems(visit)
+        others = [name for name in artifact.datasets() if not name.startswith("blocks/")]
+        extras = {name: (artifact.read(name), artifact.dimensions(name)) for name in others}
         return PredictedFold(blocks, facts, extras)
 
 
