@@ -18,7 +18,7 @@ model: {preset: tiny}
 train: {max_steps: 30, steps_per_epoch: 15}
 vocode: {iterations: 4}
 evaluate: {bootstrap: 100}
-export: {npy: true}
+export: {npy: true, pt: true}
 """
 
 

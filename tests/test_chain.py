@@ -124,13 +124,17 @@ def test_predictions_hold_target_beside_prediction_on_the_time_line(chain: Path)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-4)
 
 
-def test_npy_export_is_what_a_vocoder_takes(chain: Path) -> None:
+def test_mel_exports_are_what_vocoders_take(chain: Path) -> None:
     folder = chain / "results/predictions/sim01/fold0"
-    plain, turned = (np.load(next(folder.glob(f"*_model{s}.npy")), allow_pickle=False) for s in ("", "_T"))
+    names = ("*_model.npy", "for_vocoders/*_model_T.npy")
+    plain, turned = (np.load(next(folder.glob(name)), allow_pickle=False) for name in names)
     assert plain.dtype == turned.dtype == np.float32
     assert plain.shape[1] == turned.shape[0] == 80
     np.testing.assert_array_equal(plain.T, turned)
     assert math.log(1e-5) - 3 < plain.min() < plain.max() < 5
+    tensor = torch.load(next(folder.glob("for_vocoders/*_model.pt")), weights_only=True)
+    assert tensor.dtype == torch.float32
+    np.testing.assert_array_equal(tensor.numpy(), turned)
 
 
 def test_the_model_loads_without_running_code(chain: Path) -> None:

@@ -96,6 +96,7 @@ READERS = {
     "baseline": "baseline",
     "predict": "predict",
     "export.npy": "predict",
+    "export.pt": "predict",
     "export.audio": "vocode",
     "vocode": "vocode",
     "contamination": "contamination",

@@ -1,7 +1,7 @@
 """The usual pictures of an artifact, fit for a paper: ``python -m pipeline plot FILE``.
 
 In: any artifact of the workflow, ``eval.json`` or ``metrics.csv``.  Out: PNG, PDF or SVG, 178 mm wide (two
-columns) or half of that, equal bytes for equal input.  Colours are told apart without red and green.
+columns) or 114 mm, equal bytes for equal input.  Colours are told apart without red and green.
 """
 
 from __future__ import annotations

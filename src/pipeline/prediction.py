@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.aligned import AlignedInfo, aligned_info, feature_columns, read_features
@@ -20,7 +21,7 @@ from pipeline.data.subject import on_mel_grid, oversampling
 from pipeline.device import device_of
 from pipeline.errors import InputError, Problem
 from pipeline.model.inference import predict_continuous
-from pipeline.model.model_file import load_model, model_digest
+from pipeline.model.model_file import load_model, model_digest, serialise, write_atomically
 from pipeline.model.normalisation import normalise_recording
 from pipeline.runs import MODEL, is_finished
 
@@ -54,8 +55,7 @@ def predict_recording(run: str, recording: str, folder: Path, npy: bool, acceler
     output = folder / f"{recording}_{found.name}.h5"
     inputs = [(str(aligned), info.content_digest), (str(found / MODEL), model_digest(model))]
     write_predicted(output, PREDICTIONS, fold, Provenance(config.canonical_json(), {}, inputs))
-    if npy:
-        write_npy(fold, output.with_suffix(""))
+    write_mels(fold, output.with_suffix(""), npy=npy)
     return output
 
 
@@ -72,15 +72,29 @@ def find_run(train_folder: Path, prefix: str) -> Path:
     return found[0]
 
 
-def write_npy(fold: PredictedFold, folder: Path) -> None:
-    """``{recording}_{start}_{series}.npy`` (frames, n_mels), and ``…_T.npy`` (n_mels, frames) as vocoders take it."""
+def write_mels(fold: PredictedFold, folder: Path, *, npy: bool = False, pt: bool = False) -> None:
+    """Target and predicted mels of each block, as ``{recording}_{start}_{series}``, float32 in nats.
+
+    ``npy``: ``.npy`` (frames, n_mels), and ``for_vocoders/…_T.npy`` (n_mels, frames) as HiFi-GAN's script takes
+    them, apart since it takes whatever lies in its folder.  ``pt``: ``for_vocoders/….pt``, tensors
+    (n_mels, frames) as WaveGlow's takes them.
+    """
+    turned_folder = folder / "for_vocoders"
     for block in fold.blocks:
         for name in {"target", "model"} & set(block.series):
+            file = f"{block.recording}_{block.start}_{name}"
             values = np.ascontiguousarray(block.series[name], np.float32)
-            for suffix, array in (("", values), ("_T", np.ascontiguousarray(values.T))):
-                path = folder / f"{block.recording}_{block.start}_{name}{suffix}.npy"
-                with atomic_path(path) as temporary, temporary.open("wb") as handle:
-                    np.save(handle, array, allow_pickle=False)
+            turned = np.ascontiguousarray(values.T)
+            if npy:
+                _save(folder / f"{file}.npy", values)
+                _save(turned_folder / f"{file}_T.npy", turned)
+            if pt:
+                write_atomically(turned_folder / f"{file}.pt", serialise(torch.from_numpy(turned)))
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, array, allow_pickle=False)
 
 
 def _subject_index(info: AlignedInfo, subjects: list[str]) -> int:

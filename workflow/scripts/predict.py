@@ -22,7 +22,7 @@ from pipeline.importance import channel_groups, permutation_importance, why_not
 from pipeline.loading import normalised_subject
 from pipeline.model.inference import Model, Prediction, diagonality, latency_frames, predict_continuous
 from pipeline.model.model_file import load_model, model_digest
-from pipeline.prediction import write_npy
+from pipeline.prediction import write_mels
 from pipeline.stage import Stage, run_stage
 
 Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]
@@ -78,8 +78,7 @@ def main(stage: Stage[PredictStage]) -> str:
     ]
     output = stage.file("output")
     write_predicted(output, PREDICTIONS, result, stage.provenance(digests))
-    if config.export.npy:
-        write_npy(result, output.with_suffix(""))
+    write_mels(result, output.with_suffix(""), npy=config.export.npy, pt=config.export.pt)
     return f"{sum(len(b.time_s) for b in result.blocks)} frames in {len(result.blocks)} block(s) → {output}"
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from pipeline.config.base import Section
 from pipeline.config.mel_grid import MelGrid
 from pipeline.config.train import Normalisation
-from pipeline.config.vocode import ExportNpy
+from pipeline.config.vocode import ExportMels
 from pipeline.config.window import WindowConfig
 
 
@@ -26,7 +26,7 @@ class PredictStage(Section):
     """What the stage predict reads; the network comes with its own config in the checkpoint."""
 
     predict: PredictConfig
-    export: ExportNpy
+    export: ExportMels
     window: WindowConfig
     train: Normalisation
     causal: bool

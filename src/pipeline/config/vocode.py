@@ -38,16 +38,19 @@ class ExportAudio(Section):
     )
 
 
-class ExportNpy(Section):
+class ExportMels(Section):
     """Whether mels are written for other vocoders."""
 
     npy: bool = Field(
         False,
         description="Also write target and predicted mels as .npy, (frames, n_mels) and (n_mels, frames)",
     )
+    pt: bool = Field(
+        False, description="Also write them as .pt, tensors (n_mels, frames) as WaveGlow's inference script takes them"
+    )
 
 
-class ExportConfig(ExportAudio, ExportNpy):
+class ExportConfig(ExportAudio, ExportMels):
     """What is written beside the artifacts."""
 
 
