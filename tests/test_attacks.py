@@ -28,6 +28,7 @@ from pipeline.artifacts.core import LIBVER, Provenance, opened, opened_any
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, read_predicted, write_predicted
 from pipeline.artifacts.sidecar import damaged_files, write_sidecar
 from pipeline.artifacts.windows import Windows, read_windows, write_windows
+from pipeline.canonical import digest
 from pipeline.config.root import Config
 from pipeline.errors import InputError
 from pipeline.evaluation import report
@@ -426,7 +427,9 @@ def test_sidecars_describe_only_their_own_folder(tmp_path: Path, name: str) -> N
     folder.mkdir()
     note = folder / "model.json"
     write_sidecar(note, "train", [], Provenance())
-    note.write_text(json.dumps(json.loads(note.read_text()) | {"files": {name: "0" * 64}}))
+    values = json.loads(note.read_text()) | {"files": {name: "0" * 64}}
+    del values["digest"]
+    note.write_text(json.dumps(values | {"digest": digest(values)}))
     with pytest.raises(InputError, match="files elsewhere"):
         damaged_files(note)
 

@@ -164,7 +164,7 @@ MODULES = {
     "simulate ingest": "data.arrays",
     "simulate ingest window predict": "config.given",
     "simulate ingest window train baseline predict": "data",
-    "simulate train predict vocode evaluate": "artifacts.sidecar",
+    "simulate ingest train predict vocode evaluate": "artifacts.sidecar",
     "train": "data.batches model.checkpoint model.fitting model.lightning_module model.training training_job",
     "train baseline predict": "config.model config.train loading model.normalisation model.presets model.ridge",
     "train baseline predict evaluate": "model",

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.artifacts import paths
 from pipeline.artifacts.core import header, opened_any, recomputed_digest
 from pipeline.artifacts.files import write_text
-from pipeline.artifacts.sidecar import damaged_files, read_sidecar
+from pipeline.artifacts.sidecar import damaged_files, read_sidecar, refuse_damaged
 from pipeline.canonical import digest
 from pipeline.errors import InputError, Problem
 from pipeline.outputs import ACCEPTED, Output, accepted
@@ -102,7 +102,7 @@ def damage(output: Output) -> str:
 
 
 def refuse_mixture(described_by: Iterable[str]) -> None:
-    """Raise :class:`InputError` where an output was made from a version of its inputs that is gone.
+    """Raise :class:`InputError` where an output was made from a version of its inputs that is gone, or is damaged.
 
     Inputs that no longer lie there cannot be compared and are passed over.
     """
@@ -110,6 +110,8 @@ def refuse_mixture(described_by: Iterable[str]) -> None:
     freshness = Freshness()
     for name in described_by:
         made = described(name)
+        if name.endswith(".json"):
+            refuse_damaged(Path(name))
         for path in freshness.replaced(made["inputs"]):
             fix = f"Rerun the stage {made['stage']}: snakemake --cores 8 --forcerun {made['stage']} results/eval.json"
             problems.append(Problem(name, "inputs", f"made from another {path}", "results of one run", fix))

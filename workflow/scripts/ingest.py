@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.artifacts.core import ArtifactWriter
 from pipeline.artifacts.files import file_sha256
 from pipeline.artifacts.recording import Table, create_recording, write_tables
+from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.ingest import IngestStage
 from pipeline.data.arrays import ArrayReader
 from pipeline.data.raw import RawRecording, blocks, opened_raw
@@ -17,6 +18,8 @@ from pipeline.data.scan import AudioScan, NeuralReport, NeuralScan
 from pipeline.data.sheet import RecordingRow
 from pipeline.errors import Problem, raise_if_any
 from pipeline.stage import Stage, run_stage
+
+SIMULATED_NOTE = "provenance.json"
 
 
 def main(stage: Stage[IngestStage]) -> str:
@@ -39,9 +42,9 @@ def main(stage: Stage[IngestStage]) -> str:
 
 
 def _checked_content(raw: dict[str, Path], expected: list[str]) -> dict[str, str]:
-    """sha256 of each raw file; refused where it is not the content that the run was planned with."""
+    """sha256 of each raw file; refused where it is not the content that the run was planned with, or that was made."""
     found = {column: file_sha256(path) for column, path in raw.items()}
-    planned = dict(zip(raw, expected, strict=True)) if expected else found
+    planned = dict(zip(raw, expected, strict=True)) if expected else found | _simulated_content(raw)
     raise_if_any(
         Problem(
             str(raw[c]),
@@ -54,6 +57,13 @@ def _checked_content(raw: dict[str, Path], expected: list[str]) -> dict[str, str
         if found[c] != planned[c]
     )
     return found
+
+
+def _simulated_content(raw: dict[str, Path]) -> dict[str, str]:
+    """sha256 of the raw files as the stage simulate wrote them; nothing where another made them."""
+    notes = {column: path.with_name(SIMULATED_NOTE) for column, path in raw.items()}
+    known = {note: read_sidecar(note)["files"] for note in set(notes.values()) if note.is_file()}
+    return {c: known[note][raw[c].name] for c, note in notes.items() if raw[c].name in known.get(note, {})}
 
 
 def _copy_neural(

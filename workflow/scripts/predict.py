@@ -13,6 +13,7 @@ from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.mel import band_centres_hz
 from pipeline.artifacts.paths import FULL
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
+from pipeline.artifacts.sidecar import refuse_damaged
 from pipeline.artifacts.windows import BlockRow, read_windows
 from pipeline.config.predict import PredictStage
 from pipeline.data.subject import SubjectArrays
@@ -33,6 +34,7 @@ def main(stage: Stage[PredictStage]) -> str:
     windows = read_windows(stage.file("windows"))
     rate_hz = config.mel.frame_rate_hz
     arrays = normalised_subject(windows, stage.files["aligned"], stage.files["mel"], config)
+    refuse_damaged(stage.file("model").with_suffix(".json"))
     model, meta = load_model(stage.file("model"))
     _refuse_foreign(stage, meta, windows.subject, arrays.feature_names)
     model = model.to(device_of(stage.options["accelerator"]))

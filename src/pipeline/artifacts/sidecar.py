@@ -1,7 +1,7 @@
 """``provenance.json`` beside outputs that cannot say themselves what they were made from.
 
-A model, sound, text or raw arrays get one: the same fields as an artifact's header, and
-the sha256 of each file, so that damage is noticed.
+A model, sound, text or raw arrays get one: the same fields as an artifact's header, the
+sha256 of each file and a digest of all that, so that damage is noticed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import file_sha256, write_text
-from pipeline.errors import InputError, Problem
+from pipeline.canonical import digest
+from pipeline.errors import InputError, Problem, raise_if_any
 
 
 def write_sidecar(
@@ -37,6 +38,7 @@ def write_sidecar(
         "files": digests,
         **more,
     }
+    values["digest"] = digest(values)
     write_text(path, json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
@@ -47,6 +49,8 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         missing = {"stage", "config_json", "code_fingerprint", "inputs", "content_digest", "files"} - set(values)
         if missing:
             raise ValueError(f"no {', '.join(sorted(missing))}")
+        if values.pop("digest", None) != digest(values):
+            raise ValueError("values that do not match their digest")
         if any(Path(name).name != name for name in values["files"]):
             raise ValueError("files elsewhere")
     except (OSError, ValueError, TypeError) as error:
@@ -61,3 +65,12 @@ def damaged_files(path: Path) -> list[str]:
     """Names of described files that are missing or hold other bytes than when they were written."""
     described = read_sidecar(path)["files"]
     return [n for n, sha in described.items() if not (path.parent / n).is_file() or file_sha256(path.parent / n) != sha]
+
+
+def refuse_damaged(path: Path) -> None:
+    """Raise :class:`InputError` where a file that the sidecar describes is missing or damaged."""
+    fix = f"Rerun the stage {read_sidecar(path)['stage']}"
+    raise_if_any(
+        Problem(str(path.parent / name), "sha256", "another content, or none", "what was written", fix)
+        for name in damaged_files(path)
+    )
