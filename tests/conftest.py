@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,19 +21,27 @@ vocode: {iterations: 4}
 evaluate: {bootstrap: 100}
 export: {npy: true, pt: true}
 """
+#: Parts of the shared run's folder, user and host names: nothing that it leaves may hold them (test_privacy.py).
+CANARIES = {"folder": "canary-folder-7f3a", "user": "canary-user-7f3a", "host": "canary-host-7f3a"}
+RENAMED_HOST = f"""\
+import os, platform, socket
+socket.gethostname = socket.getfqdn = platform.node = lambda *_: {CANARIES["host"]!r}
+os.uname = lambda given=os.uname(): os.uname_result((given[0], {CANARIES["host"]!r}, *given[2:]))
+"""
 
 
-def snakemake(work: Path, *arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    work: Path, *arguments: str, config: Path | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the workflow in ``work``; output is in ``.stdout``."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
     command += ["--configfile", str(config or work / "config.yaml"), "--directory", str(work)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         check=False,
     )
 
@@ -44,10 +53,12 @@ def jobs_run(output: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Working directory of a finished small run, with spaces and Unicode in its path."""
-    work = tmp_path_factory.mktemp("chain") / "a wörk dir"
+    """Working directory of a finished small run, with spaces and Unicode in its path, and canaries in its names."""
+    work = tmp_path_factory.mktemp("chain") / f"a wörk dir of {CANARIES['folder']}"
     work.mkdir()
+    (host := tmp_path_factory.mktemp("host")).joinpath("sitecustomize.py").write_text(RENAMED_HOST)
+    names = {"USER": CANARIES["user"], "LOGNAME": CANARIES["user"], "HOSTNAME": CANARIES["host"]}
     (work / "config.yaml").write_text(SMALL)
-    result = snakemake(work, "results/eval.json")
+    result = snakemake(work, "results/eval.json", environment={**names, "PYTHONPATH": str(host)})
     assert result.returncode == 0, result.stdout[-4000:]
     return work

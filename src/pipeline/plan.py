@@ -153,6 +153,11 @@ class Plan:
         """What the stage ingest of a recording is told: its config and the row of the sheet."""
         return with_row(self.config_json("ingest"), self.row_json(recording))
 
+    def recorded_raw(self, recording: str) -> dict[str, str]:
+        """The raw files of one recording as its artifact names them, and where they lie."""
+        row = self._row(recording)
+        return {row.recorded_path(column, str(path)): str(path) for column, path in row.files().items()}
+
     def refuse_copies(self) -> None:
         """Raise :class:`InputError` where two recordings are one; hashes the raw files."""
         _ = self._content
@@ -183,7 +188,7 @@ class Plan:
         heard = [r for subject in self.subjects for r in self.recordings_of(subject)]
         for r in self.recordings:
             config = self.ingest_json(r)
-            made.append(self._output("ingest", paths.recording(r), inputs=self.raw_of(r), config_json=config))
+            made.append(self._output("ingest", paths.recording(r), inputs=self.recorded_raw(r), config_json=config))
             made.append(self._output("align", paths.aligned(r), inputs=[paths.recording(r)]))
         for r in heard:
             made.append(self._output("mel", paths.mel(r), inputs=[paths.aligned(r)]))
@@ -272,7 +277,9 @@ class Plan:
     @property
     def _given(self) -> dict[str, str]:
         """sha256 by path of all files that no stage makes."""
-        return {**(self.speech if self.is_simulated else self._content), **self.voice}
+        recorded = {} if self.is_simulated else {k: v for r in self.recordings for k, v in self.recorded_raw(r).items()}
+        raw = {name: self._content[path] for name, path in recorded.items()}
+        return {**raw, **self.speech, **self.voice}
 
     @property
     def fold_names(self) -> list[str]:

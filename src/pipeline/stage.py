@@ -15,7 +15,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
@@ -68,9 +68,10 @@ def run_stage(
     """Run ``body`` as a command; it returns one line that says what came out."""
     arguments = _parser(files, options).parse_args()
     name = Path(sys.argv[0]).stem
+    folders = _folders(path for f in files for path in getattr(arguments, f))
     try:
         with writing(arguments.log):
-            log = _logger(name, arguments.log, arguments.log_level)
+            log = _logger(name, arguments.log, arguments.log_level, folders)
     except StageFailureError as error:
         print(f"error: {error}", file=sys.stderr)
         _exit(error.exit_code)
@@ -139,11 +140,32 @@ def _parser(files: Sequence[str], options: Sequence[str]) -> argparse.ArgumentPa
     return parser
 
 
-def _logger(name: str, file: Path, level: str) -> logging.Logger:
-    """Lines to the terminal and, with times, to the log file; tracebacks only to the file."""
+class _WithoutFolders(logging.Formatter):
+    """Lines that name no folder of this machine, since they may hold a person's name and a log is sent along."""
+
+    def __init__(self, text: str, folders: Iterable[str]) -> None:
+        super().__init__(text)
+        self.folders = list(folders)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for folder in self.folders:
+            text = text.replace(f"{folder}{os.sep}", "")
+        return text
+
+
+def _folders(files: Iterable[Path]) -> list[str]:
+    """Folders that a message may name, the deepest first: of the files, the code, the interpreter and the user."""
+    elsewhere = {f.parent for f in files if f.is_absolute() or ".." in f.parts}
+    own = {Path.cwd(), Path(__file__).parents[2], Path(sys.prefix), Path(sys.base_prefix), Path.home()}
+    return sorted((str(folder) for folder in elsewhere | own if folder != Path("/")), key=len, reverse=True)
+
+
+def _logger(name: str, file: Path, level: str, folders: Iterable[str]) -> logging.Logger:
+    """Lines to the terminal and, with times but without folders, to the log file; tracebacks only to the file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(file, mode="w", encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_file.setFormatter(_WithoutFolders("%(asctime)s %(levelname)s %(message)s", folders))
     to_terminal = logging.StreamHandler()
     to_terminal.setFormatter(logging.Formatter("%(message)s"))
     to_terminal.addFilter(logging.Filter(name))

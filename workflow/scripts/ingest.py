@@ -29,7 +29,7 @@ def main(stage: Stage[IngestStage]) -> str:
     digests = _checked_content(raw, stage.options["content"].split())
     with opened_raw(row, raw, stage.config.ingest, "recordings.tsv") as given:
         neural = given.neural
-        inputs = [(path, digests[column]) for column, path in raw.items()]
+        inputs = [(row.recorded_path(column, str(path)), digests[column]) for column, path in raw.items()]
         with create_recording(stage.file("output"), stage.provenance(inputs)) as writer:
             report = _copy_neural(writer, stage, row, neural)
             problems = list(report.problems)

@@ -84,10 +84,19 @@ class RecordingRow:
         return {column: self.folder / getattr(self, column) for column in FILE_COLUMNS if getattr(self, column)}
 
     def canonical_json(self) -> str:
-        """What was declared, as JSON in which equal rows are equal texts; where the sheet lies is no part of it."""
+        """What was declared, as JSON in which equal rows are equal texts; where the sheet and the files lie is no part.
+
+        It goes into artifacts, which may be shared: a file elsewhere is told by recording and column.
+        """
         values = asdict(self)
         del values["folder"]
+        values |= {c: self.recorded_path(c, values[c]) for c in FILE_COLUMNS if values[c]}
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+    def recorded_path(self, column: str, path: str) -> str:
+        """``path`` as artifacts may hold it: as it is where it stays inside its folder, else without any folder."""
+        inside = not Path(path).is_absolute() and ".." not in Path(path).parts
+        return path if inside else f"elsewhere/{self.recording}_{column}{Path(path).suffix}"
 
     @classmethod
     def from_json(cls, text: str, folder: Path) -> RecordingRow:
