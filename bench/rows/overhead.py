@@ -21,7 +21,7 @@ STAGES = {
     "window": ["--aligned", "none.h5"],
     "contamination": ["--recording", "none.h5"],
     "baseline": ["--windows", "none.h5", "--mel", "none.h5", "--aligned", "none.h5", "--fold", "0"],
-    "vocode": ["--predictions", "none.h5", "--aligned", "none.h5"],
+    "vocode": ["--voice", "--predictions", "none.h5", "--aligned", "none.h5"],
     "evaluate": ["--folds", "s/fold0", "--variants", "--pooled", "False", "--sound", "False"],
 }
 JOBS = 40
@@ -50,8 +50,8 @@ def _stage(name: str) -> Callable[[Path], Run]:
 
         def run() -> None:
             done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
-            if done.returncode not in (1, 2):
-                raise SystemExit(f"{name} did something: {done.stdout}{done.stderr}")
+            if f"{name}: start" not in done.stderr or done.returncode not in (1, 2):
+                raise SystemExit(f"{name} did not start, or did something: {done.stdout}{done.stderr}")
 
         return run
 
