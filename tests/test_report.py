@@ -102,6 +102,11 @@ def full() -> str:
     return make_page(make_extras(), simulated=True)
 
 
+def test_regions_stand_in_a_table_with_their_loss_and_how_many_subjects_have_them(full: str) -> None:
+    assert "<th>Region</th><th>loss of r</th><th>subjects</th>" in full
+    assert "<td>STG</td><td>0.200</td><td>1</td>" in full
+
+
 def test_page_is_self_contained_and_well_formed(full: str) -> None:
     page = Page(full)
     assert page.open == []

@@ -587,7 +587,7 @@ def to_array(values: Sequence[float | None]) -> Values:
 
 def importance_section(document: Document) -> str:
     """Loss of r when a shaft's or a region's channels are rotated in time, mean over subjects that have it."""
-    parts, reasons = [], []
+    parts, tables, reasons = [], [], []
     for kind in ("shaft", "region"):
         found: dict[str, list[float]] = {}
         for own in document["subjects"].values():
@@ -605,13 +605,16 @@ def importance_section(document: Document) -> str:
                     f"By {kind}: loss of r when its channels are rotated in time within the test blocks.",
                 )
             )
+            order = sorted(means, key=lambda place: -means[place])
+            rows = [[place, number(means[place]), str(len(found[place]))] for place in order]
+            tables.append(table([kind.capitalize(), "loss of r", "subjects"], rows, kind="text"))
     if not parts:
         return "".join(dict.fromkeys(reasons)) or missing("Permutation importance", "it was not computed")
     note = (
         "The model predicts the test blocks again while one group of channels no longer fits the sound. A small loss "
         "does not mean that a place says nothing: others may carry the same, and the model may not use it."
     )
-    return pairs(parts) + "".join(dict.fromkeys(reasons)) + paragraph(note, "note")
+    return pairs(parts) + pairs(tables) + "".join(dict.fromkeys(reasons)) + paragraph(note, "note")
 
 
 def training_section(extras: ReportExtras) -> str:
