@@ -62,9 +62,10 @@ def check_run(plan: Plan, say: Say = print) -> None:
         estimated = cost(config, recordings, subjects)
         say("\n" + cost_text(estimated))
         problems += _too_large(estimated)
+    problems = list(dict.fromkeys(problems))
     if problems:
         say(f"\n{len(problems)} problem{'s' * (len(problems) > 1)}: the run cannot start.")
-    raise_if_any(dict.fromkeys(problems))
+    raise_if_any(problems)
     say("\nReady.")
 
 
