@@ -30,6 +30,7 @@ from pipeline.config.base import subsection
 from pipeline.config.loader import all_keys, load_config, parse_override
 from pipeline.config.root import Config
 from pipeline.config.stages import stage_json
+from pipeline.provenance import code_fingerprints
 from snakemake_fork import forked_snakemake
 from voices import write_voice
 
@@ -142,7 +143,8 @@ EVERY = "simulate ingest align mel window contamination train baseline predict v
 MODULES = {
     "align": "signal.bands signal.causal signal.clock signal.envelope signal.framing signal.resample",
     "align predict": "config.align signal.reference",
-    "align mel window predict vocode": "signal signal.blocks",
+    "align mel window predict vocode": "signal",
+    "align mel predict vocode": "signal.blocks",
     "align mel window train baseline predict vocode": "artifacts.aligned config.mel_grid",
     "baseline": "config.baseline",
     "baseline evaluate": "evaluation.metrics",
@@ -156,7 +158,7 @@ MODULES = {
     "ingest align mel window contamination train baseline predict vocode": "artifacts.recording",
     "predict": "config.predict importance prediction",
     "predict vocode": "config.vocode device",
-    "mel window predict vocode": "config.mel",
+    "mel predict vocode": "config.mel",
     "mel vocode": "signal.mel",
     "mel window vocode": "signal.mel_frames",
     "mel window train baseline predict": "artifacts.mel",
@@ -177,8 +179,8 @@ MODULES = {
     "window train baseline predict": "config.window_size data.subject",
     "window train baseline predict evaluate": "artifacts.windows",
     "baseline predict vocode evaluate": "artifacts.predictions",
-    "vocode": "vocoder vocoder.base vocoder.griffin_lim vocoder.hifigan vocoder.hifigan_config",
-    "vocode evaluate": "vocoder.loudness",
+    "vocode": "vocoder.base vocoder.griffin_lim vocoder.hifigan vocoder.hifigan_config",
+    "vocode evaluate": "vocoder vocoder.loudness",
     EVERY: "artifacts artifacts.core artifacts.files canonical config config.base errors pipeline stage",
     "": "__main__ archive artifacts.memory cli config.combinations config.data config.docs config.loader config.root "
     "config.runtime config.stages config.sweep data.manifest doctor doctor.command doctor.cost doctor.folds "
@@ -700,6 +702,12 @@ def test_the_table_holds_every_module() -> None:
     package = ROOT / "src/pipeline"
     files = {module_file(ROOT, module) for module, _ in MODULE_ROWS}
     assert files == set(package.rglob("*.py")), "add the module to MODULES, with the stages that import it"
+
+
+def test_the_table_names_the_stages_that_import_each_module() -> None:
+    code = code_fingerprints([ROOT / f"workflow/scripts/{stage}.py" for stage in EVERY.split()])
+    found = {m: {s for s in code if f"pipeline.{m}".removesuffix(".pipeline") in code[s]} for m, _ in MODULE_ROWS}
+    assert found == {module: set(stages.split()) for module, stages in MODULE_ROWS}
 
 
 @pytest.fixture(scope="session")
