@@ -403,6 +403,26 @@ def test_wrong_input_of_a_stage(lab: Lab, stage: str, what: str) -> None:
     refused(lab, lambda lab: lab.script(name, stage_config(name), *arguments, "--output", "out.h5"), OTHER)
 
 
+FOREIGN_MODELS: dict[str, tuple[str, str, list[str]]] = {
+    # name: settings beside the run's own, fold, words
+    "of another fold": ("", "1", ["model.ckpt[fold]: got 0, expected 1"]),
+    "of another config": ("window: {length_frames: 64}", "0", ["model.ckpt[window.length_frames]: got 96"]),
+    "of a causal run": ("causal: true", "0", ["causal"]),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN_MODELS)
+def test_model_of_another_config(lab: Lab, chain: Path, name: str) -> None:
+    """The stage predict, given a model that this config and fold did not train."""
+    settings, fold, words = FOREIGN_MODELS[name]
+    results = chain / "results"
+    files = {kind: results / kind / "sim01_run01.h5" for kind in ("mel", "aligned")}
+    files |= {"windows": results / "windows/sim01.h5", "model": results / "train/sim01/fold0/model.ckpt"}
+    arguments = [part for kind, path in files.items() for part in (f"--{kind}", str(path))]
+    arguments += ["--fold", fold, "--output", "out.h5"]
+    refused(lab, lambda lab: lab.script("predict", stage_config("predict", settings), *arguments), *words)
+
+
 COMMANDS: dict[str, tuple[list[str], str]] = {
     # name: arguments, words
     "inspect an array": (["inspect", "eeg1.npy"], "Name an artifact"),
