@@ -3,7 +3,7 @@
     python bench/copy_synthesis.py --speech FOLDER [--voice NAME CHECKPOINT CONFIG]... [--clips N]
 
 FOLDER holds ``.npy`` clips, int16 at 22 050 Hz.  Prints a row per vocoder: r over time per mel band
-(mean over bands of all clips joined; lowest band; lowest mean of a clip), mean absolute error [nat], STOI,
+(mean over bands of all clips joined; worst band; worst clip), mean absolute error [nat], STOI,
 and processor seconds per second of sound on one thread.  Docs: ``docs/vocoding.md``.
 """
 
@@ -27,7 +27,7 @@ from pipeline.vocoder.hifigan import HifiGan
 from pipeline.vocoder.hifigan_config import read_hifigan_config
 
 RATE_HZ = 22050
-COLUMNS = ("vocoder", "mel", "r", "lowest band", "lowest clip", "MAE [nat]", "STOI", "s per s of sound")
+COLUMNS = ("vocoder", "mel", "r", "r, worst band", "r, worst clip", "MAE [nat]", "STOI", "s per s of sound")
 HEAD = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
 
 
