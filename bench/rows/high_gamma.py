@@ -54,10 +54,13 @@ def textbook(work: Path) -> Run:
 def _textbook(samples: np.ndarray) -> np.ndarray:
     from scipy import signal
 
+    from pipeline.config.align import AlignConfig
+    from pipeline.signal.bands import notches_hz
+
     x = signal.detrend(samples, axis=0)
     x = signal.sosfiltfilt(signal.butter(4, (70, 170), "bandpass", fs=RATE_HZ, output="sos"), x, axis=0)
-    for centre_hz in (100, 150):
-        notch = signal.butter(4, (centre_hz - 2, centre_hz + 2), "bandstop", fs=RATE_HZ, output="sos")
+    for band in notches_hz((70, 170), RATE_HZ, AlignConfig()):
+        notch = signal.butter(4, band, "bandstop", fs=RATE_HZ, output="sos")
         x = signal.sosfiltfilt(notch, x, axis=0)
     envelope = np.abs(signal.hilbert(x, axis=0))
     taps = round(0.05 * RATE_HZ)
