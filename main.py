@@ -33,6 +33,12 @@ from pipeline.plan import RESOLVED_CONFIG, load_plan  # noqa: E402
 from pipeline.summary import closing_summary  # noqa: E402
 from pipeline.sweep import run_sweep, sweep_summary  # noqa: E402
 
+#: Options with which Snakemake's own account is wanted, or the stages' lines do not reach this terminal.
+OWN_OUTPUT = {
+    "--dry-run", "-n", "--verbose", "--printshellcmds", "-p", "--quiet", "-q", "--logger", "--executor", "-e",
+    "--profile", "--jobs", "-j", "--summary", "--report",
+}  # fmt: skip
+
 
 def main() -> int:
     """Check, write the resolved config, run, summarise."""
@@ -81,14 +87,19 @@ def _snakemake(cores: str | None, others: list[str]) -> int:
     is_local = not any(o.split("=")[0] in ("--profile", "--executor") for o in others)
     cores = cores or (str(os.cpu_count() or 1) if is_local else None)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]
+    if not any(other.split("=")[0] in OWN_OUTPUT for other in others):
+        command += ["--logger", "stages"]
     targets = [] if _targets(others) else ["--", "all"]
     # Some options take many values: nothing but an option may follow them.
     command += ["--configfile", str(RESOLVED_CONFIG), *(["--cores", cores] if cores else [])]
     # By its full path, since a folder "default" in the working directory would hide it.
     command += ["--workflow-profile", str(HOME / "profiles" / "default")]
     started_ns, asked = time.time_ns(), []
-    # Python would look for modules in the working directory first, where anybody's files may lie.
-    running = subprocess.Popen([*command, *others, *targets], env={**os.environ, "PYTHONSAFEPATH": "1"})
+    # Where the logger is found, also without an installation; and nothing in the working directory, where
+    # anybody's files may lie, as Python would otherwise look there first.
+    search = os.pathsep.join(filter(None, [str(HOME / "src"), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"}
+    running = subprocess.Popen([*command, *others, *targets], env=environment)
 
     def end(number: int, frame: object) -> None:
         """Asked to end: Snakemake starts no more jobs, and those at work are asked too; training keeps its run."""

@@ -15,10 +15,12 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
+
+from tqdm import tqdm
 
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import WRITE_ERRORS, writing
@@ -27,8 +29,11 @@ from pipeline.config.base import Section
 from pipeline.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_MEMORY, InputError, StageFailureError
 
 C = TypeVar("C", bound=Section)
+T = TypeVar("T")
 #: To the log file only.
 DETAILS = "details"
+CLEAR_LINE = "\r\033[K"
+LINE_EVERY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,18 @@ class Stage(Generic[C]):
         """The one path given under ``name``."""
         (path,) = self.files[name]
         return path
+
+    def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
+        """``items``, with a bar where a person watches, and now and then a line where nobody does."""
+        if sys.stderr.isatty():
+            yield from tqdm(items, f"{self.name}: {what}", leave=False)
+            return
+        said = time.monotonic()
+        for done, item in enumerate(items):
+            if time.monotonic() - said > LINE_EVERY_S:
+                said = time.monotonic()
+                self.log.info("%s: %d of %d %s", self.name, done, len(items), what)
+            yield item
 
     def provenance(self, inputs: Sequence[tuple[Path | str, str]]) -> Provenance:
         """What the stage's artifact is made from: ``inputs`` are paths with their sha256."""
@@ -75,9 +92,9 @@ def run_stage(
     except StageFailureError as error:
         print(f"error: {error}", file=sys.stderr)
         _exit(error.exit_code)
-    subject = " ".join(str(p) for p in getattr(arguments, files[-1]))
+    first, *others = getattr(arguments, files[-1])
     started = time.perf_counter()
-    log.info("%s: start, for %s", name, subject)
+    log.info("%s: start, for %s%s", name, first, f" and {len(others)} more" if others else "")
     try:
         with writing(arguments.log.parent, WRITE_ERRORS):
             stage = Stage(
@@ -167,7 +184,8 @@ def _logger(name: str, file: Path, level: str, folders: Iterable[str]) -> loggin
     to_file = logging.FileHandler(file, mode="w", encoding="utf-8")
     to_file.setFormatter(_WithoutFolders("%(asctime)s %(levelname)s %(message)s", folders))
     to_terminal = logging.StreamHandler()
-    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    # A line takes the place of a progress bar.
+    to_terminal.setFormatter(logging.Formatter(f"{CLEAR_LINE if sys.stderr.isatty() else ''}%(message)s"))
     to_terminal.addFilter(logging.Filter(name))
     logging.raiseExceptions = False  # a full disk takes no log lines, and says nothing of the stage
     root = logging.getLogger()

@@ -65,7 +65,7 @@ def main(stage: Stage[PredictStage]) -> str:
         "algorithmic_latency_ms": None if latency is None else 1e3 * max(latency) / rate_hz,
     }
     tests = windows.blocks_of(fold, "test")
-    blocks = [predicted(b) for b in tests]
+    blocks = [predicted(b) for b in stage.progress(tests, "blocks")]
     if config.predict.importance and meta["variant"] == FULL:
         spans = [(b.recording, b.start, b.stop) for b in tests]
         found, reasons = _importance(stage, model, arrays, spans, own)

@@ -43,7 +43,7 @@ def main(stage: Stage[VocodeStage]) -> str:
     part.mkdir(parents=True)
     n_words = 0
     try:
-        for block in fold.blocks:
+        for block in stage.progress(fold.blocks, "blocks"):
             sounds = {"predicted": vocoder(block.series["model"])}
             if wants_all:
                 sounds["vocoded_true"] = vocoder(block.series["target"])

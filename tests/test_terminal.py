@@ -1,0 +1,109 @@
+"""What a person sees of a run: lines and bars on a terminal, plain lines without it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pty
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from snakemake_logger_plugin_stages import line_of
+
+SCRIPT = """\
+from pipeline.config.runtime import RuntimeConfig
+from pipeline.stage import run_stage
+import pipeline.stage
+pipeline.stage.LINE_EVERY_S = 0.0
+
+def main(stage):
+    for item in stage.progress(["a", "b", "c"], "blocks"):
+        stage.log.info("demo: at %s", item)
+    return "three → out.txt"
+
+run_stage(main, RuntimeConfig, files=["output"])
+"""
+
+
+def command(folder: Path) -> list[str]:
+    (folder / "demo.py").write_text(SCRIPT)
+    outputs = ["--output", "out.txt", "b.txt", "c.txt"]
+    return [sys.executable, str(folder / "demo.py"), "--config", "{}", "--log", str(folder / "demo.log"), *outputs]
+
+
+def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
+    result = subprocess.run(command(tmp_path), cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
+    lines = result.stderr.splitlines()
+    assert lines[0] == "demo: start, for out.txt and 2 more"
+    assert "demo: 1 of 3 blocks" in lines
+    assert lines[-1].startswith("demo: done in ")
+    assert lines[-1].endswith(" s: three → out.txt")
+    assert "\r" not in result.stderr
+    assert "\033" not in result.stderr
+
+
+def test_on_a_terminal_there_is_a_bar_and_lines_take_its_place(tmp_path: Path) -> None:
+    parent, child = pty.openpty()
+    termios.tcsetwinsize(child, (24, 80))
+    subprocess.run(command(tmp_path), cwd=ROOT, env=environment(), stderr=child, check=True)
+    os.close(child)
+    shown = os.read(parent, 100_000).decode()
+    os.close(parent)
+    assert "demo: blocks:   0%" in shown
+    assert "\r\033[Kdemo: at b" in shown
+    assert "1 of 3 blocks" not in shown
+    assert "\033" not in (tmp_path / "demo.log").read_text()
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+
+
+def record(message: str | None, level: int = logging.INFO, **facts: object) -> logging.LogRecord:
+    made = logging.LogRecord("snakemake", level, "", 0, message, (), None)
+    made.__dict__.update(facts)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (record(None, event="run_info", stats={"align": 2, "mel": 1, "all": 1, "total": 4}), "3 job(s): align ×2, mel"),
+        (record(None, event="run_info", stats={"all": 1, "total": 1}), ""),
+        (record(None, event="job_info", rule_name="mel"), ""),
+        (
+            record(None, logging.ERROR, event="job_error", rule_name="mel", log=["logs/mel/a.log"]),
+            "failed: mel; its log: logs/mel/a.log",
+        ),
+        (record("Nothing to be done (all requested files are present and up to date)."), "Nothing to be done"),
+        (record("Select jobs to execute..."), ""),
+        (record("WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR), ""),
+        (record("CalledProcessError in file x: Command '…' returned", logging.ERROR, event="error"), ""),
+        (
+            record("MissingInputException in rule mel", logging.ERROR, event="error"),
+            "MissingInputException in rule mel",
+        ),
+        (record("a warning", logging.WARNING), "a warning"),
+    ],
+)
+def test_of_what_snakemake_says_the_needful_is_shown(said: logging.LogRecord, shown: str) -> None:
+    assert line_of(said).startswith(shown)
+    assert bool(line_of(said)) == bool(shown)
+
+
+def test_failures_of_main_are_short(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("simulate: {minutes: 0.6, channels: 6}\n")
+    (tmp_path / "results/recordings/sim01_run01.h5").mkdir(parents=True)
+    (tmp_path / "results/recordings/sim01_run01.h5/x").touch()
+    target = "results/recordings/sim01_run01.h5"
+    run = [sys.executable, str(ROOT / "main.py"), "--config", "c.yaml", "--cores", "1", target]
+    result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "--config" not in result.stderr, "no wall of arguments"
+    assert "logs/ingest/sim01_run01.log" in result.stderr or "sim01_run01.h5" in result.stderr
+    assert len(result.stderr.splitlines()) < 30
