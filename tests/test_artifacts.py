@@ -125,6 +125,14 @@ def test_what_is_no_whole_artifact_is_refused(tmp_path: Path, name: str) -> None
     assert "rerun the stage align" in str(caught.value)
 
 
+def test_an_array_without_labels_of_its_axes_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        del file["features/data"].attrs["dimensions"]
+    with opened(path, SCHEMA) as artifact, pytest.raises(InputError, match="labels of its axes"):
+        artifact.dimensions("features/data")
+
+
 def test_virtual_sources_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5")
     layout = h5py.VirtualLayout((4,), "u1")

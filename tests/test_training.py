@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import EpochOrder, TrainingData, WindowSet, merge_windows
+from pipeline.errors import CannotWriteError
 from pipeline.model.checkpoint import (
     AtomicCheckpointIO,
     DamagedCheckpointError,
@@ -220,7 +221,7 @@ def test_a_failed_write_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CannotWriteError, match="no space left"):
         AtomicCheckpointIO().save_checkpoint({"x": torch.zeros(3)}, path)
     found = newest_valid_checkpoint(path)
     assert found is not None

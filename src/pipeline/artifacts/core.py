@@ -229,8 +229,11 @@ class Artifact:
         return names
 
     def dimensions(self, name: str) -> tuple[str, ...]:
-        """Labels of the axes of a dataset."""
-        return tuple(self.attributes(name)[DIMENSIONS])
+        """Labels of the axes of a dataset.  Raises :class:`InputError` where it has none."""
+        found = self.attributes(name).get(DIMENSIONS)
+        if found is None or len(found) != self.dataset(name).ndim:
+            raise _refused(self.path, name, "no labels of its axes", "one for each", self.stage)
+        return tuple(found)
 
     def dataset(self, name: str) -> h5py.Dataset:
         """A dataset for reading in blocks."""
