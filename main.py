@@ -44,6 +44,9 @@ def main() -> int:
     """Check, write the resolved config, run, summarise."""
     arguments, for_snakemake = _parser().parse_known_args()
     dry, targets = bool({"-n", "--dry-run"} & set(for_snakemake)), _targets(for_snakemake)
+    # What a dry run was asked is not what lies in results/.
+    file = RESOLVED_CONFIG.with_name(".dry_run.json") if dry else RESOLVED_CONFIG
+    command = _command(file, arguments.cores, for_snakemake)
     try:
         plan = load_plan(HOME, arguments.config, list(map(parse_override, arguments.set)), is_job=False)
         if not plan.is_simulated:
@@ -55,10 +58,10 @@ def main() -> int:
             for action in recovered:
                 print(action, file=sys.stderr)
             if sweep:
-                code = run_sweep(HOME, sweep, lambda: _snakemake(arguments.cores, for_snakemake), dry=dry)
+                code = run_sweep(HOME, sweep, lambda: _snakemake(command), file, dry=dry)
             else:
-                write_text(RESOLVED_CONFIG, plan.config.model_dump_json(indent=1) + "\n")
-                code = _snakemake(arguments.cores, for_snakemake)
+                write_text(file, plan.config.model_dump_json(indent=1) + "\n")
+                code = _snakemake(command)
     except InputError as error:
         print(error, file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -82,24 +85,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _snakemake(cores: str | None, others: list[str]) -> int:
-    """Run it; returns the exit code of the stage that failed.  Raises :class:`KeyboardInterrupt` where asked to end."""
+def _command(config: Path, cores: str | None, others: list[str]) -> list[str]:
     is_local = not any(o.split("=")[0] in ("--profile", "--executor") for o in others)
     cores = cores or (str(os.cpu_count() or 1) if is_local else None)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]
     if not any(other.split("=")[0] in OWN_OUTPUT for other in others):
         command += ["--logger", "stages"]
-    targets = [] if _targets(others) else ["--", "all"]
     # Some options take many values: nothing but an option may follow them.
-    command += ["--configfile", str(RESOLVED_CONFIG), *(["--cores", cores] if cores else [])]
+    command += ["--configfile", str(config), *(["--cores", cores] if cores else [])]
     # By its full path, since a folder "default" in the working directory would hide it.
-    command += ["--workflow-profile", str(HOME / "profiles" / "default")]
+    command += ["--workflow-profile", str(HOME / "profiles" / "default"), *others]
+    return command if _targets(others) else [*command, "--", "all"]
+
+
+def _snakemake(command: list[str]) -> int:
+    """Run it; returns the exit code of the stage that failed.  Raises :class:`KeyboardInterrupt` where asked to end."""
     started_ns, asked = time.time_ns(), []
     # Where the logger is found, also without an installation; and nothing in the working directory, where
     # anybody's files may lie, as Python would otherwise look there first.
     search = os.pathsep.join(filter(None, [str(HOME / "src"), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"}
-    running = subprocess.Popen([*command, *others, *targets], env=environment)
+    running = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"})
 
     def end(number: int, frame: object) -> None:
         """Asked to end: Snakemake starts no more jobs, and those at work are asked too; training keeps its run."""

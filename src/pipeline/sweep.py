@@ -37,10 +37,17 @@ DONE, FAILED, WAITING = "done", "failed", "waiting"
 Row = dict[str, Any]
 
 
-def run_sweep(home: Path, combinations: Sequence[Combination], run: Callable[[], int], *, dry: bool = False) -> int:
+def run_sweep(
+    home: Path,
+    combinations: Sequence[Combination],
+    run: Callable[[], int],
+    config_file: Path = RESOLVED_CONFIG,
+    *,
+    dry: bool = False,
+) -> int:
     """Run what is not yet there; returns 0, or the exit code of the last combination that failed.
 
-    ``run`` makes ``results/eval.json`` from :data:`RESOLVED_CONFIG`.  A combination that
+    ``run`` makes ``results/eval.json`` from ``config_file``, which is written before.  A combination that
     fails (a learning rate at which training diverges) does not keep the others from running.
     """
     states = dict.fromkeys((c.name for c in combinations), WAITING)
@@ -51,7 +58,7 @@ def run_sweep(home: Path, combinations: Sequence[Combination], run: Callable[[],
         title = f"sweep {number}/{len(combinations)}: {combination.name}"
         print(title + (", scored already" if known else ""), file=sys.stderr, flush=True)
         if not known:
-            write_text(RESOLVED_CONFIG, combination.config.model_dump_json(indent=1) + "\n")
+            write_text(config_file, combination.config.model_dump_json(indent=1) + "\n")
             code = run()
             exit_code = code or exit_code
             if code == 0 and not dry:

@@ -1,0 +1,74 @@
+"""What the documentation has besides the files in ``docs/``: the order of pages, the config keys, the reference.
+
+A hook of MkDocs (``mkdocs.yml``).  The reference has a page per part of the library, with the
+docstrings of its modules; links of pages to files outside ``docs/`` are shown as plain paths.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "pipeline"
+#: Sections in their order; a page that is not there is left out, one that is not named here goes to the end.
+SECTIONS = {
+    "": ["index.md"],
+    "First steps": ["tutorial.md", "faq.md"],
+    "How to": [
+        "import.md", "own_data.md", "cluster.md", "sweeps.md", "vocoding.md", "plots.md", "eval_json.md", "own_model.md",
+        "own_feature.md", "reliability.md",
+    ],
+    "Design": ["design.md", "caching.md", "decoder.md", "benchmarks.md"],
+    "Reference": ["configuration.md", "reference/"],
+    "About": ["licences.md"],
+}  # fmt: skip
+PARTS = ("signal", "data", "model", "evaluation", "vocoder", "artifacts", "config", "importing", "doctor")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the generated pages."""
+    for uri, text in _generated():
+        files.append(File.generated(config, uri, content=text))
+    config["nav"] = _nav([file.src_uri for file in files.documentation_pages()])
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Links that leave ``docs/`` become the path that they name."""
+    return re.sub(r"\[([^\]]+)\]\((?:\.\./)+([^)]+)\)", r"\1 (`\2`)", markdown)
+
+
+def _generated() -> Iterator[tuple[str, str]]:
+    yield "configuration.md", (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    for part in PARTS:
+        if (PACKAGE / part).is_dir():
+            yield f"reference/{part}.md", _reference(f"pipeline.{part}", (PACKAGE / part).glob("*.py"))
+    yield "reference/workflow.md", _reference("pipeline", PACKAGE.glob("*.py"), "The rest of pipeline")
+
+
+def _reference(package: str, files: Iterator[Path], title: str = "") -> str:
+    names = [package if f.stem == "__init__" else f"{package}.{f.stem}" for f in sorted(files)]
+    modules = [name for name in names if not name.endswith("__main__") and _says_something(name)]
+    return "\n\n".join([f"# {title or package}", *(f"::: {name}" for name in modules)])
+
+
+def _says_something(name: str) -> bool:
+    path = ROOT / "src" / Path(*name.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return len(file.read_text(encoding="utf-8").splitlines()) > 1
+
+
+def _nav(uris: list[str]) -> list[Any]:
+    nav: list[Any] = []
+    named = [page for pages in SECTIONS.values() for page in pages]
+    for title, pages in SECTIONS.items():
+        found = [uri for page in pages for uri in sorted(uris) if uri == page or (page[-1] == "/" and page in uri)]
+        if title == "About":
+            found += [u for u in sorted(uris) if u not in named and not u.startswith("reference/")]
+        nav += [{title: found}] if title else [{"Home": "index.md"}]
+    return nav
