@@ -43,7 +43,7 @@ lint: $(VENV)/.ready
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
-	@echo "docs: build/docs/index.html"
+	@echo "build/docs/index.html; with search: $(BIN)/python -m http.server --directory build/docs"
 
 # Every package is checked against its hash; torch alone goes by its version, since its builds differ.
 $(VENV)/.ready: pyproject.toml requirements.lock
