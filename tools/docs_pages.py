@@ -20,12 +20,12 @@ SECTIONS = {
     "": ["index.md"],
     "First steps": ["tutorial.md", "faq.md"],
     "How to": [
-        "import.md", "own_data.md", "cluster.md", "sweeps.md", "vocoding.md", "plots.md", "eval_json.md", "own_model.md",
+        "import.md", "cluster.md", "sweeps.md", "vocoding.md", "plots.md", "eval_json.md", "own_model.md",
         "own_feature.md", "reliability.md",
     ],
     "Design": ["design.md", "caching.md", "decoder.md", "benchmarks.md"],
     "Reference": ["configuration.md", "reference/"],
-    "About": ["licences.md"],
+    "About": ["privacy.md", "licences.md"],
 }  # fmt: skip
 PARTS = ("signal", "data", "model", "evaluation", "vocoder", "artifacts", "config", "importing", "doctor")
 
