@@ -6,6 +6,7 @@ import csv
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,14 @@ from pipeline.model.checkpoint import (
     previous_checkpoint,
     read_checkpoint,
 )
+from pipeline.model.fitting import fit_network
 from pipeline.model.inference import diagonality, predict_continuous
 from pipeline.model.lightning_module import DecoderTraining, NonFiniteLossError
 from pipeline.model.model_file import model_digest
-from pipeline.model.presets import Architecture, Recipe
+from pipeline.model.presets import Architecture, Recipe, committee_members, resolve
 from pipeline.model.ridge import correlation_per_band
 from pipeline.model.seq2seq import Seq2Seq
-from pipeline.model.training import PRIOR_SHARE, SUM_RANGE, FitOutcome, _weights, train_model
+from pipeline.model.training import PRIOR_SHARE, SUM_RANGE, FitOutcome, _weights, build_network, train_model
 
 MODEL = ModelConfig(preset="tiny", encoder_width=12, encoder_hidden=8, decoder_hidden=12, heads=2)
 TRAIN = TrainConfig(max_steps=12, steps_per_epoch=3, batch_size=4, warmup_steps=2, patience=9)
@@ -84,7 +86,7 @@ def uninterrupted(tmp_path_factory) -> tuple[FitOutcome, Path]:
 
 def test_batches_are_the_windows_they_name() -> None:
     data = make_data()
-    batch = WindowSet(data, torch.device("cpu")).__getitems__([(0, 50), (1, 0), (1, 410)])
+    batch = WindowSet(data).__getitems__([(0, 50), (1, 0), (1, 410)])
     assert_array_equal(batch["features"][0], data.features[0][44:80])
     assert_array_equal(batch["mel"][0], data.mel[0][50:74])
     assert_array_equal(batch["features"][1, :6], np.tile(data.features[1][0], (6, 1)))
@@ -94,7 +96,7 @@ def test_batches_are_the_windows_they_name() -> None:
 
 def test_raw_batches_keep_the_rows_of_their_frames() -> None:
     data = make_data(m=3)
-    batch = WindowSet(data, torch.device("cpu")).__getitems__([(1, 30)])
+    batch = WindowSet(data).__getitems__([(1, 30)])
     assert_array_equal(batch["features"][0], data.features[1][24 * 3 : 60 * 3])
     assert_array_equal(batch["mel"][0], data.mel[1][30:54])
 
@@ -243,20 +245,92 @@ def test_hostile_checkpoint_runs_no_code(tmp_path: Path, monkeypatch, forced: st
     assert not canary.exists()
 
 
-def test_sigterm_is_no_finish(tmp_path: Path, uninterrupted) -> None:
-    whole, _ = uninterrupted
+@pytest.mark.parametrize(("step", "saved"), [(1, 2), (4, 5), (5, 7), (12, 12)])
+def test_asked_to_end_a_run_saves_its_step_and_goes_on_from_there(
+    tmp_path: Path, uninterrupted, step: int, saved: int
+) -> None:
+    """It is told between two steps and ends after the second, or where an epoch is full then, after the next one."""
+    whole, run = uninterrupted
 
     def terminate(done: int, total: int) -> None:
-        if done == 5:
+        if done == step:
             os.kill(os.getpid(), signal.SIGTERM)
 
     outcome = train_model(make_data(), MODEL, TRAIN, tmp_path, hop=8, accelerator="cpu", on_step=terminate)
     assert not outcome.finished
     assert outcome.model is None
-    resumed = fit(tmp_path)
+    assert read_checkpoint(tmp_path / "0-tiny-linear" / "last.ckpt")["global_step"] == saved
+    steps: list[int] = []
+    resumed = train_model(
+        make_data(), MODEL, TRAIN, tmp_path, hop=8, accelerator="cpu", on_step=lambda done, _: steps.append(done)
+    )
+    assert steps == list(range(saved + 1, 13))
     assert resumed.model is not None
     assert whole.model is not None
     assert model_digest(resumed.model) == model_digest(whole.model)
+    assert (tmp_path / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+
+
+def test_processes_share_each_batch(monkeypatch) -> None:
+    data = make_data()
+    orders = [EpochOrder(data.train, data.length, 12, seed=3) for _ in range(3)]
+    for order, rank in zip(orders[1:], (0, 1), strict=True):
+        order.rank, order.n_ranks = rank, 2
+    whole, *shares = map(list, orders)
+    assert [len(order) for order in orders] == [12, 6, 6]
+    assert [window for pair in zip(*shares, strict=True) for window in pair] == whole
+    orders[1].skip = 4
+    assert list(orders[1]) == whole[4::2]
+    assert list(orders[1]) == whole[::2], "the next epoch is whole again"
+
+
+def module_without_chance(devices: int) -> DecoderTraining:
+    """Nothing that a process draws for itself: two processes then take the steps of one."""
+    quiet = {"input_noise": 0.0, "channel_drop": 0.0, "scheduled_sampling": 0.0, "batch_size": 16, "devices": devices}
+    data, train = make_data(), TRAIN.model_copy(update=quiet)
+    model = MODEL.model_copy(update={"linear_skip": False})
+    (member,) = committee_members(model, data.seconds("train"))
+    network = build_network(data, member, model, train, causal=False)
+    _, recipe = resolve(member, network.a, model, train)
+    for part in network.modules():
+        if hasattr(part, "p"):
+            part.p = 0.0
+    return DecoderTraining(network, replace(recipe, mixup=0.0, speech_weight=0.0), train, data.names, -5.0)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path: Path, monkeypatch) -> None:
+    for name in ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_PROCID"):
+        monkeypatch.setenv(name, "4")  # what Slurm says of tasks is not for Lightning
+    told: list[dict[str, float]] = []
+    rows = []
+    for n in (1, 2):
+        module = module_without_chance(n)
+        best, found = fit_network(
+            module, lambda steps: make_data().loaders(16, steps, 0), tmp_path / str(n), "cpu", told.append
+        )
+        assert best is not None
+        rows.append(found)
+    assert told == [*rows[0], *rows[1]]
+    for one, two in zip(*rows, strict=True):
+        assert two == pytest.approx(one, rel=2e-3, abs=1e-5)
+    weights = [read_checkpoint(tmp_path / n / "last.ckpt")["state_dict"] for n in ("1", "2")]
+    for name, value in weights[0].items():
+        assert_allclose(weights[1][name], value, atol=2e-3, err_msg=name)
+
+
+@pytest.mark.slow
+def test_a_failure_in_one_of_two_processes_is_the_callers(tmp_path: Path) -> None:
+    data = make_data()
+    data.mel[1][100:130] = np.nan
+    with pytest.raises(NonFiniteLossError) as caught:
+        fit(tmp_path, data, devices=2)
+    assert caught.value.step == 0
+
+
+def test_a_batch_is_shared_evenly() -> None:
+    with pytest.raises(ValueError, match="multiple of devices"):
+        TrainConfig(batch_size=16, devices=3)
 
 
 def test_interrupt_is_no_finish(tmp_path: Path) -> None:

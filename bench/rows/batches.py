@@ -27,7 +27,6 @@ def prepare(work: Path) -> None:
 
 
 def ours(work: Path) -> Run:
-    import torch
 
     from pipeline.data.batches import TrainingData
 
@@ -35,7 +34,7 @@ def ours(work: Path) -> Run:
     windows = np.stack([np.zeros_like(starts), starts], axis=1)
     arrays = [np.load(work / "features.npy")], [np.load(work / "mel.npy")]
     data = TrainingData(*arrays, [0], windows, windows[:64], LENGTH, context=0)
-    loaders = data.loaders(BATCH, N_BATCHES, 0, torch.device("cpu"))
+    loaders = data.loaders(BATCH, N_BATCHES, 0)
 
     def run() -> None:
         for batch in loaders.train_dataloader():

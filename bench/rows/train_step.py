@@ -27,9 +27,8 @@ Step = Callable[[dict[str, "torch.Tensor"], float], None]
 
 
 def _batches(work: Path) -> Iterator[dict[str, torch.Tensor]]:
-    import torch
 
-    data = subject.training_data(work).loaders(BATCH, STEPS, SEED, torch.device("cpu"))
+    data = subject.training_data(work).loaders(BATCH, STEPS, SEED)
     while True:
         yield from data.train_dataloader()
 

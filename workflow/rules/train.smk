@@ -23,10 +23,10 @@ rule train:
         "logs/train/{trainee}/fold{fold}.log",
     benchmark:
         "logs/train/{trainee}/fold{fold}.benchmark.tsv"
-    threads: PLAN.config.train.cpu_threads
+    threads: PLAN.config.train.cpu_threads * PLAN.config.train.devices
     resources:
         **needs(PLAN, "train", lambda w: PLAN.heard_in(w.trainee)),
-        gpu=0 if RUNTIME.accelerator == "cpu" else 1,
+        gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,
     params:
         *PLAN.code("train"),
         config=PLAN.config_json("train"),
@@ -53,10 +53,10 @@ rule train_variant:
         "logs/train/{trainee}/fold{fold}.{variant}.log",
     benchmark:
         "logs/train/{trainee}/fold{fold}.{variant}.benchmark.tsv"
-    threads: PLAN.config.train.cpu_threads
+    threads: PLAN.config.train.cpu_threads * PLAN.config.train.devices
     resources:
         **needs(PLAN, "train", lambda w: PLAN.heard_in(w.trainee)),
-        gpu=0 if RUNTIME.accelerator == "cpu" else 1,
+        gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,
     params:
         *PLAN.code("train"),
         config=PLAN.config_json("train"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
 from pipeline.config.mel_grid import MelGrid
@@ -67,11 +67,20 @@ class TrainConfig(Normalisation):
     grad_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient")
     precision: Literal["32", "bf16", "16"] = Field("32", description="Arithmetic of training: 32 bit or mixed")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, order, dropout and noise")
+    devices: int = Field(
+        1, ge=1, le=64, description="GPUs (or CPU processes) that share each batch; part of the result [count]"
+    )
     cpu_threads: int = Field(1, ge=1, le=256, description="Threads of the arithmetic; part of the result on CPUs")
     deterministic: bool = Field(True, description="Use deterministic algorithms only (CPU: always repeatable)")
     pool: Literal["none", "subjects"] = Field(
         "none", description="One model per subject, or one for all with an input layer per subject"
     )
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> Self:
+        if self.batch_size % self.devices:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of devices {self.devices}")
+        return self
 
 
 class TrainStage(Section):

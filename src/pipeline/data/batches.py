@@ -27,6 +27,10 @@ Batch = dict[str, Tensor]
 Window = tuple[int, int]
 
 
+#: Of a GPU's free memory, what the data may take; the network and its activations need the rest.
+RESIDENT_SHARE = 0.5
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """All that one training run may see.
@@ -70,11 +74,9 @@ class TrainingData:
         """Length of a role's frames [s]."""
         return sum(b - a for _, a, b in self.spans(role)) / self.frame_rate_hz
 
-    def loaders(
-        self, batch_size: int, steps_per_epoch: int, seed: int, device: torch.device, estimate: Sequence[Array] = ()
-    ) -> WindowData:
+    def loaders(self, batch_size: int, steps_per_epoch: int, seed: int, estimate: Sequence[Array] = ()) -> WindowData:
         """The batches of this data; ``estimate`` are arrays like ``mel`` that ride along with training windows."""
-        return WindowData(self, batch_size, steps_per_epoch, seed, device, estimate)
+        return WindowData(self, batch_size, steps_per_epoch, seed, estimate)
 
 
 def merge_windows(windows: NDArray[np.int64], length: int, n_frames: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -93,21 +95,30 @@ class WindowSet(Dataset[Batch]):
     """Slices batches of windows out of one concatenated copy of all recordings.
 
     Each recording is padded by its edge rows, so that a window with its context is
-    always a plain slice.  On a GPU the copy lives there and no batch crosses the bus.
+    always a plain slice.
     """
 
-    def __init__(self, data: TrainingData, device: torch.device, estimate: Sequence[Array] = ()) -> None:
+    def __init__(self, data: TrainingData, estimate: Sequence[Array] = ()) -> None:
         self.length, self.m = data.length, data.oversampling
         self.rows_per_window = (data.length + 2 * data.context) * data.oversampling
         pads = [(data.context, data.context + max(0, data.length - len(mel)) + data.length) for mel in data.mel]
-        self.features = _concatenate_padded(data.features, pads, self.m, data.n_channels).to(device)
-        self.mel = _concatenate_padded(data.mel, pads, 1, data.mel[0].shape[1]).to(device)
-        self.estimate = _concatenate_padded(estimate, pads, 1, self.mel.shape[1]).to(device) if estimate else None
+        self.features = _concatenate_padded(data.features, pads, self.m, data.n_channels)
+        self.mel = _concatenate_padded(data.mel, pads, 1, data.mel[0].shape[1])
+        self.estimate = _concatenate_padded(estimate, pads, 1, self.mel.shape[1]) if estimate else None
         sizes = np.asarray([len(m) + sum(p) for m, p in zip(data.mel, pads, strict=True)])
-        self.first_frame = torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)[:-1]])).to(device)
-        self.n_frames = torch.tensor([len(m) for m in data.mel], device=device)
-        self.subject = torch.tensor(data.subject, device=device)
+        self.first_frame = torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)[:-1]]))
+        self.n_frames = torch.tensor([len(m) for m in data.mel])
+        self.subject = torch.tensor(data.subject)
         self.context = data.context
+
+    def to(self, device: torch.device) -> None:
+        """Move everything to a device, so that no batch crosses the bus; a GPU with too little room is left alone."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        needed = sum(value.nbytes for value in tensors.values())
+        if device.type == "cuda" and needed > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+            return
+        for name, value in tensors.items():
+            setattr(self, name, value.to(device))
 
     def __getitems__(self, windows: list[Window]) -> Batch:
         table = torch.tensor(windows, device=self.mel.device)
@@ -153,13 +164,16 @@ class EpochOrder(Sampler[Window]):
 
     A window may start anywhere up to its right neighbour's start when the two touch or
     overlap: every such window lies under trained frames, so the purge gaps stay clean.
-    An epoch is ``n_draws`` windows, whatever the amount of data.
+    An epoch is ``n_draws`` windows, whatever the amount of data.  Process ``rank`` of
+    ``n_ranks`` gets its share of each batch; the first ``skip`` windows of the next epoch are
+    passed over, since an interrupted run has seen them.
     """
 
     def __init__(self, windows: NDArray[np.int64], length: int, n_draws: int, seed: int) -> None:
         order = np.lexsort((windows[:, 1], windows[:, 0]))
         self.windows = windows[order]
         self.n_draws, self.seed, self.epoch = n_draws, seed, 0
+        self.rank, self.n_ranks, self.skip = 0, 1, 0
         gap = np.diff(self.windows[:, 1], append=0)
         same = np.diff(self.windows[:, 0], append=-1) == 0
         self.room = np.where(same & (gap <= length), np.maximum(gap, 1), 1)
@@ -169,7 +183,7 @@ class EpochOrder(Sampler[Window]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.n_draws
+        return self.n_draws // self.n_ranks
 
     def __iter__(self) -> Iterator[Window]:
         rng = np.random.default_rng([self.seed, self.epoch])
@@ -177,7 +191,9 @@ class EpochOrder(Sampler[Window]):
         index = np.concatenate([rng.permutation(len(self.windows)) for _ in range(rounds)])[: self.n_draws]
         shift = rng.integers(0, self.room[index])
         starts = self.windows[index, 1] + shift
-        yield from zip(self.windows[index, 0].tolist(), starts.tolist(), strict=True)
+        own = slice(self.skip + self.rank, None, self.n_ranks)
+        self.skip = 0
+        yield from zip(self.windows[index[own], 0].tolist(), starts[own].tolist(), strict=True)
 
 
 class WindowData(LightningDataModule):
@@ -189,20 +205,31 @@ class WindowData(LightningDataModule):
         batch_size: int,
         steps_per_epoch: int,
         seed: int,
-        device: torch.device,
         estimate: Sequence[Array] = (),
     ) -> None:
         super().__init__()
-        self.windows = WindowSet(data, device, estimate)
+        self.windows = WindowSet(data, estimate)
         self.order = EpochOrder(data.train, data.length, batch_size * steps_per_epoch, seed)
         self.val = [tuple(w) for w in data.val.tolist()]
-        self.batch_size = batch_size
+        self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
+
+    def setup(self, stage: str) -> None:
+        assert self.trainer is not None
+        self.windows.to(self.trainer.strategy.root_device)
+        self.order.rank, self.order.n_ranks = self.trainer.global_rank, self.trainer.world_size
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return DataLoader(self.windows, self.batch_size, sampler=self.order, collate_fn=_whole_batch)
+        if self.trainer is not None:
+            done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed % self.steps_per_epoch
+            self.order.skip = done * self.batch_size
+        return DataLoader(
+            self.windows, self.batch_size // self.order.n_ranks, sampler=self.order, collate_fn=_whole_batch
+        )
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return DataLoader(self.windows, 64, sampler=self.val, collate_fn=_whole_batch)
+        """All windows in every process, so that each has the same figures to stop by."""
+        batch = 64 if self.windows.mel.device.type == "cpu" else 1024
+        return DataLoader(self.windows, batch, sampler=self.val, collate_fn=_whole_batch)
 
 
 def _whole_batch(batch: Any) -> Batch:

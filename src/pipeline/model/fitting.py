@@ -1,5 +1,7 @@
 """One network's training: start or resume in a folder, validate and save each epoch, end.
 
+Asked to end (SIGTERM), it saves a checkpoint after the step in hand, and goes on from that step when started again.
+
 The folder holds ``last.ckpt`` and its predecessor to resume from, ``best.ckpt`` (the
 averaged weights of the best epoch), ``metrics.csv`` (one row per epoch) and TensorBoard's event files.
 """
@@ -10,10 +12,13 @@ import csv
 import io
 import logging
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 import torch
@@ -28,6 +33,7 @@ from pipeline.model.committee import Committee
 from pipeline.model.event_file import EventFile
 from pipeline.model.lightning_module import DecoderTraining
 from pipeline.model.model_file import load_model, save_model, write_atomically
+from pipeline.model.processes import run_in_processes
 from pipeline.model.seq2seq import Seq2Seq
 
 Accelerator = Literal["auto", "cpu", "gpu"]
@@ -41,6 +47,7 @@ class RunKeeper(Callback):
         self.run_dir, self.title, self.patience, self.on_epoch = run_dir, title, patience, on_epoch
         self.rows: list[Row] = []
         self.events: EventFile | None = None
+        self.asked_to_end = False
 
     @property
     def best(self) -> Row:
@@ -62,18 +69,39 @@ class RunKeeper(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = [dict(row) for row in state_dict["rows"]]
 
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Take SIGTERM from Lightning, which ends validation in its middle, and processes at different steps."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._ask_to_end)
+
+    def _ask_to_end(self, number: int, frame: FrameType | None) -> None:
+        self.asked_to_end = True
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any) -> None:
+        """All processes end together after this step, unless the epoch's validation comes next."""
+        if trainer.strategy.reduce_boolean_decision(self.asked_to_end, all=False) and not _is_last_step(trainer):
+            trainer._signal_connector.received_sigterm = True
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        if isinstance(exception, SIGTERMException):
+            trainer.save_checkpoint(self.run_dir / "last.ckpt")
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         row = {"epoch": len(self.rows), "step": trainer.global_step, **pl_module.epoch_metrics()}
         self.rows.append(row)
+        if trainer.is_global_zero:
+            self._publish(row, pl_module)
+        trainer.save_checkpoint(self.run_dir / "last.ckpt")
+        if self.exhausted:
+            trainer.should_stop = True
+
+    def _publish(self, row: Row, pl_module: Any) -> None:
         if self.best is row:
             save_model(self.run_dir / "best.ckpt", Committee.of([pl_module.average]), {"epoch": row["epoch"]})
         write_metrics(self.run_dir / "metrics.csv", self.rows)
-        trainer.save_checkpoint(self.run_dir / "last.ckpt")
         self._show(row, pl_module)
         if self.on_epoch:
             self.on_epoch(row)
-        if self.exhausted:
-            trainer.should_stop = True
 
     def _show(self, row: Row, pl_module: Any) -> None:
         """To TensorBoard: the row, and every second epoch one validation window."""
@@ -83,6 +111,10 @@ class RunKeeper(Callback):
         self.events.scalars(int(row["step"]), {k: v for k, v in row.items() if k not in ("epoch", "step")})
         if row["epoch"] % 2 == 0:
             self.events.images(int(row["step"]), pl_module.pictures)
+
+
+def _is_last_step(trainer: Trainer) -> bool:
+    return bool(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
 
 
 class StepReport(Callback):
@@ -107,7 +139,7 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, float | str]]) -> None
 
 def fit_network(
     module: DecoderTraining,
-    loaders: Callable[[int, torch.device], LightningDataModule],
+    loaders: Callable[[int], LightningDataModule],
     run_dir: Path,
     accelerator: Accelerator = "auto",
     on_epoch: Callable[[Row], None] | None = None,
@@ -116,7 +148,7 @@ def fit_network(
 ) -> tuple[Seq2Seq | None, list[Row]]:
     """Train ``module`` in ``run_dir``, resuming what is there: the best averaged network and the epochs' rows.
 
-    ``loaders`` makes the batches, given the steps per epoch and the device; ``title`` names
+    ``loaders`` makes the batches, given the steps per epoch; ``title`` names
     the run to people who compare it with others in TensorBoard.  The network
     is None where training was interrupted.  Raises :class:`~pipeline.model.lightning_module.NonFiniteLossError`.
     """
@@ -125,16 +157,49 @@ def fit_network(
     steps = min(train.steps_per_epoch, module.recipe.max_steps)
     epochs = module.recipe.max_steps // steps
     keeper = RunKeeper(run_dir, title, train.patience, on_epoch)
-    checkpoint = newest_valid_checkpoint(run_dir / "last.ckpt") if _is_whole(run_dir / "best.ckpt") else None
-    if checkpoint is not None:
-        keeper.load_state_dict(read_checkpoint(checkpoint)["callbacks"][RunKeeper.__qualname__])
-    if not keeper.ended(epochs):
-        trainer = _trainer(run_dir, train, epochs, accelerator, [keeper, StepReport(on_step, epochs * steps)])
-        data = loaders(steps, trainer.strategy.root_device)
-        with suppress(SIGTERMException, SystemExit):  # Lightning's answers to SIGTERM and Ctrl-C
-            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    best = load_model(run_dir / "best.ckpt")[0].networks[0] if keeper.ended(epochs) else None
+    _recall(keeper)
+    asked_to_end = False
+    if not keeper.ended(epochs) and train.devices == 1:
+        _fit(module, loaders(steps), keeper, StepReport(on_step, epochs * steps), epochs, accelerator)
+        asked_to_end = keeper.asked_to_end
+    elif not keeper.ended(epochs):
+        # The processes report through the run's folder: what the caller listens with cannot be sent to them.
+        there = (RunKeeper(run_dir, title, train.patience, None), StepReport(None, epochs * steps))
+        arguments = (module, loaders(steps), *there, epochs, accelerator)
+        asked_to_end = run_in_processes(_fit, arguments, train.devices, lambda: _tell(keeper))
+    best = load_model(run_dir / "best.ckpt")[0].networks[0] if keeper.ended(epochs) and not asked_to_end else None
     return best, keeper.rows
+
+
+def _fit(
+    module: DecoderTraining, data: LightningDataModule, keeper: RunKeeper, report: StepReport, epochs: int,
+    accelerator: Accelerator,
+) -> None:  # fmt: skip
+    """Train until all is done or the process is asked to end; of several processes, the part of this one."""
+    trainer = _trainer(keeper.run_dir, module.config, epochs, accelerator, [keeper, report])
+    with suppress(SIGTERMException, SystemExit):  # Lightning's answers to SIGTERM and Ctrl-C
+        trainer.fit(module, datamodule=data, ckpt_path=_recall(keeper), weights_only=True)
+
+
+def _recall(keeper: RunKeeper) -> Path | None:
+    """The checkpoint to go on from; ``keeper`` gets the epochs that it knows."""
+    checkpoint = newest_valid_checkpoint(keeper.run_dir / "last.ckpt")
+    if checkpoint is None:
+        return None
+    state = read_checkpoint(checkpoint)["callbacks"][RunKeeper.__qualname__]
+    if state["rows"] and not _is_whole(keeper.run_dir / "best.ckpt"):
+        return None
+    keeper.load_state_dict(state)
+    return checkpoint
+
+
+def _tell(keeper: RunKeeper) -> None:
+    """Pass on the epochs that other processes have finished."""
+    known = len(keeper.rows)
+    _recall(keeper)
+    for row in keeper.rows[known:]:
+        if keeper.on_epoch:
+            keeper.on_epoch(row)
 
 
 def _is_whole(model: Path) -> bool:
@@ -149,12 +214,13 @@ def _trainer(
 ) -> Trainer:
     """A trainer that writes nothing of its own accord and leaves job control to the caller."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="pytorch_lightning.*")
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     precision = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[train.precision]
     torch.set_num_threads(train.cpu_threads)
     return Trainer(
-        accelerator=accelerator, devices=1, precision=precision, max_epochs=epochs,  # type: ignore[arg-type]
+        accelerator=accelerator, devices=train.devices, precision=precision,  # type: ignore[arg-type]
+        strategy="ddp_find_unused_parameters_true" if train.devices > 1 else "auto", max_epochs=epochs,
         callbacks=callbacks, plugins=[AtomicCheckpointIO(), LightningEnvironment()], default_root_dir=run_dir,
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0, gradient_clip_val=train.grad_clip, deterministic=train.deterministic,

@@ -39,7 +39,7 @@ def predict_continuous(
     start: int,
     stop: int,
     hop: int,
-    batch: int = 64,
+    batch: int | None = None,
     subject: int = 0,
     target: Array | None = None,
     n_attention: int = 0,
@@ -53,11 +53,13 @@ def predict_continuous(
     to that frame alone, hence so does the sum; there, later frames of a window weigh more, since they saw
     more of the past.  With ``target`` (n_frames, band) the decoder is told the true
     previous frames (teacher forcing), which is no decoding of the brain.
-    ``n_attention`` windows, evenly spread, return their attention.
+    ``n_attention`` windows, evenly spread, return their attention.  ``batch`` windows run at
+    once: a GPU, bound by the launches of its kernels, takes many.
     """
     a = model.a
     model.eval()
     device = next(model.parameters()).device
+    batch = batch or (64 if device.type == "cpu" else 1024)
     starts = window_starts(start, stop, a.length_frames, hop)
     shown = starts[np.unique(np.linspace(0, len(starts) - 1, n_attention).astype(int))] if n_attention else starts[:0]
     weights = _overlap_weights(a.length_frames, a.causal)

@@ -33,7 +33,10 @@ class NonFiniteLossError(Exception):
 
     def __init__(self, step: int, recordings: Sequence[str]) -> None:
         self.step, self.recordings = step, list(recordings)
-        super().__init__(f"loss is not finite at step {step}, recordings {', '.join(self.recordings)}")
+        super().__init__(step, self.recordings)  # as it is called: exceptions travel between processes so
+
+    def __str__(self) -> str:
+        return f"loss is not finite at step {self.step}, recordings {', '.join(self.recordings)}"
 
 
 class DecoderTraining(LightningModule):
@@ -52,6 +55,13 @@ class DecoderTraining(LightningModule):
         self.metrics: dict[str, float] = {}
         self.pictures: dict[str, NDArray[np.float32]] = {}
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The losses of an epoch that is interrupted."""
+        checkpoint["losses"] = list(self.losses)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.losses = [loss.to(self.device) for loss in checkpoint["losses"]]
+
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.config.lr, weight_decay=self.recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_share)
@@ -66,7 +76,8 @@ class DecoderTraining(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, step]).generate_state(1)[0]))
+        rank = [self.global_rank] if self.global_rank else []
+        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, step, *rank]).generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         model = self.model
@@ -180,6 +191,6 @@ class DecoderTraining(LightningModule):
 
     def epoch_metrics(self) -> dict[str, float]:
         """The epoch's row: training loss, validation figures, learning rate; clears what was gathered."""
-        losses = torch.stack(self.losses).double().mean().item()
+        losses = float(self.trainer.strategy.reduce(torch.stack(self.losses).double().mean()))
         self.losses.clear()
         return {"train_loss": losses, **self.metrics, "lr": self.trainer.optimizers[0].param_groups[0]["lr"]}

@@ -66,7 +66,7 @@ class Source(Protocol):
     def spans(self, role: str) -> list[Span]: ...
     def seconds(self, role: str) -> float: ...
     def loaders(
-        self, batch_size: int, steps_per_epoch: int, seed: int, device: torch.device, estimate: Sequence[Array] = ()
+        self, batch_size: int, steps_per_epoch: int, seed: int, estimate: Sequence[Array] = ()
     ) -> LightningDataModule: ...
 
 
@@ -140,7 +140,7 @@ def _labelled(label: str, on_epoch: Report | None) -> Callable[[Row], None] | No
 def _prepare(
     data: Source, member: Member, model: ModelConfig, train: TrainConfig, causal: bool,
     linear: tuple[list[Ridge], list[Array]] | None,
-) -> tuple[DecoderTraining, Callable[[int, torch.device], LightningDataModule]]:  # fmt: skip
+) -> tuple[DecoderTraining, Callable[[int], LightningDataModule]]:  # fmt: skip
     """The untrained module of one member, and what makes its batches."""
     own = train.model_copy(update={"seed": train.seed + member.index * SEED_STEP})
     network = build_network(data, member, model, own, causal)
@@ -151,7 +151,7 @@ def _prepare(
     _, recipe = resolve(member, network.a, model, own)
     names = data.names or [str(i) for i in range(len(data.mel))]
     module = DecoderTraining(network, recipe, own, names, _speech_level(data))
-    return module, lambda steps, device: data.loaders(own.batch_size, steps, own.seed, device, estimate)
+    return module, lambda steps: data.loaders(own.batch_size, steps, own.seed, estimate)
 
 
 def fit_linear(data: Source, causal: bool, clip: float) -> tuple[list[Ridge], list[Array]]:
