@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
@@ -73,7 +74,8 @@ def main() -> int:
         return EXIT_INTERRUPTED
     wants_scores = not targets or "results/eval.json" in targets
     if not dry and (sweep or (code == 0 and wants_scores)):
-        print(sweep_summary() if sweep else closing_summary())
+        with suppress(BrokenPipeError):  # `main.py … | head` has read enough
+            print(sweep_summary() if sweep else closing_summary(), flush=True)
     return code
 
 
