@@ -154,7 +154,7 @@ def test_a_config_reaches_snakemake_only_as_it_was_checked(lab: Lab) -> None:
     lab.settings("fold: 1")
     lab.monkeypatch.setattr(pytest, "fail", lambda _: 0)
     assert lab.main("--config", "my.yaml", "--dry-run").code == 0
-    assert json.loads((lab.folder / "results/config.json").read_text()) == json.loads(
+    assert json.loads((lab.folder / "results/.dry_run.json").read_text()) == json.loads(
         Config.model_validate({"data": {"sheet": "recordings.tsv"}, "fold": 1}).model_dump_json()
     )
 

@@ -93,11 +93,11 @@ def test_main_with_the_same_config_has_nothing_to_do(chain: Path) -> None:
 
 def test_a_dry_run_leaves_no_trace_in_what_verify_goes_by(chain: Path) -> None:
     command = [sys.executable, str(ROOT / "main.py"), "--config", "config.yaml", "--set", "train.seed=1", "--dry-run"]
-    before = {p: p.read_bytes() for p in chain.glob("results/*.json")}
+    before = {p: p.read_bytes() for p in chain.glob("results/[!.]*.json")}
     result = subprocess.run(command, cwd=chain, capture_output=True, text=True, check=False)
     assert result.returncode == 0
     assert "rule train" in result.stdout + result.stderr
-    assert {p: p.read_bytes() for p in chain.glob("results/*.json")} == before
+    assert {p: p.read_bytes() for p in chain.glob("results/[!.]*.json")} == before
 
 
 def test_main_refuses_a_bad_config_with_code_2_and_no_traceback(tmp_path: Path) -> None:

@@ -364,7 +364,7 @@ def test_a_rerun_that_fails_names_its_reason_and_keeps_the_earlier_results(
     code, line = NAMED[fault]
     earlier = {name: (work / "results" / name).read_bytes() for name in ("eval.json", "scores.tsv", "report.html")}
     home = faulty(fault if "os." not in fault else f"import os; {fault}")
-    result = main_py(work, home=home)
+    result = main_py(work, "--printshellcmds", home=home)
     assert result.returncode == code, result.stdout[-3000:]
     assert any(re.fullmatch(line, said) for said in errors_of(result.stdout)), result.stdout[-3000:]
     (told,) = re.findall(r"^the earlier results are kept in (results/archive/\S+)$", result.stdout, re.MULTILINE)
