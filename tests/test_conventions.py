@@ -59,6 +59,7 @@ def run_outer(folder: Path) -> str:
     return result.stderr
 
 
+@pytest.mark.slow
 def test_another_workflow_uses_this_one_as_a_module(outer: Path) -> None:
     (outer / "results/contamination/sim01_run01.h5").unlink()
     (outer / "results/eval.json").unlink()

@@ -101,6 +101,7 @@ def test_scores_that_were_edited_are_not_drawn(own_chain: Path, tmp_path: Path) 
     assert not (tmp_path / "x.html").exists()
 
 
+@pytest.mark.slow
 def test_what_only_evaluate_reads_reruns_evaluate_alone(own_chain: Path) -> None:
     config = own_chain / "config.yaml"
     config.write_text(
@@ -116,6 +117,7 @@ def test_what_only_evaluate_reads_reruns_evaluate_alone(own_chain: Path) -> None
     assert [c["result"] for c in found] == ["suspect" if c["p_adjusted"] < 0.9999 else "no evidence" for c in found]
 
 
+@pytest.mark.slow
 def test_nearest_neighbour_is_scored_where_it_is_asked_for(chain: Path, own_chain: Path) -> None:
     assert "nearest_neighbour" not in json.loads((chain / "results/eval.json").read_text())["summary"]
     (own_chain / "config.yaml").write_text(SMALL + "baseline: {nearest_neighbour: true}\n")

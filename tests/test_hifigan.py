@@ -215,6 +215,7 @@ def trained_voice(folder: Path, name: str) -> HifiGan:
     return HifiGan(folder / f"data/generator_{name}.pth.tar", config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["LJSpeech", "universal"])
 def test_copy_synthesis_of_real_speech_with_trained_weights(trained: Path, name: str) -> None:
     if not SPEECH.is_file():
@@ -224,6 +225,7 @@ def test_copy_synthesis_of_real_speech_with_trained_weights(trained: Path, name:
     assert mel_r(target, log_mel(sound, 22050, MEL)) > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 def test_same_sound_as_the_original_code_with_trained_weights(trained: Path) -> None:
     """The package holds a copy of the original's module, which takes an exported mel (n_mels, frames) as it is."""
