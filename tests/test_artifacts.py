@@ -133,6 +133,19 @@ def test_an_array_without_labels_of_its_axes_is_refused(tmp_path: Path) -> None:
         artifact.dimensions("features/data")
 
 
+def test_damage_is_named_where_rows_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5")
+    with h5py.File(path) as file:
+        first = file["features/data"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[first + 8] ^= 1
+    path.write_bytes(content)
+    with opened(path, SCHEMA) as artifact:
+        rows = artifact.dataset("features/data")
+        with pytest.raises(InputError, match="rerun the stage align"):
+            rows[:10]
+
+
 def test_virtual_sources_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5")
     layout = h5py.VirtualLayout((4,), "u1")

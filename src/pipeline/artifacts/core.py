@@ -194,6 +194,18 @@ def create(path: Path, schema: Schema, provenance: Provenance) -> Iterator[Artif
         writer._finish(provenance)
 
 
+class CheckedDataset(h5py.Dataset):
+    """A dataset of an artifact that is checked whenever rows of it are read."""
+
+    def __init__(self, dataset: h5py.Dataset, path: Path, stage: str) -> None:
+        super().__init__(dataset.id)
+        self._path, self._stage = path, stage
+
+    def __getitem__(self, *rows: Any) -> Any:
+        with _damage_named(self._path, str(self.name), self._stage):
+            return super().__getitem__(*rows)
+
+
 class Artifact:
     """An opened, checked artifact."""
 
@@ -236,17 +248,16 @@ class Artifact:
         return tuple(found)
 
     def dataset(self, name: str) -> h5py.Dataset:
-        """A dataset for reading in blocks."""
+        """A dataset for reading in blocks; damaged data raises :class:`InputError` where they are read."""
         with _damage_named(self.path, name, self.stage):
             if name not in self.file:
                 raise _refused(self.path, name, "nothing", "a dataset", self.stage)
-            return self.file[name]
+            return CheckedDataset(self.file[name], self.path, self.stage)
 
     def read(self, name: str, start: int | None = None, stop: int | None = None) -> np.ndarray:
         """An array, or its rows ``start:stop``; damaged data raises :class:`InputError`."""
         dataset = self.dataset(name)
-        with _damage_named(self.path, name, self.stage):
-            return np.asarray(dataset[start:stop]) if dataset.shape else np.asarray(dataset[()])
+        return np.asarray(dataset[start:stop]) if dataset.shape else np.asarray(dataset[()])
 
     def name_of_files(self, where: str, name: Any) -> str:
         """An id that becomes part of file names: refused where it is a path."""
