@@ -412,6 +412,7 @@ FOREIGN_MODELS: dict[str, tuple[str, str, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", FOREIGN_MODELS)
+@pytest.mark.slow
 def test_model_of_another_config(lab: Lab, chain: Path, name: str) -> None:
     """The stage predict, given a model that this config and fold did not train."""
     settings, fold, words = FOREIGN_MODELS[name]
