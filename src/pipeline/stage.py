@@ -15,7 +15,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
@@ -55,16 +55,20 @@ class Stage(Generic[C]):
         (path,) = self.files[name]
         return path
 
-    def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
-        """``items``, with a bar where a person watches, and now and then a line where nobody does."""
+    def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+        """``items``, with a bar where a person watches, and now and then a line where nobody does.
+
+        ``total`` is their number where they do not know it themselves.
+        """
+        total = len(items) if isinstance(items, Sized) else total
         if sys.stderr.isatty():
-            yield from tqdm(items, f"{self.name}: {what}", leave=False)
+            yield from tqdm(items, f"{self.name}: {what}", total, leave=False)
             return
         said = time.monotonic()
         for done, item in enumerate(items):
             if time.monotonic() - said > LINE_EVERY_S:
                 said = time.monotonic()
-                self.log.info("%s: %d of %d %s", self.name, done, len(items), what)
+                self.log.info("%s: %d of %s %s", self.name, done, total or "all", what)
             yield item
 
     def provenance(self, inputs: Sequence[tuple[Path | str, str]]) -> Provenance:

@@ -114,7 +114,8 @@ def _write_features(
         sampling_rate_hz=config.feature_rate_hz,
     )
     n_samples = len(recording.dataset("eeg/data"))
-    for start, block in extract_features(read, n_samples, rate_hz, config, neural_s, causal):
+    extracted = extract_features(read, n_samples, rate_hz, config, neural_s, causal)
+    for start, block in stage.progress(extracted, "blocks of features"):
         if start != features.filled:
             raise RuntimeError(f"features came out of order: row {start} after {features.filled}")
         features.append(block)

@@ -13,7 +13,7 @@ from pipeline.artifacts.recording import Table, create_recording, write_tables
 from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.ingest import IngestStage
 from pipeline.data.arrays import ArrayReader
-from pipeline.data.raw import RawRecording, blocks, opened_raw
+from pipeline.data.raw import RawRecording, block_starts, blocks, opened_raw
 from pipeline.data.scan import AudioScan, NeuralReport, NeuralScan
 from pipeline.data.sheet import RecordingRow
 from pipeline.errors import Problem, raise_if_any
@@ -81,7 +81,7 @@ def _copy_neural(
         units=units,
         sampling_rate_hz=row.eeg_rate_hz,
     )
-    for block in blocks(reader):
+    for block in stage.progress(blocks(reader), "blocks of brain", len(block_starts(reader))):
         scan.update(block)
         stream.append(block)
     report = scan.finish(str(reader.path))
@@ -108,7 +108,7 @@ def _copy_sound(
         units="1/32768 of full scale" if dtype == np.int16 else "full scale",
         sampling_rate_hz=row.audio_rate_hz,
     )
-    for block in blocks(reader):
+    for block in stage.progress(blocks(reader), "blocks of sound", len(block_starts(reader))):
         scan.update(block)
         stream.append(block[:, 0])
     return scan.problems(str(reader.path))

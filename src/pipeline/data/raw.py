@@ -83,10 +83,15 @@ class RawRecording:
         return {column: [v for table in both for v in getattr(table, name)] for column, name in columns.items()}
 
 
+def block_starts(reader: ArrayReader) -> range:
+    """First samples of blocks of a few MB."""
+    return range(0, reader.n_samples, max(1, BLOCK_BYTES // (4 * reader.n_channels)))
+
+
 def blocks(reader: ArrayReader) -> Iterator[np.ndarray]:
     """The whole array, a few MB at a time."""
-    step = max(1, BLOCK_BYTES // (4 * reader.n_channels))
-    return (reader.read(a, min(a + step, reader.n_samples)) for a in range(0, reader.n_samples, step))
+    starts = block_starts(reader)
+    return (reader.read(a, min(a + starts.step, reader.n_samples)) for a in starts)
 
 
 @contextmanager
