@@ -152,7 +152,18 @@ def _install() -> None:
 
 
 def _configure() -> None:
-    """Write the configuration of Slurm, its accounting and its GPUs, and put a link where Slurm looks for it."""
+    """Write the configuration of Slurm, its GPUs and its accounting, and put a link where Slurm looks for it."""
+    _configure_cluster()
+    gpus = "".join(f"NodeName=gpu1 Name=gpu File={device}\n" for device in STAND_IN_GPUS)
+    (HOME / "gres.conf").write_text(gpus)
+    _configure_accounting()
+    SLURM_CONF.parent.mkdir(parents=True, exist_ok=True)
+    SLURM_CONF.unlink(missing_ok=True)
+    SLURM_CONF.symlink_to(HOME / "slurm.conf")
+
+
+def _configure_cluster() -> None:
+    """``slurm.conf``: controller, nodes and partitions."""
     host, run, log = socket.gethostname(), HOME / "run", HOME / "log"
     nodes = "\n".join(
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=12000"
@@ -201,8 +212,11 @@ PartitionName=cpu Nodes=cpu1,cpu2 Default=YES DefMemPerCPU=500 DefaultTime=10 Ma
 PartitionName=gpu Nodes=gpu1 DefMemPerCPU=500 DefaultTime=10 MaxTime=1-0 PriorityTier=10 PreemptMode=OFF
 PartitionName=spare Nodes=gpu1 DefMemPerCPU=500 DefaultTime=10 MaxTime=1-0 PriorityTier=1 GraceTime=15
 """)
-    gpus = "".join(f"NodeName=gpu1 Name=gpu File={device}\n" for device in STAND_IN_GPUS)
-    (HOME / "gres.conf").write_text(gpus)
+
+
+def _configure_accounting() -> None:
+    """``slurmdbd.conf``, for root's eyes only."""
+    run, log = HOME / "run", HOME / "log"
     accounting = HOME / "slurmdbd.conf"
     accounting.touch(mode=0o600)
     accounting.write_text(f"""\
@@ -219,9 +233,6 @@ StorageHost=localhost
 StorageUser=root
 StorageLoc=accounting
 """)
-    SLURM_CONF.parent.mkdir(parents=True, exist_ok=True)
-    SLURM_CONF.unlink(missing_ok=True)
-    SLURM_CONF.symlink_to(HOME / "slurm.conf")
 
 
 def _start_accounting() -> None:

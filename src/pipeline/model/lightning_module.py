@@ -133,8 +133,10 @@ class DecoderTraining(LightningModule):
         The contrast of speech with silence is most of a mel's variance: it alone would leave what is said unlearnt.
         """
         loss, weight = self._loss(predicted, target, mask), self.recipe.speech_weight
+        if weight == 0:
+            return loss
         speech = mask & (target.mean(dim=2) > self.speech_level)
-        if weight == 0 or not speech.any():
+        if not speech.any():
             return loss
         error = predicted.float()[speech] - target[speech]
         share = len(error) / mask.sum()

@@ -115,10 +115,10 @@ def resolve(member: Member, base: Architecture, model: ModelConfig, train: Train
         clip_input=train.clip_input,
     )
     recipe = _RECIPES[member.preset]
-    if not member.linear_skip:  # the other leans towards silence's contrast, as ridge does
-        recipe = replace(recipe, speech_weight=1.0)
-    else:  # it starts from the ridge: about two thirds of the steps, in whole epochs
+    if member.linear_skip:  # it starts from the ridge: about two thirds of the steps, in whole epochs
         recipe = replace(recipe, max_steps=recipe.max_steps * 2 // 120 * 40)
+    else:  # it makes up for the ridge, which learns the contrast with silence before what is said
+        recipe = replace(recipe, speech_weight=1.0)
     keys = ("max_steps", "weight_decay", "input_noise", "channel_drop", "speech_weight")
     return replace(architecture, **_given(model, named)), replace(recipe, **_given(train, keys))
 
