@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
 import os
 import shutil
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import EpochOrder, TrainingData, WindowSet, merge_windows
-from pipeline.errors import CannotWriteError
+from pipeline.errors import EXIT_INTERRUPTED, CannotWriteError, StageFailureError
 from pipeline.model.checkpoint import (
     AtomicCheckpointIO,
     DamagedCheckpointError,
@@ -25,7 +27,7 @@ from pipeline.model.checkpoint import (
     previous_checkpoint,
     read_checkpoint,
 )
-from pipeline.model.fitting import fit_network
+from pipeline.model.fitting import Fit, fit_network
 from pipeline.model.inference import diagonality, predict_continuous
 from pipeline.model.lightning_module import DecoderTraining, NonFiniteLossError
 from pipeline.model.model_file import model_digest
@@ -306,9 +308,8 @@ def test_two_processes_train_as_one(tmp_path: Path, monkeypatch) -> None:
     rows = []
     for n in (1, 2):
         module = module_without_chance(n)
-        best, found = fit_network(
-            module, lambda steps: make_data().loaders(16, steps, 0), tmp_path / str(n), "cpu", told.append
-        )
+        job = Fit(module, lambda steps: make_data().loaders(16, steps, 0), tmp_path / str(n), "cpu")
+        best, found = fit_network(job, told.append)
         assert best is not None
         rows.append(found)
     assert told == [*rows[0], *rows[1]]
@@ -326,6 +327,85 @@ def test_a_failure_in_one_of_two_processes_is_the_callers(tmp_path: Path) -> Non
     with pytest.raises(NonFiniteLossError) as caught:
         fit(tmp_path, data, devices=2)
     assert caught.value.step == 0
+
+
+def fit_pair(run: Path, processes: int, on_epoch=None, on_step=None, data: TrainingData | None = None) -> FitOutcome:
+    """Two networks, side by side or one after the other."""
+    model = MODEL.model_copy(update={"networks": 2})
+    keys = {"hop": 8, "accelerator": "cpu", "on_epoch": on_epoch, "on_step": on_step}
+    return train_model(data or make_data(), model, TRAIN, run, processes=processes, **keys)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> tuple[FitOutcome, list[dict[str, float | str]], Path]:
+    told: list[dict[str, float | str]] = []
+    run = tmp_path_factory.mktemp("pair")
+    return fit_pair(run, 1, told.append), told, run
+
+
+def test_networks_side_by_side_are_those_of_one_after_the_other(pair, tmp_path: Path) -> None:
+    one, told, run = pair
+    told_side_by_side: list[dict[str, float | str]] = []
+    side_by_side = fit_pair(tmp_path, 2, told_side_by_side.append)
+    assert side_by_side.model is not None
+    assert model_digest(side_by_side.model) == model_digest(one.model)
+    assert (side_by_side.rows, side_by_side.mix) == (one.rows, one.mix)
+    assert sorted(told_side_by_side, key=told.index) == told == one.rows
+    assert (tmp_path / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+
+
+class DamagedElsewhere(TrainingData):
+    """Data that another process gets with a gap in its mel."""
+
+    def __reduce__(self):
+        return damaged_data, ()
+
+
+def damaged_data() -> TrainingData:
+    data = make_data()
+    data.mel[1][100:130] = np.nan
+    return data
+
+
+@pytest.mark.slow
+def test_a_network_beside_that_fails_ends_the_training(tmp_path: Path) -> None:
+    steps = []
+
+    def wait(done: int, total: int) -> None:
+        steps.append(done)
+        time.sleep(2.0)
+
+    with pytest.raises(NonFiniteLossError) as caught:
+        fit_pair(tmp_path, 2, on_step=wait, data=DamagedElsewhere(**vars(make_data())))
+    assert caught.value.recordings[-1] == "b"
+    assert steps[-1] < TRAIN.max_steps, "at once"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [2, 12])
+def test_sigterm_ends_networks_side_by_side_and_they_resume(pair, tmp_path: Path, step: int) -> None:
+    def terminate(done: int, total: int) -> None:
+        if done == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert not fit_pair(tmp_path, 2, on_step=terminate).finished
+    assert model_digest(fit_pair(tmp_path, 2).model) == model_digest(pair[0].model)
+
+
+@pytest.mark.slow
+def test_a_network_beside_that_is_killed_is_told_and_resumes(pair, tmp_path: Path) -> None:
+    def kill(row: dict[str, float | str]) -> None:
+        if row["network"] == "1-tiny-free":
+            (worker,) = multiprocessing.active_children()
+            worker.kill()
+
+    def wait(done: int, total: int) -> None:
+        time.sleep(1.0)  # until the other has an epoch to tell of
+
+    with pytest.raises(StageFailureError, match=r"SIGKILL.*resume") as caught:
+        fit_pair(tmp_path, 2, kill, wait)
+    assert caught.value.exit_code == EXIT_INTERRUPTED
+    assert model_digest(fit_pair(tmp_path, 1).model) == model_digest(pair[0].model)
 
 
 def test_a_batch_is_shared_evenly() -> None:

@@ -33,7 +33,7 @@ NEEDS = {
     "mel": Need(800, 1000, 10, 10),
     "contamination": Need(1000, 3000, 10, 20),
     "window": Need(800, 200, 10, 5),
-    "train": Need(3000, 8000, 120, 240),
+    "train": Need(4000, 12000, 120, 240),
     "baseline": Need(1500, 8000, 20, 60),
     "predict": Need(2500, 6000, 20, 60),
     "vocode": Need(1500, 2000, 20, 60),

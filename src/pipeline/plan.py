@@ -102,6 +102,12 @@ class Plan:
         """The subjects whose data a model is trained on."""
         return self.subjects if trainee == POOLED else [trainee]
 
+    @property
+    def training_cores(self) -> int:
+        """Cores that a training job has work for: its networks are trained side by side, or one on several devices."""
+        train = self.config.train
+        return train.cpu_threads * (train.devices if train.devices > 1 else self.config.model.n_networks)
+
     def heard_in(self, trainee: str) -> list[str]:
         """The recordings that a model is trained on."""
         return [r for subject in self.members_of(trainee) for r in self.recordings_of(subject)]

@@ -16,6 +16,7 @@ from pipeline.artifacts.windows import Windows, read_windows
 from pipeline.config.train import TrainStage
 from pipeline.data.batches import TrainingData
 from pipeline.data.subject import SubjectArrays, rotated
+from pipeline.device import device_of
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_NON_FINITE_LOSS, EXIT_OUT_OF_MEMORY, StageFailureError
 from pipeline.loading import normalised_subject
 from pipeline.model.lightning_module import NonFiniteLossError
@@ -104,6 +105,7 @@ def _fit(stage: Stage[TrainStage], data: TrainingData, run: Path) -> FitOutcome:
             accelerator=cast(Accelerator, stage.options["accelerator"] or "auto"),
             on_epoch=lambda row: stage.log.info("%s", _epoch_line(row)),
             on_step=_progress_bar() if sys.stderr.isatty() else None,
+            processes=_processes(stage),
         )
     except NonFiniteLossError as error:
         raise StageFailureError(str(error), EXIT_NON_FINITE_LOSS) from error
@@ -115,6 +117,14 @@ def _fit(stage: Stage[TrainStage], data: TrainingData, run: Path) -> FitOutcome:
             f"{config.window.length_frames} frames; lower one of them"
         )
         raise StageFailureError(message, EXIT_OUT_OF_MEMORY) from error
+
+
+def _processes(stage: Stage[TrainStage]) -> int:
+    """How many networks to train side by side: as many as the job has cores for; on a GPU one after the other."""
+    train = stage.config.train
+    if train.devices > 1 or device_of(stage.options["accelerator"]) != "cpu":
+        return 1
+    return max(1, int(stage.options["threads"] or 1) // train.cpu_threads)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -2,7 +2,7 @@ TRAIN = (
     "{PYTHON:q} {SCRIPTS:q}/train.py --config {params.config:q} --code {CODE[train]:q}"
     " --log {log:q} --log-level {RUNTIME.log_level:q}"
     " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --fold {wildcards.fold:q}"
-    " --variant {params.variant:q} --accelerator {RUNTIME.accelerator:q} --output {output:q}"
+    " --variant {params.variant:q} --accelerator {RUNTIME.accelerator:q} --threads {threads} --output {output:q}"
 )
 
 
@@ -23,7 +23,7 @@ rule train:
         "logs/train/{trainee}/fold{fold}.log",
     benchmark:
         "logs/train/{trainee}/fold{fold}.benchmark.tsv"
-    threads: PLAN.config.train.cpu_threads * PLAN.config.train.devices
+    threads: PLAN.training_cores
     resources:
         **needs(PLAN, "train", lambda w: PLAN.heard_in(w.trainee)),
         gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,
@@ -53,7 +53,7 @@ rule train_variant:
         "logs/train/{trainee}/fold{fold}.{variant}.log",
     benchmark:
         "logs/train/{trainee}/fold{fold}.{variant}.benchmark.tsv"
-    threads: PLAN.config.train.cpu_threads * PLAN.config.train.devices
+    threads: PLAN.training_cores
     resources:
         **needs(PLAN, "train", lambda w: PLAN.heard_in(w.trainee)),
         gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,

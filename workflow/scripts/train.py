@@ -11,6 +11,7 @@ from pipeline.artifacts.core import content_digest
 from pipeline.config.train import TrainStage
 from pipeline.runs import is_finished, owned, publish, run_digest
 from pipeline.stage import Stage, run_stage
+from pipeline.workers import prepare_workers
 
 
 def main(stage: Stage[TrainStage]) -> str:
@@ -24,6 +25,8 @@ def main(stage: Stage[TrainStage]) -> str:
     if is_finished(run):
         publish(run, outputs)
         return f"run {name} was trained already → {outputs[0]}"
+    if int(stage.options["threads"] or 1) > 1:
+        prepare_workers("pipeline.training_job")
     from pipeline.training_job import train_fold
 
     with owned(run):
@@ -32,4 +35,10 @@ def main(stage: Stage[TrainStage]) -> str:
     return f"run {name}: {outcome} → {outputs[0]}"
 
 
-run_stage(main, TrainStage, files=["windows", "mel", "aligned", "output"], options=["fold", "variant", "accelerator"])
+if __name__ == "__main__":  # not in the processes that training starts
+    run_stage(
+        main,
+        TrainStage,
+        files=["windows", "mel", "aligned", "output"],
+        options=["fold", "variant", "accelerator", "threads"],
+    )

@@ -40,3 +40,8 @@ class ModelConfig(Section):
     band_filters: int = Field(
         4, ge=1, le=32, description="Learned band-pass filters per channel; for raw features only"
     )
+
+    @property
+    def n_networks(self) -> int:
+        """How many networks one model is made of."""
+        return self.networks or (2 if self.preset == "auto" else 1)

@@ -17,6 +17,8 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -33,11 +35,12 @@ from pipeline.model.committee import Committee
 from pipeline.model.event_file import EventFile
 from pipeline.model.lightning_module import DecoderTraining
 from pipeline.model.model_file import load_model, save_model, write_atomically
-from pipeline.model.processes import run_in_processes
+from pipeline.model.processes import Worker
 from pipeline.model.seq2seq import Seq2Seq
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 Row = dict[str, float]
+Fitted = tuple[Seq2Seq | None, list[Row]]
 
 
 class RunKeeper(Callback):
@@ -68,6 +71,12 @@ class RunKeeper(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = [dict(row) for row in state_dict["rows"]]
+
+    def take(self, row: Row) -> None:
+        """An epoch that was trained in another process."""
+        self.rows.append(row)
+        if self.on_epoch:
+            self.on_epoch(row)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Take SIGTERM from Lightning, which ends validation in its middle, and processes at different steps."""
@@ -137,38 +146,63 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, float | str]]) -> None
     write_atomically(path, text.getvalue().encode())
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A network to train: its untrained module, what makes its batches (given the steps per epoch), where and how.
+
+    ``title`` names the run to people who compare it with others in TensorBoard.
+    """
+
+    module: DecoderTraining
+    loaders: Callable[[int], LightningDataModule]
+    run_dir: Path
+    accelerator: Accelerator = "auto"
+    title: str = ""
+
+
 def fit_network(
-    module: DecoderTraining,
-    loaders: Callable[[int], LightningDataModule],
-    run_dir: Path,
-    accelerator: Accelerator = "auto",
+    fit: Fit,
     on_epoch: Callable[[Row], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
-    title: str = "",
-) -> tuple[Seq2Seq | None, list[Row]]:
-    """Train ``module`` in ``run_dir``, resuming what is there: the best averaged network and the epochs' rows.
+) -> Fitted:
+    """Train in the folder of ``fit``, resuming what is there: the best averaged network and the epochs' rows.
 
-    ``loaders`` makes the batches, given the steps per epoch; ``title`` names
-    the run to people who compare it with others in TensorBoard.  The network
-    is None where training was interrupted.  Raises :class:`~pipeline.model.lightning_module.NonFiniteLossError`.
+    The network is None where training was interrupted.  Raises
+    :class:`~pipeline.model.lightning_module.NonFiniteLossError`.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
-    train = module.config
-    steps = min(train.steps_per_epoch, module.recipe.max_steps)
-    epochs = module.recipe.max_steps // steps
-    keeper = RunKeeper(run_dir, title, train.patience, on_epoch)
+    fit.run_dir.mkdir(parents=True, exist_ok=True)
+    train = fit.module.config
+    steps = min(train.steps_per_epoch, fit.module.recipe.max_steps)
+    epochs = fit.module.recipe.max_steps // steps
+    keeper = RunKeeper(fit.run_dir, fit.title, train.patience, on_epoch)
     _recall(keeper)
     asked_to_end = False
     if not keeper.ended(epochs) and train.devices == 1:
-        _fit(module, loaders(steps), keeper, StepReport(on_step, epochs * steps), epochs, accelerator)
+        _fit(fit.module, fit.loaders(steps), keeper, StepReport(on_step, epochs * steps), epochs, fit.accelerator)
         asked_to_end = keeper.asked_to_end
     elif not keeper.ended(epochs):
-        # The processes report through the run's folder: what the caller listens with cannot be sent to them.
-        there = (RunKeeper(run_dir, title, train.patience, None), StepReport(None, epochs * steps))
-        arguments = (module, loaders(steps), *there, epochs, accelerator)
-        asked_to_end = run_in_processes(_fit, arguments, train.devices, lambda: _tell(keeper))
-    best = load_model(run_dir / "best.ckpt")[0].networks[0] if keeper.ended(epochs) and not asked_to_end else None
+        there = (RunKeeper(fit.run_dir, fit.title, train.patience, None), StepReport(None, epochs * steps))
+        arguments = (fit.module, fit.loaders(steps), *there, epochs, fit.accelerator)
+        with Worker(_fit_part, arguments, train.devices, keeper.take) as workers:
+            asked_to_end = workers.join()
+    best = load_model(fit.run_dir / "best.ckpt")[0].networks[0] if keeper.ended(epochs) and not asked_to_end else None
     return best, keeper.rows
+
+
+def fit_several(
+    fits: Sequence[Fit], tell: Callable[[tuple[str, Row]], None], on_step: Callable[[int, int], None] | None = None
+) -> list[Fitted]:
+    """Train one after the other, up to an interruption; ``tell`` gets the folder's name and the row of each epoch."""
+    fitted: list[Fitted] = []
+    for fit in fits:
+        fitted.append(fit_network(fit, partial(_tell, tell, fit.run_dir.name), on_step))
+        if fitted[-1][0] is None:
+            break
+    return fitted
+
+
+def _tell(tell: Callable[[tuple[str, Row]], None], name: str, row: Row) -> None:
+    tell((name, row))
 
 
 def _fit(
@@ -181,6 +215,15 @@ def _fit(
         trainer.fit(module, datamodule=data, ckpt_path=_recall(keeper), weights_only=True)
 
 
+def _fit_part(
+    module: DecoderTraining, data: LightningDataModule, keeper: RunKeeper, report: StepReport, epochs: int,
+    accelerator: Accelerator, tell: Callable[[Row], None],
+) -> None:  # fmt: skip
+    """As :func:`_fit`, one process of several; ``tell`` gets the epochs' rows from rank 0."""
+    keeper.on_epoch = tell
+    _fit(module, data, keeper, report, epochs, accelerator)
+
+
 def _recall(keeper: RunKeeper) -> Path | None:
     """The checkpoint to go on from; ``keeper`` gets the epochs that it knows."""
     checkpoint = newest_valid_checkpoint(keeper.run_dir / "last.ckpt")
@@ -191,15 +234,6 @@ def _recall(keeper: RunKeeper) -> Path | None:
         return None
     keeper.load_state_dict(state)
     return checkpoint
-
-
-def _tell(keeper: RunKeeper) -> None:
-    """Pass on the epochs that other processes have finished."""
-    known = len(keeper.rows)
-    _recall(keeper)
-    for row in keeper.rows[known:]:
-        if keeper.on_epoch:
-            keeper.on_epoch(row)
 
 
 def _is_whole(model: Path) -> bool:

@@ -94,8 +94,7 @@ def committee_members(model: ModelConfig, train_s: float) -> list[Member]:
     preset = model.preset
     if preset == "auto":
         preset = "tiny" if train_s < SHORT_S else "strong" if train_s < LONG_S else "large"
-    count = model.networks or (2 if model.preset == "auto" else 1)
-    return [Member(k, preset, model.linear_skip and k % 2 == 0) for k in range(count)]
+    return [Member(k, preset, model.linear_skip and k % 2 == 0) for k in range(model.n_networks)]
 
 
 def resolve(member: Member, base: Architecture, model: ModelConfig, train: TrainConfig) -> tuple[Architecture, Recipe]:

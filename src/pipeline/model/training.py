@@ -8,7 +8,9 @@ Started again, a run resumes where it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,16 +23,18 @@ from scipy.optimize import nnls
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.model.committee import Committee
-from pipeline.model.fitting import Accelerator, Row, fit_network, write_metrics
+from pipeline.model.fitting import Accelerator, Fit, Fitted, Row, fit_network, fit_several, write_metrics
 from pipeline.model.inference import predict_continuous
 from pipeline.model.lightning_module import DecoderTraining
 from pipeline.model.presets import LIVE_STD_NATS, Architecture, Member, committee_members, resolve
+from pipeline.model.processes import Worker
 from pipeline.model.ridge import Ridge, correlation_per_band, cross_fitted, fit_ridge, frame_features
 from pipeline.model.seq2seq import Seq2Seq
 
 Array = NDArray[np.float32]
 Span = tuple[int, int, int]
 Report = Callable[[dict[str, float | str]], None]
+OnStep = Callable[[int, int], None]
 
 CROSS_FOLDS = 5
 SPEECH_WEIGHT = 2.0
@@ -104,28 +108,35 @@ def train_model(
     hop: int = 24,
     accelerator: Accelerator = "auto",
     on_epoch: Report | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: OnStep | None = None,
+    processes: int = 1,
 ) -> FitOutcome:
     """Train the networks that ``model`` asks for and weigh them on the validation block.
 
-    ``on_epoch`` gets each metrics row, ``on_step`` (steps done, steps at most) of the network in hand.
+    With several ``processes`` so many networks are trained side by side, with the same
+    outcome to the bit.  ``on_epoch`` gets each metrics row, ``on_step`` (steps done,
+    steps at most) of a network that is trained in this process.
     Raises :class:`~pipeline.model.lightning_module.NonFiniteLossError`.
     """
     torch.set_num_threads(train.cpu_threads)
-    linear = fit_linear(data, causal, train.clip_input) if model.linear_skip else None
     members = committee_members(model, data.seconds("train"))
-    networks: list[Seq2Seq] = []
-    rows: list[dict[str, float | str]] = []
-    for member in members:
-        report = _labelled(member.label, on_epoch)
+    linear = cache(partial(fit_linear, data, causal, train.clip_input))
+
+    def fit_of(member: Member) -> Fit:
         module, loaders = _prepare(data, member, model, train, causal, linear)
-        network, epochs = fit_network(
-            module, loaders, run_dir / member.label, accelerator, report, on_step, run_title(model, train)
-        )
-        rows.extend({"network": member.label, **row} for row in epochs)
-        if network is None:
-            return FitOutcome(False, members[0].preset, len(rows), float("inf"), 0.0, rows, {})
-        networks.append(network)
+        return Fit(module, loaders, run_dir / member.label, accelerator, run_title(model, train))
+
+    def tell(message: tuple[str, Row]) -> None:
+        if on_epoch:
+            on_epoch({"network": message[0], **message[1]})
+
+    fitted = _train_all(members, fit_of, processes, tell, on_step)
+    rows: list[dict[str, float | str]] = [
+        {"network": member.label, **row} for member, (_, epochs) in zip(members, fitted, strict=False) for row in epochs
+    ]
+    networks = [network for network, _ in fitted if network is not None]
+    if len(networks) < len(members):
+        return FitOutcome(False, members[0].preset, len(rows), float("inf"), 0.0, rows, {})
     write_metrics(run_dir / "metrics.csv", rows)
     committee = Committee.of(networks)
     loss, r = weigh_on_validation(committee, data, hop)
@@ -133,25 +144,50 @@ def train_model(
     return FitOutcome(True, members[0].preset, len(rows), loss, r, rows, mix, committee)
 
 
-def _labelled(label: str, on_epoch: Report | None) -> Callable[[Row], None] | None:
-    return None if on_epoch is None else lambda row: on_epoch({"network": label, **row})
+def _train_all(
+    members: Sequence[Member], fit_of: Callable[[Member], Fit], processes: int,
+    tell: Callable[[tuple[str, Row]], None], on_step: OnStep | None,
+) -> list[Fitted]:  # fmt: skip
+    """Network and metrics of each member; after an interruption some have none, or are missing.
+
+    Of each ``processes`` members the first is trained here and the others in processes of
+    their own, which are started first: a network without a linear skip need not wait for it.
+    """
+    groups = [members[k::processes] for k in range(min(processes, len(members)))]
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(Worker(fit_several, ([fit_of(m) for m in group],), on_message=tell))
+            for group in reversed(groups[1:])
+        ]
+
+        def watch(done: int, total: int) -> None:
+            for worker in workers:
+                worker.is_done()  # raises what a worker ended with
+            if on_step:
+                on_step(done, total)
+
+        fitted = fit_several([fit_of(member) for member in groups[0]], tell, watch)
+        if fitted[-1][0] is None or any(worker.join() for worker in workers):
+            return fitted
+    known = dict(zip(groups[0], fitted, strict=True))
+    return [known.get(member) or fit_network(fit_of(member)) for member in members]
 
 
 def _prepare(
     data: Source, member: Member, model: ModelConfig, train: TrainConfig, causal: bool,
-    linear: tuple[list[Ridge], list[Array]] | None,
+    linear: Callable[[], tuple[list[Ridge], list[Array]]],
 ) -> tuple[DecoderTraining, Callable[[int], LightningDataModule]]:  # fmt: skip
     """The untrained module of one member, and what makes its batches."""
     own = train.model_copy(update={"seed": train.seed + member.index * SEED_STEP})
     network = build_network(data, member, model, own, causal)
     estimate: Sequence[Array] = ()
-    if network.skip is not None and linear is not None:
-        set_linear_skip(network, linear[0])
-        estimate = linear[1]
+    if network.skip is not None:
+        ridges, estimate = linear()
+        set_linear_skip(network, ridges)
     _, recipe = resolve(member, network.a, model, own)
     names = data.names or [str(i) for i in range(len(data.mel))]
     module = DecoderTraining(network, recipe, own, names, _speech_level(data))
-    return module, lambda steps: data.loaders(own.batch_size, steps, own.seed, estimate)
+    return module, partial(data.loaders, own.batch_size, seed=own.seed, estimate=estimate)
 
 
 def fit_linear(data: Source, causal: bool, clip: float) -> tuple[list[Ridge], list[Array]]:
