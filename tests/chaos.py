@@ -46,7 +46,7 @@ CONFIG = """\
 fold: 0
 simulate: {minutes: 0.6, channels: 6, noisy_channels: 0}
 split: {folds: 2, validation_fraction: 0.2}
-model: {preset: tiny}
+model: {preset: tiny, networks: 2}
 train: {max_steps: 6, steps_per_epoch: 2}
 predict: {importance: false, attention_windows: 1}
 export: {audio: predicted}
