@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -98,3 +100,23 @@ def test_a_second_run_is_refused_and_a_killed_one_recovered(training) -> None:
     assert "ended 1 job(s)" in recovered.stderr
     assert not orphan.is_running()
     assert (work / "results/eval.json").is_file()
+
+
+def test_a_snakemake_that_outlives_its_jobs_is_killed(tmp_path: Path, monkeypatch) -> None:
+    """It can wait for ever for a lock that its own signal handler interrupted."""
+    monkeypatch.chdir(tmp_path)
+    spec = importlib.util.spec_from_file_location("main_py", ROOT / "main.py")
+    assert spec is not None
+    assert spec.loader is not None
+    main = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(main)
+    monkeypatch.setattr(main, "DEAF_AFTER_S", 2)
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            main._snakemake([sys.executable, "-c", deaf])
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -170,7 +170,8 @@ MODULES = {
     "simulate ingest train predict vocode evaluate": "artifacts.sidecar",
     "train": "data.batches model.checkpoint model.fitting model.lightning_module model.processes model.training "
     "training_job workers",
-    "train baseline predict": "config.model config.train loading model.normalisation model.presets model.ridge",
+    "train baseline predict": "config.model config.train loading model.normalisation model.presets model.ridge "
+    "model.weight_prior",
     "train baseline predict evaluate": "model",
     "train predict": "model.attention model.committee model.decoder model.encoder model.inference model.model_file "
     "model.seq2seq runs",

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from pipeline.model.presets import LIVE_STD_NATS
+from pipeline.model.weight_prior import WeightPrior
 
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
@@ -39,6 +40,7 @@ class Ridge:
 
     ``weights`` is (lag, channel, band), ``lags`` in mel frames, ``penalty`` per band,
     ``validation_r`` the mean correlation over live bands on the validation spans.
+    ``plain_penalty`` is that of the plain ridge which told what channels and lags matter; None where none was asked.
     """
 
     weights: Array
@@ -49,6 +51,7 @@ class Ridge:
     lags: NDArray[np.int64]
     penalty: Array
     validation_r: float
+    plain_penalty: float | None = None
 
     def predict(self, features: Array, start: int, stop: int) -> Array:
         """Mel (stop - start, band) [nats] of frames start … stop of one recording's (frame, channel)."""
@@ -97,6 +100,7 @@ def fit_ridge(
     clip: float = np.inf,
     per_band: bool = True,
     max_columns: int = MAX_COLUMNS,
+    by_relevance: bool = False,
 ) -> Ridge:
     """Fit on ``train_spans``, choose one penalty per band (or one for all) on ``val_spans``.
 
@@ -105,19 +109,28 @@ def fit_ridge(
     ``clip`` standard deviations.  Chosen is the largest validation correlation over
     time; a band constant in training gets its mean and no weights.  Where the lagged matrix
     would be wider than ``max_columns``, only every second (third, …) lag is used.
+    ``by_relevance`` fits twice: the first weights tell how much channels and lags matter (:class:`WeightPrior`).
     """
     mean, scale = channel_statistics(features, train_spans)
     standard = [np.clip((f - mean) / scale, -clip, clip) for f in features]
     grid = lag_grid(*lags, features[0].shape[1], max_columns)
     moments = _moments(standard, mel, train_spans, grid)
-    fits = dict(zip(sorted(penalties), _solve(moments, sorted(penalties)), strict=True))
-    best, score = _choose_penalty(fits, standard, mel, val_spans, grid, moments.live, per_band)
-    weights = np.stack([fits[p][:, band] for band, p in enumerate(best)], axis=1)
+
+    def fit(prior: WeightPrior | None, per_band: bool) -> tuple[list[float], float, Wide]:
+        fits = dict(zip(sorted(penalties), _solve(moments, sorted(penalties), prior), strict=True))
+        best, score = _choose_penalty(fits, standard, mel, val_spans, grid, moments.live, per_band)
+        return best, score, np.stack([fits[p][:, band] for band, p in enumerate(best)], axis=1)
+
+    prior, plain = None, None
+    if by_relevance:
+        (plain, *_), _, weights = fit(None, per_band=False)
+        prior = WeightPrior.of(weights, grid, moments.y_std)
+    best, score, weights = fit(prior, per_band)
     return Ridge(
         weights=weights.reshape(len(grid), -1, weights.shape[1]).astype(np.float32),
         intercept=moments.intercept(weights),
         feature_mean=mean, feature_scale=scale, clip=float(clip), lags=grid,
-        penalty=np.asarray(best, dtype=np.float32), validation_r=score,
+        penalty=np.asarray(best, dtype=np.float32), validation_r=score, plain_penalty=plain,
     )  # fmt: skip
 
 
@@ -127,7 +140,7 @@ def cross_fitted(
     """What ``ridge`` would say of its own training frames, had it not seen them: per recording (frame, band).
 
     The spans are cut into ``n_folds`` contiguous parts of equal length; each is predicted by
-    weights fitted on the others, with the ridge's lags, statistics and median penalty.  Frames outside
+    weights fitted on the others, with the ridge's lags, statistics and median penalty; so is its prior.  Frames outside
     the spans hold the mean.
     """
     standard = [ridge.standardise(f) for f in features]
@@ -138,7 +151,10 @@ def cross_fitted(
     estimates = [np.tile(total.y_mean, (len(f), 1)).astype(np.float32) for f in features]
     for fold, part in zip(_cut(spans, n_folds), parts, strict=True):
         rest = total - part
-        weights = _solve(rest, [float(np.median(ridge.penalty))])[0]
+        prior = None
+        if ridge.plain_penalty is not None:
+            prior = WeightPrior.of(_solve(rest, [ridge.plain_penalty])[0], ridge.lags, rest.y_std)
+        weights = _solve(rest, [float(np.median(ridge.penalty))], prior)[0]
         for r, a, b in fold:
             estimates[r][a:b] = _lagged_product(standard[r], weights, ridge.lags, a, b) + rest.intercept(weights)
     return estimates
@@ -195,10 +211,13 @@ class _Moments:
         return self.y_sum / self.count
 
     @property
+    def y_std(self) -> Wide:
+        return np.asarray(np.sqrt(np.maximum(self.y_square / self.count - np.square(self.y_mean), 0.0)))
+
+    @property
     def live(self) -> NDArray[np.bool_]:
         """Bands that vary over these frames."""
-        variance = self.y_square / self.count - np.square(self.y_mean)
-        return np.asarray(variance > LIVE_STD_NATS**2)
+        return np.asarray(self.y_std > LIVE_STD_NATS)
 
     def intercept(self, weights: Wide) -> Array:
         """The constant that makes the mean residual zero, (band,)."""
@@ -247,16 +266,19 @@ def _add_gram(gram: Wide, rows: Wide, n: int, lags: NDArray[np.int64]) -> None:
                 gram[i + d, :, i] += block.T
 
 
-def _solve(moments: _Moments, penalties: Sequence[float]) -> list[Wide]:
+def _solve(moments: _Moments, penalties: Sequence[float], prior: WeightPrior | None = None) -> list[Wide]:
     """Weights (L*C, band) for each penalty, features and mel centred; zero for a constant band."""
     x_mean = moments.x_sum / moments.count
     gram = moments.gram - moments.count * np.outer(x_mean, x_mean)
     cross = (moments.cross - moments.count * np.outer(x_mean, moments.y_mean)) * moments.live
+    if prior is not None:
+        gram, cross = prior.fold(gram, cross)
     diagonal = gram.diagonal().copy()
     fits = []
     for penalty in penalties:
         np.fill_diagonal(gram, diagonal + penalty)
-        fits.append(cho_solve(cho_factor(gram, lower=True, check_finite=False), cross, check_finite=False))
+        solution = cho_solve(cho_factor(gram, lower=True, check_finite=False), cross, check_finite=False)
+        fits.append(solution if prior is None else prior.unfold(solution))
     return fits
 
 

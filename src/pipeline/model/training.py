@@ -202,7 +202,7 @@ def fit_linear(data: Source, causal: bool, clip: float) -> tuple[list[Ridge], li
         own = [r for r, subject in enumerate(data.subject) if subject == s]
         frames, mel = [frame_features(data.features[r], data.oversampling) for r in own], [data.mel[r] for r in own]
         train, val = ([(own.index(r), i, j) for r, i, j in data.spans(role) if r in own] for role in ("train", "val"))
-        ridge = fit_ridge(frames, mel, train, val or train, lags, SKIP_PENALTIES, clip, False, SKIP_COLUMNS)
+        ridge = fit_ridge(frames, mel, train, val or train, lags, SKIP_PENALTIES, clip, False, SKIP_COLUMNS, True)
         for r, estimate in zip(own, cross_fitted(frames, mel, train, ridge, CROSS_FOLDS), strict=True):
             estimates[r] = estimate
         ridges.append(ridge)
