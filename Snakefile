@@ -55,7 +55,7 @@ onstart:
     except InputError as error:
         raise WorkflowError(str(error)) from None
     PLAN.keep_results()
-    watch()
+    watch(workflow.rules)
 
 
 onerror:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -152,7 +153,9 @@ def test_slurm_commands_without_a_cluster_are_no_cluster(queue: Path, tmp_path: 
 def test_a_job_that_can_never_start_is_cancelled_and_named(queue: Path, capsys) -> None:
     waiting = line(1, state="PENDING", reason="Resources") + line(2, state="PENDING", reason="PartitionTimeLimit")
     queue.write_text(waiting)
-    cancel_hopeless()
+    rules = [SimpleNamespace(name=n, group=g, restart_times=3) for n, g in (("train", None), ("mel", "prepare"))]
+    cancel_hopeless(rules)
+    assert [rule.restart_times for rule in rules] == [0, 3], "it is not tried again"
     assert numbers(queue) == ["1"]
     assert "2 (rule_train_wildcards_a_0): got PartitionTimeLimit" in capsys.readouterr().err
 

@@ -14,10 +14,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.errors import InputError, Problem
 
@@ -27,7 +28,7 @@ HOPELESS = {"PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "Inval
 NO_CLUSTER = "Could not establish a configuration source"  # the commands are installed, and nothing else
 QUERY_S = 30.0
 GONE_S = 120.0
-WATCH_S = 15.0
+WATCH_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class SlurmJob:
 
     def __str__(self) -> str:
         return f"{self.number} ({self.what})"
+
+    @property
+    def name(self) -> str:
+        """The rule, or the group of rules, that ``what`` begins with."""
+        return self.what.removeprefix("rule_").split("_wildcards_")[0]
 
 
 class ControllerSilentError(Exception):
@@ -109,24 +115,35 @@ def refuse_orphans() -> None:
         raise InputError(Problem(".", "", got, "none", "Run python -m pipeline recover, then start again"))
 
 
-def watch() -> None:
+class Rule(Protocol):
+    """What is needed of Snakemake's rules."""
+
+    name: str
+    group: str | None
+    restart_times: int
+
+
+def watch(rules: Iterable[Rule]) -> None:
     """From now on cancel jobs of this folder that can never start, and say why; ends with the process.
 
     Slurm keeps them pending for ever, which looks like a full queue.
     """
     if shutil.which("squeue") is not None:
-        threading.Thread(target=_watch, daemon=True).start()
+        threading.Thread(target=_watch, args=(list(rules),), daemon=True).start()
 
 
-def _watch() -> None:
+def _watch(rules: Sequence[Rule]) -> None:
     while True:
         time.sleep(WATCH_S)
         with suppress(ControllerSilentError):
-            cancel_hopeless()
+            cancel_hopeless(rules)
 
 
-def cancel_hopeless() -> None:
-    """Cancel the pending jobs of this folder that can never start, each with its reason on the terminal."""
+def cancel_hopeless(rules: Iterable[Rule]) -> None:
+    """Cancel the pending jobs of this folder that can never start, each with its reason on the terminal.
+
+    Their ``rules`` are not tried again: the next try would ask for no less.
+    """
     for job in jobs_here():
         if job.state == "PENDING" and job.reason in HOPELESS:
             fix = "Lower what it asks for, or name another partition, in profiles/slurm/profile.yaml"
@@ -134,6 +151,9 @@ def cancel_hopeless() -> None:
                 f"Slurm job {job}", "", f"{job.reason}: it would wait for ever", "a job that can start", fix
             )
             print(problem, file=sys.stderr, flush=True)
+            for rule in rules:
+                if job.name in (rule.name, rule.group):
+                    rule.restart_times = 0
             scancel([job])
 
 

@@ -27,7 +27,7 @@ fold: 0
 simulate: {minutes: 1.5, channels: 8, dead_channels: 1, noisy_channels: 1}
 split: {folds: 3, validation_fraction: 0.2}
 model: {preset: tiny}
-train: {max_steps: 160, steps_per_epoch: 20, patience: 100}
+train: {max_steps: 480, steps_per_epoch: 20, patience: 100}
 predict: {importance: false}
 vocode: {iterations: 4}
 evaluate: {bootstrap: 100, report: false, stoi: false}
@@ -160,6 +160,10 @@ def drained(trial: Trial) -> None:
     subprocess.run(["scontrol", "update", "NodeName=gpu1", "State=RESUME"], check=True)
 
 
+def told_by_the_timer(trial: Trial) -> None:
+    """a time limit of three minutes, two of them after the signal of the profile, `--signal=TERM@120`"""
+
+
 def impossible(trial: Trial) -> None:
     """a time limit above the partition's, which Slurm keeps pending for ever"""
 
@@ -176,8 +180,10 @@ FAULTS: dict[str, tuple[Callable[[Trial], None], list[str]]] = {
     "memory": (out_of_memory, ["--set-resources", "train:slurm_partition=gpu", "train:mem_mb=attempt*300"]),
     "impossible": (impossible, ["--set-resources", "train:slurm_partition=gpu", "train:runtime=100000"]),
     "time": (out_of_time, []),
+    "timer": (told_by_the_timer, ["--set-resources", "train:slurm_partition=gpu", "train:runtime=attempt*3"]),
 }
-BEFORE = {"memory", "impossible"}  # faults that strike before a checkpoint is there
+BEFORE = {"memory", "impossible", "timer"}  # faults that strike before a checkpoint is there
+LONG = {"timer"}  # those that take a training of more than a minute
 
 
 def trial_of(name: str, prepared: Path) -> str:
@@ -185,6 +191,8 @@ def trial_of(name: str, prepared: Path) -> str:
     inject, options = FAULTS[name]
     folder = Path(mkdtemp(prefix=f"fault-{name}-", dir=prepared.parent))
     subprocess.run(["cp", "-a", f"{prepared}/.", str(folder)], check=True)
+    if name in LONG:
+        (folder / "config.yaml").write_text(CONFIG.replace("max_steps: 480", "max_steps: 4800"))
     trial = Trial(folder, subprocess.Popen(["true"]))
     started = time.monotonic()
     trial.start(*options)
