@@ -1,6 +1,7 @@
 # From raw arrays to results/eval.json.  Reads and checks the config, then names the jobs;
 # what a job does is in workflow/scripts, what it calls in src/pipeline.
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipeline.errors import InputError
 from pipeline.config.stages import STAGES
 from pipeline.needs import needs
 from pipeline.plan import load_plan
+from pipeline.signals import answer_in_a_thread
 from pipeline.slurm import refuse_orphans, watch
 
 try:
@@ -56,6 +58,7 @@ onstart:
         raise WorkflowError(str(error)) from None
     PLAN.keep_results()
     watch(workflow.rules)
+    answer_in_a_thread(signal.SIGTERM)
 
 
 onerror:

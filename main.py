@@ -16,7 +16,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -30,12 +29,11 @@ from pipeline.config.combinations import combinations  # noqa: E402
 from pipeline.config.loader import parse_override  # noqa: E402
 from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, StageFailureError  # noqa: E402
 from pipeline.failures import exit_code, failures  # noqa: E402
-from pipeline.ownership import ask_jobs_to_end, jobs_at_work, owned_folder  # noqa: E402
+from pipeline.ownership import ask_jobs_to_end, owned_folder  # noqa: E402
 from pipeline.plan import RESOLVED_CONFIG, load_plan  # noqa: E402
 from pipeline.summary import closing_summary  # noqa: E402
 from pipeline.sweep import run_sweep, sweep_summary  # noqa: E402
 
-DEAF_AFTER_S = 15
 #: Options with which Snakemake's own account is wanted, or the stages' lines do not reach this terminal.
 OWN_OUTPUT = {
     "--dry-run", "-n", "--verbose", "--printshellcmds", "-p", "--quiet", "-q", "--logger", "--executor", "-e",
@@ -115,7 +113,6 @@ def _snakemake(command: list[str]) -> int:
         asked.append(number)
         running.send_signal(signal.SIGTERM)
         ask_jobs_to_end(SCRIPTS)
-        threading.Thread(target=_end_with_its_jobs, args=(running,), daemon=True).start()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
@@ -123,16 +120,6 @@ def _snakemake(command: list[str]) -> int:
     if code and asked:
         raise KeyboardInterrupt
     return exit_code(failures(started_ns), otherwise=code if code > 0 else 128 - code) if code else 0
-
-
-def _end_with_its_jobs(running: subprocess.Popen[bytes]) -> None:
-    """Kill Snakemake where it outlives its jobs: asked at a bad moment, it waits for a lock that it holds itself."""
-    idle_s = 0
-    while running.poll() is None and idle_s < DEAF_AFTER_S:
-        time.sleep(1)
-        idle_s = 0 if jobs_at_work(SCRIPTS) else idle_s + 1
-    if running.poll() is None:
-        running.kill()
 
 
 def _targets(others: list[str]) -> list[str]:

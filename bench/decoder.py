@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, default=None, help="folder of real speech")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folds", type=int, default=None, help="run all of so many (default: the first of five)")
+    parser.add_argument("--rows", type=int, default=None, help="only the first so many settings of each table")
     parser.add_argument("--only", choices=["built_in", "odd", "speech", "words"], default=None)
     parser.add_argument("--seed", type=int, default=1000, help="of the first row; each row has its own")
     options = parser.parse_args()
@@ -117,6 +118,7 @@ def main() -> None:
         jobs["words"] = ("Synthetic words", words, {})
     for kind in [options.only] if options.only else jobs:
         title, settings, extra = jobs[kind]
+        settings = settings[: options.rows]
         folders = [options.out / f"{kind}{i}" for i in range(len(settings))]
         config = {**folds, "split": {**split, **extra}}
         with ThreadPoolExecutor(options.workers) as pool:

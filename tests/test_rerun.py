@@ -190,7 +190,7 @@ MODULES = {
     "doctor.recordings failures importing importing.assembly importing.command importing.hdf5 importing.matlab "
     "importing.mne_files importing.naming importing.npy_pairs importing.nwb importing.options importing.recording "
     "importing.sound importing.tables importing.writing inspection needs ownership plan plotting preflight "
-    "provenance run_list slurm summary sweep sweep_figure",
+    "provenance run_list signals slurm summary sweep sweep_figure",
 }
 
 

@@ -58,14 +58,6 @@ def ask_jobs_to_end(scripts: Path) -> None:
             job.terminate()
 
 
-def jobs_at_work(scripts: Path) -> bool:
-    """Whether any job of this folder still runs; one of Slurm's may, where Slurm does not answer."""
-    try:
-        return any(_is_job(p, scripts) for p in _here()) or bool(jobs_here())
-    except ControllerSilentError:
-        return True
-
-
 def _recovered(scripts: Path) -> list[str]:
     """End the jobs of a killed run and clear its locks; says what was done."""
     done = []
