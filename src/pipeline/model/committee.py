@@ -54,23 +54,16 @@ class Committee(nn.Module):
 
     def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
         """Teacher-forced, see :meth:`Seq2Seq.forward`."""
-        return self.average([member(features, subject, mel) for member in self.networks], features, subject)
+        return self.average([member(features, subject, mel) for member in self.networks])
 
     def generate(self, features: Tensor, subject: Tensor) -> Output:
         """Free-running, see :meth:`Seq2Seq.generate`; attention of all members, one after another, as heads."""
-        return self.average([member.generate(features, subject) for member in self.networks], features, subject)
+        return self.average([member.generate(features, subject) for member in self.networks])
 
-    def average(self, outputs: Sequence[Output], features: Tensor, subject: Tensor) -> Output:
+    def average(self, outputs: Sequence[Output]) -> Output:
         """The weighted mean of the members' mels and the linear skip's [nats]."""
-        mels = [*(output.mel for output in outputs), self.linear(features, subject)]
+        linear = next((output.linear for output in outputs if output.linear is not None), None)
+        mels = [*(output.mel for output in outputs), linear]
         centre = self.networks[0].mel_mean
         mel = centre + sum(w * (m - centre) for w, m in zip(self.weights, mels, strict=True) if m is not None)
-        return Output(mel, outputs[0].decoded, torch.cat([output.attention for output in outputs], dim=1))
-
-    def linear(self, features: Tensor, subject: Tensor) -> Tensor | None:
-        """The linear skip's mel (batch, length, band) [nats]; None where no member has one."""
-        for member in self.networks:
-            estimate = member.estimate(features, subject)
-            if estimate is not None:
-                return estimate * member.mel_scale + member.mel_mean
-        return None
+        return Output(mel, outputs[0].decoded, torch.cat([output.attention for output in outputs], dim=1), linear)

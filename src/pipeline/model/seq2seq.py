@@ -29,11 +29,13 @@ from pipeline.model.presets import LIVE_STD_NATS, Architecture
 
 class Output(NamedTuple):
     """``mel`` (batch, length, band) is the prediction, ``decoded`` what the decoder feeds back to itself
-    (normalised, before post-net and skip), ``attention`` (batch, head, group, position)."""
+    (normalised, before post-net and skip), ``attention`` (batch, head, group, position), ``linear`` the linear
+    skip's own mel like ``mel``, where there is one."""
 
     mel: Tensor
     decoded: Tensor
     attention: Tensor
+    linear: Tensor | None = None
 
 
 class PostNet(nn.Module):
@@ -91,7 +93,8 @@ class LinearSkip(nn.Module):
         x = x.clamp(-self.clip, self.clip).transpose(1, 2)
         mel = x.new_zeros(len(x), self.weight.shape[1], x.shape[-1] - self.weight.shape[-1] + 1)
         with torch.autocast(x.device.type, enabled=False):
-            for s in subject.unique().tolist():
+            # To look which subjects are there, a GPU would have to be waited for.
+            for s in subject.unique().tolist() if len(self.weight) > 1 else [0]:
                 mel[subject == s] = F.conv1d(x[subject == s], self.weight[s], self.intercept[s])
         return mel.transpose(1, 2)
 
@@ -124,13 +127,13 @@ class Seq2Seq(nn.Module):
         """Teacher-forced prediction: each group is told the true frame before it; ``mel`` (batch, length, band)."""
         estimate = self.estimate(features, subject)
         memory = self.encode(self.normalise(features, subject), estimate)
-        return self._finish(*self.decode(memory, self.normalise_mel(mel), estimate))
+        return self._finish(*self.decode(memory, self.normalise_mel(mel), estimate), estimate)
 
     def generate(self, features: Tensor, subject: Tensor) -> Output:
         """Free-running prediction from the brain alone."""
         estimate = self.estimate(features, subject)
         memory = self.encode(self.normalise(features, subject), estimate)
-        return self._finish(*self.decoder.generate(memory, estimate))
+        return self._finish(*self.decoder.generate(memory, estimate), estimate)
 
     def estimate(self, features: Tensor, subject: Tensor) -> Tensor | None:
         """The linear skip's normalised mel (batch, length, band)."""
@@ -171,9 +174,10 @@ class Seq2Seq(nn.Module):
         """The decoder's mel after the post-net, normalised."""
         return self.postnet(decoded)
 
-    def _finish(self, decoded: Tensor, attention: Tensor) -> Output:
-        mel = self.refine(decoded)
-        return Output(mel * self.mel_scale + self.mel_mean, decoded, attention)
+    def _finish(self, decoded: Tensor, attention: Tensor, estimate: Tensor | None) -> Output:
+        mel = self.refine(decoded) * self.mel_scale + self.mel_mean
+        linear = None if estimate is None else estimate * self.mel_scale + self.mel_mean
+        return Output(mel, decoded, attention, linear)
 
     @torch.no_grad()
     def fit_normalisation(self, features: list[Tensor], mel: Tensor) -> None:
