@@ -197,15 +197,31 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(uninterrupted, tmp_path
 @pytest.mark.parametrize("step", [8, 12])
 def test_without_its_best_network_a_run_starts_again(uninterrupted, tmp_path: Path, step: int) -> None:
     whole, run = uninterrupted
-    shutil.copytree(run, tmp_path / "run")
+    work = tmp_path / run.name  # a run is known by its name
+    shutil.copytree(run, work)
     if step < 12:
-        (tmp_path / "run/0-tiny-linear/last.ckpt").unlink()
-    (tmp_path / "run/0-tiny-linear/best.ckpt").write_bytes(b"half")
-    again = fit(tmp_path / "run")
+        (work / "0-tiny-linear/last.ckpt").unlink()
+    (work / "0-tiny-linear/best.ckpt").write_bytes(b"half")
+    again = fit(work)
     assert again.model is not None
     assert whole.model is not None
     assert model_digest(again.model) == model_digest(whole.model)
-    assert (tmp_path / "run/metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+    assert (work / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+
+
+@pytest.mark.parametrize("names", [["last.ckpt", "last.ckpt.previous"], ["last.ckpt"], ["best.ckpt"]])
+def test_a_whole_checkpoint_of_another_run_is_not_gone_on_from(uninterrupted, tmp_path: Path, names: list[str]) -> None:
+    whole, _ = uninterrupted
+    own, other = tmp_path / "own", tmp_path / "other"
+    fit(other, seed=7)
+    with pytest.raises(KilledError):
+        train_model(make_data(), MODEL, TRAIN, own, hop=8, accelerator="cpu", on_step=stop_at(8))
+    for name in names:
+        shutil.copy(other / "0-tiny-linear" / name, own / "0-tiny-linear" / name)
+    again = fit(own)
+    assert again.model is not None
+    assert whole.model is not None
+    assert model_digest(again.model) == model_digest(whole.model)
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 10, b"PK" + b"\0" * 100])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +65,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def newest_valid_checkpoint(path: Path) -> Path | None:
-    """``path`` or, where that is absent or damaged, its predecessor; None where neither can be trusted."""
+def newest_valid_checkpoint(path: Path, is_own: Callable[[dict[str, Any]], bool] = lambda _: True) -> Path | None:
+    """``path`` or, where that is absent, damaged or not its run's own, its predecessor; None where neither will do."""
     for candidate in (path, previous_checkpoint(path)):
-        try:
-            read_checkpoint(candidate)
-        except (OSError, DamagedCheckpointError):
-            continue
-        return candidate
+        with suppress(OSError, DamagedCheckpointError):
+            if is_own(read_checkpoint(candidate)):
+                return candidate
     return None

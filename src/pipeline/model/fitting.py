@@ -66,8 +66,18 @@ class RunKeeper(Callback):
         """Training is done: all epochs, or stopped early."""
         return len(self.rows) >= epochs or self.exhausted
 
+    @property
+    def run(self) -> str:
+        """The run's name, by its content, and the network's."""
+        return f"{self.run_dir.parent.name}/{self.run_dir.name}"
+
+    def wrote(self, checkpoint: dict[str, Any]) -> bool:
+        """Whether a checkpoint is of this run, and not put here from another."""
+        own: dict[str, Any] = checkpoint.get("callbacks", {}).get(RunKeeper.__qualname__, {})
+        return own.get("run") == self.run
+
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"run": self.run, "rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = [dict(row) for row in state_dict["rows"]]
@@ -106,7 +116,9 @@ class RunKeeper(Callback):
 
     def _publish(self, row: Row, pl_module: Any) -> None:
         if self.best is row:
-            save_model(self.run_dir / "best.ckpt", Committee.of([pl_module.average]), {"epoch": row["epoch"]})
+            save_model(
+                self.run_dir / "best.ckpt", Committee.of([pl_module.average]), {"run": self.run, "epoch": row["epoch"]}
+            )
         write_metrics(self.run_dir / "metrics.csv", self.rows)
         self._show(row, pl_module)
         if self.on_epoch:
@@ -226,20 +238,20 @@ def _fit_part(
 
 def _recall(keeper: RunKeeper) -> Path | None:
     """The checkpoint to go on from; ``keeper`` gets the epochs that it knows."""
-    checkpoint = newest_valid_checkpoint(keeper.run_dir / "last.ckpt")
+    checkpoint = newest_valid_checkpoint(keeper.run_dir / "last.ckpt", keeper.wrote)
     if checkpoint is None:
         return None
     state = read_checkpoint(checkpoint)["callbacks"][RunKeeper.__qualname__]
-    if state["rows"] and not _is_whole(keeper.run_dir / "best.ckpt"):
+    if state["rows"] and not _has_best(keeper):
         return None
     keeper.load_state_dict(state)
     return checkpoint
 
 
-def _is_whole(model: Path) -> bool:
+def _has_best(keeper: RunKeeper) -> bool:
     """Without the best epoch's network a run cannot be resumed: it may have no better epoch any more."""
     with suppress(InputError, FileNotFoundError):
-        return load_model(model) is not None
+        return load_model(keeper.run_dir / "best.ckpt")[1].get("run") == keeper.run
     return False
 
 
