@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import resource
 import shutil
@@ -25,11 +24,9 @@ from pipeline.archive import ARCHIVE, KEPT, closing_words, keep_results, kept
 from pipeline.artifacts.core import Provenance, Schema, create, header, opened_any, recomputed_digest
 from pipeline.artifacts.files import require_space, write_text
 from pipeline.artifacts.sidecar import damaged_files
-from pipeline.errors import EXIT_CANNOT_WRITE, CannotWriteError, InputError
+from pipeline.errors import EXIT_CANNOT_WRITE, CannotWriteError
 from pipeline.failures import exit_code, failures
 from pipeline.freshness import content_of
-from pipeline.model.checkpoint import DamagedCheckpointError, read_checkpoint
-from pipeline.model.model_file import load_model, model_digest
 
 MEL, VOCODE = "mel", "vocode"
 Run = subprocess.CompletedProcess[str]
@@ -277,50 +274,6 @@ def test_the_oldest_archives_go(work: Path, monkeypatch: pytest.MonkeyPatch) -> 
         os.utime(ARCHIVE / f"{i:016d}", (i, i))
     newest = keep_results()
     assert kept() == [newest, *(ARCHIVE / f"{i:016d}" for i in (KEPT + 1, KEPT))]
-
-
-# --- damage -------------------------------------------------------------------------------------------
-
-
-def everything(file: Path) -> object:
-    """All that a stage could take from a file, read in the way that stages do.  Raises where damage is noticed."""
-    if file.suffix == ".h5":
-        with opened_any(file) as artifact:
-            return header(file), artifact.facts(), recomputed_digest(artifact)
-    if file.name == "model.ckpt":
-        model, meta = load_model(file)
-        return model_digest(model), meta
-    return str(read_checkpoint(file))
-
-
-@pytest.mark.slow
-def test_none_of_a_thousand_flipped_bits_goes_unnoticed(work: Path) -> None:
-    results, generator = work / "results", random.Random(0)
-    files = [*results.rglob("*.h5"), results / "train/sim01/fold0/model.ckpt", *results.glob("train/**/last.ckpt")]
-    assert {file.parent.name for file in files} >= {"recordings", "aligned", "mel", "windows", "contamination"}
-    truth = {file: everything(file) for file in files}
-    noticed, unnoticed = 0, []
-    for i in range(1000):
-        file = files[i % len(files)]
-        place, bit = generator.randrange(file.stat().st_size), 1 << generator.randrange(8)
-        flip(file, place, bit)
-        try:
-            if everything(file) != truth[file]:
-                unnoticed.append((file.name, place, bit))
-        except (InputError, DamagedCheckpointError):
-            noticed += 1
-        flip(file, place, bit)
-    assert unnoticed == []
-    assert noticed > 900, "the others lie where nothing is read"
-    assert {file: everything(file) for file in files} == truth
-
-
-def flip(file: Path, place: int, bit: int) -> None:
-    with file.open("r+b") as handle:
-        handle.seek(place)
-        byte = handle.read(1)[0]
-        handle.seek(place)
-        handle.write(bytes([byte ^ bit]))
 
 
 # --- whole runs ---------------------------------------------------------------------------------------

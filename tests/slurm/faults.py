@@ -180,7 +180,13 @@ FAULTS: dict[str, tuple[Callable[[Trial], None], list[str]]] = {
     "memory": (out_of_memory, ["--set-resources", "train:slurm_partition=gpu", "train:mem_mb=attempt*300"]),
     "impossible": (impossible, ["--set-resources", "train:slurm_partition=gpu", "train:runtime=100000"]),
     "time": (out_of_time, []),
-    "timer": (told_by_the_timer, ["--set-resources", "train:slurm_partition=gpu", "train:runtime=attempt*3"]),
+    "timer": (
+        told_by_the_timer,
+        [
+            *("--set-resources", "train:slurm_partition=gpu", "train:runtime=attempt*3"),
+            "train:slurm_extra='--signal=TERM@120'",
+        ],
+    ),
 }
 BEFORE = {"memory", "impossible", "timer"}  # faults that strike before a checkpoint is there
 LONG = {"timer"}  # those that take a training of more than a minute
@@ -192,7 +198,9 @@ def trial_of(name: str, prepared: Path) -> str:
     folder = Path(mkdtemp(prefix=f"fault-{name}-", dir=prepared.parent))
     subprocess.run(["cp", "-a", f"{prepared}/.", str(folder)], check=True)
     if name in LONG:
-        (folder / "config.yaml").write_text(CONFIG.replace("max_steps: 480", "max_steps: 4800"))
+        (folder / "config.yaml").write_text(
+            CONFIG.replace("max_steps: 480, steps_per_epoch: 20, patience: 100", "max_steps: 3000, patience: 9999")
+        )
     trial = Trial(folder, subprocess.Popen(["true"]))
     started = time.monotonic()
     trial.start(*options)
