@@ -199,7 +199,7 @@ def trial_of(name: str, prepared: Path) -> str:
     subprocess.run(["cp", "-a", f"{prepared}/.", str(folder)], check=True)
     if name in LONG:
         (folder / "config.yaml").write_text(
-            CONFIG.replace("max_steps: 480, steps_per_epoch: 20, patience: 100", "max_steps: 3000, patience: 9999")
+            CONFIG.replace("max_steps: 480, steps_per_epoch: 20, patience: 100", "max_steps: 1600, patience: 9999")
         )
     trial = Trial(folder, subprocess.Popen(["true"]))
     started = time.monotonic()
