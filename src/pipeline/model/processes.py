@@ -45,8 +45,8 @@ class Worker:
         return self
 
     def __exit__(self, *raised: object) -> None:
+        self._ask_to_end()
         for process in self._processes.processes:
-            process.terminate()
             process.join()
 
     def is_done(self, wait_s: float = 0.0) -> bool:
@@ -66,8 +66,7 @@ class Worker:
 
         def forward(number: int, frame: FrameType | None) -> None:
             asked.append(number)
-            for pid in self._processes.pids():
-                os.kill(pid, number)
+            self._ask_to_end()
 
         before = signal.signal(signal.SIGTERM, forward)
         try:
@@ -76,6 +75,10 @@ class Worker:
         finally:
             signal.signal(signal.SIGTERM, before)
         return bool(asked)
+
+    def _ask_to_end(self) -> None:
+        for process in self._processes.processes:
+            process.terminate()
 
     def _read(self) -> None:
         while not self._inbox.empty():
@@ -96,7 +99,7 @@ def _process(rank: int, n: int, port: int, outbox: Any, job: bytes) -> None:
         work(*arguments, outbox.put)
     except Exception as error:
         outbox.put(error)
-        raise
+        raise SystemExit(1) from None  # torch would keep any other exception in a file of its own
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
