@@ -24,8 +24,9 @@ A CUDA build of torch brings NVIDIA's libraries along, under NVIDIA's own licenc
 
 
 def locked() -> dict[str, str]:
-    """Version by name of every package in ``requirements.lock``, and of torch, which is pinned in the Makefile."""
-    pins = re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    """Version by name of every package in the locks, and of torch, which is pinned in the Makefile."""
+    locks = "".join((ROOT / lock).read_text() for lock in ("requirements.lock", "tools/slurm.lock"))
+    pins = re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", locks, re.MULTILINE)
     torch = re.findall(r"^TORCH \?= (torch)==(\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     return dict(sorted([*pins, *torch]))
 
