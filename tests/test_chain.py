@@ -17,6 +17,7 @@ from conftest import ROOT, jobs_run, snakemake
 from pipeline.artifacts.core import header, opened_any, recomputed_digest
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.artifacts.windows import read_windows
+from pipeline.model.model_file import load_model, model_digest
 
 
 def pipeline(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -172,3 +173,24 @@ def test_no_absolute_path_leaks_into_what_is_shared(chain: Path, name: str) -> N
     text = (chain / "results" / name).read_text()
     assert str(chain) not in text
     assert str(ROOT) not in text
+
+
+@pytest.mark.slow
+def test_training_in_several_processes_through_the_workflow(chain: Path, tmp_path: Path) -> None:
+    """Side by side on two cores equals one after the other on one; two devices share the batches of a network."""
+    target, digests = "results/train/sim01/fold0/model.ckpt", []
+    small = (chain / "config.yaml").read_text()
+    side_by_side = small.replace("{preset: tiny}", "{preset: tiny, networks: 2}")
+    trials = (("two cores", side_by_side, "2"), ("one core", side_by_side, "1"))
+    for name, config, cores in (
+        *trials,
+        ("two devices", small.replace("max_steps: 30", "devices: 2, max_steps: 30"), "2"),
+    ):
+        work = tmp_path / name
+        work.mkdir()
+        (work / "config.yaml").write_text(config)
+        result = snakemake(work, "--cores", cores, target)
+        assert result.returncode == 0, result.stdout[-3000:]
+        digests.append(model_digest(load_model(work / target)[0]))
+    assert digests[0] == digests[1]
+    assert digests[2] not in digests[:2]
