@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +40,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=None)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    clips = [np.load(file) for file in sorted(options.speech.glob("*.npy"))[: options.clips]]
+    clips = [np.load(file, allow_pickle=False) for file in sorted(options.speech.glob("*.npy"))[: options.clips]]
     print(f"{len(clips)} clips, {sum(map(len, clips)) / RATE_HZ:.0f} s\n\n{HEAD}")
     for flavor in ("tacotron2", "hifigan"):
-        mel = MelConfig(flavor=flavor)  # type: ignore[arg-type]
+        mel = MelConfig(flavor=flavor)
         print(row("Griffin-Lim", clips, mel, GriffinLim(mel_filter_bank(mel), mel, VocodeConfig())), flush=True)
     mel = MelConfig(flavor="hifigan")
     for name, checkpoint, config in options.voice:
@@ -54,7 +55,7 @@ def row(name: str, clips: list[np.ndarray], mel: MelConfig, vocoder: Vocoder) ->
     targets, found, stoi, seconds = [], [], [], 0.0
     for clip in clips:
         target = log_mel(clip, RATE_HZ, mel)
-        sound, taken_s = timed(lambda target=target: vocoder(target))
+        sound, taken_s = timed(partial(vocoder, target))
         seconds += taken_s
         again = log_mel(np.clip(sound, -1, 1), RATE_HZ, mel)
         frames = min(len(target), len(again))

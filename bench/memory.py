@@ -37,7 +37,7 @@ def write_patterned(path: Path, shape: tuple[int, ...], dtype: type, rate_hz: in
     """An array (time, ...) whose every second begins with noise; the rest are holes in the file."""
     array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     values = np.random.default_rng(0).standard_normal((int(NOISE_SHARE * rate_hz), *shape[1:]))
-    noise = (amplitude * values).astype(dtype)
+    noise: np.ndarray = (amplitude * values).astype(dtype)
     for start in range(0, shape[0], rate_hz):
         block = array[start : start + len(noise)]
         block[:] = noise[: len(block)]
