@@ -7,6 +7,7 @@ from pathlib import Path
 
 HOME = Path(str(workflow.current_basedir))
 IS_MODULE = HOME.resolve() != Path(workflow.basedir).resolve()
+os.environ["PYTHONSAFEPATH"] = "1"  # nothing is imported from the working directory
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HOME / "src"), os.environ.get("PYTHONPATH")]))
 sys.path.insert(0, str(HOME / "src"))
 

@@ -181,16 +181,19 @@ def test_training_in_several_processes_through_the_workflow(chain: Path, tmp_pat
     target, digests = "results/train/sim01/fold0/model.ckpt", []
     small = (chain / "config.yaml").read_text()
     side_by_side = small.replace("{preset: tiny}", "{preset: tiny, networks: 2}")
-    trials = (("two cores", side_by_side, "2"), ("one core", side_by_side, "1"))
-    for name, config, cores in (
-        *trials,
-        ("two devices", small.replace("max_steps: 30", "devices: 2, max_steps: 30"), "2"),
-    ):
+    trials = {
+        "two cores": (side_by_side, "2"),
+        "one core": (side_by_side, "1"),
+        "two devices": (small.replace("max_steps: 30", "devices: 2, max_steps: 30"), "2"),
+        "one device": (small, "1"),
+    }
+    for name, (config, cores) in trials.items():
         work = tmp_path / name
         work.mkdir()
         (work / "config.yaml").write_text(config)
         result = snakemake(work, "--cores", cores, target)
         assert result.returncode == 0, result.stdout[-3000:]
+        assert ("2 networks at a time" in result.stdout) == (name == "two cores")
         digests.append(model_digest(load_model(work / target)[0]))
     assert digests[0] == digests[1]
-    assert digests[2] not in digests[:2]
+    assert digests[2] != digests[3], "the second device draws noise of its own"

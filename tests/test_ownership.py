@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -100,6 +101,40 @@ def test_a_second_run_is_refused_and_a_killed_one_recovered(training) -> None:
     assert "ended 1 job(s)" in recovered.stderr
     assert not orphan.is_running()
     assert (work / "results/eval.json").is_file()
+
+
+def here(work: Path) -> list[psutil.Process]:
+    """All Python processes in the folder, those that training started among them."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.AccessDenied, psutil.NoSuchProcess):
+            if process.cwd() == str(work) and "python" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("everyone", [False, True], ids=["train.py killed", "SIGTERM to all"])
+def test_networks_side_by_side_end_with_their_training(tmp_path: Path, everyone: bool) -> None:
+    config = SLOW_TRAINING.replace("{preset: tiny}", "{preset: tiny, networks: 2}")
+    (tmp_path / "config.yaml").write_text(config.replace("max_steps: 100000", "max_steps: 100000, patience: 99999"))
+    run = start(tmp_path)
+    log = tmp_path / "run.log"
+    wait_for(lambda: run.poll() is not None or len(list(tmp_path.glob("results/train/**/last.ckpt"))) == 2)
+    (training,) = jobs(tmp_path)
+    beside = [p for p in training.children() if "spawn_main" in " ".join(p.cmdline())]
+    assert len(beside) == 1, log.read_text()[-3000:]
+    if everyone:
+        for process in here(tmp_path):
+            process.terminate()
+    else:
+        training.kill()
+    psutil.wait_procs(beside, timeout=20)
+    assert not beside[0].is_running()
+    run.wait()
+    wait_for(lambda: here(tmp_path) == [], 20)
+    if everyone:
+        assert "training was interrupted; start again to resume it" in log.read_text()
 
 
 def test_a_signal_handler_does_not_wait_for_what_it_interrupted() -> None:

@@ -168,8 +168,7 @@ MODULES = {
     "simulate ingest window predict": "config.given",
     "simulate ingest window train baseline predict": "data",
     "simulate ingest train predict vocode evaluate": "artifacts.sidecar",
-    "train": "data.batches model.checkpoint model.fitting model.lightning_module model.processes model.training "
-    "training_job workers",
+    "train": "data.batches model.checkpoint model.fitting model.lightning_module model.training training_job workers",
     "train baseline predict": "config.model config.train loading model.normalisation model.presets model.ridge "
     "model.weight_prior",
     "train baseline predict evaluate": "model",

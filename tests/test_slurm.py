@@ -45,8 +45,11 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def line(number: int, name: str = RUN, folder: Path | None = None, state: str = "RUNNING", reason: str = "None") -> str:
-    return "\x1f".join([str(number), state, reason, "rule_train_wildcards_a_0", name, str(folder or Path.cwd())]) + "\n"
+def line(
+    number: int, name: str = RUN, folder: Path | None = None, state: str = "RUNNING", reason: str = "None",
+    what: str = "rule_train_wildcards_a_0",
+) -> str:  # fmt: skip
+    return "\x1f".join([str(number), state, reason, what, name, str(folder or Path.cwd())]) + "\n"
 
 
 def numbers(file: Path) -> list[str]:
@@ -158,6 +161,10 @@ def test_a_job_that_can_never_start_is_cancelled_and_named(queue: Path, capsys) 
     assert [rule.restart_times for rule in rules] == [0, 3], "it is not tried again"
     assert numbers(queue) == ["1"]
     assert "2 (rule_train_wildcards_a_0): got PartitionTimeLimit" in capsys.readouterr().err
+    group = "rule_prepare_align_ingest_mel_wildcards_a_run1"
+    queue.write_text(line(3, state="PENDING", reason="PartitionTimeLimit", what=group))
+    cancel_hopeless(rules)
+    assert [rule.restart_times for rule in rules] == [0, 0]
 
 
 # --- a real cluster

@@ -44,6 +44,9 @@ class InputError(Exception):
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return InputError, (self.problems,)
+
 
 class StageFailureError(Exception):
     """A stage that could not finish for a named reason; ``exit_code`` tells which kind."""
@@ -51,6 +54,9 @@ class StageFailureError(Exception):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return StageFailureError, (str(self), self.exit_code)
 
 
 class CannotWriteError(StageFailureError):

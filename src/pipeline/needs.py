@@ -1,8 +1,8 @@
 """What a cluster is asked for: memory [MB] and time [minutes] of each stage, from the size of its data.
 
 Read by the Snakefile.  On one machine the figures have no effect; on Slurm a job that
-exceeds them is killed and tried again with half as much memory and as much time again (see ``retries`` in
-the profile).
+exceeds them is killed and tried again with 50 % more of the first try's memory and 100 % more of its time
+(see ``retries`` in the profile).
 Any of them is overridden by ``set-resources`` in a profile.
 """
 
@@ -34,7 +34,7 @@ NEEDS = {
     "mel": Need(800, 1000, 10, 10),
     "contamination": Need(1000, 3000, 10, 20),
     "window": Need(800, 200, 10, 5),
-    "train": Need(3000, 12000, 120, 240),
+    "train": Need(3000, 8000, 120, 240),
     "baseline": Need(1500, 8000, 20, 60),
     "predict": Need(2500, 6000, 20, 60),
     "vocode": Need(1500, 2000, 20, 60),
@@ -45,15 +45,20 @@ NEEDS = {
 def needs(plan: Plan, stage: str, recordings: Callable[[Any], Iterable[str]]) -> dict[str, Callable[..., int]]:
     """A rule's ``resources``; ``recordings`` names those that a job reads, given its wildcards."""
     need = NEEDS[stage]
+    # Each network that is trained beside another has its own copy of the data.
+    copies = 0.5 * (1 + plan.training_cores // plan.config.train.cpu_threads) if stage == "train" else 1.0
 
-    def of(always: int, per_gb: int, growth: float) -> Callable[..., int]:
+    def of(always: float, per_gb: float, growth: float) -> Callable[..., int]:
         def asked(wildcards: Any, attempt: int) -> int:
             return round((1 + growth * (attempt - 1)) * (always + per_gb * raw_gb(plan, recordings(wildcards))))
 
         return asked
 
     # A training that ran out of time needs no more memory, and a node has no fourfold.
-    return {"mem_mb": of(need.mb, need.mb_per_gb, 0.5), "runtime": of(need.minutes, need.minutes_per_gb, 1.0)}
+    return {
+        "mem_mb": of(copies * need.mb, copies * need.mb_per_gb, 0.5),
+        "runtime": of(need.minutes, need.minutes_per_gb, 1.0),
+    }
 
 
 def raw_gb(plan: Plan, recordings: Iterable[str]) -> float:

@@ -106,7 +106,8 @@ class Plan:
     def training_cores(self) -> int:
         """Cores that a training job has work for: its networks are trained side by side, or one on several devices."""
         train = self.config.train
-        return train.cpu_threads * (train.devices if train.devices > 1 else self.config.model.n_networks)
+        alone = train.devices > 1 or self.config.runtime.accelerator == "gpu"
+        return train.cpu_threads * (train.devices if alone else self.config.model.n_networks)
 
     def heard_in(self, trainee: str) -> list[str]:
         """The recordings that a model is trained on."""

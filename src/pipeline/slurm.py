@@ -142,7 +142,7 @@ def _watch(rules: Sequence[Rule]) -> None:
 def cancel_hopeless(rules: Iterable[Rule]) -> None:
     """Cancel the pending jobs of this folder that can never start, each with its reason on the terminal.
 
-    Their ``rules`` are not tried again: the next try would ask for no less.
+    Their ``rules`` are not tried again, for nobody: the next try would ask for no less.
     """
     for job in jobs_here():
         if job.state == "PENDING" and job.reason in HOPELESS:
@@ -152,7 +152,8 @@ def cancel_hopeless(rules: Iterable[Rule]) -> None:
             )
             print(problem, file=sys.stderr, flush=True)
             for rule in rules:
-                if job.name in (rule.name, rule.group):
+                # A group's job is named after the group and its rules.
+                if job.name == rule.name or (rule.group and job.name.startswith(f"{rule.group}_")):
                     rule.restart_times = 0
             scancel([job])
 

@@ -24,16 +24,23 @@ from pipeline.model.model_file import model_digest, save_model
 from pipeline.model.training import Accelerator, FitOutcome, train_model
 from pipeline.runs import METRICS, MODEL, NOTE
 from pipeline.stage import Stage
+from pipeline.workers import Worker
 
 
-def train_fold(stage: Stage[TrainStage], run: Path, fold: int, inputs: Sequence[tuple[Path, str]]) -> str:
+def train_fold(
+    stage: Stage[TrainStage], run: Path, fold: int, inputs: Sequence[tuple[Path, str]], workers: Sequence[Worker] = ()
+) -> str:
     """Train and write ``model.ckpt`` and ``metrics.csv`` into ``run``; returns what came out in a line.
 
+    On a CPU networks are trained in ``workers`` too, on a GPU one after the other.
     Raises :class:`StageFailureError` with its exit code when training was interrupted
     (call again to resume), when the loss is not finite, or when memory ran out.
     """
     members = _members(stage)
-    outcome = _fit(stage, _training_data(members, fold, stage), run)
+    beside = workers if device_of(stage.options["accelerator"]) == "cpu" else ()
+    if beside:
+        stage.log.info("train: %d networks at a time", 1 + len(beside))
+    outcome = _fit(stage, _training_data(members, fold, stage), run, beside)
     if not outcome.finished or outcome.model is None:
         raise StageFailureError("training was interrupted; start again to resume it", EXIT_INTERRUPTED)
     meta = _meta(stage, members, fold, outcome)
@@ -91,7 +98,7 @@ def _cut_link(index: Windows, arrays: SubjectArrays, fold: int, stage: Stage[Tra
     return rotated(arrays.features, spans, stage.config.window.context_frames, arrays.oversampling, rng)
 
 
-def _fit(stage: Stage[TrainStage], data: TrainingData, run: Path) -> FitOutcome:
+def _fit(stage: Stage[TrainStage], data: TrainingData, run: Path, workers: Sequence[Worker]) -> FitOutcome:
     config = stage.config
     torch.set_num_threads(config.train.cpu_threads)
     try:
@@ -105,7 +112,7 @@ def _fit(stage: Stage[TrainStage], data: TrainingData, run: Path) -> FitOutcome:
             accelerator=cast(Accelerator, stage.options["accelerator"] or "auto"),
             on_epoch=lambda row: stage.log.info("%s", _epoch_line(row)),
             on_step=_progress_bar() if sys.stderr.isatty() else None,
-            processes=_processes(stage),
+            workers=workers,
         )
     except NonFiniteLossError as error:
         raise StageFailureError(str(error), EXIT_NON_FINITE_LOSS) from error
@@ -117,14 +124,6 @@ def _fit(stage: Stage[TrainStage], data: TrainingData, run: Path) -> FitOutcome:
             f"{config.window.length_frames} frames; lower one of them"
         )
         raise StageFailureError(message, EXIT_OUT_OF_MEMORY) from error
-
-
-def _processes(stage: Stage[TrainStage]) -> int:
-    """How many networks to train side by side: as many as the job has cores for; on a GPU one after the other."""
-    train = stage.config.train
-    if train.devices > 1 or device_of(stage.options["accelerator"]) != "cpu":
-        return 1
-    return max(1, int(stage.options["threads"] or 1) // train.cpu_threads)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -6,12 +6,14 @@ torch; an unfinished one is resumed.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from pipeline.artifacts import aligned, mel, windows
 from pipeline.artifacts.core import content_digest
 from pipeline.config.train import TrainStage
 from pipeline.runs import is_finished, owned, publish, run_digest
 from pipeline.stage import Stage, run_stage
-from pipeline.workers import prepare_workers
+from pipeline.workers import Worker
 
 
 def main(stage: Stage[TrainStage]) -> str:
@@ -25,14 +27,21 @@ def main(stage: Stage[TrainStage]) -> str:
     if is_finished(run):
         publish(run, outputs)
         return f"run {name} was trained already → {outputs[0]}"
-    if int(stage.options["threads"] or 1) > 1:
-        prepare_workers("pipeline.training_job")
-    from pipeline.training_job import train_fold
+    with owned(run), ExitStack() as stack:
+        workers = [stack.enter_context(Worker("pipeline.training_job")) for _ in range(_n_workers(stage))]
+        from pipeline.training_job import train_fold
 
-    with owned(run):
-        outcome = train_fold(stage, run, fold, digests)
+        outcome = train_fold(stage, run, fold, digests, workers)
     publish(run, outputs)
     return f"run {name}: {outcome} → {outputs[0]}"
+
+
+def _n_workers(stage: Stage[TrainStage]) -> int:
+    """Processes that train a network beside this one: as many as the job has cores for."""
+    train, n_networks = stage.config.train, stage.config.model.n_networks
+    if train.devices > 1 or stage.options["accelerator"] == "gpu":
+        return 0
+    return max(0, min(n_networks, int(stage.options["threads"] or 1) // train.cpu_threads) - 1)
 
 
 if __name__ == "__main__":  # not in the processes that training starts

@@ -15,7 +15,7 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -35,8 +35,8 @@ from pipeline.model.committee import Committee
 from pipeline.model.event_file import EventFile
 from pipeline.model.lightning_module import DecoderTraining
 from pipeline.model.model_file import load_model, save_model, write_atomically
-from pipeline.model.processes import Worker
 from pipeline.model.seq2seq import Seq2Seq
+from pipeline.workers import run_in_processes
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 Row = dict[str, float]
@@ -195,14 +195,13 @@ def fit_network(
     elif not keeper.ended(epochs):
         there = (RunKeeper(fit.run_dir, fit.title, train.patience, None), StepReport(None, epochs * steps))
         arguments = (fit.module, fit.loaders(steps), *there, epochs, fit.accelerator)
-        with Worker(_fit_part, arguments, train.devices, keeper.take) as workers:
-            asked_to_end = workers.join()
+        asked_to_end = run_in_processes(_fit_part, arguments, train.devices, keeper.take)
     best = load_model(fit.run_dir / "best.ckpt")[0].networks[0] if keeper.ended(epochs) and not asked_to_end else None
     return best, keeper.rows
 
 
 def fit_several(
-    fits: Sequence[Fit], tell: Callable[[tuple[str, Row]], None], on_step: Callable[[int, int], None] | None = None
+    fits: Iterable[Fit], tell: Callable[[tuple[str, Row]], None], on_step: Callable[[int, int], None] | None = None
 ) -> list[Fitted]:
     """Train one after the other, up to an interruption; ``tell`` gets the folder's name and the row of each epoch."""
     fitted: list[Fitted] = []
@@ -225,6 +224,7 @@ def _fit(
     trainer = _trainer(keeper.run_dir, module.config, epochs, accelerator, [keeper, report])
     with suppress(SIGTERMException, SystemExit):  # Lightning's answers to SIGTERM and Ctrl-C
         trainer.fit(module, datamodule=data, ckpt_path=_recall(keeper), weights_only=True)
+    module.trainer = None  # which holds the data
 
 
 def _fit_part(
@@ -233,7 +233,11 @@ def _fit_part(
 ) -> None:  # fmt: skip
     """As :func:`_fit`, one process of several; ``tell`` gets the epochs' rows from rank 0."""
     keeper.on_epoch = tell
-    _fit(module, data, keeper, report, epochs, accelerator)
+    try:
+        _fit(module, data, keeper, report, epochs, accelerator)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 def _recall(keeper: RunKeeper) -> Path | None:

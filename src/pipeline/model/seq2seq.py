@@ -91,12 +91,13 @@ class LinearSkip(nn.Module):
         frames = frame_power(features, self.oversampling) if self.oversampling > 1 else features
         x = (frames - self.mean[subject, None]) / self.scale[subject, None]
         x = x.clamp(-self.clip, self.clip).transpose(1, 2)
-        mel = x.new_zeros(len(x), self.weight.shape[1], x.shape[-1] - self.weight.shape[-1] + 1)
         with torch.autocast(x.device.type, enabled=False):
-            # To look which subjects are there, a GPU would have to be waited for.
-            for s in subject.unique().tolist() if len(self.weight) > 1 else [0]:
+            if len(self.weight) == 1:  # without a look at who is there, for which a GPU would have to be waited for
+                return F.conv1d(x, self.weight[0], self.intercept[0]).transpose(1, 2)
+            mel = x.new_zeros(len(x), self.weight.shape[1], x.shape[-1] - self.weight.shape[-1] + 1)
+            for s in subject.unique().tolist():
                 mel[subject == s] = F.conv1d(x[subject == s], self.weight[s], self.intercept[s])
-        return mel.transpose(1, 2)
+            return mel.transpose(1, 2)
 
 
 class Seq2Seq(nn.Module):

@@ -8,7 +8,6 @@ Started again, a run resumes where it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -27,9 +26,9 @@ from pipeline.model.fitting import Accelerator, Fit, Fitted, Row, fit_network, f
 from pipeline.model.inference import predict_continuous
 from pipeline.model.lightning_module import DecoderTraining
 from pipeline.model.presets import LIVE_STD_NATS, Architecture, Member, committee_members, resolve
-from pipeline.model.processes import Worker
 from pipeline.model.ridge import Ridge, correlation_per_band, cross_fitted, fit_ridge, frame_features
 from pipeline.model.seq2seq import Seq2Seq
+from pipeline.workers import Worker, wait_for
 
 Array = NDArray[np.float32]
 Span = tuple[int, int, int]
@@ -109,12 +108,12 @@ def train_model(
     accelerator: Accelerator = "auto",
     on_epoch: Report | None = None,
     on_step: OnStep | None = None,
-    processes: int = 1,
+    workers: Sequence[Worker] = (),
 ) -> FitOutcome:
     """Train the networks that ``model`` asks for and weigh them on the validation block.
 
-    With several ``processes`` so many networks are trained side by side, with the same
-    outcome to the bit.  ``on_epoch`` gets each metrics row, ``on_step`` (steps done,
+    Where there are ``workers``, networks are trained in them beside this process, with the
+    same outcome to the bit.  ``on_epoch`` gets each metrics row, ``on_step`` (steps done,
     steps at most) of a network that is trained in this process.
     Raises :class:`~pipeline.model.lightning_module.NonFiniteLossError`.
     """
@@ -130,11 +129,11 @@ def train_model(
         if on_epoch:
             on_epoch({"network": message[0], **message[1]})
 
-    fitted = _train_all(members, fit_of, processes, tell, on_step)
+    fitted = _train_all(members, fit_of, workers, tell, on_step)
     rows: list[dict[str, float | str]] = [
-        {"network": member.label, **row} for member, (_, epochs) in zip(members, fitted, strict=False) for row in epochs
+        {"network": member.label, **row} for member, (_, epochs) in fitted.items() for row in epochs
     ]
-    networks = [network for network, _ in fitted if network is not None]
+    networks = [network for network, _ in fitted.values() if network is not None]
     if len(networks) < len(members):
         return FitOutcome(False, members[0].preset, len(rows), float("inf"), 0.0, rows, {})
     write_metrics(run_dir / "metrics.csv", rows)
@@ -145,32 +144,32 @@ def train_model(
 
 
 def _train_all(
-    members: Sequence[Member], fit_of: Callable[[Member], Fit], processes: int,
+    members: Sequence[Member], fit_of: Callable[[Member], Fit], workers: Sequence[Worker],
     tell: Callable[[tuple[str, Row]], None], on_step: OnStep | None,
-) -> list[Fitted]:  # fmt: skip
+) -> dict[Member, Fitted]:  # fmt: skip
     """Network and metrics of each member; after an interruption some have none, or are missing.
 
-    Of each ``processes`` members the first is trained here and the others in processes of
-    their own, which are started first: a network without a linear skip need not wait for it.
+    The members are dealt out to this process and the ``workers``.  Those without a linear
+    skip are started first, since they need not wait for it.
     """
-    groups = [members[k::processes] for k in range(min(processes, len(members)))]
-    with ExitStack() as stack:
-        workers = [
-            stack.enter_context(Worker(fit_several, ([fit_of(m) for m in group],), on_message=tell))
-            for group in reversed(groups[1:])
-        ]
+    hands = min(1 + len(workers), len(members))
+    groups = sorted((members[k::hands] for k in range(hands)), key=lambda group: -group[0].linear_skip)
+    busy = []
+    for worker, group in zip(workers, reversed(groups[1:]), strict=False):
+        worker.give(fit_several, ([fit_of(member) for member in group],), tell)
+        busy.append(worker)
 
-        def watch(done: int, total: int) -> None:
-            for worker in workers:
-                worker.is_done()  # raises what a worker ended with
-            if on_step:
-                on_step(done, total)
+    def watch(done: int, total: int) -> None:
+        for worker in busy:
+            worker.is_done()  # raises what it ended with
+        if on_step:
+            on_step(done, total)
 
-        fitted = fit_several([fit_of(member) for member in groups[0]], tell, watch)
-        if fitted[-1][0] is None or any(worker.join() for worker in workers):
-            return fitted
-    known = dict(zip(groups[0], fitted, strict=True))
-    return [known.get(member) or fit_network(fit_of(member)) for member in members]
+    fitted = fit_several(map(fit_of, groups[0]), tell, watch)
+    known = dict(zip(groups[0], fitted, strict=False))
+    if fitted[-1][0] is None or wait_for(busy):
+        return known
+    return {member: known.get(member) or fit_network(fit_of(member)) for member in members}
 
 
 def _prepare(
