@@ -22,6 +22,7 @@ ON_PURPOSE = {
     "Shell command directly uses variable PLAN from outside of the rule",
     "Specify a conda environment or container for each rule.",
     "Environment variable PYTHONPATH used but not asserted with envvars directive",
+    "Environment variable PYTHONSAFEPATH used but not asserted with envvars directive",
 }
 
 

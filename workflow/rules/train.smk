@@ -2,7 +2,7 @@ TRAIN = (
     "{PYTHON:q} {SCRIPTS:q}/train.py --config {params.config:q} --code {CODE[train]:q}"
     " --log {log:q} --log-level {RUNTIME.log_level:q}"
     " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --fold {wildcards.fold:q}"
-    " --variant {params.variant:q} --accelerator {RUNTIME.accelerator:q} --threads {threads} --output {output:q}"
+    " --variant {params.variant:q} --accelerator {RUNTIME.accelerator:q} --threads {threads:q} --output {output:q}"
 )
 
 
