@@ -120,7 +120,7 @@ class Lab:
         root = logging.getLogger()
         before = root.handlers[:], root.level
         try:
-            return self._outcome(lambda: runpy.run_path(str(ROOT / f"workflow/scripts/{name}.py"), run_name="stage"))
+            return self._outcome(lambda: runpy.run_path(str(ROOT / f"workflow/scripts/{name}.py"), run_name="__main__"))
         finally:
             root.handlers[:], root.level = before
 
