@@ -7,7 +7,6 @@ is all that is needed, and what Slurm says of tasks is not read.
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import pickle
@@ -29,14 +28,14 @@ Work = Callable[..., object]
 class Worker:
     """A process that waits for work.  Used in a ``with`` block, at whose end it has ended.
 
-    Meanwhile it imports ``module``, which takes seconds where torch and Lightning are behind it.
+    Meanwhile it does ``first``: imports, say, which take seconds where torch and Lightning are behind them.
     """
 
-    def __init__(self, module: str = "") -> None:
+    def __init__(self, first: Callable[[], object] | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self._mail, theirs = context.Pipe()
         self._on_message: Callable[[Any], None] = lambda message: None
-        self._process = context.Process(target=_serve, args=(theirs, module), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, first), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -116,13 +115,13 @@ def run_in_processes(work: Work, arguments: tuple[Any, ...], n: int, on_message:
         return wait_for(workers)
 
 
-def _serve(mail: Connection, module: str) -> None:
+def _serve(mail: Connection, first: Callable[[], object] | None) -> None:
     """The life of a worker."""
     # One that was started in the background has inherited to ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if module:
-        importlib.import_module(module)
+    if first:
+        first()
     try:
         work, arguments, environment = pickle.loads(mail.recv_bytes())
     except EOFError:

@@ -28,12 +28,16 @@ def main(stage: Stage[TrainStage]) -> str:
         publish(run, outputs)
         return f"run {name} was trained already → {outputs[0]}"
     with owned(run), ExitStack() as stack:
-        workers = [stack.enter_context(Worker("pipeline.training_job")) for _ in range(_n_workers(stage))]
+        workers = [stack.enter_context(Worker(_import_all)) for _ in range(_n_workers(stage))]
         from pipeline.training_job import train_fold
 
         outcome = train_fold(stage, run, fold, digests, workers)
     publish(run, outputs)
     return f"run {name}: {outcome} → {outputs[0]}"
+
+
+def _import_all() -> None:
+    import pipeline.training_job  # noqa: F401
 
 
 def _n_workers(stage: Stage[TrainStage]) -> int:
