@@ -33,7 +33,9 @@ WHOLE_RUNS = {
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A command of the README where its environment is active and the checkout is ``folder``."""
-    (run_dir,) = [*folder.glob("results/train/sim01/fold0/runs/*")][:1] or [Path("none")]
+    # The newest: a command before may have trained on other data.
+    runs = sorted(folder.glob("results/train/sim01/fold0/runs/*"), key=lambda run: run.stat().st_mtime)
+    run_dir = runs[-1] if runs else Path("none")
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     command = command.replace("DIGEST", run_dir.name[:8])
