@@ -35,15 +35,18 @@ def wait_for(condition, seconds: float = 180.0) -> None:
         time.sleep(0.2)
 
 
-def jobs(work: Path) -> list[psutil.Process]:
+def here(work: Path) -> list[psutil.Process]:
+    """All Python processes in the folder, those that training started among them."""
     found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd() == str(work) and any("workflow/scripts/train.py" in c for c in process.cmdline()):
+    for process in psutil.process_iter(["cmdline"]):
+        with suppress(psutil.AccessDenied, psutil.NoSuchProcess):
+            if process.cwd() == str(work) and "python" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
-        except (psutil.AccessDenied, psutil.NoSuchProcess):
-            continue
-    return [p for p in found if "python" in p.name()]
+    return found
+
+
+def jobs(work: Path) -> list[psutil.Process]:
+    return [p for p in here(work) if any("workflow/scripts/train.py" in c for c in p.info["cmdline"] or [])]
 
 
 @pytest.fixture
@@ -101,16 +104,6 @@ def test_a_second_run_is_refused_and_a_killed_one_recovered(training) -> None:
     assert "ended 1 job(s)" in recovered.stderr
     assert not orphan.is_running()
     assert (work / "results/eval.json").is_file()
-
-
-def here(work: Path) -> list[psutil.Process]:
-    """All Python processes in the folder, those that training started among them."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.AccessDenied, psutil.NoSuchProcess):
-            if process.cwd() == str(work) and "python" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
 
 
 @pytest.mark.slow

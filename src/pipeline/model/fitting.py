@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -40,6 +39,9 @@ from pipeline.workers import run_in_processes
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 Row = dict[str, float]
+LabelledRow = dict[str, float | str]
+Report = Callable[[LabelledRow], None]
+OnStep = Callable[[int, int], None]
 Fitted = tuple[Seq2Seq | None, list[Row]]
 
 
@@ -141,7 +143,7 @@ def _is_last_step(trainer: Trainer) -> bool:
 class StepReport(Callback):
     """Tells the caller about every step, for a progress bar."""
 
-    def __init__(self, on_step: Callable[[int, int], None] | None, n_steps: int) -> None:
+    def __init__(self, on_step: OnStep | None, n_steps: int) -> None:
         self.on_step, self.n_steps = on_step, n_steps
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
@@ -175,7 +177,7 @@ class Fit:
 def fit_network(
     fit: Fit,
     on_epoch: Callable[[Row], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Fitted:
     """Train in the folder of ``fit``, resuming what is there: the best averaged network and the epochs' rows.
 
@@ -200,20 +202,20 @@ def fit_network(
     return best, keeper.rows
 
 
-def fit_several(
-    fits: Iterable[Fit], tell: Callable[[tuple[str, Row]], None], on_step: Callable[[int, int], None] | None = None
-) -> list[Fitted]:
-    """Train one after the other, up to an interruption; ``tell`` gets the folder's name and the row of each epoch."""
+def fit_several(fits: Iterable[Fit], report: Report, on_step: OnStep | None = None) -> list[Fitted]:
+    """Train one after the other, up to an interruption; ``report`` gets the row of each epoch, with its network."""
     fitted: list[Fitted] = []
     for fit in fits:
-        fitted.append(fit_network(fit, partial(_tell, tell, fit.run_dir.name), on_step))
+        name = fit.run_dir.name
+        fitted.append(fit_network(fit, lambda row, name=name: report(labelled(name, row)), on_step))  # type: ignore[misc]
         if fitted[-1][0] is None:
             break
     return fitted
 
 
-def _tell(tell: Callable[[tuple[str, Row]], None], name: str, row: Row) -> None:
-    tell((name, row))
+def labelled(network: str, row: Row) -> LabelledRow:
+    """A row of the run's own metrics, which hold all networks'."""
+    return {"network": network, **row}
 
 
 def _fit(

@@ -140,8 +140,8 @@ def cross_fitted(
     """What ``ridge`` would say of its own training frames, had it not seen them: per recording (frame, band).
 
     The spans are cut into ``n_folds`` contiguous parts of equal length; each is predicted by
-    weights fitted on the others, with the ridge's lags, statistics and median penalty; so is its prior.  Frames outside
-    the spans hold the mean.
+    weights fitted on the others, with the ridge's lags, statistics and median penalty, and with a prior from the
+    others too.  Frames outside the spans hold the mean.
     """
     standard = [ridge.standardise(f) for f in features]
     parts = [_moments(standard, mel, fold, ridge.lags) for fold in _cut(spans, n_folds)]

@@ -22,7 +22,18 @@ from scipy.optimize import nnls
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.model.committee import Committee
-from pipeline.model.fitting import Accelerator, Fit, Fitted, Row, fit_network, fit_several, write_metrics
+from pipeline.model.fitting import (
+    Accelerator,
+    Fit,
+    Fitted,
+    LabelledRow,
+    OnStep,
+    Report,
+    fit_network,
+    fit_several,
+    labelled,
+    write_metrics,
+)
 from pipeline.model.inference import predict_continuous
 from pipeline.model.lightning_module import DecoderTraining
 from pipeline.model.presets import LIVE_STD_NATS, Architecture, Member, committee_members, resolve
@@ -32,8 +43,6 @@ from pipeline.workers import Worker, wait_for
 
 Array = NDArray[np.float32]
 Span = tuple[int, int, int]
-Report = Callable[[dict[str, float | str]], None]
-OnStep = Callable[[int, int], None]
 
 CROSS_FOLDS = 5
 SPEECH_WEIGHT = 2.0
@@ -87,7 +96,7 @@ class FitOutcome:
     epochs: int
     best_val_loss: float
     val_r: float
-    rows: list[dict[str, float | str]]
+    rows: list[LabelledRow]
     mix: dict[str, float]
     model: Committee | None = None
 
@@ -125,14 +134,8 @@ def train_model(
         module, loaders = _prepare(data, member, model, train, causal, linear)
         return Fit(module, loaders, run_dir / member.label, accelerator, run_title(model, train))
 
-    def tell(message: tuple[str, Row]) -> None:
-        if on_epoch:
-            on_epoch({"network": message[0], **message[1]})
-
-    fitted = _train_all(members, fit_of, workers, tell, on_step)
-    rows: list[dict[str, float | str]] = [
-        {"network": member.label, **row} for member, (_, epochs) in fitted.items() for row in epochs
-    ]
+    fitted = _train_all(members, fit_of, workers, on_epoch or (lambda row: None), on_step)
+    rows = [labelled(member.label, row) for member, (_, epochs) in fitted.items() for row in epochs]
     networks = [network for network, _ in fitted.values() if network is not None]
     if len(networks) < len(members):
         return FitOutcome(False, members[0].preset, len(rows), float("inf"), 0.0, rows, {})
@@ -145,7 +148,7 @@ def train_model(
 
 def _train_all(
     members: Sequence[Member], fit_of: Callable[[Member], Fit], workers: Sequence[Worker],
-    tell: Callable[[tuple[str, Row]], None], on_step: OnStep | None,
+    report: Report, on_step: OnStep | None,
 ) -> dict[Member, Fitted]:  # fmt: skip
     """Network and metrics of each member; after an interruption some have none, or are missing.
 
@@ -156,7 +159,7 @@ def _train_all(
     groups = sorted((members[k::hands] for k in range(hands)), key=lambda group: -group[0].linear_skip)
     busy = []
     for worker, group in zip(workers, reversed(groups[1:]), strict=False):
-        worker.give(fit_several, ([fit_of(member) for member in group],), tell)
+        worker.give(fit_several, ([fit_of(member) for member in group],), report)
         busy.append(worker)
 
     def watch(done: int, total: int) -> None:
@@ -165,7 +168,7 @@ def _train_all(
         if on_step:
             on_step(done, total)
 
-    fitted = fit_several(map(fit_of, groups[0]), tell, watch)
+    fitted = fit_several(map(fit_of, groups[0]), report, watch)
     known = dict(zip(groups[0], fitted, strict=False))
     if fitted[-1][0] is None or wait_for(busy):
         return known
@@ -201,7 +204,10 @@ def fit_linear(data: Source, causal: bool, clip: float) -> tuple[list[Ridge], li
         own = [r for r, subject in enumerate(data.subject) if subject == s]
         frames, mel = [frame_features(data.features[r], data.oversampling) for r in own], [data.mel[r] for r in own]
         train, val = ([(own.index(r), i, j) for r, i, j in data.spans(role) if r in own] for role in ("train", "val"))
-        ridge = fit_ridge(frames, mel, train, val or train, lags, SKIP_PENALTIES, clip, False, SKIP_COLUMNS, True)
+        ridge = fit_ridge(
+            frames, mel, train, val or train, lags, SKIP_PENALTIES, clip,
+            per_band=False, max_columns=SKIP_COLUMNS, by_relevance=True,
+        )  # fmt: skip
         for r, estimate in zip(own, cross_fitted(frames, mel, train, ridge, CROSS_FOLDS), strict=True):
             estimates[r] = estimate
         ridges.append(ridge)
