@@ -105,6 +105,20 @@ def test_raw_batches_keep_the_rows_of_their_frames() -> None:
     assert_array_equal(batch["mel"][0], data.mel[1][30:54])
 
 
+def test_a_batch_that_is_held_keeps_its_values_and_one_that_is_not_lends_its_memory() -> None:
+    windows = WindowSet(make_data())
+    held = windows.__getitems__([(0, 50), (1, 20)])["features"][:, 3:]  # a view holds it too
+    before = held.clone()
+    places = set()
+    for start in range(20):
+        batch = windows.__getitems__([(0, start), (1, start)])
+        places.add(batch["features"].data_ptr())
+        assert_array_equal(batch["features"][0, 6:], windows.features[start + 6 : start + 36])
+    assert_array_equal(held, before)
+    assert held.untyped_storage().data_ptr() not in places
+    assert len(places) <= 2, "the one before is still held while the next is made"
+
+
 def test_epoch_order_is_keyed_and_never_leaves_the_trained_frames() -> None:
     data = make_data()
     order = EpochOrder(data.train, data.length, 500, seed=3)

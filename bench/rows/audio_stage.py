@@ -29,7 +29,7 @@ source, target = sys.argv[1:]
 raw, config = np.load(source, mmap_mode="r"), MelConfig()
 sound = np.empty(resampled_length(len(raw), 48000, config.sample_rate_hz), np.float32)
 filled = 0
-for block in resample_blocks((raw[a : a + 2**20] for a in range(0, len(raw), 2**20)), 48000, config.sample_rate_hz):
+for block in resample_blocks((raw[a : a + 2**16] for a in range(0, len(raw), 2**16)), 48000, config.sample_rate_hz):
     sound[filled : filled + len(block)] = block
     filled += len(block)
 frames = n_frames(len(sound), config)
