@@ -121,10 +121,12 @@ def rotated_moments(
         for column, fixed in ((1, weight * target), (3, weight * target**2)):
             out[:, k, ..., column] = fixed.sum(axis=1)[:, None]
     fixed_spectra = [(correlate.spectrum(w), correlate.spectrum(w * target)) for w in weights]
+    whole = [bool(np.all(weight == 1)) for weight in weights]
     for row, prediction in zip(out, predictions, strict=True):
-        once, squared = correlate.spectrum(prediction), correlate.spectrum(prediction**2)
-        for moments, weight, (of_weight, of_target) in zip(row, weights, fixed_spectra, strict=True):
-            if np.all(weight == 1):  # a rotation leaves sums over all frames as they are
+        once = correlate.spectrum(prediction)
+        squared = once if all(whole) else correlate.spectrum(prediction**2)
+        for moments, is_whole, (of_weight, of_target) in zip(row, whole, fixed_spectra, strict=True):
+            if is_whole:  # a rotation leaves sums over all frames as they are
                 moments[..., 2] = prediction.sum(axis=1)[:, None]
                 moments[..., 4] = (prediction**2).sum(axis=1)[:, None]
             else:
