@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import numpy as np
 import soxr
 from numpy.typing import NDArray
-from pystoi import stoi
 
 from pipeline.evaluation.types import Sound
 
@@ -40,6 +39,8 @@ def intelligibility(true: NDArray[np.float32], other: NDArray[np.float32], rate_
         return f"{len(true) / rate_hz:.2f} s of sound, {MIN_S:g} s needed"
     if not (np.any(true) and np.any(other)):
         return "silent sound"
+    from pystoi import stoi  # scipy.signal behind it takes most of a second: only where there is sound
+
     pair = [soxr.resample(wave, rate_hz, RATE_HZ) for wave in (true, other)]
     with warnings.catch_warnings(), repeatable_noise():
         warnings.simplefilter("ignore", RuntimeWarning)
