@@ -129,6 +129,20 @@ def test_mismatched_recordings_are_calibrated() -> None:
     assert 0.38 < np.mean(p) < 0.62
 
 
+def test_a_constant_target_is_left_out_of_mismatched_recordings() -> None:
+    rng = np.random.default_rng(0)
+    target = [rng.normal(size=(300, 2)) for _ in range(6)]
+    prediction = [t + rng.normal(size=t.shape) for t in target]
+    target[5] = np.zeros((300, 2))
+    folds, live = np.arange(6), np.ones(2, bool)
+    null = chance.mismatch_null(chance.mismatch_moments(target, prediction), folds, live, 300, rng)
+    assert not isinstance(null, str)
+    assert np.isfinite(null).all()
+    assert chance.p_value(null) < 0.05
+    dull = [np.zeros((300, 2)) for _ in range(6)]
+    assert "undefined" in chance.mismatch_null(chance.mismatch_moments(dull, prediction), folds, live, 300, rng)
+
+
 def test_a_link_beats_mismatched_recordings() -> None:
     rng = np.random.default_rng(1)
     folds = [fold_of(*(random_block(rng, 300, f"rec{2 * k + i}", 1.0) for i in range(2)), fold=k) for k in range(4)]

@@ -101,6 +101,7 @@ def test_dead_channels_do_not_hide_a_leak() -> None:
     [
         ({"audio_modified": "pitch_shifted"}, "pitch-shifted"),
         ({"rate_hz": 100.0}, "features only"),
+        ({"is_raw": False}, "already are features"),
         ({"seconds": 5}, "needed"),
     ],
 )

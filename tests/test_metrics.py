@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import metrics
+from pipeline.evaluation.fold import interval
 from pipeline.evaluation.group import group_test
 from pipeline.evaluation.intelligibility import intelligibility
 from pipeline.evaluation.scores import RunFacts, document_json, score, scores_table
@@ -100,6 +101,15 @@ def test_annotated_frames_are_scored_with_and_without() -> None:
     assert model["pearson_r_without_bad"] > model["pearson_r"] + 0.05
 
 
+def test_folds_without_bad_frames_count_with_their_whole_r() -> None:
+    rng = np.random.default_rng(0)
+    good, poor = block(rng), block(rng)
+    weak = {**poor.predictions, "model": (poor.target + rng.normal(0, 20, poor.target.shape)).astype(np.float32)}
+    poor = replace(poor, predictions=weak, bad=np.arange(1200) < 100)
+    model = scored(fold_of(good), fold_of(good, fold=1), fold_of(poor, fold=2))["summary"]["model"]
+    assert abs(model["pearson_r_without_bad"] - model["pearson_r"]) < 0.02
+
+
 def test_mcd_by_hand() -> None:
     """A difference of 3 c_2-cosines plus any offset: only c_2 differs, by 3, in every frame."""
     bands = np.arange(80)
@@ -120,11 +130,17 @@ def test_speech_threshold_is_midpoint_of_percentiles() -> None:
     assert metrics.speech_threshold(mel) == pytest.approx((-9 - 1) / 2, abs=1e-3)
 
 
-def test_bootstrap_pieces_are_long_enough_and_stay_in_their_blocks() -> None:
-    starts = metrics.piece_starts([1000, 100, 345], 172)
-    lengths = np.diff([*starts, 1445])
-    assert {0, 1000, 1100} <= set(starts.tolist())
-    assert min(np.delete(lengths, starts.tolist().index(1000))) >= 172
+@pytest.mark.parametrize("blocks", [[1000, 100, 345], [1000, 345, 100], [86] * 20, [100, 1000], [171, 172, 1]])
+def test_bootstrap_pieces_are_long_enough(blocks: list[int]) -> None:
+    lengths = np.diff([*metrics.piece_starts(blocks, 172), sum(blocks)])
+    assert lengths.sum() == sum(blocks)
+    assert 172 <= min(lengths) < max(lengths) + 1 <= 3 * 172
+
+
+def test_bootstrap_pieces_of_long_blocks_stay_in_them() -> None:
+    starts = metrics.piece_starts([1000, 500, 345], 172).tolist()
+    assert {0, 1000, 1500} <= set(starts)
+    assert metrics.piece_starts([50], 172).tolist() == [0]
 
 
 def test_interval_covers_the_true_correlation() -> None:
@@ -168,6 +184,28 @@ def test_too_little_sound_gives_no_interval() -> None:
     document = scored(fold_of(block(np.random.default_rng(0), frames=400)))
     assert document["summary"]["model"]["pearson_r_ci95"] is None
     assert document["summary"]["model"]["pearson_r"] is not None
+
+
+def test_a_short_fold_enters_intervals_with_its_value() -> None:
+    rng = np.random.default_rng(0)
+    long, short = [block(rng) for _ in range(3)], block(rng, frames=400)
+    document = scored(*(fold_of(b, fold=k) for k, b in enumerate([*long, short])))
+    low, high = document["summary"]["model"]["pearson_r_ci95"]
+    assert low < document["summary"]["model"]["pearson_r"] < high
+    assert "too little" not in document["summary"]["differences"]["ridge"]["sentence"]
+
+
+def test_an_interval_leaves_out_the_few_replicates_without_a_value() -> None:
+    replicates = np.linspace(0, 1, 1000)
+    replicates[:30] = np.nan
+    assert interval(replicates) == pytest.approx([0.054, 0.976], abs=2e-3)
+    replicates[:60] = np.nan
+    assert interval(replicates) is None
+
+
+def test_a_missing_score_says_why() -> None:
+    document = scored(fold_of(block(np.random.default_rng(0))))
+    assert document["summary"]["ridge"]["reasons"]["stoi"] == "no sound was made (export.audio)"
 
 
 def test_summary_is_mean_of_subjects_not_of_folds() -> None:

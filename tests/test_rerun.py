@@ -81,6 +81,7 @@ READERS = {
     "causal": "align window train baseline predict evaluate",
     "simulate": "simulate",
     "ingest": "ingest",
+    "align.features": "align contamination",
     "align": "align",
     "mel.sample_rate_hz": "align mel window train baseline predict vocode",
     "mel.hop_length": "align mel window train baseline predict vocode",
@@ -143,6 +144,7 @@ EVERY = "simulate ingest align mel window contamination train baseline predict v
 MODULES = {
     "align": "signal.bands signal.causal signal.clock signal.envelope signal.framing signal.resample",
     "align predict": "config.align signal.reference",
+    "align contamination predict evaluate": "config.feature_kind",
     "align mel window predict vocode": "signal",
     "align mel predict vocode": "signal.blocks",
     "align mel window train baseline predict vocode": "artifacts.aligned config.mel_grid",
@@ -969,3 +971,7 @@ def test_subjects_may_share_a_sound(work: Work) -> None:
     raw = work.folder / "raw"
     shutil.copyfile(raw / "sim01_run01_audio.npy", raw / "sim02_run01_audio.npy")
     assert work.run("--dry-run") == times(ONE)
+    work.configure("train.pool", "subjects")
+    assert work.start("--dry-run") == 1
+    assert "sim02_run01, audio" in work.output
+    assert "cannot share a model" in work.output

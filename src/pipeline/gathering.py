@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -133,10 +133,12 @@ def gather(scope: Scope, config: EvaluateStage) -> Gathered:
         attention={n: a for n in names if (a := _attention(predictions[n], windows[n[0]]))},
         contamination=contamination,
         band_hz=_extra(predictions[names[0]], "band_hz"),
-        config_text=_config_text(config, names[0]),
+        config_text=_config_text(config, scope, windows[names[0][0]].recordings[0]),
         provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},
     )
-    folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n]) for n in names]
+    heard = {n: windows if scope.pooled else {n[0]: windows[n[0]]} for n in names}
+    labels = {n: frozenset[str]().union(*(_training_labels(w, n[1]) for w in heard[n].values())) for n in names}
+    folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n], labels[n]) for n in names]
     return Gathered(folds, facts, extras, sources)
 
 
@@ -161,7 +163,12 @@ def _audit(windows: Windows, fold: int) -> AuditResult:
 
 
 def _fold(
-    scope: Scope, windows: Windows, name: Fold, predicted: PredictedFold, baseline: PredictedFold
+    scope: Scope,
+    windows: Windows,
+    name: Fold,
+    predicted: PredictedFold,
+    baseline: PredictedFold,
+    training_labels: frozenset[str],
 ) -> FoldPredictions:
     missing = {}
     if "mean_template" not in baseline.blocks[0].series:
@@ -181,7 +188,7 @@ def _fold(
         frame_rate_hz=windows.facts["frame_rate_hz"],
         blocks=tuple(blocks),
         speech_threshold_nats=baseline.facts["speech_threshold_nats"],
-        training_labels=_training_labels(windows, name[1]),
+        training_labels=training_labels,
         missing=missing,
     )
 
@@ -208,6 +215,7 @@ def _block(windows: Windows, own: PredictedBlock, series: dict[str, Any], sound:
 
 
 def _training_labels(windows: Windows, fold: int) -> frozenset[str]:
+    """Words of a subject that start in its training blocks."""
     rate_hz = windows.facts["frame_rate_hz"]
     train = windows.blocks_of(fold, "train")
     return frozenset(
@@ -230,6 +238,9 @@ def _sound(folder: Path, block: PredictedBlock) -> Sound:
 # -- facts of subjects and of the run -------------------------------------------------------------
 
 
+WHOLE = {"recording_unlabelled": ["mean and scale of the features, test included"]}
+
+
 def _claims(windows: dict[str, Windows], predictions: dict[Fold, PredictedFold]) -> dict[str, Any]:
     index = next(iter(windows.values())).facts
     model = next(iter(predictions.values())).facts
@@ -240,7 +251,7 @@ def _claims(windows: dict[str, Windows], predictions: dict[Fold, PredictedFold])
         "split_order": index["split_order"],
         "normalisation": model["normalisation"],
         "purge_gap_s": index["purge_gap_frames"] / index["frame_rate_hz"],
-        "whole_recording_operations": index["whole_recording_operations"],
+        "whole_recording_operations": [*index["whole_recording_operations"], *WHOLE.get(model["normalisation"], [])],
     }
 
 
@@ -250,9 +261,10 @@ def _subject(
     """Latency, attention, importance and delay of a subject, averaged over its folds."""
     own = [name for name in predictions if name[0] == subject]
     lag_s = baselines[own[0]].extras["latency/lag_s"][0]
-    r = np.mean([baselines[n].extras["latency/r"][0] for n in own], axis=0)
+    r = _mean_of_known(baselines[n].extras["latency/r"][0] for n in own)
+    best_s = float(lag_s[np.nanargmax(r)]) if np.isfinite(r).any() else None
     facts: dict[str, Any] = {
-        "latency": {"lags_s": lag_s.tolist(), "r": r.tolist(), "best_s": float(lag_s[np.argmax(r)])},
+        "latency": {"lags_s": lag_s.tolist(), "r": r.tolist(), "best_s": best_s},
         "presets": [predictions[n].facts["preset"] for n in own],
         "permutation_importance": _importance([predictions[n] for n in own]),
     }
@@ -263,6 +275,14 @@ def _subject(
     if delays:
         facts["algorithmic_latency_ms"] = max(delays)
     return facts
+
+
+def _mean_of_known(rows: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean of each column over the rows that have it; NaN where none has."""
+    values = np.stack(list(rows))
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
 def _extra(fold: PredictedFold, name: str) -> np.ndarray | None:
@@ -278,7 +298,8 @@ def _importance(folds: Sequence[PredictedFold]) -> dict[str, Any]:
             names, values = _extra(fold, f"importance/{kind}_name"), _extra(fold, f"importance/{kind}_drop")
             if names is not None and values is not None:
                 for name, drop in zip(names.tolist(), values.mean(axis=1).tolist(), strict=True):
-                    drops.setdefault(name.decode(), []).append(drop)
+                    if np.isfinite(drop):
+                        drops.setdefault(name.decode(), []).append(drop)
         found[kind] = {name: float(np.mean(d)) for name, d in sorted(drops.items())}
         if not drops:
             found["reasons"][kind] = folds[0].facts.get(f"importance_{kind}_reason", "predict.importance is off")
@@ -309,11 +330,14 @@ def _attention(fold: PredictedFold, windows: Windows) -> Attention | None:
     return Attention(extras["weights"][0], extras["output_frame"] / rate_hz, extras["encoder_frame"] / rate_hz)
 
 
-def _config_text(config: EvaluateStage, name: Fold) -> str:
-    """The keys that the stages on the way to one fold read, as they were recorded."""
+def _config_text(config: EvaluateStage, scope: Scope, recording: str) -> str:
+    """The keys that the stages on the way to the first fold read, as they were recorded."""
     sections: dict[str, Any] = defaultdict(dict)
-    files = [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
-    for text in [*(header(file)["config_json"] for file in files), config.canonical_json()]:
+    name = scope.names[0]
+    files = [file for file in (paths.aligned(recording), paths.mel(recording)) if file.exists()]
+    files += [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
+    trained = read_sidecar(paths.model_note(*scope.trained(name)))["config_json"]
+    for text in [*(header(file)["config_json"] for file in files), trained, config.canonical_json()]:
         for section, values in json.loads(text).items():
             sections[section] = {**sections[section], **values} if isinstance(values, dict) else values
     return json.dumps(sections, indent=1, sort_keys=True)

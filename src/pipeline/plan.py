@@ -332,7 +332,8 @@ class Plan:
     def _content(self) -> dict[str, str]:
         columns = [(row, column, path) for row in self.rows for column, path in row.files().items()]
         arrays = {(r.subject, r.recording, c): path for r, c, path in columns if c in ("eeg", "audio")}
-        check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet))
+        pooled = self.config.train.pool == "subjects"
+        check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet), pooled=pooled)
         return content_manifest(map(Path, self.raw_files), RAW_MANIFEST, trust=self.is_job, check=check)
 
 

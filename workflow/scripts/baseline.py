@@ -65,7 +65,8 @@ def main(stage: Stage[BaselineStage]) -> str:
 
     reach = round(config.baseline.latency_range_s * rate_hz)
     latencies = np.arange(-reach, reach + 1)
-    latency_r = single_lag_r(x, arrays.mel, train, test, latencies.tolist())
+    beyond = max(0, reach - config.window.context_frames)
+    latency_r = single_lag_r(x, arrays.mel, _shortened(train, beyond), _shortened(test, beyond), latencies.tolist())
     result = PredictedFold(
         [predicted(block) for block in windows.blocks_of(fold, "test")],
         {
@@ -90,6 +91,11 @@ def main(stage: Stage[BaselineStage]) -> str:
 
 def _spans(windows: Windows, fold: int, role: str) -> list[tuple[int, int, int]]:
     return [(b.recording, b.start, b.stop) for b in windows.blocks_of(fold, role)]
+
+
+def _shortened(spans: list[tuple[int, int, int]], frames: int) -> list[tuple[int, int, int]]:
+    """The spans without ``frames`` at each end, so that the widest lag stays within what their role may see."""
+    return [(r, start + frames, stop - frames) for r, start, stop in spans if stop - start > 2 * frames]
 
 
 def _lags(config: BaselineStage) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
+from pipeline.config.feature_kind import FeatureKind
 from pipeline.config.mel_grid import MelGrid
 
 # Strict pydantic refuses a list for a tuple, and lists are all that YAML and TOML have.
@@ -35,13 +36,9 @@ class ClockConfig(Section):
     segment_s: float = Field(30.0, gt=0, description="Length of the pieces whose lags show the residual drift [s]")
 
 
-class AlignConfig(Section):
+class AlignConfig(FeatureKind):
     """How raw neural signals become features."""
 
-    features: Literal["envelope", "raw", "none"] = Field(
-        "envelope",
-        description="Amplitude envelopes of bands, the band-limited signal itself, or input that already is a feature",
-    )
     bands: tuple[Band, ...] = Field(
         ((70.0, 170.0),),
         strict=False,

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
+from pipeline.config.feature_kind import FeatureKind
 
 
 class ContaminationLevel(Section):
@@ -43,3 +44,4 @@ class ContaminationStage(Section):
     """What the contamination stage reads."""
 
     contamination: ContaminationCheck
+    align: FeatureKind

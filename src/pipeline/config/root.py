@@ -65,6 +65,24 @@ class Config(Section):
             raise ValueError(f"fold {self.fold}, but split.folds is {self.split.folds}: 0 … {self.split.folds - 1}")
         return self
 
+    @model_validator(mode="after")
+    def _ridge_within_context(self) -> Self:
+        """The gaps between training and test are made for the context that the network sees."""
+        context = self.window.context_frames
+        for name in ("lags_before", "lags_after"):
+            lags = getattr(self.baseline, name) or 0
+            if lags > context:
+                raise ValueError(f"baseline.{name} {lags} reaches beyond window.context_frames {context}: raise that")
+        if self.causal and self.baseline.lags_after:
+            raise ValueError(f"baseline.lags_after {self.baseline.lags_after} looks ahead, and causal forbids it")
+        return self
+
+    @model_validator(mode="after")
+    def _normalised_from_the_past(self) -> Self:
+        if self.causal and self.train.normalisation == "recording_unlabelled":
+            raise ValueError("train.normalisation recording_unlabelled uses the whole recording, and causal forbids it")
+        return self
+
     @property
     def folds(self) -> list[int]:
         """The folds to run."""

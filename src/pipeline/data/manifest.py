@@ -32,21 +32,27 @@ def content_manifest(
     return remembered(named, manifest, lambda _, file: file_sha256(file), trust=trust, check=check)
 
 
-def refuse_copies(arrays: Mapping[tuple[str, str, str], Path], content: Mapping[str, str], sheet: str) -> None:
+def refuse_copies(
+    arrays: Mapping[tuple[str, str, str], Path], content: Mapping[str, str], sheet: str, pooled: bool
+) -> None:
     """Raise :class:`InputError` where two recordings hold the same array in different files.
 
     ``arrays`` are files by (subject, recording, column).  The same brain signal under two
     ids, or the same sound under two ids of one subject, would be trained on in one role and
-    tested in another.  Subjects may share a sound: they may have heard the same.
+    tested in another.  Subjects may share a sound, since they may have heard the same, unless one
+    model is trained on all of them (``pooled``).
     """
     first: dict[tuple[str, ...], str] = {}
     problems = []
     for (subject, recording, column), path in arrays.items():
-        owner = (subject,) if column == "audio" else ()
+        owner = (subject,) if column == "audio" and not pooled else ()
         other = first.setdefault((column, content[str(path)], *owner), recording)
         if other != recording:
             got = f"the same content as {column} of {other}"
             fix = "Name the right file, or remove the recording."
+            if column == "audio" and pooled:
+                fix += " Subjects that heard the same cannot share a model (train.pool): it would be tested on sound"
+                fix += " that it was trained on."
             problems.append(Problem(sheet, f"{recording}, {column}", got, "content of its own", fix))
     if problems:
         raise InputError(problems)

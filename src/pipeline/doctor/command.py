@@ -103,7 +103,8 @@ def _copies(plan: Plan) -> list[Problem]:
     sizes = [path.stat().st_size for path in files.values()]
     alike = {name: path for name, path in files.items() if sizes.count(path.stat().st_size) > 1}
     try:
-        refuse_copies(alike, {str(p): file_sha256(p) for p in alike.values()}, str(plan.config.data.sheet))
+        content = {str(p): file_sha256(p) for p in alike.values()}
+        refuse_copies(alike, content, str(plan.config.data.sheet), plan.config.train.pool == "subjects")
     except InputError as error:
         return error.problems
     return []

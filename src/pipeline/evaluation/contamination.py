@@ -74,6 +74,7 @@ def check_contamination(
     config: ContaminationCheck,
     *,
     recording: str,
+    is_raw: bool = True,
     audio_modified: str = "none",
     audio_offset_s: float = 0.0,
     audio_drift_ppm: float = 0.0,
@@ -82,9 +83,9 @@ def check_contamination(
 
     The clock is ``t_neural = t_audio (1 + drift) + offset``.  ``audio_modified`` is the sheet's
     ``none | pitch_shifted | unknown``: of modified sound nothing can be said; of unknown sound only
-    a finding counts.
+    a finding counts.  Of features (not ``is_raw``) nothing can be said either.
     """
-    reason = why_not(neural, neural_rate_hz, config, audio_modified)
+    reason = why_not(neural_rate_hz, config, is_raw, audio_modified)
     if reason:
         return Contamination(recording, "not testable", reason, audio_modified=audio_modified)
     low_rate_audio = resampled_audio(audio, audio_rate_hz, neural_rate_hz)
@@ -114,8 +115,10 @@ def check_contamination(
     return corrected([found], ALONE_ALPHA)[0]
 
 
-def why_not(neural: Signal, rate_hz: float, config: ContaminationCheck, audio_modified: str) -> str | None:
+def why_not(rate_hz: float, config: ContaminationCheck, is_raw: bool, audio_modified: str) -> str | None:
     """What makes a recording untestable before any sample is read."""
+    if not is_raw:
+        return "the neural data already are features (align.features: none): a leak would lie in the raw signals"
     if audio_modified == "pitch_shifted":
         return "the sound was pitch-shifted after recording: a leak of the original voice would not show"
     if rate_hz / 2 < config.band_hz[1]:

@@ -88,10 +88,19 @@ def resampled(counts: Values, moments: Values) -> Values:
 def piece_starts(block_lengths: list[int], piece_frames: int) -> NDArray[np.intp]:
     """First frames of the pieces that a bootstrap draws; none is shorter than ``piece_frames``.
 
-    Each block is cut into as many equal pieces as fit; a block shorter than one piece stays whole.
+    Blocks shorter than a piece are taken together with what follows them, the last with what precedes it;
+    then each stretch is cut into as many equal pieces as fit.
     """
-    starts, at = [], 0
+    stretches: list[int] = []
     for length in block_lengths:
+        if stretches and stretches[-1] < piece_frames:
+            stretches[-1] += length
+        else:
+            stretches.append(length)
+    if len(stretches) > 1 and stretches[-1] < piece_frames:
+        stretches[-2:] = [sum(stretches[-2:])]
+    starts, at = [], 0
+    for length in stretches:
         pieces = max(1, length // piece_frames)
         starts.append(at + np.arange(pieces) * length // pieces)
         at += length

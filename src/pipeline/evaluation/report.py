@@ -40,6 +40,8 @@ CURVES = {
 }
 MOST_PICTURES = 4
 """Attention maps and contamination matrices shown at most."""
+LATENCY_P = 0.05
+"""A best lag is named where ridge beats chance with a smaller p."""
 
 
 @dataclass(frozen=True)
@@ -438,9 +440,10 @@ def group_text(document: Document) -> str:
             "One subject: nothing can be said about other people, so there is no test. Folds and seeds are not people."
         )
         return f"<div>{table(['Model minus', 'mean r'], rows)}{paragraph(note, 'note')}</div>"
+    how = "exact" if first["exact"] else "randomised"
     note = (
-        f"n = {counted(first['n'], 'subject')}; exact two-sided sign-flip and Wilcoxon tests on one "
-        f"mean per subject; the smallest p that can be reached is {p_text(first['smallest_p'])}. Folds and seeds "
+        f"n = {counted(first['n'], 'subject')}; {how} two-sided sign-flip and Wilcoxon tests on one mean per "
+        f"subject; the smallest p that can be reached is {p_text(first['smallest_p'])}. Folds and seeds "
         "are not people."
     )
     return (
@@ -514,7 +517,7 @@ def chance_section(document: Document) -> str:
         missing("The mismatched-recording null", mismatched["reason"])
         if mismatched["reason"]
         else paragraph(
-            f"Predictions against targets of another recording: 95th percentile r "
+            f"Predictions against targets dealt out anew over the recordings' test blocks: 95th percentile r "
             f"{number(mismatched['p95'])}, p = {p_text(mismatched['p_value'])}."
         )
     )
@@ -576,6 +579,9 @@ def attention_section(document: Document, extras: ReportExtras) -> str:
     found = [own.get("algorithmic_latency_ms") for own in document["subjects"].values()]
     delays = [delay_ms for delay_ms in found if delay_ms is not None]
     delay = f" The model's own delay is {max(delays):.0f} ms (algorithmic latency)." if delays else ""
+    of_ridge = document["summary"]["chance"]["by_prediction"].get("ridge", {}).get("pearson_r")
+    if of_ridge is None or of_ridge["p_value"] >= LATENCY_P:
+        text = "none: ridge does not beat chance"
     words = f"Best lag: {text or 'none'}. The network's attention offsets are not the brain's latency.{delay}"
     return html + pairs([picture(plot, "r of ridge regression at one lag at a time."), paragraph(words)])
 
@@ -702,8 +708,25 @@ def audit_section(document: Document) -> str:
     detail = table(["Subject", "fold", "roles", "shared samples", "smallest gap [s]"], rows)
     kind = "good" if audit["passed"] else "bad"
     return (
-        paragraph(verdict, kind) + paragraph(gap) + f"<details><summary>Every pair of roles</summary>{detail}</details>"
+        paragraph(verdict, kind)
+        + paragraph(gap)
+        + paragraph(normalised(document["claims"]))
+        + f"<details><summary>Every pair of roles</summary>{detail}</details>"
     )
+
+
+def normalised(claims: Document) -> str:
+    """Where mean and scale of the features come from, and what else looked at whole recordings."""
+    mode = claims.get("normalisation")
+    text = {
+        "train": "Mean and scale of the features and of the mel are those of the training frames.",
+        "recording_unlabelled": "Mean and scale of the features are those of whole recordings, TEST INCLUDED, "
+        "without their sound; those of the mel are of the training frames.",
+        "causal_running": "Mean and scale of the features run along with the past; those of the mel are of the "
+        "training frames.",
+    }.get(str(mode), "")
+    whole = ", ".join(claims.get("whole_recording_operations", [])) or "none"
+    return f"{text} Operations on whole recordings: {whole}."
 
 
 def provenance_section(document: Document, extras: ReportExtras) -> str:

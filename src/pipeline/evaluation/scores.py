@@ -58,6 +58,8 @@ DEFINITIONS = {
     "onset, and both must be beaten; rank accuracy on the same words, chance 0.5",
     "mean_template": "the mean training word, placed at the true word onsets of the test block: it is told when words "
     "start, which the model has to find out",
+    "past_only_sound": "a second model whose network takes no brain signal from after a sound frame; its features' "
+    "filters are those of the whole run, and reach as far ahead as the audit's spans say",
     "oracle": "uses the true sound of the test: an upper bound, not a decoder",
 }
 
@@ -126,18 +128,30 @@ def scored_value(name: str, metric: str) -> Callable[[FoldScores], float | None]
     """Reader of one score of a fold; ``None`` where undefined."""
 
     def read(fold: FoldScores) -> float | None:
-        value = fold.document["scores"].get(name, {}).get(metric)
+        scores = fold.document["scores"].get(name, {})
+        value = scores.get(metric)
+        if metric == "pearson_r_without_bad" and not fold.prepared.bad.any():
+            value = scores.get("pearson_r")  # the fold has no bad frames to leave out
         return None if value is None or not np.isfinite(value) else float(value)
 
     return read
 
 
 def replicated(scored: Sequence[FoldScores], name: str, metric: str) -> Values | None:
-    """Bootstrap replicates of a summary value; ``None`` unless every fold that has the score has them."""
-    with_score = [s for s in scored if scored_value(name, metric)(s) is not None]
-    if not with_score or any(metric not in s.replicates.get(name, {}) for s in with_score):
+    """Bootstrap replicates of a summary value; ``None`` where no fold has them.
+
+    A fold too short to be cut into pieces enters each replicate with the value that it has.
+    """
+    own = {id(s): s.replicates[name][metric] for s in scored if metric in s.replicates.get(name, {})}
+    if not own:
         return None
-    found: Values = over_subjects(with_score, lambda s: s.replicates[name][metric])
+    size = len(next(iter(own.values())))
+
+    def of_fold(s: FoldScores) -> Values | None:
+        value = scored_value(name, metric)(s)
+        return None if value is None else own.get(id(s), np.full(size, value))
+
+    found: Values | None = over_subjects(scored, of_fold)
     return found
 
 
@@ -169,6 +183,8 @@ def entry(scored: Sequence[FoldScores], name: str) -> Document:
     reasons = {}
     for metric in MEANS:
         values[metric] = over_subjects(scored, scored_value(name, metric))
+        if metric == "pearson_r_without_bad" and not any(s.prepared.bad.any() for s in scored):
+            values[metric] = None
         if values[metric] is None:
             reasons[metric] = why_missing(scored, name, metric)
     for metric in ("pearson_r", "pearson_r_speech", "mse"):
@@ -187,9 +203,13 @@ def why_missing(scored: Sequence[FoldScores], name: str, metric: str) -> str:
         reason = found.get(metric) or found.get("all") or s.fold.missing.get(name)
         if reason:
             return str(reason)
+    if name == "vocoded_true":
+        return "a sound, judged by STOI and ESTOI alone"
+    if metric in ("stoi", "estoi"):
+        has_sound = any("stoi" in s.document["scores"].get(MODEL, {}) for s in scored)
+        return "sound is made of the model's prediction only" if has_sound else "no sound was made (export.audio)"
     if any(name in s.document["scores"] for s in scored):
-        return {"pearson_r_without_bad": "no annotated bad frames"}.get(metric, "no sound was made (export.audio)"
-            if metric in ("stoi", "estoi") else "no such frames")  # fmt: skip
+        return "no annotated bad frames" if metric == "pearson_r_without_bad" else "no such frames"
     return "not computed"
 
 

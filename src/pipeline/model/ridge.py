@@ -326,8 +326,10 @@ def single_lag_r(
     """Mean r over live bands of a ridge that sees one feature frame, for each latency.
 
     A positive latency means that the brain precedes the sound: latency ``l`` reads
-    feature frame ``t - l`` for mel frame ``t`` [mel frames].
+    feature frame ``t - l`` for mel frame ``t`` [mel frames].  NaN where there are no frames.
     """
+    if not train_spans or not test_spans:
+        return np.full(len(lags_frames), np.nan)
     mean, scale = channel_statistics(features, train_spans)
     standard = [(f - mean) / scale for f in features]
     truth = np.concatenate([mel[r][a:b] for r, a, b in test_spans])
