@@ -195,6 +195,17 @@ def test_a_short_fold_enters_intervals_with_its_value() -> None:
     assert "too little" not in document["summary"]["differences"]["ridge"]["sentence"]
 
 
+def test_errors_have_intervals_too() -> None:
+    rng = np.random.default_rng(0)
+    model = scored(fold_of(block(rng)))["summary"]["model"]
+    for metric in ("mse", "mae", "mcd_db"):
+        low, high = model[f"{metric}_ci95"]
+        assert low < model[metric] < high
+    starts = np.array([0, 2])
+    by_hand = metrics.resampled_mean(np.array([[2.0, 0], [1, 1], [0, 2]]), np.array([1.0, 2, 6, 6, 6]), starts)
+    np.testing.assert_allclose(by_hand, [1.5, 4.2, 6])
+
+
 def test_an_interval_leaves_out_the_few_replicates_without_a_value() -> None:
     replicates = np.linspace(0, 1, 1000)
     replicates[:30] = np.nan

@@ -187,6 +187,8 @@ def score_prediction(prepared: Prepared, name: str, counts: Values) -> tuple[Doc
     values |= {"mse": float(per_band["mse"].mean()), "mae": float(per_band["mae"].mean())}
     distortion = metrics.mcd_db(prepared.target, prediction)
     values["mcd_db"] = float(distortion.mean())
+    for metric, of_frame in (("mae", np.abs(error).mean(axis=1)), ("mcd_db", distortion)):
+        replicates[metric] = metrics.resampled_mean(counts, of_frame, prepared.starts)
     if prepared.speech.any():
         values["mse_speech"] = float((error[prepared.speech] ** 2).mean())
         values["mcd_db_speech"] = float(distortion[prepared.speech].mean())

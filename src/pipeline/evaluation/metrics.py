@@ -85,6 +85,12 @@ def resampled(counts: Values, moments: Values) -> Values:
     return np.tensordot(counts, moments, axes=(1, 0))
 
 
+def resampled_mean(counts: Values, of_frame: Values, starts: NDArray[np.intp]) -> Values:
+    """Mean over frames of every bootstrap resample, (resamples,); ``starts`` are the pieces' first frames."""
+    frames = np.diff([*starts, len(of_frame)])
+    return np.asarray(counts @ np.add.reduceat(of_frame, starts) / (counts @ frames))
+
+
 def piece_starts(block_lengths: list[int], piece_frames: int) -> NDArray[np.intp]:
     """First frames of the pieces that a bootstrap draws; none is shorter than ``piece_frames``.
 

@@ -50,7 +50,7 @@ DEFINITIONS = {
     "mae": "mean absolute error over frames and bands [nats]",
     "mcd_db": "mel-cepstral distortion, c_d = (2/n_mels) Σ_b lnmel_b cos(πd(b+½)/n_mels), d = 1…13, no DTW [dB]",
     "ci95": "percentile interval of a block bootstrap within the test blocks; it covers the choice of test "
-    "sound, not the choice of subjects",
+    "sound, not the choice of subjects; a fold of fewer than 5 pieces enters with its value alone",
     "chance": "predictions rotated within their test blocks by shifts beyond the autocorrelation; "
     "p = (1 + #{r* ≥ r}) / (R + 1)",
     "words": "predicted words exchanged between test words of alike timing (onset to onset, duration, latency), "
@@ -187,7 +187,7 @@ def entry(scored: Sequence[FoldScores], name: str) -> Document:
             values[metric] = None
         if values[metric] is None:
             reasons[metric] = why_missing(scored, name, metric)
-    for metric in ("pearson_r", "pearson_r_speech", "mse"):
+    for metric in ("pearson_r", "pearson_r_speech", "mse", "mae", "mcd_db"):
         replicates = replicated(scored, name, metric)
         values[f"{metric}_ci95"] = None if replicates is None else interval(replicates)
     defined = [s for s in scored if scored_value(name, "pearson_r")(s) is not None]
