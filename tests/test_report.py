@@ -15,8 +15,9 @@ from pipeline.errors import InputError
 from pipeline.evaluation import figures
 from pipeline.evaluation.audit import Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.report import Attention, LearningCurve, ReportExtras, report_html
+from pipeline.evaluation.report import report_html
 from pipeline.evaluation.scores import RunFacts, score
+from pipeline.evaluation.shown import Attention, LearningCurve, ReportExtras
 from pipeline.evaluation.types import Event, FoldPredictions, Sound, TestBlock
 
 RATE_HZ = 86.1328125

@@ -154,7 +154,7 @@ MODULES = {
     "contamination evaluate": "artifacts.contamination config.contamination evaluation.contamination",
     "evaluate": "config.evaluate evaluation.audit evaluation.chance evaluation.figures evaluation.fold "
     "evaluation.group evaluation.intelligibility evaluation.listening evaluation.report evaluation.scores "
-    "evaluation.words freshness gathering outputs tensorboard_scores",
+    "evaluation.shown evaluation.words freshness gathering outputs tensorboard_scores",
     "ingest": "config.ingest data.raw data.scan data.sheet",
     "ingest window": "data.bids",
     "ingest align mel window contamination train baseline predict vocode": "artifacts.recording",

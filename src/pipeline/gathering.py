@@ -28,8 +28,8 @@ from pipeline.config.evaluate import EvaluateStage
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination, corrected
-from pipeline.evaluation.report import Attention, LearningCurve, ReportExtras, report_html
 from pipeline.evaluation.scores import RunFacts
+from pipeline.evaluation.shown import Attention, LearningCurve, ReportExtras
 from pipeline.evaluation.types import RETRAINED_NULL, Event, FoldPredictions, Sound, TestBlock
 from pipeline.freshness import refuse_mixture
 
@@ -144,6 +144,8 @@ def gather(scope: Scope, config: EvaluateStage) -> Gathered:
 
 def draw_report(out: Path, *, share: bool) -> None:
     """Draw the page of the eval.json in ``results/`` again; ``share`` leaves out what identifies a person."""
+    from pipeline.evaluation.report import report_html  # matplotlib is behind it
+
     scope = Scope.of_last_run()
     config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_NOTE)["config_json"])
     document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.config.evaluate import EvaluateStage
-from pipeline.evaluation.report import report_html, switched_off_html
 from pipeline.evaluation.scores import document_json, score, scores_table
+from pipeline.evaluation.shown import switched_off_html
 from pipeline.freshness import described
 from pipeline.gathering import Scope, gather
 from pipeline.stage import Stage, run_stage
@@ -25,6 +25,8 @@ def main(stage: Stage[EvaluateStage]) -> str:
     document = score(gathered.folds, config.evaluate, config.chance, gathered.facts)
     page = switched_off_html()
     if config.evaluate.report:
+        from pipeline.evaluation.report import report_html  # half a second of matplotlib
+
         page = report_html(document, gathered.folds, gathered.extras, config.evaluate)
     scores_file, table_file, report_file, note = stage.files["output"]
     write_text(scores_file, document_json(document))

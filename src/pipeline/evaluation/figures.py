@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import io
 import textwrap
-import wave
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipeline.evaluation.listening import wav_bytes
 from pipeline.evaluation.types import Event, Mel, Values
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY = (
@@ -75,18 +75,6 @@ def save(figure: Figure, place: Path | io.BytesIO, kind: str, dpi: int = 300) ->
 def wav_uri(sound: NDArray[np.float32], rate_hz: int) -> str:
     """A mono 16-bit WAV as a data URI."""
     return f"data:audio/wav;base64,{base64.b64encode(wav_bytes(sound, rate_hz)).decode()}"
-
-
-def wav_bytes(sound: NDArray[np.float32], rate_hz: int) -> bytes:
-    """A mono 16-bit WAV file; louder than full scale is turned down, never clipped."""
-    scaled = sound / max(1.0, float(np.abs(sound).max(initial=0.0)))
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes(np.rint(scaled * 32767).astype("<i2").tobytes())
-    return buffer.getvalue()
 
 
 def axes(height_in: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:

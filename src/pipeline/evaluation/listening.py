@@ -5,9 +5,12 @@ In: folds with the sound that was made of their test blocks.  Out: waveforms (sa
 
 from __future__ import annotations
 
+import io
+import wave
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation.fold import speech_frames
@@ -65,3 +68,15 @@ def words_of(fold: FoldPredictions, block: TestBlock, count: int) -> Iterator[tu
         stop_s = start_s + min(events[place].duration_s, LONGEST_WORD_S) + 2 * WORD_MARGIN_S
         cut = {kind: excerpt(wave, rate_hz, start_s, stop_s) for kind, wave in waves.items()}
         yield events[place], equally_loud(cut, rate_hz)
+
+
+def wav_bytes(sound: NDArray[np.float32], rate_hz: int) -> bytes:
+    """A mono 16-bit WAV file; louder than full scale is turned down, never clipped."""
+    scaled = sound / max(1.0, float(np.abs(sound).max(initial=0.0)))
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.rint(scaled * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()

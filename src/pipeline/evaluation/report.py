@@ -9,7 +9,6 @@ Out: HTML as a string with all pictures and sound inside; equal input gives equa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -18,10 +17,10 @@ import numpy as np
 
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation import figures
-from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import ALIGNMENTS
 from pipeline.evaluation.listening import SOUNDS, excerpts, stretch, words_of
 from pipeline.evaluation.scores import title
+from pipeline.evaluation.shown import ReportExtras
 from pipeline.evaluation.types import (
     MODEL,
     TEACHER_FORCED,
@@ -42,48 +41,6 @@ MOST_PICTURES = 4
 """Attention maps and contamination matrices shown at most."""
 LATENCY_P = 0.05
 """A best lag is named where ridge beats chance with a smaller p."""
-
-
-@dataclass(frozen=True)
-class LearningCurve:
-    """Training history of one network: named values over steps, NaN where a value was not logged."""
-
-    steps: Values
-    values: Mapping[str, Values]
-
-
-@dataclass(frozen=True)
-class Attention:
-    """Attention of one test window: (heads, output groups, encoder positions) and their times [s]."""
-
-    weights: Values
-    output_s: Values
-    encoder_s: Values
-
-
-@dataclass(frozen=True)
-class ReportExtras:
-    """What the report shows beside the document; each part may be missing.
-
-    ``band_hz`` (n_mels,) are the centres of the mel bands.  ``curves`` are keyed by (subject, fold)
-    and hold one curve per network, by its name; ``attention`` by (subject, fold).
-    """
-
-    curves: Mapping[tuple[str, int], Mapping[str, LearningCurve]] = field(default_factory=dict)
-    attention: Mapping[tuple[str, int], Attention] = field(default_factory=dict)
-    contamination: Sequence[Contamination] = ()
-    band_hz: Values | None = None
-    config_text: str = ""
-    provenance: Mapping[str, str] = field(default_factory=dict)
-
-
-def switched_off_html() -> str:
-    """The page in place of the report where ``evaluate.report`` is false."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Report switched off</title></head>'
-        "<body><p>The report was switched off (evaluate.report: false). The scores are in eval.json; "
-        "<code>python -m pipeline report --out FILE</code> draws the page.</p></body></html>\n"
-    )
 
 
 def report_html(
