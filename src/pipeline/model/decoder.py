@@ -4,7 +4,7 @@ In training the true previous frames are known, so the GRU runs over the whole s
 in one fused call (:meth:`Decoder.forward`); only free running (:meth:`Decoder.generate`)
 loops, length / reduction factor times.
 
-Instead of a Tacotron-style loop over frames: a training step 8 times as fast, free running 26 times
+Instead of a Tacotron-style loop over frames: a training step 5 to 7 times as fast, free running 23 times
 (docs/benchmarks.md).
 """
 
