@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from bench.harness import Figure, Result
 
@@ -110,7 +111,11 @@ def _plot_growth(result: Result, path: Path) -> None:
             if name.endswith(kind):
                 axes.plot(sizes, times, "o-", label=name.split(",")[0])
                 axes.plot(sizes, np.multiply(times[0] / sizes[0], sizes), "k:", lw=0.7)
+                shown = sizes
         axes.set(xscale="log", yscale="log", xlabel=f"times the {kind}", ylabel="CPU time [s]")
+        axes.xaxis.set_major_locator(FixedLocator(shown))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.legend(fontsize=7)
     _save(canvas, path)
 
