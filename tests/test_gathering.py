@@ -223,11 +223,9 @@ def test_independent_brain_signals_score_chance(tmp_path: Path) -> None:
 def test_a_brain_that_marks_onsets_alone_has_speech_timing_and_no_content(tmp_path: Path) -> None:
     simulate = {"mode": "onset-only", "minutes": 2.0, "channels": 16}
     config = {"simulate": simulate, "split": {"folds": 3}, "model": {"preset": "tiny"}, "export": {"audio": "none"}}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
-    command += ["--configfile", str(tmp_path / "config.json"), "--cores", "2", "results/eval.json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    done = snakemake(tmp_path, "results/eval.json")
+    assert done.returncode == 0, done.stdout[-3000:]
     document = json.loads((tmp_path / "results/eval.json").read_text())
     words = document["summary"]["words"]["by_prediction"]["model"]
     assert document["summary"]["chance"]["p_value"] < 0.01

@@ -108,6 +108,9 @@ def test_folds_without_bad_frames_count_with_their_whole_r() -> None:
     poor = replace(poor, predictions=weak, bad=np.arange(1200) < 100)
     model = scored(fold_of(good), fold_of(good, fold=1), fold_of(poor, fold=2))["summary"]["model"]
     assert abs(model["pearson_r_without_bad"] - model["pearson_r"]) < 0.02
+    document = scored(fold_of(good))
+    for means in (document["summary"], document["subjects"]["sub1"]["mean"]):
+        assert means["model"]["pearson_r_without_bad"] is None
 
 
 def test_mcd_by_hand() -> None:

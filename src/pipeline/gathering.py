@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +28,7 @@ from pipeline.config.evaluate import EvaluateStage
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination, corrected
+from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.scores import RunFacts
 from pipeline.evaluation.shown import Attention, LearningCurve, ReportExtras
 from pipeline.evaluation.types import RETRAINED_NULL, Event, FoldPredictions, Sound, TestBlock
@@ -263,7 +264,7 @@ def _subject(
     """Latency, attention, importance and delay of a subject, averaged over its folds."""
     own = [name for name in predictions if name[0] == subject]
     lag_s = baselines[own[0]].extras["latency/lag_s"][0]
-    r = _mean_of_known(baselines[n].extras["latency/r"][0] for n in own)
+    r = mean_of_known([baselines[n].extras["latency/r"][0] for n in own], axis=0)
     best_s = float(lag_s[np.nanargmax(r)]) if np.isfinite(r).any() else None
     facts: dict[str, Any] = {
         "latency": {"lags_s": lag_s.tolist(), "r": r.tolist(), "best_s": best_s},
@@ -277,14 +278,6 @@ def _subject(
     if delays:
         facts["algorithmic_latency_ms"] = max(delays)
     return facts
-
-
-def _mean_of_known(rows: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean of each column over the rows that have it; NaN where none has."""
-    values = np.stack(list(rows))
-    known = np.isfinite(values)
-    total = np.where(known, values, 0.0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
 def _extra(fold: PredictedFold, name: str) -> np.ndarray | None:

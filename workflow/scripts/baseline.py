@@ -99,7 +99,7 @@ def _shortened(spans: list[tuple[int, int, int]], frames: int) -> list[tuple[int
 
 
 def _lags(config: BaselineStage) -> tuple[int, int]:
-    """As wide as the network sees, unless told otherwise."""
+    """The context on each side of a window, unless told otherwise."""
     context = config.window.context_frames
     before, after = config.baseline.lags_before, config.baseline.lags_after
     return context if before is None else before, (0 if config.causal else context) if after is None else after

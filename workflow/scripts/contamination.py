@@ -19,7 +19,7 @@ def main(stage: Stage[ContaminationStage]) -> str:
             recording.attributes("audio/data")["sampling_rate_hz"],
             stage.config.contamination,
             recording=recording.fact("recording"),
-            is_raw=stage.config.align.features != "none",
+            is_raw=stage.config.align.input_is_raw,
             audio_modified=recording.fact("audio_modified"),
             audio_offset_s=recording.fact("audio_offset_s"),
             audio_drift_ppm=recording.fact("audio_drift_ppm"),

@@ -16,3 +16,8 @@ class FeatureKind(Section):
         "envelope",
         description="Amplitude envelopes of bands, the band-limited signal itself, or input that already is a feature",
     )
+
+    @property
+    def input_is_raw(self) -> bool:
+        """Whether the neural data are signals as recorded, and not features."""
+        return self.features != "none"

@@ -189,7 +189,7 @@ def _hint(
         row.audio_rate_hz,
         settings.contamination.model_copy(update={"surrogates": HINT_SURROGATES}),
         recording=row.recording,
-        is_raw=settings.align.align.features != "none",
+        is_raw=settings.align.align.input_is_raw,
         audio_modified=row.audio_modified,
         audio_offset_s=row.audio_offset_s + first / row.audio_rate_hz * factor - start / row.eeg_rate_hz,
         audio_drift_ppm=row.audio_drift_ppm,

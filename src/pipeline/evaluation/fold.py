@@ -32,7 +32,7 @@ from pipeline.evaluation.types import (
 )
 
 MIN_PIECES = 5
-MOST_DEFINED = 0.95
+LEAST_DEFINED = 0.95
 ROTATED = ("pearson_r", "pearson_r_speech")
 ALIGNMENTS = ("annotated_onset", "sound_onset")
 
@@ -216,7 +216,7 @@ def why_undefined(prepared: Prepared, weight: Values) -> str:
 def interval(replicates: Values) -> list[float] | None:
     """95 % percentile interval of the replicates that are defined; ``None`` where more than 5 % are not."""
     defined = replicates[np.isfinite(replicates)]
-    if len(defined) < MOST_DEFINED * len(replicates):
+    if len(defined) < LEAST_DEFINED * len(replicates):
         return None
     return [float(v) for v in np.percentile(defined, (2.5, 97.5))]
 

@@ -10,6 +10,7 @@ band, averaged over bands; a band whose target or prediction is constant has no 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +56,16 @@ def correlation(moments: Values) -> Values:
     return np.clip(r, -1, 1)
 
 
-def mean_over_bands(r: Values, live: Mask) -> Values:
-    """Mean over the live bands that have an r, (…, n_mels) -> (…); NaN where none has."""
+def mean_of_known(values: Values | Sequence[Values], axis: int) -> Values:
+    """Mean over an axis of the values that are no NaN; NaN where all are."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing is NaN, and meant to be
-        return np.asarray(np.nanmean(r[..., live], axis=-1))
+        return np.asarray(np.nanmean(np.asarray(values), axis=axis))
+
+
+def mean_over_bands(r: Values, live: Mask) -> Values:
+    """Mean over the live bands that have an r, (…, n_mels) -> (…); NaN where none has."""
+    return mean_of_known(r[..., live], axis=-1)
 
 
 def mcd_db(target: Mel, prediction: Mel) -> Values:

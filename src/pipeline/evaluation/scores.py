@@ -128,13 +128,25 @@ def scored_value(name: str, metric: str) -> Callable[[FoldScores], float | None]
     """Reader of one score of a fold; ``None`` where undefined."""
 
     def read(fold: FoldScores) -> float | None:
-        scores = fold.document["scores"].get(name, {})
-        value = scores.get(metric)
-        if metric == "pearson_r_without_bad" and not fold.prepared.bad.any():
-            value = scores.get("pearson_r")  # the fold has no bad frames to leave out
+        value = fold.document["scores"].get(name, {}).get(metric)
         return None if value is None or not np.isfinite(value) else float(value)
 
     return read
+
+
+def mean_score(scored: Sequence[FoldScores], name: str, metric: str) -> float | None:
+    """One score over folds, then over subjects; ``None`` where no fold has it.
+
+    Without bad frames a fold that has none counts whole, beside those that have some.
+    """
+    own, whole = scored_value(name, metric), scored_value(name, "pearson_r")
+    if metric != "pearson_r_without_bad":
+        found: float | None = over_subjects(scored, own)
+    elif any(s.prepared.bad.any() for s in scored):
+        found = over_subjects(scored, lambda s: own(s) if s.prepared.bad.any() else whole(s))
+    else:
+        found = None
+    return found
 
 
 def replicated(scored: Sequence[FoldScores], name: str, metric: str) -> Values | None:
@@ -182,9 +194,7 @@ def entry(scored: Sequence[FoldScores], name: str) -> Document:
     values: Document = {"role": role(name)}
     reasons = {}
     for metric in MEANS:
-        values[metric] = over_subjects(scored, scored_value(name, metric))
-        if metric == "pearson_r_without_bad" and not any(s.prepared.bad.any() for s in scored):
-            values[metric] = None
+        values[metric] = mean_score(scored, name, metric)
         if values[metric] is None:
             reasons[metric] = why_missing(scored, name, metric)
     for metric in ("pearson_r", "pearson_r_speech", "mse", "mae", "mcd_db"):
@@ -442,7 +452,7 @@ def subject_document(subject: str, scored: Sequence[FoldScores], facts: RunFacts
     for s in own:
         audit = facts.audits.get((subject, s.fold.fold))
         folds.append(s.document | {"audit": None if audit is None else asdict(audit)})
-    means = {n: {m: over_subjects(own, scored_value(n, m)) for m in MEANS} for n in names}
+    means = {n: {m: mean_score(own, n, m) for m in MEANS} for n in names}
     return {"mean": means, **facts.subjects.get(subject, {}), "folds": folds}
 
 
