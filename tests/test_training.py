@@ -506,12 +506,52 @@ def test_auto_trains_two_networks_and_weighs_them(tmp_path: Path) -> None:
     assert outcome.best_val_loss < min(alone) + 0.01
 
 
-@pytest.mark.parametrize("data", [make_data(n_subjects=2), make_data(m=3)], ids=["two subjects", "raw"])
+def pooled_raw(channels: tuple[int, int]) -> TrainingData:
+    """Raw features of two subjects with so many channels each."""
+    pairs = [recording(seed, 420, n, 3) for seed, n in enumerate(channels)]
+    return replace(make_data(n_subjects=2, m=3), features=[f for f, _ in pairs], mel=[mel for _, mel in pairs])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [make_data(n_subjects=2), make_data(m=3), pooled_raw((5, 3)), pooled_raw((3, 5))],
+    ids=["two subjects", "raw", "raw of 5 and 3 channels", "raw of 3 and 5 channels"],
+)
 def test_pooled_subjects_and_raw_features_train(tmp_path: Path, data: TrainingData) -> None:
     outcome = fit(tmp_path, data)
     assert outcome.model is not None
     mel = predict_continuous(outcome.model, data.features[1], 220, 300, 8, subject=data.subject[1]).mel
     assert_allclose(mel.mean(), -5, atol=1.5)
+
+
+@pytest.mark.parametrize("channels", [(5, 3), (3, 5)])
+def test_every_channel_of_a_pooled_raw_model_is_standardised_over_the_subjects_that_have_it(channels) -> None:
+    data = pooled_raw(channels)
+    (member,) = committee_members(MODEL, data.seconds("train"))
+    network = build_network(data, member, MODEL, TRAIN, causal=False)
+    filters, frames = network.a.band_filters, []
+    for r, n in enumerate(channels):
+        ((_, start, stop),) = [span for span in data.spans("train") if span[0] == r]
+        rows = np.pad(data.features[r][start * 3 : stop * 3], ((0, 0), (0, 5 - n)))
+        with torch.no_grad():
+            frames.append(network.normalise(torch.from_numpy(rows)[None], torch.tensor([r]))[0])
+        assert frames[r][:, n * filters :].abs().max() == 0 if n < 5 else True, "a channel that is missing says nothing"
+    shared = torch.cat(frames)[:, : 3 * filters]
+    own = frames[channels.index(5)][:, 3 * filters :]
+    for power in (shared, own):
+        assert_allclose(power.mean(dim=0), 0, atol=1e-4)
+        assert_allclose(power.std(dim=0), 1, atol=1e-3)
+
+
+def test_a_flat_raw_channel_keeps_a_gain_of_one() -> None:
+    data = make_data(m=3)
+    for rows in data.features:
+        rows[:, 1] = 4.0
+    (member,) = committee_members(MODEL, data.seconds("train"))
+    front = build_network(data, member, MODEL, TRAIN, causal=False).front
+    gain = front.gain.detach().reshape(5, -1)
+    assert_allclose(gain[1], 1.0)
+    assert gain.max() < 100
 
 
 def test_weights_of_the_committee_stay_near_the_prior_and_follow_validation() -> None:

@@ -26,6 +26,8 @@ from pipeline.model.decoder import Decoder
 from pipeline.model.encoder import BandPower, Encoder, TimeConv
 from pipeline.model.presets import LIVE_STD_NATS, Architecture
 
+FLAT_STD_NATS = 1e-3  # a log power that varies less over the training frames is a flat channel's; its gain is 1
+
 
 class Output(NamedTuple):
     """``mel`` (batch, length, band) is the prediction, ``decoded`` what the decoder feeds back to itself
@@ -107,6 +109,7 @@ class Seq2Seq(nn.Module):
     feature_scale: Tensor
     mel_mean: Tensor
     mel_scale: Tensor
+    has_channel: Tensor | None  # (subject, channel) of a pooled model of raw signals, 1 where the subject has it
 
     def __init__(self, a: Architecture) -> None:
         super().__init__()
@@ -118,6 +121,8 @@ class Seq2Seq(nn.Module):
         eye = torch.eye(a.n_channels).repeat(a.n_subjects, 1, 1)
         self.input_layer = nn.Parameter(eye) if a.n_subjects > 1 else None
         raw = a.oversampling > 1
+        pooled_raw = raw and a.n_subjects > 1
+        self.register_buffer("has_channel", torch.ones(a.n_subjects, a.n_channels) if pooled_raw else None)
         self.front = BandPower(a.n_channels, a.band_filters, a.oversampling, a.causal) if raw else nn.Identity()
         self.encoder = Encoder(a)
         self.decoder = Decoder(a, self.encoder.width)
@@ -143,6 +148,7 @@ class Seq2Seq(nn.Module):
     def normalise(self, features: Tensor, subject: Tensor) -> Tensor:
         """Rows in standard deviations of training frames, spikes limited; of a raw signal, its band powers.
 
+        Channels that the subject lacks are zero, the mean of those that it has.
         (batch, frame * m, channel) -> (batch, frame, channel or channel * filters).
         """
         x = (features - self.feature_mean[subject, None]) / self.feature_scale[subject, None]
@@ -150,6 +156,8 @@ class Seq2Seq(nn.Module):
         if self.input_layer is not None:
             x = x @ self.input_layer[subject]
         frames: Tensor = self.front(x)
+        if self.has_channel is not None:
+            frames = frames * self.has_channel[subject, None].repeat_interleave(self.a.band_filters, dim=-1)
         return frames
 
     def encode(self, normalised: Tensor, estimate: Tensor | None) -> Tensor:
@@ -198,12 +206,25 @@ class Seq2Seq(nn.Module):
             self._fit_front(self.front, features)
 
     def _fit_front(self, front: BandPower, features: list[Tensor]) -> None:
-        """Standardise the log powers of the untrained filters on the first subject's training rows."""
-        x = (features[0] - self.feature_mean[0]) / self.feature_scale[0]
-        rows = len(x) // self.a.oversampling * self.a.oversampling
-        power = front(x[:rows].clamp(-self.a.clip_input, self.a.clip_input)[None])[0]
-        front.offset.copy_(power.mean(dim=0))
-        front.gain.copy_(1.0 / power.std(dim=0).clamp_min(1e-3))
+        """Standardise the log powers of the untrained filters, each channel's over all subjects that have it."""
+        counts = torch.tensor([rows.shape[1] for rows in features])
+        if self.has_channel is not None:
+            self.has_channel.copy_(torch.arange(self.a.n_channels) < counts[:, None])
+        powers = [self._front_power(front, subject, rows) for subject, rows in enumerate(features)]
+        for channel in range(self.a.n_channels):
+            own = slice(channel * front.n_filters, (channel + 1) * front.n_filters)
+            power = torch.cat([powers[subject][:, own] for subject in torch.nonzero(counts > channel).flatten()])
+            std = power.std(dim=0)
+            front.offset[own] = power.mean(dim=0)
+            front.gain[own] = torch.where(std > FLAT_STD_NATS, 1.0 / std, 1.0)
+
+    def _front_power(self, front: BandPower, subject: int, rows: Tensor) -> Tensor:
+        """Log powers (frame, channel * filters) of one subject's rows (row, channel), zeros for channels it lacks."""
+        whole = len(rows) // self.a.oversampling * self.a.oversampling
+        x = F.pad(rows[:whole], (0, self.a.n_channels - rows.shape[1]))
+        x = (x - self.feature_mean[subject]) / self.feature_scale[subject]
+        power: Tensor = front(x.clamp(-self.a.clip_input, self.a.clip_input)[None])[0]
+        return power
 
 
 def frame_power(features: Tensor, oversampling: int) -> Tensor:
