@@ -109,13 +109,17 @@ def test_stages_without_a_network_import_no_torch(stage: str) -> None:
 
 
 def test_the_floors_are_kept() -> None:
+    """Of the rooms, data uses signal, and model uses both."""
     rooms, upper = {"signal", "data", "model", "evaluation"}, {"stage", "plan", "cli"}
+    below: dict[str, set[str]] = {"data": {"signal"}, "model": {"signal", "data"}}
     for file in PACKAGE_ROOT.rglob("*.py"):
         own = file.relative_to(PACKAGE_ROOT).parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline."):
                 target = (node.module or "").split(".")[1]
                 if own in rooms:
-                    assert target not in (rooms - {own}) | upper, f"{file} imports {node.module}"
+                    assert target not in (rooms - {own} - below.get(own, set())) | upper, (
+                        f"{file} imports {node.module}"
+                    )
                 if own in {"config", "artifacts", "vocoder"}:
                     assert target not in rooms | upper, f"{file} imports {node.module}"

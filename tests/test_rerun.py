@@ -145,9 +145,8 @@ MODULES = {
     "align": "signal.bands signal.causal signal.clock signal.envelope signal.framing signal.resample",
     "align predict": "config.align signal.reference",
     "align contamination predict evaluate": "config.feature_kind",
-    "align mel window predict vocode": "signal",
+    "align mel window train baseline predict vocode": "artifacts.aligned config.mel_grid signal",
     "align mel predict vocode": "signal.blocks",
-    "align mel window train baseline predict vocode": "artifacts.aligned config.mel_grid",
     "baseline": "config.baseline",
     "baseline evaluate": "evaluation.metrics",
     "contamination baseline evaluate": "evaluation evaluation.types",
@@ -172,7 +171,7 @@ MODULES = {
     "simulate ingest train predict vocode evaluate": "artifacts.sidecar",
     "train": "data.batches model.checkpoint model.fitting model.lightning_module model.training training_job workers",
     "train baseline predict": "config.model config.train loading model.normalisation model.presets model.ridge "
-    "model.weight_prior",
+    "model.weight_prior signal.frame_power",
     "train baseline predict evaluate": "model",
     "train predict": "model.attention model.committee model.decoder model.encoder model.inference model.model_file "
     "model.seq2seq runs",

@@ -137,8 +137,9 @@ def test_nearest_neighbour_finds_a_frame_that_it_saw(pair) -> None:
 def test_raw_features_become_power_per_frame() -> None:
     rng = np.random.default_rng(3)
     loud = np.repeat([1.0, 10.0], 40)[:, None]
-    power = R.frame_features((rng.normal(size=(80, 1)) * loud).astype(np.float32), 8)
+    (power,), floor = R.frame_features([(rng.normal(size=(80, 1)) * loud).astype(np.float32)], [(0, 0, 10)], 8)
     assert power.shape == (10, 1)
+    assert floor is not None
     assert power[6:].mean() - power[:4].mean() == pytest.approx(2 * np.log(10), abs=0.7)
 
 

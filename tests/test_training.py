@@ -28,14 +28,24 @@ from pipeline.model.checkpoint import (
     previous_checkpoint,
     read_checkpoint,
 )
+from pipeline.model.committee import Committee
 from pipeline.model.fitting import Fit, fit_network
 from pipeline.model.inference import diagonality, predict_continuous
 from pipeline.model.lightning_module import DecoderTraining, NonFiniteLossError
 from pipeline.model.model_file import model_digest
 from pipeline.model.presets import Architecture, Recipe, committee_members, resolve
-from pipeline.model.ridge import correlation_per_band
+from pipeline.model.ridge import correlation_per_band, frame_features
 from pipeline.model.seq2seq import Seq2Seq
-from pipeline.model.training import PRIOR_SHARE, SUM_RANGE, FitOutcome, _weights, build_network, train_model
+from pipeline.model.training import (
+    PRIOR_SHARE,
+    SUM_RANGE,
+    FitOutcome,
+    _weights,
+    build_network,
+    fit_linear,
+    set_linear_skip,
+    train_model,
+)
 from pipeline.workers import Worker
 
 MODEL = ModelConfig(preset="tiny", encoder_width=12, encoder_hidden=8, decoder_hidden=12, heads=2)
@@ -541,6 +551,32 @@ def test_every_channel_of_a_pooled_raw_model_is_standardised_over_the_subjects_t
     for power in (shared, own):
         assert_allclose(power.mean(dim=0), 0, atol=1e-4)
         assert_allclose(power.std(dim=0), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("start", [0, 50, 396, 410])
+def test_the_linear_skip_is_the_ridge_on_raw_signals_of_any_scale(start: int) -> None:
+    data = make_data(m=4)
+    rng = np.random.default_rng(1)
+    for rows, mel in zip(data.features, data.mel, strict=True):
+        rows[:] = rng.normal(size=rows.shape) * np.repeat(np.exp(mel[:, 7:] + 5), 4, axis=0)
+        rows[200:280] = 0  # no signal for a while
+        rows *= np.array([1e-8, 1e-3, 1.0, 1e4, 0.0], np.float32)
+    (ridge,), estimates = fit_linear(data, causal=False, clip=5.0)
+    (member,) = committee_members(MODEL, data.seconds("train"))
+    network = build_network(data, member, MODEL, TRAIN, causal=False)
+    set_linear_skip(network, [ridge])
+    skip_alone = Committee.of([network])
+    skip_alone.weights.copy_(torch.tensor([0.0, 1.0]))
+    stop = min(start + 24, 420)
+    frames, floor = frame_features(data.features, data.spans("train"), 4)
+    assert_array_equal(floor, ridge.power_floor)
+    expected = ridge.predict(frames[0], start, stop)
+    assert expected.std(axis=0).max() > 0.1
+    assert_allclose(predict_continuous(skip_alone, data.features[0], start, stop, 8).mel, expected, atol=1e-4)
+    batch = WindowSet(data, estimates).__getitems__([(0, start)])
+    with torch.no_grad():
+        skip = network.estimate(batch["features"], batch["subject"]) * network.mel_scale + network.mel_mean
+    assert_allclose(skip[0, : stop - start], expected, atol=1e-4)
 
 
 def test_a_flat_raw_channel_keeps_a_gain_of_one() -> None:

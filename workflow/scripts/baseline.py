@@ -38,8 +38,8 @@ def main(stage: Stage[BaselineStage]) -> str:
     windows = read_windows(stage.file("windows"))
     rate_hz = config.mel.frame_rate_hz
     arrays = normalised_subject(windows, stage.files["aligned"], stage.files["mel"], config)
-    x = [frame_features(f, arrays.oversampling) for f in arrays.features]
     train, validation, test = (_spans(windows, fold, role) for role in ("train", "validation", "test"))
+    x, _ = frame_features(arrays.features, train, arrays.oversampling)
     lags, penalties = _lags(config), config.baseline.penalties
     ridge = fit_ridge(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
     envelope = fit_envelope(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)

@@ -23,6 +23,8 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pipeline.signal.frame_power import edge_rows
+
 Array = NDArray[np.float32]
 Batch = dict[str, Tensor]
 Window = tuple[int, int]
@@ -95,8 +97,8 @@ def merge_windows(windows: NDArray[np.int64], length: int, n_frames: Sequence[in
 class WindowSet(Dataset[Batch]):
     """Slices batches of windows out of one concatenated copy of all recordings.
 
-    Each recording is padded by its edge rows, so that a window with its context is
-    always a plain slice.
+    Each recording is padded by its edge frames (:func:`edge_rows`), so that a window with its
+    context is always a plain slice.
     """
 
     def __init__(self, data: TrainingData, estimate: Sequence[Array] = ()) -> None:
@@ -178,7 +180,7 @@ def _concatenate_padded(arrays: Sequence[Array], pads: Sequence[tuple[int, int]]
     """All recordings one after another, (row, width), edges repeated by pads * m rows, columns zero-filled."""
     parts = []
     for array, (before, after) in zip(arrays, pads, strict=True):
-        part = np.pad(array, ((before * m, after * m), (0, 0)), mode="edge")
+        part = array[edge_rows(np.arange(-before * m, len(array) + after * m), 0, len(array), m)]
         parts.append(np.pad(part, ((0, 0), (0, width - array.shape[1]))))
     return torch.from_numpy(np.concatenate(parts).astype(np.float32, copy=False))
 

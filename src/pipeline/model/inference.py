@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.model.committee import Committee
 from pipeline.model.seq2seq import Output, Seq2Seq
+from pipeline.signal.frame_power import edge_rows
 
 Array = NDArray[np.float32]
 Model = Seq2Seq | Committee
@@ -48,7 +49,7 @@ def predict_continuous(
 
     ``features`` is (n_frames * m, channel) in raw units.  Only rows of the span and
     the model's context around it are read; beyond them and beyond the recording the
-    edge row repeats.  Windows overlap by ``length - hop`` frames and add up with
+    edge frame repeats.  Windows overlap by ``length - hop`` frames and add up with
     triangular weights.  In a causal model each frame of each window depends on rows up
     to that frame alone, hence so does the sum; there, later frames of a window weigh more, since they saw
     more of the past.  With ``target`` (n_frames, band) the decoder is told the true
@@ -99,8 +100,8 @@ def _window_rows(features: Array, starts: NDArray[np.int64], start: int, stop: i
     a = model.a
     m, context = a.oversampling, a.context_frames
     rows = (starts[:, None] - context) * m + np.arange((a.length_frames + 2 * context) * m)
-    low, high = max(0, (start - context) * m), min(len(features), (stop + context) * m) - 1
-    taken = features[np.clip(rows, low, high)]
+    first, last = max(0, (start - context) * m), min(len(features), (stop + context) * m)
+    taken = features[edge_rows(rows, first, last, m)]
     return np.pad(taken, ((0, 0), (0, 0), (0, a.n_channels - features.shape[1]))).astype(np.float32, copy=False)
 
 

@@ -26,6 +26,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from pipeline.model.presets import LIVE_STD_NATS
 from pipeline.model.weight_prior import WeightPrior
+from pipeline.signal.frame_power import frame_power, power_floor
 
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
@@ -41,6 +42,8 @@ class Ridge:
     ``weights`` is (lag, channel, band), ``lags`` in mel frames, ``penalty`` per band,
     ``validation_r`` the mean correlation over live bands on the validation spans.
     ``plain_penalty`` is that of the plain ridge which told what channels and lags matter; None where none was asked.
+    ``power_floor`` (channel,) is that of the frames' power where they are of raw signals, else None
+    (:mod:`pipeline.signal.frame_power`).
     """
 
     weights: Array
@@ -52,6 +55,7 @@ class Ridge:
     penalty: Array
     validation_r: float
     plain_penalty: float | None = None
+    power_floor: Array | None = None
 
     def predict(self, features: Array, start: int, stop: int) -> Array:
         """Mel (stop - start, band) [nats] of frames start … stop of one recording's (frame, channel)."""
@@ -66,17 +70,18 @@ class Ridge:
         return np.clip((rows - self.feature_mean) / self.feature_scale, -self.clip, self.clip)
 
 
-def frame_features(features: Array, oversampling: int) -> Array:
+def frame_features(
+    features: Sequence[Array], train_spans: Sequence[Span], oversampling: int
+) -> tuple[list[Array], Array | None]:
     """Features at the mel's rate, (frame, channel), from (frame * oversampling, channel).
 
-    A raw signal (oversampling > 1) becomes the log power of its first difference in
-    each frame: the difference lets fast activity count against the slow 1/f background.
+    A raw signal (oversampling > 1) becomes its power in each frame, whose floor (channel,), fitted on the
+    training spans, comes second; None for features that are at the mel's rate already.
     """
     if oversampling == 1:
-        return features
-    change = np.diff(features, axis=0, prepend=features[:1])
-    power = np.square(change).reshape(-1, oversampling, features.shape[1]).mean(axis=1)
-    return np.log(power + 1e-6 * power.mean() + 1e-20).astype(np.float32)
+        return list(features), None
+    floor = power_floor(features, train_spans, oversampling)
+    return [frame_power(rows, oversampling, floor) for rows in features], floor
 
 
 def take_rows(features: Array, start: int, stop: int) -> Array:

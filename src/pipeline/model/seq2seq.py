@@ -69,6 +69,7 @@ class LinearSkip(nn.Module):
     intercept: Tensor
     mean: Tensor
     scale: Tensor
+    floor: Tensor | None  # (subject, channel) of the power of raw signals
 
     def __init__(self, a: Architecture) -> None:
         super().__init__()
@@ -78,9 +79,16 @@ class LinearSkip(nn.Module):
         self.register_buffer("intercept", torch.zeros(a.n_subjects, a.n_bands))
         self.register_buffer("mean", torch.zeros(a.n_subjects, a.n_channels))
         self.register_buffer("scale", torch.ones(a.n_subjects, a.n_channels))
+        self.register_buffer("floor", torch.ones(a.n_subjects, a.n_channels) if a.oversampling > 1 else None)
 
-    def set(self, subject: int, weights: Tensor, lags: Tensor, intercept: Tensor, mean: Tensor, scale: Tensor) -> None:
-        """Take over a ridge: weights (lag, channel, band) at ``lags`` [frames], in the model's normalised mel."""
+    def set(
+        self, subject: int, weights: Tensor, lags: Tensor, intercept: Tensor, mean: Tensor, scale: Tensor,
+        floor: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        """Take over a ridge: weights (lag, channel, band) at ``lags`` [frames], in the model's normalised mel.
+
+        ``floor`` (channel,) is that of the power of raw signals.
+        """
         taps = lags + self.weight.shape[-1] // 2
         channels = weights.shape[1]
         self.weight[subject] = 0.0
@@ -88,9 +96,13 @@ class LinearSkip(nn.Module):
         self.intercept[subject] = intercept.to(self.intercept)
         self.mean[subject, :channels] = mean.to(self.mean)
         self.scale[subject, :channels] = scale.to(self.scale)
+        if self.floor is not None and floor is not None:
+            self.floor[subject, :channels] = floor.to(self.floor)
 
     def forward(self, features: Tensor, subject: Tensor) -> Tensor:
-        frames = frame_power(features, self.oversampling) if self.oversampling > 1 else features
+        frames = features
+        if self.floor is not None:
+            frames = frame_power(features, self.oversampling, self.floor[subject, None])
         x = (frames - self.mean[subject, None]) / self.scale[subject, None]
         x = x.clamp(-self.clip, self.clip).transpose(1, 2)
         with torch.autocast(x.device.type, enabled=False):
@@ -227,8 +239,10 @@ class Seq2Seq(nn.Module):
         return power
 
 
-def frame_power(features: Tensor, oversampling: int) -> Tensor:
-    """Log power of the first difference in each mel frame, as the ridge sees raw signals."""
-    change = torch.diff(features, dim=1, prepend=features[:, :1])
-    power = change.square().unflatten(1, (-1, oversampling)).mean(dim=2)
-    return torch.log(power + 1e-20)
+def frame_power(rows: Tensor, m: int, floor: Tensor) -> Tensor:
+    """Log power (batch, frame, channel) of raw signals (batch, frame * m, channel) over ``floor`` (batch, 1, channel).
+
+    The formula is that of :func:`pipeline.signal.frame_power.frame_power`.
+    """
+    change = rows.unflatten(1, (-1, m)).diff(dim=2)  # (batch, frame, m - 1, channel)
+    return torch.log(change.square().mean(dim=2) + floor)

@@ -8,7 +8,7 @@ Started again, a run resumes where it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
@@ -202,12 +202,14 @@ def fit_linear(data: Source, causal: bool, clip: float) -> tuple[list[Ridge], li
     ridges, estimates = [], [np.zeros_like(mel) for mel in data.mel]
     for s in range(data.n_subjects):
         own = [r for r, subject in enumerate(data.subject) if subject == s]
-        frames, mel = [frame_features(data.features[r], data.oversampling) for r in own], [data.mel[r] for r in own]
         train, val = ([(own.index(r), i, j) for r, i, j in data.spans(role) if r in own] for role in ("train", "val"))
+        frames, floor = frame_features([data.features[r] for r in own], train, data.oversampling)
+        mel = [data.mel[r] for r in own]
         ridge = fit_ridge(
             frames, mel, train, val or train, lags, SKIP_PENALTIES, clip,
             per_band=False, max_columns=SKIP_COLUMNS, by_relevance=True,
         )  # fmt: skip
+        ridge = replace(ridge, power_floor=floor)
         for r, estimate in zip(own, cross_fitted(frames, mel, train, ridge, CROSS_FOLDS), strict=True):
             estimates[r] = estimate
         ridges.append(ridge)
@@ -223,6 +225,7 @@ def set_linear_skip(network: Seq2Seq, ridges: Sequence[Ridge]) -> None:
             subject, torch.from_numpy(ridge.weights) / scale, torch.from_numpy(ridge.lags),
             (torch.from_numpy(ridge.intercept) - mean) / scale,
             torch.from_numpy(ridge.feature_mean), torch.from_numpy(ridge.feature_scale),
+            None if ridge.power_floor is None else torch.from_numpy(ridge.power_floor),
         )  # fmt: skip
 
 
