@@ -232,6 +232,28 @@ def test_presets_and_overrides() -> None:
     assert (recipe.max_steps, recipe.input_noise, recipe.channel_drop) == (7, 0.0, 0.3)
 
 
+STEPS = {"tiny": (160, 240), "strong": (160, 240), "medium": (200, 320), "large": (800, 1200)}
+
+
+@pytest.mark.parametrize("preset", STEPS)
+@pytest.mark.parametrize("per_epoch", [1, 7, 30, 40, 100, 1000, 5000])
+def test_the_steps_of_a_preset_are_kept_whatever_an_epoch_has(preset, per_epoch) -> None:
+    for linear_skip, expected in zip((True, False), STEPS[preset], strict=True):
+        member, train = Member(0, preset, linear_skip), TrainConfig(steps_per_epoch=per_epoch)
+        steps = resolve(member, SMALL, ModelConfig(), train)[1].max_steps
+        assert steps % min(per_epoch, steps) == 0, "whole epochs"
+        kept = expected + (40 / 3 if expected == 200 else 0)  # two thirds of 320
+        assert abs(steps - kept) <= (per_epoch / 2 if kept >= per_epoch else 0.5)
+        if per_epoch == 40:
+            assert steps == expected
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(7, 7), (40, 40), (150, 120)])
+def test_max_steps_is_a_limit_of_whole_epochs(limit, steps) -> None:
+    recipe = resolve(Member(0, "tiny", True), SMALL, ModelConfig(), TrainConfig(max_steps=limit))[1]
+    assert recipe.max_steps == steps
+
+
 def test_committee_is_the_weighted_mean_of_members_and_skip() -> None:
     networks = [network(SMALL), network(replace(SMALL, linear_skip=False), seed=1)]
     networks[1].mel_mean.copy_(networks[0].mel_mean)

@@ -481,6 +481,12 @@ def test_early_stop_is_a_finish_and_stays_one(tmp_path: Path) -> None:
     assert fit(tmp_path, max_steps=60, patience=1, lr=1e-9, ema_decay=0.0).epochs == outcome.epochs
 
 
+def test_the_learning_rate_has_fallen_when_training_ends(tmp_path: Path) -> None:
+    last = fit(tmp_path, max_steps=17, steps_per_epoch=10, lr=1.0).rows[-1]
+    assert last["step"] == 10
+    assert last["lr"] == pytest.approx(0, abs=1e-12)
+
+
 def test_seed_decides_everything(uninterrupted, tmp_path: Path) -> None:
     whole, _ = uninterrupted
     same, other = fit(tmp_path / "same"), fit(tmp_path / "other", seed=1)

@@ -12,6 +12,7 @@ from pipeline.config.train import TrainConfig
 # is its prediction, and it takes no part in losses and scores.
 LIVE_STD_NATS = 0.1
 SHORT_S, LONG_S = 60.0, 900.0  # auto: tiny below the first, large above the second
+SKIP_STEPS = 2 / 3  # of a preset's steps, for a network that corrects the linear skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a preset is trained."""
+    """How a preset is trained; its ``max_steps`` become whole epochs in :func:`resolve`."""
 
     max_steps: int
     weight_decay: float
@@ -114,12 +115,24 @@ def resolve(member: Member, base: Architecture, model: ModelConfig, train: Train
         clip_input=train.clip_input,
     )
     recipe = _RECIPES[member.preset]
-    if member.linear_skip:  # it starts from the ridge: about two thirds of the steps, in whole epochs
-        recipe = replace(recipe, max_steps=recipe.max_steps * 2 // 120 * 40)
-    else:  # it makes up for the ridge, which learns the contrast with silence before what is said
+    if not member.linear_skip:  # it makes up for the ridge, which learns the contrast with silence before what is said
         recipe = replace(recipe, speech_weight=1.0)
-    keys = ("max_steps", "weight_decay", "input_noise", "channel_drop", "speech_weight")
-    return replace(architecture, **_given(model, named)), replace(recipe, **_given(train, keys))
+    keys = ("weight_decay", "input_noise", "channel_drop", "speech_weight")
+    recipe = replace(recipe, **_given(train, keys), max_steps=_whole_epochs(recipe.max_steps, member, train))
+    return replace(architecture, **_given(model, named)), recipe
+
+
+def _whole_epochs(preset_steps: int, member: Member, train: TrainConfig) -> int:
+    """Steps of whole epochs, at whose end the learning rate has fallen; fewer than an epoch's make one short epoch.
+
+    A network that corrects the linear skip starts from the ridge: two thirds of the preset's steps, to the nearest
+    epoch.  ``max_steps`` is a limit: it is rounded down.
+    """
+    steps = preset_steps * SKIP_STEPS if member.linear_skip else preset_steps
+    epochs = (train.max_steps or steps) / train.steps_per_epoch
+    if epochs < 1:
+        return train.max_steps or round(steps)
+    return train.steps_per_epoch * (int(epochs) if train.max_steps else round(epochs))
 
 
 def _given(section: ModelConfig | TrainConfig, names: tuple[str, ...]) -> dict[str, Any]:
