@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from pydantic import ValidationError
 
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
@@ -18,7 +20,7 @@ from pipeline.model.committee import Committee
 from pipeline.model.encoder import position_centres
 from pipeline.model.inference import diagonality, latency_frames, predict_continuous, window_starts
 from pipeline.model.model_file import load_model, model_digest, save_model
-from pipeline.model.presets import Architecture, Member, committee_members, resolve
+from pipeline.model.presets import _RECIPES, Architecture, Member, committee_members, resolve
 from pipeline.model.seq2seq import Seq2Seq, frame_power
 
 SMALL = Architecture(
@@ -252,6 +254,55 @@ def test_the_steps_of_a_preset_are_kept_whatever_an_epoch_has(preset, per_epoch)
 def test_max_steps_is_a_limit_of_whole_epochs(limit, steps) -> None:
     recipe = resolve(Member(0, "tiny", True), SMALL, ModelConfig(), TrainConfig(max_steps=limit))[1]
     assert recipe.max_steps == steps
+
+
+def networks_of(model: ModelConfig) -> list[object]:
+    """What the networks of a config are: their parameters' shapes, and what they make of one window."""
+    found: list[object] = []
+    for member in committee_members(model, 30.0):
+        architecture, _ = resolve(member, replace(SMALL, oversampling=4), model, TrainConfig())
+        made = network(architecture)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            mel = made.generate(*window(architecture)).mel
+        found.append(({name: value.shape for name, value in made.state_dict().items()}, mel.tolist()))
+    return found
+
+
+def another(section: type[ModelConfig | TrainConfig], key: str) -> dict[str, object]:
+    """The key with a valid value that is not its default."""
+    default = section.model_fields[key].default
+    candidates = [not default] if isinstance(default, bool) else [5, 0.25, "large"]
+    for value in candidates:
+        with suppress(ValidationError):
+            return {key: getattr(section(**{key: value}), key)}
+    raise AssertionError(f"add a value of {key} to the candidates")
+
+
+@pytest.mark.parametrize("key", ModelConfig.model_fields)
+def test_every_key_of_the_model_reaches_its_networks(key) -> None:
+    assert networks_of(ModelConfig(**another(ModelConfig, key))) != networks_of(ModelConfig())
+
+
+@pytest.mark.parametrize("key", [k for k, field in TrainConfig.model_fields.items() if field.default is None])
+def test_every_key_of_training_that_may_be_the_presets_overrules_it(key) -> None:
+    member, train = Member(0, "tiny", True), TrainConfig(**another(TrainConfig, key))
+    recipe = resolve(member, SMALL, ModelConfig(), train)[1]
+    assert getattr(recipe, key) == getattr(train, key) != getattr(_RECIPES["tiny"], key)
+
+
+def test_a_new_key_reaches_the_record_that_has_a_field_of_its_name() -> None:
+    class MoreModel(ModelConfig):
+        encoder_kernel: int | None = None
+
+    class MoreTrain(TrainConfig):
+        mixup: float | None = None
+
+    for kernel, mixup in ((7, 0.2), (None, None)):
+        model, train = MoreModel(encoder_kernel=kernel), MoreTrain(mixup=mixup)
+        architecture, recipe = resolve(Member(0, "tiny", True), SMALL, model, train)
+        assert (architecture.encoder_kernel, recipe.mixup) == (kernel or 15, mixup or 0.7)
+    assert resolve(Member(0, "tiny", True), SMALL, ModelConfig(), TrainConfig(clip_input=3.0))[0].clip_input == 3.0
 
 
 def test_committee_is_the_weighted_mean_of_members_and_skip() -> None:

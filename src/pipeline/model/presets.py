@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from pipeline.config.model import ModelConfig
@@ -99,27 +99,17 @@ def committee_members(model: ModelConfig, train_s: float) -> list[Member]:
 
 
 def resolve(member: Member, base: Architecture, model: ModelConfig, train: TrainConfig) -> tuple[Architecture, Recipe]:
-    """The member's architecture and recipe, single keys of the config overruling its preset.
+    """The member's architecture and recipe: its preset's, overruled by every key of the config that has their name.
 
     ``base`` carries what the data decides (channels, bands, window, subjects, causal).
     """
-    named = ("encoder_width", "encoder_hidden", "decoder_hidden", "heads")
-    architecture = replace(
-        base,
-        **_SIZES[member.preset],
-        reduction_factor=model.reduction_factor,
-        attention_bias=model.attention_bias,
-        linear_skip=member.linear_skip,
-        postnet=model.postnet,
-        band_filters=model.band_filters,
-        clip_input=train.clip_input,
-    )
+    sizes = {**_SIZES[member.preset], **_given(model, Architecture), **_given(train, Architecture)}
     recipe = _RECIPES[member.preset]
     if not member.linear_skip:  # it makes up for the ridge, which learns the contrast with silence before what is said
         recipe = replace(recipe, speech_weight=1.0)
-    keys = ("weight_decay", "input_noise", "channel_drop", "speech_weight")
-    recipe = replace(recipe, **_given(train, keys), max_steps=_whole_epochs(recipe.max_steps, member, train))
-    return replace(architecture, **_given(model, named)), recipe
+    steps = _whole_epochs(recipe.max_steps, member, train)
+    recipe = replace(recipe, **{**_given(train, Recipe), "max_steps": steps})
+    return replace(base, **{**sizes, "linear_skip": member.linear_skip}), recipe
 
 
 def _whole_epochs(preset_steps: int, member: Member, train: TrainConfig) -> int:
@@ -135,5 +125,7 @@ def _whole_epochs(preset_steps: int, member: Member, train: TrainConfig) -> int:
     return train.steps_per_epoch * (int(epochs) if train.max_steps else round(epochs))
 
 
-def _given(section: ModelConfig | TrainConfig, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: getattr(section, name) for name in names if getattr(section, name) is not None}
+def _given(section: ModelConfig | TrainConfig, record: type[Architecture | Recipe]) -> dict[str, Any]:
+    """The keys of a section that are fields of the record, but for those that leave the value to the preset."""
+    names = {field.name for field in fields(record)}
+    return {name: value for name, value in section if name in names and value is not None}
