@@ -1,6 +1,6 @@
 """What a user would write first: a Tacotron-style decoder that loops over mel frames, of the project's width.
 
-Same encoder, window and losses as :mod:`pipeline.model.seq2seq`; instead of its decoder, for every frame:
+Same encoder, window and losses as :mod:`pipeline.model.network`; instead of its decoder, for every frame:
 prenet of the previous frame, an attention GRU, location-sensitive additive attention (Chorowski et al.
 2015, Shen et al. 2018), a decoder GRU, one frame out.  With teacher forcing, the previous frame is the
 true one; its scheduled sampling takes place inside the loop and so costs nothing.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pipeline.model.encoder import Encoder
+from pipeline.model.network import Encoder
 from pipeline.model.presets import Architecture
 
 PRENET_WIDTH, LOCATION_FILTERS, LOCATION_KERNEL = 64, 16, 15

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pipeline.model import seq2seq
+from pipeline.model import network
 from pipeline.signal.frame_power import FLOOR_SHARE, SMALLEST_FLOOR, edge_rows, frame_power, power_floor
 
 M = 5
@@ -23,7 +23,7 @@ def raw(n_frames: int = 60) -> np.ndarray:
 def test_arrays_and_tensors_agree() -> None:
     rows = raw()
     floor = power_floor([rows], [(0, 0, 60)], M)
-    found = seq2seq.frame_power(torch.from_numpy(rows)[None], M, torch.from_numpy(floor)[None, None])[0]
+    found = network.frame_power(torch.from_numpy(rows)[None], M, torch.from_numpy(floor)[None, None])[0]
     assert_allclose(found, frame_power(rows, M, floor), atol=1e-5)
 
 

@@ -11,17 +11,16 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from pydantic import ValidationError
+from torch import nn
 
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.errors import InputError
-from pipeline.model.attention import AlignedAttention
 from pipeline.model.committee import Committee
-from pipeline.model.encoder import position_centres
 from pipeline.model.inference import diagonality, latency_frames, predict_continuous, window_starts
 from pipeline.model.model_file import load_model, model_digest, save_model
+from pipeline.model.network import AlignedAttention, AttentionAxes, Seq2Seq, frame_power, position_centres
 from pipeline.model.presets import _RECIPES, Architecture, Member, committee_members, resolve
-from pipeline.model.seq2seq import Seq2Seq, frame_power
 
 SMALL = Architecture(
     n_channels=3, n_bands=7, length_frames=22, context_frames=6, encoder_width=8, encoder_hidden=6,
@@ -289,6 +288,46 @@ def test_every_key_of_training_that_may_be_the_presets_overrules_it(key) -> None
     member, train = Member(0, "tiny", True), TrainConfig(**another(TrainConfig, key))
     recipe = resolve(member, SMALL, ModelConfig(), train)[1]
     assert getattr(recipe, key) == getattr(train, key) != getattr(_RECIPES["tiny"], key)
+
+
+class PerFrameDecoder(nn.Module):
+    """Another decoder, without attention: each frame from the encoder position at its time."""
+
+    def __init__(self, a: Architecture, memory_width: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(memory_width, a.n_bands)
+        self.position = (torch.arange(a.length_frames) + a.context_frames) // 4
+
+    @property
+    def attention_axes(self) -> AttentionAxes:
+        return AttentionAxes(1, torch.arange(6), torch.arange(9))
+
+    def forward(self, memory, known, estimate):
+        mel = self.output(memory[:, self.position])
+        return mel if estimate is None else mel + estimate, mel.new_zeros(len(mel), 1, 6, 9)
+
+    def generate(self, memory, estimate):
+        return self(memory, None, estimate)
+
+
+def test_another_decoder_is_one_line(monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.model.network.Decoder", PerFrameDecoder)
+    model = Committee.of([network(SMALL), network(replace(SMALL, linear_skip=False), seed=1)])
+    features = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    found = predict_continuous(model, features, 0, 90, hop=6, n_attention=3)
+    assert found.mel.shape == (90, 7)
+    assert found.attention.shape == (3, 2, 6, 9)
+    assert_array_equal(diagonality(found.attention, model), [0, 0])
+    forced = predict_continuous(model, features, 0, 90, hop=6, target=np.zeros((90, 7), np.float32))
+    assert_allclose(forced.mel, found.mel, atol=1e-6)
+
+
+def test_attention_axes_of_a_committee_are_those_of_its_networks() -> None:
+    model = Committee.of([network(SMALL), network(replace(SMALL, linear_skip=False), seed=1)])
+    axes = model.attention_axes
+    assert axes.heads == 4
+    assert_array_equal(axes.group_frames, [0, 4, 8, 12, 16, 20])
+    assert_array_equal(axes.position_frames, position_centres(9, 6))
 
 
 def test_a_new_key_reaches_the_record_that_has_a_field_of_its_name() -> None:

@@ -173,8 +173,7 @@ MODULES = {
     "train baseline predict": "config.model config.train loading model.normalisation model.presets model.ridge "
     "model.weight_prior signal.frame_power",
     "train baseline predict evaluate": "model",
-    "train predict": "model.attention model.committee model.decoder model.encoder model.inference model.model_file "
-    "model.seq2seq runs",
+    "train predict": "model.committee model.inference model.model_file model.network runs",
     "train evaluate": "model.event_file",
     "train predict evaluate": "artifacts.paths",
     "window": "data.spans data.splits data.windowing",

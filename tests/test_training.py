@@ -33,9 +33,9 @@ from pipeline.model.fitting import Fit, fit_network
 from pipeline.model.inference import diagonality, predict_continuous
 from pipeline.model.lightning_module import DecoderTraining, NonFiniteLossError
 from pipeline.model.model_file import model_digest
+from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import Architecture, Recipe, committee_members, resolve
 from pipeline.model.ridge import correlation_per_band, frame_features
-from pipeline.model.seq2seq import Seq2Seq
 from pipeline.model.training import (
     PRIOR_SHARE,
     SUM_RANGE,

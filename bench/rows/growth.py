@@ -54,7 +54,7 @@ def predicted(minutes: float, channels: int) -> Run:
 
     from bench.subject import architecture
     from pipeline.model.inference import predict_continuous
-    from pipeline.model.seq2seq import Seq2Seq
+    from pipeline.model.network import Seq2Seq
 
     torch.manual_seed(0)
     frames = round(minutes * 60 * 22050 / 256)

@@ -24,7 +24,7 @@ def ours(work: Path) -> Run:
     import torch
 
     from pipeline.model.inference import predict_continuous
-    from pipeline.model.seq2seq import Seq2Seq
+    from pipeline.model.network import Seq2Seq
 
     torch.manual_seed(0)
     features, model = np.load(work / "features.npy"), Seq2Seq(subject.architecture(CHANNELS))

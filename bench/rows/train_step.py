@@ -39,8 +39,8 @@ def _ours(work: Path) -> tuple[Any, Step]:
 
     from pipeline.config.train import TrainConfig
     from pipeline.model.lightning_module import DecoderTraining
+    from pipeline.model.network import Seq2Seq
     from pipeline.model.presets import Recipe
-    from pipeline.model.seq2seq import Seq2Seq
 
     class Training(DecoderTraining):
         done = 0.0

@@ -102,13 +102,13 @@ def _refuse_foreign(stage: Stage[PredictStage], meta: dict[str, Any], subject: s
 
 def _attention(prediction: Prediction, model: Model) -> Extras:
     """Attention of the kept windows, with the frames of its axes and how diagonal each head is."""
-    own = model.decoder.attention
+    axes = model.attention_axes
     return {
         "attention/weights": (prediction.attention, ("window", "head", "output", "encoder")),
         "attention/start_frame": (prediction.attention_starts, ("window",)),
         "attention/diagonality": (diagonality(prediction.attention, model), ("head",)),
-        "attention/output_frame": (own.group_frames.cpu().numpy(), ("output",)),
-        "attention/encoder_frame": (own.position_frames.cpu().numpy(), ("encoder",)),
+        "attention/output_frame": (axes.group_frames.cpu().numpy(), ("output",)),
+        "attention/encoder_frame": (axes.position_frames.cpu().numpy(), ("encoder",)),
     }
 
 

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.model.decoder import Decoder
+from pipeline.model.network import AttentionAxes, Output, Seq2Seq
 from pipeline.model.presets import Architecture
-from pipeline.model.seq2seq import Output, Seq2Seq
 
 
 class Committee(nn.Module):
@@ -48,9 +47,10 @@ class Committee(nn.Module):
         return self.networks[0].a
 
     @property
-    def decoder(self) -> Decoder:
-        """The first member's decoder, for the time axes of attention."""
-        return self.networks[0].decoder
+    def attention_axes(self) -> AttentionAxes:
+        """Those of the members, whose heads follow one another."""
+        axes = [network.attention_axes for network in self.networks]
+        return axes[0]._replace(heads=sum(own.heads for own in axes))
 
     def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
         """Teacher-forced, see :meth:`Seq2Seq.forward`."""

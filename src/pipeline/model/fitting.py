@@ -34,7 +34,7 @@ from pipeline.model.committee import Committee
 from pipeline.model.event_file import EventFile
 from pipeline.model.lightning_module import DecoderTraining
 from pipeline.model.model_file import load_model, save_model, write_atomically
-from pipeline.model.seq2seq import Seq2Seq
+from pipeline.model.network import Seq2Seq
 from pipeline.workers import run_in_processes
 
 Accelerator = Literal["auto", "cpu", "gpu"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.model.committee import Committee
-from pipeline.model.seq2seq import Output, Seq2Seq
+from pipeline.model.network import Output, Seq2Seq
 from pipeline.signal.frame_power import edge_rows
 
 Array = NDArray[np.float32]
@@ -74,7 +74,8 @@ def predict_continuous(
             total[window_start : window_start + a.length_frames] += weights * mel
             norm[window_start : window_start + a.length_frames] += weights
         attention.extend(output.attention[torch.from_numpy(np.isin(chunk, shown))].float().cpu().numpy())
-    empty = np.zeros((0, *_attention_shape(model)), dtype=np.float32)
+    axes = model.attention_axes
+    empty = np.zeros((0, axes.heads, len(axes.group_frames), len(axes.position_frames)), dtype=np.float32)
     n = stop - start
     return Prediction((total[:n] / norm[:n]).astype(np.float32), np.stack(attention) if attention else empty, shown)
 
@@ -110,20 +111,14 @@ def _overlap_weights(length: int, causal: bool) -> NDArray[np.float64]:
     return (rising if causal else np.minimum(rising, rising[::-1]))[:, None]
 
 
-def _attention_shape(model: Model) -> tuple[int, int, int]:
-    attention = model.decoder.attention
-    n_networks = len(model.networks) if isinstance(model, Committee) else 1
-    return n_networks * attention.heads, len(attention.group_frames), len(attention.position_frames)
-
-
 def diagonality(attention: Array, model: Model) -> Array:
     """Per head, correlation over groups of the attended time with the group's own time: 1 is aligned, 0 is blind.
 
     ``attention`` is (window, head, group, position) as in :class:`Prediction`.
     """
-    block = model.decoder.attention
-    attended = attention @ _numpy(block.position_frames)  # (window, head, group) mean attended frame
-    own = _numpy(block.group_frames)
+    axes = model.attention_axes
+    attended = attention @ _numpy(axes.position_frames)  # (window, head, group) mean attended frame
+    own = _numpy(axes.group_frames)
     own = own - own.mean()
     centred = attended - attended.mean(axis=-1, keepdims=True)
     spread = np.sqrt(np.square(centred).sum(axis=-1) * np.square(own).sum())

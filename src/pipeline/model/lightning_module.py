@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from pipeline.config.train import TrainConfig
+from pipeline.model.network import Output, Seq2Seq
 from pipeline.model.presets import LIVE_STD_NATS, Recipe
 from pipeline.model.ridge import correlation_per_band
-from pipeline.model.seq2seq import Output, Seq2Seq
 
 Batch = dict[str, Tensor]
 

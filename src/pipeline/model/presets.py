@@ -17,7 +17,7 @@ SKIP_STEPS = 2 / 3  # of a preset's steps, for a network that corrects the linea
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that decides the shapes and the forward pass of :class:`~pipeline.model.seq2seq.Seq2Seq`."""
+    """All that decides the shapes and the forward pass of :class:`~pipeline.model.network.Seq2Seq`."""
 
     n_channels: int
     n_bands: int

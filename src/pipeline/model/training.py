@@ -36,9 +36,9 @@ from pipeline.model.fitting import (
 )
 from pipeline.model.inference import predict_continuous
 from pipeline.model.lightning_module import DecoderTraining
+from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import LIVE_STD_NATS, Architecture, Member, committee_members, resolve
 from pipeline.model.ridge import Ridge, correlation_per_band, cross_fitted, fit_ridge, frame_features
-from pipeline.model.seq2seq import Seq2Seq
 from pipeline.workers import Worker, wait_for
 
 Array = NDArray[np.float32]

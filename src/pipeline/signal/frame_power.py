@@ -6,7 +6,7 @@ m rows make one frame.  Differences let fast activity count against the slow 1/f
 They stay within a frame, so that a frame's power follows from its own rows, whether they come
 in a window or in a whole recording.  The floor of a channel is a fixed share of its mean power
 over the training frames: a stretch without signal lies that far below, in whatever unit the
-channel is.  :func:`pipeline.model.seq2seq.frame_power` is the same for tensors.
+channel is.  :func:`pipeline.model.network.frame_power` is the same for tensors.
 """
 
 from __future__ import annotations
