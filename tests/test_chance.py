@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,6 +164,28 @@ def test_retrained_nulls_give_a_p() -> None:
     assert summary["chance"]["retrained"]["p_value"] == pytest.approx(0.1)
     assert len(summary["chance"]["retrained"]["pearson_r"]) == 9
     assert not any(name.startswith("retrained") for name in summary)
+
+
+def p_values(document: Any) -> Iterator[float]:
+    """Every p in a document, by the names of the keys."""
+    for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+        if isinstance(value, dict | list):
+            yield from p_values(value)
+        elif str(key).endswith("p_value") and value is not None:
+            yield value
+
+
+def test_no_p_is_0() -> None:
+    """The observed order is among those that are counted, in every null of eval.json."""
+    rng = np.random.default_rng(0)
+    word_list = WordList(0)
+    blocks = [replace(word_list.block(rng, "words"), recording=f"rec{k}") for k in range(8)]
+    nulls = {f"retrained_null_{k}": slow_noise(rng, len(blocks[0].target)).astype(np.float32) for k in range(3)}
+    blocks[0] = replace(blocks[0], predictions={**blocks[0].predictions, **nulls})
+    folds = [fold_of(blocks[0], fold=0), fold_of(*blocks[1:], fold=1)]
+    found = list(p_values(score(folds, FAST, ChanceConfig(), RunFacts({}))))
+    assert min(found) == pytest.approx(1 / 1001)
+    assert len(found) > 10
 
 
 class WordList:
