@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 
+from conftest import ROOT
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import chance, words
 from pipeline.evaluation.metrics import correlation
-from pipeline.evaluation.scores import RunFacts, score
+from pipeline.evaluation.scores import LEVELS, WORD_SWAP_NOTE, RunFacts, claims, score
 from pipeline.evaluation.types import Event, FoldPredictions, TestBlock
 
 RATE_HZ = 86.1328125
 FAST = EvaluateConfig(bootstrap=100, stoi=False)
 BANDS = 6
 WORD_FRAMES = 30
+NO_LINK, ABOVE_CHANCE = "no link shown", "above chance, content not tested"
 
 
 def slow_noise(rng: np.random.Generator, frames: int, bands: int = BANDS, memory: float = 0.95) -> np.ndarray:
@@ -108,7 +113,7 @@ def random_block(rng: np.random.Generator, frames: int, recording: str = "rec1",
 
 
 def test_null_data_is_at_chance_and_linked_data_is_not() -> None:
-    for linked, level in ((0.0, "no link shown"), (1.0, "speech timing")):
+    for linked, level in ((0.0, NO_LINK), (1.0, ABOVE_CHANCE)):
         rng = np.random.default_rng(4)
         folds = [fold_of(random_block(rng, 1500, linked=linked), fold=k) for k in range(3)]
         document = score(folds, FAST, ChanceConfig(), RunFacts({}))
@@ -164,6 +169,28 @@ def test_retrained_nulls_give_a_p() -> None:
     assert not any(name.startswith("retrained") for name in summary)
 
 
+def p_values(document: Any) -> Iterator[float]:
+    """Every p in a document, by the names of the keys."""
+    for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+        if isinstance(value, dict | list):
+            yield from p_values(value)
+        elif str(key).endswith("p_value") and value is not None:
+            yield value
+
+
+def test_no_p_is_0() -> None:
+    """The observed order is among those that are counted, in every null of eval.json."""
+    rng = np.random.default_rng(0)
+    word_list = WordList(0)
+    blocks = [replace(word_list.block(rng, "words"), recording=f"rec{k}") for k in range(8)]
+    nulls = {f"retrained_null_{k}": slow_noise(rng, len(blocks[0].target)).astype(np.float32) for k in range(3)}
+    blocks[0] = replace(blocks[0], predictions={**blocks[0].predictions, **nulls})
+    folds = [fold_of(blocks[0], fold=0), fold_of(*blocks[1:], fold=1)]
+    found = list(p_values(score(folds, FAST, ChanceConfig(), RunFacts({}))))
+    assert min(found) == pytest.approx(1 / 1001)
+    assert len(found) > 10
+
+
 class WordList:
     """Words of a small vocabulary: a common loudness course, and a spectrum of the word's own."""
 
@@ -172,17 +199,22 @@ class WordList:
         self.course = 3 * np.sin(np.pi * (np.arange(WORD_FRAMES) + 0.5) / WORD_FRAMES)[:, None]
         self.shapes = [self.course * (1 + 0.4 * rng.normal(size=BANDS)) for _ in range(kinds)]
 
+    def predicted(self, decoder: str, kind: int) -> np.ndarray:
+        """What a decoder plays for a word: the word, the mean word, or the mean word as loud as the word."""
+        template, word = np.mean(self.shapes, axis=0), self.shapes[kind]
+        known = {"words": word, "loudness": template * word.mean() / template.mean()}
+        return np.asarray(known.get(decoder, template))
+
     def block(self, rng: np.random.Generator, decoder: str, count: int = 25) -> TestBlock:
-        """A test block of words with random pauses; the decoder knows onsets, or onsets and words."""
+        """A test block of words with random pauses; the decoder knows onsets, and what :meth:`predicted` says."""
         gaps = rng.integers(20, 60, count)
         onsets = np.cumsum(gaps + WORD_FRAMES) - WORD_FRAMES
         frames = int(onsets[-1]) + 2 * WORD_FRAMES
         target, model = np.full((frames, BANDS), -8.0), np.full((frames, BANDS), -8.0)
-        template = np.mean(self.shapes, axis=0)
         kinds = rng.integers(0, len(self.shapes), count)
         for onset, kind in zip(onsets, kinds, strict=True):
             target[onset : onset + WORD_FRAMES] += self.shapes[kind]
-            model[onset : onset + WORD_FRAMES] += self.shapes[kind] if decoder == "words" else template
+            model[onset : onset + WORD_FRAMES] += self.predicted(decoder, kind)
         target += 0.3 * rng.normal(size=target.shape)
         model += (0.0 if decoder == "template" else 0.5) * rng.normal(size=model.shape)
         events = [Event(f"w{k}", o / RATE_HZ, WORD_FRAMES / RATE_HZ) for o, k in zip(onsets, kinds, strict=True)]
@@ -203,21 +235,72 @@ def test_onset_only_decoder_passes_rotation_and_fails_word_swap(decoder: str) ->
     assert summary["chance"]["p_value"] == pytest.approx(1 / 1001)
     assert summary["words"]["by_prediction"]["model"]["swap_annotated_onset"]["p_value"] > 0.05
     assert summary["words"]["by_prediction"]["model"]["rank_accuracy"]["observed"] == pytest.approx(0.5, abs=0.1)
-    assert document["claims"]["level"] == "speech timing"
+    assert document["claims"]["level"] == ABOVE_CHANCE
 
 
-def test_decoder_that_knows_words_may_claim_content() -> None:
+def test_decoder_that_knows_words_has_high_figures_and_claims_no_content() -> None:
     rng = np.random.default_rng(2)
     word_list = WordList(0)
     known = frozenset(f"w{k}" for k in range(9))
     folds = [fold_of(word_list.block(rng, "words"), fold=k, known=known) for k in range(2)]
     document = score(folds, FAST, ChanceConfig(), RunFacts({}))
     own = document["summary"]["words"]["by_prediction"]["model"]
-    assert document["claims"]["level"] == "speech content"
+    assert max(own[f"swap_{a}"]["p_value"] for a in ("annotated_onset", "sound_onset")) < 0.01
+    assert document["claims"]["level"] == ABOVE_CHANCE
     assert own["rank_accuracy"]["observed"] > 0.9
     assert own["unseen"]["rank_accuracy"] > 0.8
     share = np.mean([e.label in known for f in folds for b in f.blocks for e in b.events])
     assert document["summary"]["words"]["seen_in_training"] == pytest.approx(share, abs=0.02)
+
+
+def test_decoder_of_loudness_alone_beats_the_word_swap_and_claims_no_content() -> None:
+    """It plays the mean word as loud as the true one: no spectrum, no word; the swap takes it for content."""
+    rng = np.random.default_rng(2)
+    word_list = WordList(0)
+    folds = [fold_of(word_list.block(rng, "loudness"), fold=k) for k in range(3)]
+    document = score(folds, FAST, ChanceConfig(), RunFacts({}))
+    own = document["summary"]["words"]["by_prediction"]["model"]
+    assert max(own[f"swap_{a}"]["p_value"] for a in ("annotated_onset", "sound_onset")) < 0.01
+    assert document["claims"]["level"] == ABOVE_CHANCE
+
+
+P = (None, 1e-4, 0.001, 0.0499, 0.05, 0.5, 1.0)
+
+
+def test_no_figures_give_a_level_that_speaks_of_content() -> None:
+    """Whatever rotation, swaps and ranks came out as: the level follows from the rotation null alone."""
+    levels = {None: "not testable", True: ABOVE_CHANCE, False: NO_LINK}
+    for p, annotated, sound, rank in product(P, repeat=4):
+        swaps = {"swap_annotated_onset": {"p_value": annotated}, "swap_sound_onset": {"p_value": sound}}
+        own = swaps | {"rank_accuracy": {"observed": 1.0, "p_value": rank}}
+        for by_prediction in ({"model": own}, {"model": {}}, {}):
+            words_found = {"by_prediction": by_prediction, "reason": None, "words": 100, "pairs": 50}
+            summary = {"chance": {"p_value": p, "reason": "no shifts"}, "words": words_found}
+            found = claims(summary)
+            assert found["level"] == levels[p if p is None else p < 0.05], summary
+            assert found["level"] == "not testable" or found["level"] in LEVELS
+            assert ("the word swap is a figure and not a claim" in found["level_reason"]) == (
+                p is not None and p < 0.05
+            )
+
+
+def test_levels_are_documented_in_their_order_and_cannot_be_set_from_outside() -> None:
+    assert LEVELS == (NO_LINK, ABOVE_CHANCE)
+    rng = np.random.default_rng(0)
+    document = score([fold_of(random_block(rng, 1500))], FAST, ChanceConfig(), RunFacts({"level": "speech content"}))
+    assert document["claims"]["level"] == NO_LINK
+    places = [document["definitions"]["level"].index(level) for level in LEVELS]
+    assert places == sorted(places)
+    assert document["summary"]["words"]["note"] == WORD_SWAP_NOTE
+    assert WORD_SWAP_NOTE in document["definitions"]["words"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/eval_json.md", "docs/faq.md"])
+def test_the_documentation_says_it_in_the_same_words(page: str) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert ABOVE_CHANCE in text
+    assert WORD_SWAP_NOTE in text
+    assert "speech content" not in text
 
 
 def test_decoder_of_voice_latency_after_a_cue_is_no_content() -> None:
@@ -235,7 +318,7 @@ def test_decoder_of_voice_latency_after_a_cue_is_no_content() -> None:
     document = score(folds, FAST, ChanceConfig(), RunFacts({}))
     own = document["summary"]["words"]["by_prediction"]["model"]
     assert own["swap_annotated_onset"]["p_value"] < 0.01, "cue-aligned words alone would have been fooled"
-    assert document["claims"]["level"] == "speech timing"
+    assert document["claims"]["level"] == ABOVE_CHANCE
 
 
 def test_small_shifts_of_words_are_undone() -> None:
@@ -280,7 +363,7 @@ def test_decoder_that_knows_when_the_next_word_starts_is_no_content() -> None:
             {"model": model.astype(np.float32)}, np.zeros(frames, bool), tuple(events),
         )  # fmt: skip
         folds.append(fold_of(block, fold=k))
-    assert score(folds, FAST, ChanceConfig(), RunFacts({}))["claims"]["level"] == "speech timing"
+    assert score(folds, FAST, ChanceConfig(), RunFacts({}))["claims"]["level"] == ABOVE_CHANCE
 
 
 def test_decoder_that_knows_a_recording_s_loudness_is_no_content() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -62,6 +63,23 @@ def test_independent_data_give_uniform_p() -> None:
     p = np.array([check(*recording(seed, seconds=20)).p for seed in range(30)])
     assert np.mean(p < 0.05) <= 0.2
     assert 0.25 < p.mean() < 0.75
+
+
+def test_p_is_never_0() -> None:
+    """However strong the leak: the recording's own order is one of the n + 1 that could have been seen."""
+    found = check(*recording(0, leak=10.0))
+    assert found.p == found.p_adjusted == 1 / (CONFIG.surrogates + 1)
+
+
+def test_p_equals_a_count_over_all_orders() -> None:
+    """A 4 × 4 matrix: 24 orders, three of them with a mean diagonal at or above the one in place."""
+    matrix = np.array([[0.5, 0.4, 0.0, 0.0], [0.4, 0.5, 0.0, 0.0], [0.0, 0.0, 0.1, 0.3], [0.0, 0.0, 0.3, 0.1]])
+    means = [np.mean([matrix[i, j] for i, j in enumerate(order)]) for order in permutations(range(4))]
+    expected = np.mean(np.array(means) >= np.trace(matrix) / 4 - 1e-9)
+    assert expected == 3 / 24
+    statistic, p = contamination.shuffle_test(matrix, 40_000, np.random.default_rng(0))
+    assert statistic == pytest.approx(0.3)
+    assert p == pytest.approx(expected, abs=0.01)
 
 
 def test_clock_offset_is_applied() -> None:

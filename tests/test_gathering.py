@@ -20,6 +20,8 @@ from pipeline.artifacts.windows import ROLE_CODES, BlockRow, SpanRow, Windows, r
 from pipeline.config.loader import load_config
 from pipeline.config.stages import stage_json
 from pipeline.data.spans import ReachSeconds, raw_spans
+from pipeline.evaluation.scores import ABOVE_CHANCE, NO_LINK, WORD_SWAP_NOTE
+from pipeline.summary import closing_summary
 
 WINDOWS = "results/windows/sim01.h5"
 
@@ -219,15 +221,31 @@ def test_independent_brain_signals_score_chance(tmp_path: Path) -> None:
     assert pooled[header.index("model_p")] == found["model_p"]
 
 
+def test_the_last_lines_say_what_may_be_claimed_and_why_no_more(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(chain)
+    claims = json.loads((chain / "results/eval.json").read_text())["claims"]
+    assert claims["level"] == ABOVE_CHANCE
+    said = closing_summary()
+    assert f"supported claim: {ABOVE_CHANCE}\n" in said
+    assert f"({claims['level_reason']})" in " ".join(said.split())
+
+
 @pytest.mark.slow
-def test_a_brain_that_marks_onsets_alone_has_speech_timing_and_no_content(tmp_path: Path) -> None:
-    simulate = {"mode": "onset-only", "minutes": 2.0, "channels": 16}
+@pytest.mark.parametrize(
+    ("mode", "level"),
+    [("null", NO_LINK), ("onset-only", ABOVE_CHANCE), ("linked", ABOVE_CHANCE), ("contaminated", ABOVE_CHANCE)],
+)
+def test_no_simulated_subject_is_said_to_have_content(tmp_path: Path, mode: str, level: str) -> None:
+    simulate = {"mode": mode, "minutes": 2.0, "channels": 16}
     config = {"simulate": simulate, "split": {"folds": 3}, "model": {"preset": "tiny"}, "export": {"audio": "none"}}
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     done = snakemake(tmp_path, "results/eval.json")
     assert done.returncode == 0, done.stdout[-3000:]
     document = json.loads((tmp_path / "results/eval.json").read_text())
-    words = document["summary"]["words"]["by_prediction"]["model"]
-    assert document["summary"]["chance"]["p_value"] < 0.01
-    assert max(words["swap_annotated_onset"]["p_value"], words["swap_sound_onset"]["p_value"]) > 0.05
-    assert document["claims"]["level"] == "speech timing"
+    assert document["claims"]["level"] == level
+    words = document["summary"]["words"]
+    if mode == "onset-only":
+        swaps = words["by_prediction"]["model"]
+        assert document["summary"]["chance"]["p_value"] < 0.01
+        assert max(swaps["swap_annotated_onset"]["p_value"], swaps["swap_sound_onset"]["p_value"]) > 0.05
+    assert words["note"] == WORD_SWAP_NOTE

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import matplotlib as mpl
@@ -16,7 +18,7 @@ from matplotlib.figure import Figure
 
 from pipeline.cli import main
 from pipeline.errors import InputError
-from pipeline.evaluation import figures
+from pipeline.evaluation import chance, figures
 from pipeline.plotting import KINDS, Stretch, chosen_kind, kinds_of, plot
 
 FILES = {
@@ -48,8 +50,54 @@ def test_every_artifact_has_its_pictures_and_they_say_what_they_show(
         assert picture[..., :3].std() > 0.02
         labels = [a.get_xlabel() + a.get_ylabel() for a in drawn[-1].axes] + [drawn[-1].get_supxlabel()]
         assert any(re.search(r"\[.+\]|r over time|step", label) for label in labels), labels
-        assert ("simulated" in drawn[-1].get_suptitle()) == (name not in ("contamination", "metrics"))
+        assert "simulated" in drawn[-1].get_suptitle()
     assert len(drawn) == len(kinds_of(file)) == len(KINDS.get(name, {"": plot}))
+
+
+@pytest.fixture
+def scored(chain: Path, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """A copy of predictions below the eval.json of their run, with settings that are no defaults."""
+    predictions = tmp_path / "results" / FILES["predictions"]
+    predictions.parent.mkdir(parents=True)
+    shutil.copyfile(chain / "results" / FILES["predictions"], predictions)
+    document = json.loads((chain / "results" / FILES["scores"]).read_text())
+    std = target_std(predictions)
+    document["settings"]["evaluate"] |= {"min_band_std_nats": float(np.median(std)), "seed": 7}
+    document["settings"]["chance"] |= {"rotations": 1234, "min_shift_s": 3.0}
+    (tmp_path / "results/eval.json").write_text(json.dumps(document))
+    return predictions, document["settings"]
+
+
+def target_std(predictions: Path) -> np.ndarray:
+    """Standard deviation of each band over all test blocks, (n_mels,) [nats]."""
+    with h5py.File(predictions) as file:
+        return np.concatenate([block["target"][()] for block in file["blocks"].values()]).std(axis=0)
+
+
+def test_bands_are_judged_by_what_the_run_recorded(
+    scored: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, settings = scored
+    seen: dict[str, Any] = {}
+    draw, rotate = figures.by_band_figure, chance.draw_rotations
+    monkeypatch.setattr(figures, "by_band_figure", lambda *own: (seen.update(left_out=own[2]), draw(*own))[1])
+    monkeypatch.setattr(chance, "draw_rotations", lambda *own: (seen.update(shift=own[1], n=own[2]), rotate(*own))[1])
+    plot(file, "bands", tmp_path / "x.png", SHORT)
+    expected = np.flatnonzero(target_std(file) < settings["evaluate"]["min_band_std_nats"])
+    assert len(expected) == 40
+    assert seen["left_out"] == expected.tolist()
+    assert seen["n"] == 1234
+    assert seen["shift"] >= 3.0 * 86, "frames of 3 s"
+
+
+def test_bands_without_the_settings_of_their_run_are_refused(
+    scored: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    file, _ = scored
+    (tmp_path / "results/eval.json").unlink()
+    with pytest.raises(InputError, match=r"got no eval\.json .*expected the settings of the run"):
+        plot(file, "bands", tmp_path / "x.png", SHORT)
+    plot(file, "pair", tmp_path / "x.png", SHORT)
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])

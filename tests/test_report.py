@@ -16,7 +16,7 @@ from pipeline.evaluation import figures
 from pipeline.evaluation.audit import Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.report import report_html
-from pipeline.evaluation.scores import RunFacts, score
+from pipeline.evaluation.scores import ABOVE_CHANCE, WORD_SWAP_NOTE, RunFacts, score
 from pipeline.evaluation.shown import Attention, LearningCurve, ReportExtras
 from pipeline.evaluation.types import Event, FoldPredictions, Sound, TestBlock
 
@@ -126,6 +126,15 @@ def test_everything_is_escaped(full: str) -> None:
 def test_simulated_data_carry_a_banner(full: str) -> None:
     assert "Simulated data" in full
     assert "Simulated data" not in make_page(simulated=False)
+
+
+def test_the_page_says_what_may_be_claimed_and_why_no_more(full: str) -> None:
+    claim = re.search(r"<li>Supported claim: (.+?) \((.+?)\)\.</li>", full)
+    assert claim
+    assert claim[1] == ABOVE_CHANCE
+    assert claim[2].endswith(WORD_SWAP_NOTE)
+    assert f"{WORD_SWAP_NOTE}. The smallest p" in full, "beside the table of nulls"
+    assert "may be claimed" not in full
 
 
 def test_missing_parts_are_said_to_be_missing() -> None:

@@ -148,12 +148,11 @@ MODULES = {
     "align mel window train baseline predict vocode": "artifacts.aligned config.mel_grid signal",
     "align mel predict vocode": "signal.blocks",
     "baseline": "config.baseline",
-    "baseline evaluate": "evaluation.metrics",
-    "contamination baseline evaluate": "evaluation evaluation.types",
-    "contamination evaluate": "artifacts.contamination config.contamination evaluation.contamination",
-    "evaluate": "config.evaluate evaluation.audit evaluation.chance evaluation.figures evaluation.fold "
-    "evaluation.group evaluation.intelligibility evaluation.listening evaluation.report evaluation.scores "
-    "evaluation.shown evaluation.words freshness gathering outputs tensorboard_scores",
+    "contamination baseline evaluate": "evaluation evaluation.metrics evaluation.types",
+    "contamination evaluate": "artifacts.contamination config.contamination evaluation.chance evaluation.contamination",
+    "evaluate": "config.evaluate evaluation.audit evaluation.figures evaluation.fold evaluation.group "
+    "evaluation.intelligibility evaluation.listening evaluation.report evaluation.scores evaluation.shown "
+    "evaluation.words freshness gathering outputs tensorboard_scores",
     "ingest": "config.ingest data.raw data.scan data.sheet",
     "ingest window": "data.bids",
     "ingest align mel window contamination train baseline predict vocode": "artifacts.recording",

@@ -22,7 +22,7 @@ from pipeline.artifacts.contamination import read_contamination
 from pipeline.artifacts.core import SCHEMA_PREFIX, header, opened_any
 from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.mel import band_centres_hz, read_mel
-from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, read_predicted
+from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedFold, read_predicted
 from pipeline.artifacts.recording import open_recording
 from pipeline.artifacts.windows import read_windows
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
@@ -41,6 +41,8 @@ MOST_POINTS = 2000
 """Columns that a waveform is drawn with: more would only make a vector file larger."""
 FORMATS = ("png", "pdf", "svg")
 ROLES = {"train": SKY, "validation": ORANGE, "test": BLUE}
+DEEPEST = 6
+"""Folders from ``metrics.csv`` of a variant up to ``results/``."""
 HATCHES = {"train": "", "validation": "//", "test": "xx"}
 
 
@@ -110,12 +112,34 @@ def kinds_of(file: Path) -> dict[str, Draw]:
 
 
 def _is_simulated(file: Path) -> bool:
-    if file.suffix == ".json":
-        return bool(json.loads(file.read_text(encoding="utf-8"))["claims"]["simulated"])
-    if file.suffix == ".csv":
+    """As the artifact records it, else as the eval.json of its run does."""
+    if file.suffix not in (".json", ".csv"):
+        with opened_any(file) as artifact:
+            recorded = artifact.fact("simulated")
+        if recorded is not None:
+            return bool(recorded)
+    try:
+        return bool(scores_of_run(file)["claims"]["simulated"])
+    except (OSError, ValueError, KeyError):
         return False
-    with opened_any(file) as artifact:
-        return bool(artifact.fact("simulated", False))
+
+
+def scores_of_run(file: Path) -> dict[str, Any]:
+    """The eval.json nearest above ``file`` (which may be it).  Raises OSError or ValueError where none can be read."""
+    places = [folder / "eval.json" for folder in list(file.absolute().parents)[:DEEPEST]]
+    found = next((place for place in places if place.is_file()), places[0])
+    return dict(json.loads(found.read_text(encoding="utf-8")))
+
+
+def settings_of_run(file: Path) -> tuple[EvaluateConfig, ChanceConfig]:
+    """The settings with which the run above ``file`` was scored.  Raises :class:`InputError`."""
+    try:
+        settings = scores_of_run(file)["settings"]
+        return EvaluateConfig.model_validate(settings["evaluate"]), ChanceConfig.model_validate(settings["chance"])
+    except (OSError, ValueError, KeyError):
+        got, expected = "no eval.json in a folder above", "the settings of the run that scored it"
+        fix = "Run the workflow to results/eval.json, and draw the file below results/"
+        raise InputError(Problem(str(file), "bands", got, expected, fix)) from None
 
 
 # -- recordings and features --------------------------------------------------------------------------
@@ -206,24 +230,17 @@ def _series(file: Path, stretch: Stretch, names: dict[str, str]) -> Figure:
 
 
 def bands(file: Path, _: Stretch) -> Figure:
-    """r over time of each band, over the 95th percentile of rotations of the prediction within its blocks."""
+    """r over time of each band, over the 95th percentile of rotations of the prediction within its blocks.
+
+    Which bands are active and how predictions are rotated is what the run's eval.json records.
+    """
+    evaluate, config = settings_of_run(file)
     fold = read_predicted(file, PREDICTIONS)
     target = [b.series["target"].astype(np.float64) for b in fold.blocks]
     mean = np.concatenate(target).mean(axis=0)
-    live = live_bands(np.concatenate(target).astype(np.float32), EvaluateConfig().min_band_std_nats)
+    live = live_bands(np.concatenate(target).astype(np.float32), evaluate.min_band_std_nats)
     target = [y - mean for y in target]
-    config, times_s = ChanceConfig(), fold.blocks[0].time_s
-    shortest = round(config.min_shift_s / float(times_s[1] - times_s[0]))
-    drawn = chance.draw_rotations(
-        [len(y) for y in target],
-        max(shortest, chance.autocorrelation_frames(target, live)),
-        config.rotations,
-        np.random.default_rng(0),
-    )
-    null = np.full((config.rotations, len(live)), np.nan)
-    if drawn.reason is None:
-        own, ones = [b.series["model"] - mean for b in fold.blocks], [np.ones(len(y)) for y in target]
-        null = chance.rotation_null(target, [own], [ones], drawn)[0, 0, 1:]
+    null = _rotation_null(fold, target, [b.series["model"] - mean for b in fold.blocks], live, config, evaluate.seed)
     joined = np.concatenate(target)
     curves = {}
     for name in ("model", "model_teacher_forced"):
@@ -234,6 +251,25 @@ def bands(file: Path, _: Stretch) -> Figure:
     p95 = np.where(live, np.percentile(null, 95, axis=0), np.nan)
     band_hz = fold.extras["band_hz"][0] if "band_hz" in fold.extras else None
     return figures.by_band_figure(curves, p95, np.flatnonzero(~live).tolist(), band_hz)
+
+
+def _rotation_null(
+    fold: PredictedFold,
+    target: Sequence[np.ndarray],
+    prediction: Sequence[np.ndarray],
+    live: np.ndarray,
+    config: ChanceConfig,
+    seed: int,
+) -> np.ndarray:
+    """r of each band for each rotation, (rotations, n_mels); NaN where the blocks are too short to rotate."""
+    times_s = fold.blocks[0].time_s
+    at_least = int(np.ceil(config.min_shift_s / float(times_s[1] - times_s[0])))
+    shortest = max(at_least, chance.autocorrelation_frames(target, live))
+    lengths = [len(y) for y in target]
+    drawn = chance.draw_rotations(lengths, shortest, config.rotations, np.random.default_rng(seed))
+    if drawn.reason is not None:
+        return np.full((config.rotations, len(live)), np.nan)
+    return chance.rotation_null(target, [prediction], [[np.ones(n) for n in lengths]], drawn)[0, 0, 1:]
 
 
 def _r(one: np.ndarray, two: np.ndarray) -> np.ndarray:

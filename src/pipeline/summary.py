@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Any
 
 from pipeline.artifacts import paths
@@ -10,6 +11,7 @@ from pipeline.errors import InputError, Problem
 
 ROWS = ("model", "ridge", "mean_template", "mean_spectrum")
 COLUMNS = {"pearson_r": "r", "pearson_r_speech": "r speech", "mse": "MSE", "mcd_db": "MCD dB"}
+WIDTH = 100
 
 
 def closing_summary() -> str:
@@ -33,6 +35,7 @@ def closing_summary() -> str:
         "",
         f"chance: r up to {_number(chance['pearson_r_p95'])} (95 %), p = {_number(chance['p_value'])}",
     ]
+    lines += _claim(scores["claims"])
     if scores["claims"]["simulated"]:
         lines.append("SIMULATED DATA: these figures say nothing about any brain.")
     lines += [
@@ -42,6 +45,11 @@ def closing_summary() -> str:
         f"TensorBoard  tensorboard --logdir {paths.RESULTS / 'train'}",
     ]
     return "\n".join(lines)
+
+
+def _claim(claims: dict[str, Any]) -> list[str]:
+    """What may be claimed, and why no more."""
+    return [f"supported claim: {claims['level']}", *textwrap.wrap(f"({claims['level_reason']})", WIDTH)]
 
 
 def _row(name: str, scores: dict[str, Any]) -> str:

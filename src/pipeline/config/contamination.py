@@ -25,7 +25,12 @@ class ContaminationCheck(Section):
         description="Frequencies that are compared; take the feature band, since a wider one "
         "fires on clean data whose high gamma follows loudness [Hz]",
     )
-    surrogates: int = Field(10_000, ge=1000, description="Random shuffles of the matrix's columns")
+    surrogates: int = Field(
+        10_000,
+        ge=1000,
+        description="Random shuffles of the matrix's columns; the smallest P is 1 / (surrogates + 1), which the "
+        "correction multiplies by up to the number of recordings",
+    )
     seed: int = Field(0, ge=0, description="Seed of the shuffles")
 
     @model_validator(mode="after")

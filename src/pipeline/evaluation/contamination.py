@@ -4,9 +4,9 @@ Raw signals in (neural (time, channel), audio (time,) or (time, 1)), before any 
 common average spreads leakage.  Power spectrograms of both at the neural rate (Hamming, 200 ms,
 50 frames per second) are correlated over time, audio frequency × neural frequency, for each
 channel; the matrix is the maximum over channels, the statistic its mean diagonal over the
-band, and surrogates shuffle its columns.  P is the share of surrogates at or above the
-statistic.  The result is ``suspect``, ``no evidence`` or ``not testable``, never "clean":
-a leak of sound that was modified after recording cannot be seen.
+band, and surrogates shuffle its columns.  P = (1 + #{surrogate ≥ statistic}) / (1 + surrogates), which
+is never 0, unlike the plain share of the paper.  The result is ``suspect``, ``no evidence`` or
+``not testable``, never "clean": a leak of sound that was modified after recording cannot be seen.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.config.contamination import ContaminationCheck
+from pipeline.evaluation.chance import p_value
 from pipeline.evaluation.types import Document, Values
 
 WINDOW_S = 0.2
@@ -129,12 +130,12 @@ def why_not(rate_hz: float, config: ContaminationCheck, is_raw: bool, audio_modi
 
 
 def shuffle_test(matrix: Values, surrogates: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Mean diagonal and the share of column shuffles whose mean diagonal is at least as high."""
+    """Mean diagonal, and P of it among column shuffles: the order in place counts as one of them."""
     size = len(matrix)
     orders = rng.permuted(np.tile(np.arange(size), (surrogates, 1)), axis=1)
     null = matrix[np.arange(size), orders].mean(axis=1)
     statistic = float(np.diagonal(matrix).mean())
-    return statistic, float(np.mean(null >= statistic))
+    return statistic, p_value(np.concatenate([[statistic], null]))
 
 
 def corrected(found: Sequence[Contamination], alpha: float) -> list[Contamination]:

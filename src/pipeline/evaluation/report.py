@@ -445,9 +445,7 @@ def chance_section(document: Document) -> str:
         f"Rotation: {chance['rotations']} random rotations of the predictions within their test blocks, by at "
         f"least {number(shift, 2)} s (the target's autocorrelation); {chance['folds_tested']} of "
         f"{chance['folds']} folds testable. Word swap: predicted words exchanged between test words of alike "
-        "timing; a decoder that knows only when words start passes the rotation and fails this one. Content may "
-        f"be claimed when both alignments are beaten. The smallest p that can be reached is "
-        f"{p_text(1 / (chance['rotations'] + 1))}."
+        f"timing; {words['note']}. The smallest p that can be reached is {p_text(1 / (chance['rotations'] + 1))}."
     )
     rows = []
     names = [n for n in predictions(document) if n in chance["by_prediction"] or n in words["by_prediction"]]

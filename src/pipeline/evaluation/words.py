@@ -1,4 +1,7 @@
-"""Does the prediction know *which* word is spoken, or only when?  (frames, n_mels) in nats.
+"""Do predicted words fit their own true word better than others'?  (frames, n_mels) in nats.
+
+This is a figure and not a test of content: in ten simulations each, brains that know only how loud each
+word is, or which of two speakers speaks, beat it in ten.  No claim follows from it.
 
 A decoder that knows word onsets alone and plays the mean template passes every rotation
 test.  Here predicted words are exchanged among the test words of a fold, aligned at onset,
@@ -12,7 +15,7 @@ the next word starts tells how long this one is, and a long word is one of few. 
 * the block's mean and what a parabola in the timing explains are first taken off target and
   predicted words;
 * words are aligned twice, at the annotated onset (which may be a cue) and at the onset of the
-  true sound, and both nulls have to be beaten;
+  true sound;
 * each target and each predicted word is first shifted a little to fit the mean word best.
 
 Timing is: time to the next and from the previous onset, duration, and latency of the sound
