@@ -333,6 +333,11 @@ def test_channels(tmp_path: Path) -> None:
     assert channels.status_description == ("n/a", "n/a")
 
 
+def test_the_shaft_of_a_channel_is_its_group(tmp_path: Path) -> None:
+    channels = read_channels(table(tmp_path, "name\tgroup\nLA1\tLA\nEKG\t\n"))
+    assert channels.group == ("LA", "n/a")
+
+
 def test_electrodes(tmp_path: Path) -> None:
     text = "name\tx\ty\tz\tsize\tregion\nLA1\t-1.5\t2\t3e0\t5\tinsula\nLA2\tn/a\tn/a\tn/a\t5\t\n"
     electrodes = read_electrodes(table(tmp_path, text))

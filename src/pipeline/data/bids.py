@@ -25,7 +25,10 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 @dataclass(frozen=True)
 class Channels:
-    """Channels in the order of the array.  A number that is not stated is NaN, a text ``n/a``."""
+    """Channels in the order of the array; ``group`` is the shaft, strip or grid.
+
+    A number that is not stated is NaN, a text ``n/a``.
+    """
 
     name: tuple[str, ...]
     type: tuple[str, ...]
@@ -35,6 +38,7 @@ class Channels:
     high_cutoff: tuple[float, ...]
     status: tuple[str, ...]
     status_description: tuple[str, ...]
+    group: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def read_channels(path: Path, n_channels: int | None = None) -> Channels:
         table.numbers("high_cutoff", above=0),
         tuple("good" if text == "n/a" else text for text in status),
         table.texts("status_description"),
+        table.texts("group"),
     )
     table.names_unique("name")
     for line, text in zip(table.lines, status, strict=True):

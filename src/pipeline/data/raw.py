@@ -68,6 +68,7 @@ class RawRecording:
                 "high_cutoff": list(unknown),
                 "status": ["good"] * n,
                 "status_description": list(missing),
+                "group": list(missing),
             }
         for channel, reason in bad.items():
             table["status"][channel], table["status_description"][channel] = "bad", reason

@@ -134,7 +134,8 @@ def _chosen(
     if len(bad) == len(verdicts):
         fix = "Check the recording, or relax align.channels."
         raise InputError(Problem("channels", "", f"all {len(bad)} bad", "a good channel", fix))
-    reference = Reference.build(config.reference, judged["name"], [v.status == "good" for v in verdicts], None)
+    good = [v.status == "good" for v in verdicts]
+    reference = Reference.build(config.reference, judged["name"], good, judged.get("group"))
     return list(reference.names), reference.apply(samples), bad
 
 
