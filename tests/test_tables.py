@@ -9,8 +9,9 @@ import pytest
 
 from entry import Lab, stage_config
 from pipeline.artifacts.aligned import aligned_info, feature_columns, read_features
-from pipeline.doctor.command import settings_of
-from pipeline.doctor.recordings import examine
+from pipeline.data.bids import electrode_warnings
+from pipeline.doctor.command import recording_text, settings_of
+from pipeline.doctor.recordings import Examined, examine
 from pipeline.importance import channel_groups
 from pipeline.plan import load_plan
 
@@ -37,6 +38,13 @@ def aligned(lab: Lab, reference: str) -> Path:
     outcome = lab.script("align", config, "--recording", "out.h5", "--output", "aligned.h5")
     assert outcome.code == 0, outcome.errors
     return lab.folder / "aligned.h5"
+
+
+def examined(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Examined:
+    """The first recording as the doctor sees it."""
+    monkeypatch.chdir(lab.folder)
+    plan = load_plan(Path(), [Path("my.yaml")], [], is_job=False)
+    return examine(plan.rows[0], settings_of(plan))
 
 
 def column_names(reference: str, lab: Lab) -> list[str]:
@@ -91,7 +99,62 @@ def test_importance_goes_by_the_group_too(lab: Lab) -> None:
 def test_the_doctor_refers_as_align_does(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     with_table(lab, "channels", CHANNELS)
     lab.settings("align: {reference: bipolar, features: raw}")
-    monkeypatch.chdir(lab.folder)
-    plan = load_plan(Path(), [Path("my.yaml")], [], is_job=False)
-    found = examine(plan.rows[0], settings_of(plan))
+    found = examined(lab, monkeypatch)
     assert (found.problems, found.n_columns) == ([], 2)
+
+
+# --- electrodes that are no channels -------------------------------------------------------------------
+
+
+def electrodes(*names: str) -> str:
+    return "name\tx\ty\tz\tregion\n" + "".join(f"{name}\t1\t2\t3\tSTG\n" for name in names)
+
+
+def test_electrodes_and_channels_without_each_other_are_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_table(lab, "channels", "name\nLA1\nLA2\nLA3\nREF\n")
+    with_table(lab, "electrodes", electrodes("LA1", "LA2", "la03", "RB1"))
+    said = (
+        "2 of 4 electrodes match no channel: la03 (LA3?), RB1",
+        "2 of 4 channels have no electrode, hence no position or region: LA3, REF",
+    )
+    outcome = lab.ingest()
+    assert outcome.code == 0
+    found = examined(lab, monkeypatch)
+    assert found.warnings == list(said)
+    for text in said:
+        assert text in outcome.errors
+        assert f"  ! {text}" in recording_text(found)
+
+
+def test_a_long_list_of_names_is_cut_and_counted() -> None:
+    more = [f"RB{i}" for i in range(1, 20)]
+    (said,) = electrode_warnings(["LA1"], ["LA1", *more])
+    assert said == "19 of 20 electrodes match no channel: RB1, RB2, RB3, RB4, RB5 …"
+
+
+def test_tables_that_agree_are_not_spoken_of(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_table(lab, "channels", "name\nLA1\nLA2\nLA3\nLA4\n")
+    with_table(lab, "electrodes", electrodes("LA4", "LA3", "LA2", "LA1"))
+    assert "electrode" not in lab.ingest().errors
+    assert examined(lab, monkeypatch).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("channels", "names", "fix"),
+    [
+        ("name\nLA1\nLA2\nLA3\nLA4\n", ("la01", "la02"), "la01 → LA1, la02 → LA2"),
+        ("name\nLA1\nLA2\nLA3\nLA4\n", ("9", "8"), "the electrodes of this recording"),
+        (None, ("LA1", "LA2"), "name the channel table in the column channels"),
+    ],
+)
+def test_electrodes_of_which_none_is_a_channel_are_refused(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, channels: str | None, names: tuple[str, ...], fix: str
+) -> None:
+    if channels:
+        with_table(lab, "channels", channels)
+    with_table(lab, "electrodes", electrodes(*names))
+    for outcome in (lab.main(), lab.ingest()):
+        assert outcome.code == 2
+        assert f"electrodes.tsv[name]: got 2 electrodes, none with the name of a channel: {names[0]}" in outcome.errors
+        assert fix in outcome.errors
+    assert len(examined(lab, monkeypatch).problems) == 1

@@ -20,6 +20,7 @@ from pipeline.config.given import file_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 
 _MAX_BYTES = 100_000_000
+_SHOWN = 5  # names that a message repeats
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -136,10 +137,47 @@ def read_annotations(path: Path) -> Annotations:
     return Annotations(*_by_onset(onset_s, duration_s, table.texts(text or "description")))
 
 
-def unmatched_names(channels: Sequence[str], electrodes: Sequence[str]) -> tuple[str, ...]:
-    """Channels without an electrode of their name, in the order of the array."""
-    known = set(electrodes)
-    return tuple(name for name in channels if name not in known)
+def unmatched_names(names: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """Those of ``names`` that ``others`` lack, in their order: channels without an electrode, or the opposite."""
+    known = set(others)
+    return tuple(name for name in names if name not in known)
+
+
+def electrode_warnings(channels: Sequence[str], electrodes: Sequence[str]) -> list[str]:
+    """What to say of electrodes without a channel (a contact that was not recorded) and of the opposite."""
+    idle, unplaced = unmatched_names(electrodes, channels), unmatched_names(channels, electrodes)
+    near = _near_names(idle, unplaced)
+    asked = [f"{name} ({near[name]}?)" if name in near else name for name in idle]
+    return [
+        *_counted(f"of {len(electrodes)} electrodes match no channel", asked),
+        *_counted(f"of {len(channels)} channels have no electrode, hence no position or region", unplaced),
+    ]
+
+
+def foreign_electrodes(path: Path, channels: Sequence[str], electrodes: Sequence[str], named: bool) -> list[Problem]:
+    """A problem where no electrode has the name of a channel; ``named``: a channel table names the channels."""
+    if set(electrodes) & set(channels):
+        return []
+    pairs = [f"{name} → {channel}" for name, channel in _near_names(electrodes, channels).items()]
+    fix = "Name the electrodes of this recording, or leave the cell empty."
+    if pairs:
+        fix = f"Rename the electrodes as the channels: {', '.join(pairs)} …"
+    if not named:
+        fix = "Also name the channel table in the column channels of the sheet."
+    (got,) = _counted("electrodes, none with the name of a channel", electrodes)
+    return [Problem(str(path), "name", got, f"names of channels, as {', '.join(channels[:3])}", fix)]
+
+
+def _near_names(names: Sequence[str], others: Sequence[str]) -> dict[str, str]:
+    """The nearest of ``others`` for the first few ``names`` that have one, whatever their case."""
+    plain = {other.lower(): other for other in others}
+    near = {name: get_close_matches(name.lower(), plain, 1, 0.6) for name in names[:_SHOWN]}
+    return {name: plain[found[0]] for name, found in near.items() if found}
+
+
+def _counted(what: str, names: Sequence[str]) -> list[str]:
+    """One line: how many, and the first few; none where there are none."""
+    return [f"{len(names)} {_listed(f'{what}:', names)}"] if names else []
 
 
 def channel_differences(names: Mapping[str, Sequence[str]]) -> list[Problem]:
@@ -160,7 +198,7 @@ def channel_differences(names: Mapping[str, Sequence[str]]) -> list[Problem]:
 
 
 def _listed(word: str, names: Sequence[str]) -> str:
-    return f"{word} {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else ""
+    return f"{word} {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}" if names else ""
 
 
 def _by_onset(onset_s: tuple[float, ...], *columns: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
