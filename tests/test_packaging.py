@@ -47,3 +47,20 @@ def test_the_licence_of_every_locked_package_is_listed() -> None:
     listed = {name: version for name, version, _ in rows if name != "package"}
     torch = re.findall(r"torch==([0-9.]+)", MAKEFILE)[-1]
     assert listed == {**pins(LOCK + SLURM_LOCK), "torch": torch}, "run: make licences"
+
+
+def makefile_targets() -> tuple[set[str], set[str]]:
+    """Targets of rules whose names hold no variable, and those that are declared phony."""
+    targets: set[str] = set()
+    phony: set[str] = set()
+    for names, needed in re.findall(r"^([\w .$()/-]+):(?!=)(.*)$", MAKEFILE, re.MULTILINE):
+        phony |= set(needed.split()) if names.strip() == ".PHONY" else set()
+        targets |= {name for name in names.split() if not name.startswith((".", "$"))}
+    return targets, phony
+
+
+def test_targets_that_make_no_file_of_their_name_are_phony() -> None:
+    """A folder of the name (``docs``) would make such a target up to date for good."""
+    targets, phony = makefile_targets()
+    assert {"run", "docs", "test"} <= targets
+    assert targets == phony
