@@ -59,7 +59,6 @@ class Events:
 
     onset_s: tuple[float, ...]
     duration_s: tuple[float, ...]
-    trial_type: tuple[str, ...]
     label: tuple[str, ...]
 
 
@@ -70,11 +69,6 @@ class Annotations:
     onset_s: tuple[float, ...]
     duration_s: tuple[float, ...]
     description: tuple[str, ...]
-
-    def bad(self) -> Annotations:
-        """The intervals marked BAD, in any case."""
-        keep = [i for i, text in enumerate(self.description) if text.upper().startswith("BAD")]
-        return Annotations(*(tuple(column[i] for i in keep) for column in vars(self).values()))
 
 
 def read_channels(path: Path, n_channels: int | None = None) -> Channels:
@@ -120,10 +114,9 @@ def read_events(path: Path) -> Events:
     """The events (label from ``label`` or ``word``, else ``trial_type``), by onset.  Raises InputError."""
     table = _Table(path, required=("onset", "duration"), may_be_empty=True)
     onset_s, duration_s = table.spans()
-    kind = table.texts("trial_type")
     label = next((c for c in ("label", "word") if c in table.header), "trial_type")
     raise_if_any(table.problems)
-    return Events(*_by_onset(onset_s, duration_s, kind, table.texts(label)))
+    return Events(*_by_onset(onset_s, duration_s, table.texts(label)))
 
 
 def read_annotations(path: Path) -> Annotations:

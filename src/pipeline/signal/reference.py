@@ -94,11 +94,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class ChannelVerdict:
-    """Whether a channel is used, why not, and its variance within seconds (NaN where not finite)."""
+    """Whether a channel is used, and why not."""
 
     status: Literal["good", "bad"]
     reason: str
-    variance: float
 
 
 def bad_channels(
@@ -129,10 +128,7 @@ def bad_channels(
     if config.find_bad:
         found = _unusual(variance, np.array([not reason for reason in reasons]), config)
         reasons = [given or rule for given, rule in zip(reasons, found, strict=True)]
-    return [
-        ChannelVerdict("bad" if reason else "good", reason, float(v))
-        for reason, v in zip(reasons, variance, strict=True)
-    ]
+    return [ChannelVerdict("bad" if reason else "good", reason) for reason in reasons]
 
 
 def selected_channels(names: Sequence[str], regions: Sequence[str] | None, config: ChannelsConfig) -> np.ndarray:
