@@ -15,7 +15,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PYTHONNOUSERSITE = 1
 
-.PHONY: run test test-slow test-slurm slurm bench chaos lint lock licences clean-env
+.PHONY: run test test-slow test-slurm slurm bench chaos docs lint lock licences clean-env
 
 run: $(VENV)/.ready
 	$(BIN)/python main.py --config config/config.yaml --cores $(CORES)

@@ -492,6 +492,8 @@ def test_shafts_from_the_table_beat_names() -> None:
     reference = Reference.build("bipolar", ["e1", "e2", "e3"], [True] * 3, shafts=["L", "L", "R"])
     assert reference.names == ["e1-e2"]
     assert list(reference.dropped) == ["e3"]
+    mixed = Reference.build("bipolar", ["e1", "e2", "LA1", "LA2"], [True] * 4, shafts=["L", "L", "n/a", ""])
+    assert mixed.names == ["e1-e2", "LA1-LA2"]
 
 
 @pytest.mark.parametrize(
@@ -512,6 +514,8 @@ def test_shaft_of_a_name(name: str, expected: tuple[str, int] | None) -> None:
 def test_references_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match=r"(?s)'REF'.*'LA01-x' at the same contact as 'LA1'"):
         Reference.build("shaft", ["LA1", "REF", "LA01-x"], [True] * 3)
+    with pytest.raises(InputError, match=r"(?s)'tip' on shaft 'L'.*'b1' on shaft 'L' at the same contact as 'a1'"):
+        Reference.build("bipolar", ["tip", "a1", "b1"], [True] * 3, shafts=["L"] * 3)
     with pytest.raises(InputError, match="car with 1 good"):
         Reference.build("car", NAMES, [True] + [False] * 6)
     with pytest.raises(InputError, match="bipolar with 2 good"):

@@ -103,8 +103,8 @@ def test_ibids_with_pynwb_sample_by_sample(tmp_path: Path) -> None:
     events = read_events(row.path("events"))  # type: ignore[arg-type]
     assert events.label[:2] == ("één", "twee")
     assert events.onset_s[:2] == pytest.approx((0.5, 1.5))
-    bad = read_annotations(row.path("annotations")).bad()  # type: ignore[arg-type]
-    assert (bad.onset_s, bad.duration_s) == ((3.0,), (1.0,))
+    marks = read_annotations(row.path("annotations"))  # type: ignore[arg-type]
+    assert (marks.onset_s, marks.duration_s, marks.description) == ((3.0,), (1.0,), ("BAD_invalid",))
 
 
 def test_a_plain_nwb_lists_its_series_until_they_are_named(session: Path, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_edf_with_a_microphone_channel(edf: Path, tmp_path: Path) -> None:
     assert (events.onset_s, events.duration_s, events.label) == ((3.0,), (0.5,), ("ja",))
     marks = read_annotations(row.path("annotations"))  # type: ignore[arg-type]
     assert marks.description == ("BAD_move", "x")
-    assert marks.bad().duration_s == (2.0,)
+    assert marks.duration_s[0] == 2.0
 
 
 def test_bids_tables_choose_channels_and_give_events_on_the_neural_clock(edf: Path, tmp_path: Path) -> None:
@@ -264,7 +264,8 @@ def test_fif_with_a_first_sample_bad_channels_and_positions(tmp_path: Path) -> N
     np.testing.assert_array_equal(sound, SOUND // 2)
     assert read_channels(row.path("channels")).status[2] == "bad"  # type: ignore[arg-type]
     assert read_electrodes(row.path("electrodes")).x == pytest.approx((0, 1, 2, 3))  # type: ignore[arg-type]
-    assert read_annotations(row.path("annotations")).bad().onset_s == pytest.approx((2.0,))  # type: ignore[arg-type]
+    marks = read_annotations(row.path("annotations"))  # type: ignore[arg-type]
+    assert (marks.onset_s, marks.description) == (pytest.approx((2.0,)), ("bad_blink",))
 
 
 def test_edf_channels_without_a_unit_need_one(tmp_path: Path) -> None:

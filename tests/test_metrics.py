@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import metrics
@@ -256,6 +261,52 @@ def test_sign_flip_is_exact() -> None:
     assert found.sign_flip_p == found.wilcoxon_p == found.smallest_p == 2 / 32
     assert group_test([0.4]).sign_flip_p == 1.0
     assert group_test([0.1, -0.2, 0.3, 0.4]).wilcoxon_p == pytest.approx(0.375)
+
+
+def every_sign_pattern(values: list[Fraction]) -> float:
+    """Share of all sign patterns with a sum as far from 0, one by one in exact arithmetic."""
+    sums = [
+        abs(sum(s * v for s, v in zip(signs, values, strict=True))) for signs in product((1, -1), repeat=len(values))
+    ]
+    return sum(s >= sums[0] for s in sums) / len(sums)
+
+
+def signed_ranks(values: list[Fraction]) -> list[Fraction]:
+    """Ranks of the magnitudes, the mean over ties, with the values' signs; those of zeros are 0."""
+    ordered = sorted(map(abs, values))
+    places = [[i + 1 for i, other in enumerate(ordered) if other == abs(v)] for v in values]
+    return [Fraction(sum(p), len(p)) * ((v > 0) - (v < 0)) for v, p in zip(values, places, strict=True)]
+
+
+@pytest.mark.parametrize("n", range(1, 11))
+def test_group_tests_equal_a_count_of_every_sign_pattern(n: int) -> None:
+    """Values that are multiples of 1/8 have ties, zeros and exact sums; normal ones have none."""
+    rng = np.random.default_rng(n)
+    samples = [rng.integers(-3, 4, n) / 8, rng.integers(0, 3, n) / 8, rng.normal(0.1, 0.2, n), np.zeros(n)]
+    for sample in samples:
+        found, exact = group_test(sample.tolist()), list(map(Fraction, sample.tolist()))
+        assert found.exact
+        assert found.sign_flip_p == every_sign_pattern(exact)
+        assert found.wilcoxon_p == every_sign_pattern(signed_ranks(exact))
+
+
+def test_many_subjects_are_tested_with_random_patterns() -> None:
+    """Beyond 16 subjects; without ties and zeros scipy's exact Wilcoxon test is the same test."""
+    values = np.random.default_rng(0).normal(0.15, 0.3, 20)
+    found = group_test(values.tolist())
+    assert not found.exact
+    assert found.wilcoxon_p == pytest.approx(scipy.stats.wilcoxon(values, method="exact").pvalue, rel=0.1)
+    assert found.sign_flip_p == pytest.approx(scipy.stats.ttest_1samp(values, 0).pvalue, rel=0.2)
+    assert group_test([0.3 + i / 100 for i in range(20)]).sign_flip_p == found.smallest_p == 1e-5
+
+
+def test_one_subject_makes_no_group_and_loads_no_statistics() -> None:
+    code = "import sys; from pipeline.evaluation.group import group_test; {}; print('scipy.stats' in sys.modules)"
+    loads = {}
+    for call in ("group_test([0.4])", "group_test([0.4, 0.2])"):
+        run = subprocess.run([sys.executable, "-c", code.format(call)], capture_output=True, text=True, check=True)
+        loads[call] = run.stdout.strip()
+    assert list(loads.values()) == ["False", "True"]
 
 
 def test_intelligibility_of_itself_and_of_noise() -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 
 from conftest import ROOT
 
 LOCK = (ROOT / "requirements.lock").read_text()
 SLURM_LOCK = (ROOT / "tools/slurm.lock").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+#: Packages whose modules go by another name.
+PACKAGE_OF = {"yaml": "pyyaml", "sklearn": "scikit-learn"}
 
 
 def pins(text: str) -> dict[str, str]:
@@ -30,8 +38,43 @@ def test_every_locked_package_has_hashes_and_no_place() -> None:
 
 
 def test_what_the_project_needs_is_locked() -> None:
-    needed = re.findall(r'^    "([A-Za-z0-9_-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert {name.lower() for name in needed} - {"torch"} <= set(pins(LOCK + SLURM_LOCK))
+    needed = declared(*set(PROJECT["optional-dependencies"]) - {"docs"})
+    assert needed - {"torch"} <= set(pins(LOCK + SLURM_LOCK))
+
+
+def declared(*extras: str) -> set[str]:
+    """Normalised names of what the project needs to run, and of what its ``extras`` add."""
+    texts = [*PROJECT["dependencies"], *(text for extra in extras for text in PROJECT["optional-dependencies"][extra])]
+    return {re.sub(r"[-_.]+", "-", re.split(r"[\[<>=~! ]", text)[0]).lower() for text in texts}
+
+
+def imported(*places: str) -> set[str]:
+    """Normalised names of the packages that the modules in ``places`` import, at the top or in a function."""
+    files = [f for place in places for f in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))]
+    names = {name.split(".")[0] for file in files for name in modules_imported(file)}
+    own = {f.stem for f in files} | {f.parent.name for f in files}
+    return {PACKAGE_OF.get(n, n.replace("_", "-")) for n in names - own - set(sys.stdlib_module_names)}
+
+
+def modules_imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def test_what_a_run_needs_is_what_its_code_imports() -> None:
+    """Snakemake runs as a program; MNE-Python is an extra that the import of some formats asks for."""
+    used = imported("src", "workflow/scripts", "main.py")
+    assert used - {"mne"} == declared() - {"snakemake"}
+    assert "mne" in declared("import")
+
+
+def test_what_tests_and_benchmarks_import_is_in_their_extras() -> None:
+    own = {"pipeline", "snakemake-logger-plugin-stages"}
+    assert imported("tests") - own <= declared("test")
+    assert imported("bench") - own <= declared("bench")
 
 
 def test_make_installs_nothing_unchecked_but_torch_by_its_version() -> None:
@@ -47,3 +90,20 @@ def test_the_licence_of_every_locked_package_is_listed() -> None:
     listed = {name: version for name, version, _ in rows if name != "package"}
     torch = re.findall(r"torch==([0-9.]+)", MAKEFILE)[-1]
     assert listed == {**pins(LOCK + SLURM_LOCK), "torch": torch}, "run: make licences"
+
+
+def makefile_targets() -> tuple[set[str], set[str]]:
+    """Targets of rules whose names hold no variable, and those that are declared phony."""
+    targets: set[str] = set()
+    phony: set[str] = set()
+    for names, needed in re.findall(r"^([\w .$()/-]+):(?!=)(.*)$", MAKEFILE, re.MULTILINE):
+        phony |= set(needed.split()) if names.strip() == ".PHONY" else set()
+        targets |= {name for name in names.split() if not name.startswith((".", "$"))}
+    return targets, phony
+
+
+def test_targets_that_make_no_file_of_their_name_are_phony() -> None:
+    """A folder of the name (``docs``) would make such a target up to date for good."""
+    targets, phony = makefile_targets()
+    assert {"run", "docs", "test"} <= targets
+    assert targets == phony

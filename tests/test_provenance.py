@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from pipeline.provenance import PACKAGE_ROOT, code_fingerprint
+from pipeline.provenance import PACKAGE_ROOT, code_fingerprints
 
 STAGES = sorted(p.stem for p in (ROOT / "workflow/scripts").glob("*.py"))
 HEAVY = {"torch", "pytorch_lightning", "librosa"}
@@ -21,8 +21,8 @@ HEAVY = {"torch", "pytorch_lightning", "librosa"}
 def fingerprint(copy: Path, stage: str) -> dict[str, str]:
     """The fingerprint that the scratch copy gives itself."""
     code = (
-        "import json, sys; from pathlib import Path; from pipeline.provenance import code_fingerprint;"
-        f"print(json.dumps(code_fingerprint(Path('workflow/scripts/{stage}.py'))))"
+        "import json, sys; from pathlib import Path; from pipeline.provenance import code_fingerprints;"
+        f"print(json.dumps(code_fingerprints([Path('workflow/scripts/{stage}.py')])['{stage}']))"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=copy, env={"PYTHONPATH": str(copy / "src")}, capture_output=True, text=True
@@ -78,7 +78,7 @@ def test_the_closure_is_what_the_stage_really_imports(stage: str) -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
-    assert set(result.stdout.split()) <= set(code_fingerprint(script))
+    assert set(result.stdout.split()) <= set(code_fingerprints([script])[stage])
 
 
 def test_no_module_is_imported_in_a_way_that_escapes_the_closure() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.data.bids import (
-    Annotations,
     channel_differences,
     read_annotations,
     read_channels,
@@ -333,6 +332,11 @@ def test_channels(tmp_path: Path) -> None:
     assert channels.status_description == ("n/a", "n/a")
 
 
+def test_the_shaft_of_a_channel_is_its_group(tmp_path: Path) -> None:
+    channels = read_channels(table(tmp_path, "name\tgroup\nLA1\tLA\nEKG\t\n"))
+    assert channels.group == ("LA", "n/a")
+
+
 def test_electrodes(tmp_path: Path) -> None:
     text = "name\tx\ty\tz\tsize\tregion\nLA1\t-1.5\t2\t3e0\t5\tinsula\nLA2\tn/a\tn/a\tn/a\t5\t\n"
     electrodes = read_electrodes(table(tmp_path, text))
@@ -345,15 +349,14 @@ def test_events_come_by_onset_with_their_word(tmp_path: Path) -> None:
     events = read_events(table(tmp_path, text))
     assert (events.onset_s, events.duration_s, events.label) == ((-0.5, 2.5), (0.3, 0.0), ("sami", "nero"))
     plain = read_events(table(tmp_path, "onset\tduration\ttrial_type\n1\t2\thouse\n"))
-    assert plain.label == plain.trial_type == ("house",)
+    assert plain.label == ("house",)
     assert read_events(table(tmp_path, "onset\tduration\n")).onset_s == ()
 
 
-def test_annotations_and_what_is_bad(tmp_path: Path) -> None:
+def test_annotations_come_by_onset(tmp_path: Path) -> None:
     text = "onset\tduration\tdescription\n3\t1\tBAD_seizure\n1\t1\tphone rings\n2\t1\tbad muscle\n"
     annotations = read_annotations(table(tmp_path, text))
     assert annotations.description == ("phone rings", "bad muscle", "BAD_seizure")
-    assert annotations.bad() == Annotations((2.0, 3.0), (1.0, 1.0), ("bad muscle", "BAD_seizure"))
 
 
 BAD_BIDS: list[tuple[Callable[[Path], object], str, str, str]] = [

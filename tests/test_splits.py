@@ -185,8 +185,9 @@ def test_a_recording_shorter_than_a_window_is_named() -> None:
         window_index([short], [87], stage())
 
 
-def test_windows_lie_in_their_blocks_and_training_avoids_annotations() -> None:
-    annotations = {"onset": [100.0], "duration": [2.0], "description": ["BAD_spike"]}
+@pytest.mark.parametrize("text", ["BAD_spike", "bad muscle"])
+def test_windows_lie_in_their_blocks_and_training_avoids_annotations(text: str) -> None:
+    annotations = {"onset": [100.0], "duration": [2.0], "description": [text]}
     windows = window_index([info(annotations=annotations)], [300 * 22050 // 256 + 1], stage())
     for fold in windows.folds:
         for role in ROLES:

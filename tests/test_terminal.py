@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pty
+import re
 import subprocess
 import sys
 import termios
@@ -58,6 +59,45 @@ def test_on_a_terminal_there_is_a_bar_and_lines_take_its_place(tmp_path: Path) -
     assert "\r\033[Kdemo: at b" in shown
     assert "1 of 3 blocks" not in shown
     assert "\033" not in (tmp_path / "demo.log").read_text()
+
+
+COUNTING = """\
+from pipeline.config.runtime import RuntimeConfig
+from pipeline.stage import run_stage
+
+def main(stage):
+    with stage.counter("steps") as count:
+        for done, total in [(1, 2), (2, 2), (4, 6), (5, 6), (6, 6)]:
+            if count:
+                count(done, total)
+    return "watched" if count else "alone"
+
+run_stage(main, RuntimeConfig, files=["output"])
+"""
+
+
+def test_work_that_counts_itself_has_a_bar_on_a_terminal_alone(tmp_path: Path) -> None:
+    """Two networks: the second one resumes after step 3."""
+    counting = command(tmp_path)
+    (tmp_path / "demo.py").write_text(COUNTING)
+    result = subprocess.run(counting, cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
+    assert "alone" in result.stderr
+    assert "\r" not in result.stderr
+    parent, child = pty.openpty()
+    termios.tcsetwinsize(child, (24, 80))
+    subprocess.run(
+        counting,
+        cwd=ROOT,
+        env=environment() | {"TQDM_MININTERVAL": "0", "TQDM_MINITERS": "1"},
+        stderr=child,
+        check=True,
+    )
+    os.close(child)
+    shown = os.read(parent, 100_000).decode()
+    os.close(parent)
+    counts = re.findall(r"demo: steps: .*?(\d+/\d+) \[", shown)
+    assert list(dict.fromkeys(counts)) == ["0/2", "1/2", "2/2", "0/6", "3/6", "4/6", "5/6", "6/6"]
+    assert "watched" in shown, shown
 
 
 def environment() -> dict[str, str]:

@@ -31,7 +31,7 @@ def ours(work: Path) -> Run:
     from pipeline.evaluation.chance import Rotations, rotation_null
 
     target, predicted, shifts = _arrays(work)
-    rotations = Rotations((0,), shifts[:, None], FRAMES, 100, None)
+    rotations = Rotations((0,), shifts[:, None], FRAMES, None)
     weights = [[np.ones(FRAMES)]]
     return lambda: rotation_null([target], [[predicted]], weights, rotations)[0, 0]
 

@@ -19,7 +19,7 @@ from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.data.subject import SubjectArrays, rotated
 from pipeline.model.inference import Model, predict_continuous
 from pipeline.model.ridge import LIVE_STD_NATS, correlation_per_band
-from pipeline.signal.reference import shaft_and_contact
+from pipeline.signal.reference import shaft_of
 
 Array = NDArray[np.float32]
 Span = tuple[int, int, int]
@@ -36,19 +36,25 @@ class Importance:
 def channel_groups(columns: Sequence[str], info: AlignedInfo) -> dict[str, dict[str, list[int]]]:
     """For ``shaft`` and ``region``: columns of the features by the group that they belong to.
 
-    The shaft is the letters that a channel's name begins with, the region that of its electrode (of the
-    first contact of a bipolar pair).  A column without one belongs to no group.
+    The shaft is the channel's group in the channel table, else the letters that its name begins with; the
+    region that of its electrode (of the first contact of a bipolar pair).  A column without one belongs to
+    no group.
     """
     found: dict[str, dict[str, list[int]]] = {"shaft": {}, "region": {}}
-    regions = dict(zip(info.channels["name"], info.channels.get("region", []), strict=False))
+    regions, shafts = _by_channel(info, "region"), _by_channel(info, "group")
     for i, column in enumerate(columns):
         channel = _channel_of(column, info.channels["name"])
-        contact = shaft_and_contact(channel)
-        if contact is not None:
-            found["shaft"].setdefault(contact[0], []).append(i)
+        shaft = shaft_of(channel, shafts.get(channel, "n/a"))
+        if shaft is not None:
+            found["shaft"].setdefault(shaft, []).append(i)
         if regions.get(channel, "n/a") not in ("", "n/a"):
             found["region"].setdefault(regions[channel], []).append(i)
     return {kind: dict(sorted(groups.items())) for kind, groups in found.items()}
+
+
+def _by_channel(info: AlignedInfo, column: str) -> dict[str, str]:
+    """A column of the channel table by the channel's name; empty where the table has no such column."""
+    return dict(zip(info.channels["name"], info.channels.get(column, []), strict=False))
 
 
 def _channel_of(column: str, channels: Sequence[str]) -> str:

@@ -272,13 +272,6 @@ def _rotation_null(
     return chance.rotation_null(target, [prediction], [[np.ones(n) for n in lengths]], drawn)[0, 0, 1:]
 
 
-def _r(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Pearson r over time of each band; NaN of a constant one."""
-    a, b = one - one.mean(axis=0), two - two.mean(axis=0)
-    scale = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-    return np.divide((a * b).sum(axis=0), scale, out=np.full(one.shape[1], np.nan), where=scale > 0)
-
-
 def attention(file: Path, _: Stretch) -> Figure:
     """Where each stretch of sound of one window looks in the brain activity."""
     fold = read_predicted(file, PREDICTIONS)

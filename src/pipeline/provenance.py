@@ -27,16 +27,11 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 Facts = dict[str, Any]
 
 
-def code_fingerprint(script: Path, memory: Path | None = None) -> dict[str, str]:
-    """Hash by name of ``script`` and of every module of this package that it imports, however far.
+def code_fingerprints(scripts: Sequence[Path], memory: Path | None = None) -> dict[str, dict[str, str]]:
+    """The fingerprint of each script: hash by name of it and of every module of this package that it imports.
 
     ``memory`` is a file that remembers what unchanged modules gave.
     """
-    return code_fingerprints([script], memory)[Path(script).stem]
-
-
-def code_fingerprints(scripts: Sequence[Path], memory: Path | None = None) -> dict[str, dict[str, str]]:
-    """The fingerprint of each script, by the script's name."""
     files = {_script_name(script): Path(script) for script in scripts} | _modules()
     facts = remembered({f"{PYTHON} {name}": file for name, file in files.items()}, memory, _facts)
     by_name = {name: facts[f"{PYTHON} {name}"] for name in files}

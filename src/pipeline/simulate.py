@@ -165,7 +165,6 @@ class Channel:
     """A contact, its state and its field (empty: it does not follow the sound)."""
 
     name: str
-    shaft: int
     position_mm: tuple[float, float, float]
     region: str
     state: str
@@ -198,8 +197,8 @@ def make_body(config: SimulateConfig, subject: int) -> list[Channel]:
     fields = [_field(config, rng) for _ in range(n)]
     contacts = _contacts(n, rng)
     return [
-        Channel(name, shaft, xyz, region, str(state[i]), fields[i] if i in responsive else (), i in leaks)
-        for i, (name, shaft, xyz, region) in enumerate(contacts)
+        Channel(name, xyz, region, str(state[i]), fields[i] if i in responsive else (), i in leaks)
+        for i, (name, xyz, region) in enumerate(contacts)
     ]
 
 
@@ -215,8 +214,8 @@ def _field(config: SimulateConfig, rng: Rng) -> tuple[Blob, ...]:
     return tuple(patch() for _ in range(rng.integers(1, 4)))
 
 
-def _contacts(n: int, rng: Rng) -> list[tuple[str, int, tuple[float, float, float], str]]:
-    """Name, shaft, position [mm] and region of each contact: straight shafts, 3.5 mm from contact to contact."""
+def _contacts(n: int, rng: Rng) -> list[tuple[str, tuple[float, float, float], str]]:
+    """Name, position [mm] and region of each contact: straight shafts, 3.5 mm from contact to contact."""
     contacts = []
     for shaft in range(-(-n // CONTACTS_PER_SHAFT)):
         side = -1 if shaft % 2 == 0 else 1
@@ -227,7 +226,7 @@ def _contacts(n: int, rng: Rng) -> list[tuple[str, int, tuple[float, float, floa
         region = _REGIONS[shaft % len(_REGIONS)]
         for contact in range(min(CONTACTS_PER_SHAFT, n - shaft * CONTACTS_PER_SHAFT)):
             x, y, z = np.round(entry + 3.5 * (CONTACTS_PER_SHAFT - 1 - contact) * direction, 1).tolist()
-            contacts.append((f"{'LR'[side > 0]}{letters}{contact + 1}", shaft, (x, y, z), region))
+            contacts.append((f"{'LR'[side > 0]}{letters}{contact + 1}", (x, y, z), region))
     return contacts
 
 

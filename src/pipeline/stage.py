@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
@@ -70,6 +71,26 @@ class Stage(Generic[C]):
                 said = time.monotonic()
                 self.log.info("%s: %d of %s %s", self.name, done, total or "all", what)
             yield item
+
+    @contextmanager
+    def counter(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        """A bar for work that counts itself: takes (done, total) of one piece after the other.
+
+        None where nobody watches.  A piece may start with ``done`` above 1, where it is resumed.
+        """
+        if not sys.stderr.isatty():
+            yield None
+            return
+        with tqdm(desc=f"{self.name}: {what}", total=0, leave=False) as bar:
+
+            def count(done: int, total: int) -> None:
+                if done <= bar.n or bar.total != total:
+                    bar.reset(total)
+                    bar.n = bar.initial = done - 1
+                    bar.refresh()
+                bar.update(done - bar.n)
+
+            yield count
 
     def provenance(self, inputs: Sequence[tuple[Path | str, str]]) -> Provenance:
         """What the stage's artifact is made from: ``inputs`` are paths with their sha256."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -102,18 +101,19 @@ def _fit(stage: Stage[TrainStage], data: TrainingData, run: Path, workers: Seque
     config = stage.config
     torch.set_num_threads(config.train.cpu_threads)
     try:
-        return train_model(
-            data,
-            config.model,
-            config.train,
-            run,
-            causal=config.causal or stage.options["variant"] == PAST_ONLY_SOUND,
-            hop=max(1, config.window.length_frames // 4),
-            accelerator=cast(Accelerator, stage.options["accelerator"] or "auto"),
-            on_epoch=lambda row: stage.log.info("%s", _epoch_line(row)),
-            on_step=_progress_bar() if sys.stderr.isatty() else None,
-            workers=workers,
-        )
+        with stage.counter("steps") as count:
+            return train_model(
+                data,
+                config.model,
+                config.train,
+                run,
+                causal=config.causal or stage.options["variant"] == PAST_ONLY_SOUND,
+                hop=max(1, config.window.length_frames // 4),
+                accelerator=cast(Accelerator, stage.options["accelerator"] or "auto"),
+                on_epoch=lambda row: stage.log.info("%s", _epoch_line(row)),
+                on_step=count,
+                workers=workers,
+            )
     except NonFiniteLossError as error:
         raise StageFailureError(str(error), EXIT_NON_FINITE_LOSS) from error
     except (RuntimeError, MemoryError) as error:
@@ -135,15 +135,6 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _epoch_line(row: dict[str, Any]) -> str:
     shown = [f"{name} {value:.4f}" for name, value in row.items() if name.startswith(("train_", "val_"))]
     return f"train: {row['network']} epoch {row['epoch']}: " + ", ".join(shown)
-
-
-def _progress_bar() -> Any:
-    def show(done: int, total: int) -> None:
-        filled = round(30 * done / max(1, total))
-        end = "\n" if done >= total else ""
-        print(f"\rtraining [{'#' * filled}{'.' * (30 - filled)}] {done}/{total}", end=end, file=sys.stderr, flush=True)
-
-    return show
 
 
 def _meta(stage: Stage[TrainStage], members: Sequence[Member], fold: int, outcome: FitOutcome) -> dict[str, Any]:

@@ -45,8 +45,7 @@ def main(stage: Stage[AlignStage]) -> str:
         verdicts = bad_channels(read, len(eeg), rate_hz, stage.config.align.channels, judged["status"])
         _refuse_all_bad(recording, verdicts)
         good = [v.status == "good" for v in verdicts]
-        shafts = judged["shaft"] if any(judged.get("shaft", [])) else None
-        reference = Reference.build(stage.config.align.reference, judged["name"], good, shafts)
+        reference = Reference.build(stage.config.align.reference, judged["name"], good, judged.get("group"))
         with create_aligned(stage.file("output"), stage.provenance([(path, recording.content_digest)])) as writer:
             shape = _write_features(writer, stage, recording, _referenced(read, reference), reference.names)
             _write_audio(writer, stage, recording)

@@ -29,6 +29,8 @@ def main(stage: Stage[IngestStage]) -> str:
     digests = _checked_content(raw, stage.options["content"].split())
     with opened_raw(row, raw, stage.config.ingest, "recordings.tsv") as given:
         neural = given.neural
+        for text in given.warnings:
+            stage.log.warning("warning: %s: %s", row.recording, text)
         inputs = [(row.recorded_path(column, str(path)), digests[column]) for column, path in raw.items()]
         with create_recording(stage.file("output"), stage.provenance(inputs)) as writer:
             report = _copy_neural(writer, stage, row, neural)

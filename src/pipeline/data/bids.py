@@ -20,12 +20,16 @@ from pipeline.config.given import file_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 
 _MAX_BYTES = 100_000_000
+_SHOWN = 5  # names that a message repeats
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
 class Channels:
-    """Channels in the order of the array.  A number that is not stated is NaN, a text ``n/a``."""
+    """Channels in the order of the array; ``group`` is the shaft, strip or grid.
+
+    A number that is not stated is NaN, a text ``n/a``.
+    """
 
     name: tuple[str, ...]
     type: tuple[str, ...]
@@ -35,6 +39,7 @@ class Channels:
     high_cutoff: tuple[float, ...]
     status: tuple[str, ...]
     status_description: tuple[str, ...]
+    group: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,6 @@ class Events:
 
     onset_s: tuple[float, ...]
     duration_s: tuple[float, ...]
-    trial_type: tuple[str, ...]
     label: tuple[str, ...]
 
 
@@ -65,11 +69,6 @@ class Annotations:
     onset_s: tuple[float, ...]
     duration_s: tuple[float, ...]
     description: tuple[str, ...]
-
-    def bad(self) -> Annotations:
-        """The intervals marked BAD, in any case."""
-        keep = [i for i, text in enumerate(self.description) if text.upper().startswith("BAD")]
-        return Annotations(*(tuple(column[i] for i in keep) for column in vars(self).values()))
 
 
 def read_channels(path: Path, n_channels: int | None = None) -> Channels:
@@ -86,6 +85,7 @@ def read_channels(path: Path, n_channels: int | None = None) -> Channels:
         table.numbers("high_cutoff", above=0),
         tuple("good" if text == "n/a" else text for text in status),
         table.texts("status_description"),
+        table.texts("group"),
     )
     table.names_unique("name")
     for line, text in zip(table.lines, status, strict=True):
@@ -114,10 +114,9 @@ def read_events(path: Path) -> Events:
     """The events (label from ``label`` or ``word``, else ``trial_type``), by onset.  Raises InputError."""
     table = _Table(path, required=("onset", "duration"), may_be_empty=True)
     onset_s, duration_s = table.spans()
-    kind = table.texts("trial_type")
     label = next((c for c in ("label", "word") if c in table.header), "trial_type")
     raise_if_any(table.problems)
-    return Events(*_by_onset(onset_s, duration_s, kind, table.texts(label)))
+    return Events(*_by_onset(onset_s, duration_s, table.texts(label)))
 
 
 def read_annotations(path: Path) -> Annotations:
@@ -131,10 +130,47 @@ def read_annotations(path: Path) -> Annotations:
     return Annotations(*_by_onset(onset_s, duration_s, table.texts(text or "description")))
 
 
-def unmatched_names(channels: Sequence[str], electrodes: Sequence[str]) -> tuple[str, ...]:
-    """Channels without an electrode of their name, in the order of the array."""
-    known = set(electrodes)
-    return tuple(name for name in channels if name not in known)
+def unmatched_names(names: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """Those of ``names`` that ``others`` lack, in their order: channels without an electrode, or the opposite."""
+    known = set(others)
+    return tuple(name for name in names if name not in known)
+
+
+def electrode_warnings(channels: Sequence[str], electrodes: Sequence[str]) -> list[str]:
+    """What to say of electrodes without a channel (a contact that was not recorded) and of the opposite."""
+    idle, unplaced = unmatched_names(electrodes, channels), unmatched_names(channels, electrodes)
+    near = _near_names(idle, unplaced)
+    asked = [f"{name} ({near[name]}?)" if name in near else name for name in idle]
+    return [
+        *_counted(f"of {len(electrodes)} electrodes match no channel", asked),
+        *_counted(f"of {len(channels)} channels have no electrode, hence no position or region", unplaced),
+    ]
+
+
+def foreign_electrodes(path: Path, channels: Sequence[str], electrodes: Sequence[str], named: bool) -> list[Problem]:
+    """A problem where no electrode has the name of a channel; ``named``: a channel table names the channels."""
+    if set(electrodes) & set(channels):
+        return []
+    pairs = [f"{name} → {channel}" for name, channel in _near_names(electrodes, channels).items()]
+    fix = "Name the electrodes of this recording, or leave the cell empty."
+    if pairs:
+        fix = f"Rename the electrodes as the channels: {', '.join(pairs)} …"
+    if not named:
+        fix = "Also name the channel table in the column channels of the sheet."
+    (got,) = _counted("electrodes, none with the name of a channel", electrodes)
+    return [Problem(str(path), "name", got, f"names of channels, as {', '.join(channels[:3])}", fix)]
+
+
+def _near_names(names: Sequence[str], others: Sequence[str]) -> dict[str, str]:
+    """The nearest of ``others`` for the first few ``names`` that have one, whatever their case."""
+    plain = {other.lower(): other for other in others}
+    near = {name: get_close_matches(name.lower(), plain, 1, 0.6) for name in names[:_SHOWN]}
+    return {name: plain[found[0]] for name, found in near.items() if found}
+
+
+def _counted(what: str, names: Sequence[str]) -> list[str]:
+    """One line: how many, and the first few; none where there are none."""
+    return [f"{len(names)} {_listed(f'{what}:', names)}"] if names else []
 
 
 def channel_differences(names: Mapping[str, Sequence[str]]) -> list[Problem]:
@@ -155,7 +191,7 @@ def channel_differences(names: Mapping[str, Sequence[str]]) -> list[Problem]:
 
 
 def _listed(word: str, names: Sequence[str]) -> str:
-    return f"{word} {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else ""
+    return f"{word} {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}" if names else ""
 
 
 def _by_onset(onset_s: tuple[float, ...], *columns: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:

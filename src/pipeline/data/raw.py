@@ -21,6 +21,8 @@ from pipeline.data.bids import (
     Channels,
     Electrodes,
     Events,
+    electrode_warnings,
+    foreign_electrodes,
     read_annotations,
     read_channels,
     read_electrodes,
@@ -52,6 +54,11 @@ class RawRecording:
             return list(self.channels.name)
         return [f"ch{i + 1:03d}" for i in range(self.neural.n_channels)]
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is odd about the tables and no reason to stop."""
+        return electrode_warnings(self.channel_names, self.electrodes.name) if self.electrodes else []
+
     def channel_table(self, rate_hz: float, bad: Mapping[int, str]) -> dict[str, list[Any]]:
         """BIDS columns for each channel, with what a scan found (index -> reason) and each channel's region."""
         n = self.neural.n_channels
@@ -68,6 +75,7 @@ class RawRecording:
                 "high_cutoff": list(unknown),
                 "status": ["good"] * n,
                 "status_description": list(missing),
+                "group": list(missing),
             }
         for channel, reason in bad.items():
             table["status"][channel], table["status_description"][channel] = "bad", reason
@@ -123,4 +131,8 @@ def opened_raw(row: RecordingRow, raw: Mapping[str, Path], config: IngestConfig,
             problems += check_pair(row, neural, sound, config, sheet)
         raise_if_any(problems)
         assert neural is not None
-        yield RawRecording(neural, sound, channels, electrodes, events, annotations)
+        given = RawRecording(neural, sound, channels, electrodes, events, annotations)
+        if electrodes is not None:
+            names, named = given.channel_names, channels is not None
+            raise_if_any(foreign_electrodes(raw["electrodes"], names, electrodes.name, named))
+        yield given

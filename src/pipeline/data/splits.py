@@ -62,19 +62,6 @@ class Block:
     stop: int
 
 
-@dataclass(frozen=True)
-class Reach:
-    """How far the neural samples behind a frame extend, in mel frames (context and filters)."""
-
-    past: int
-    future: int
-
-    @property
-    def gap(self) -> int:
-        """Frames between two blocks so that they share no neural sample."""
-        return self.past + self.future
-
-
 def split(timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float) -> list[Block]:
     """The blocks of one fold, purge gaps applied, in order of recording and time.
 

@@ -149,6 +149,7 @@ def recording_text(found: Examined) -> str:
         lines.append("  tables " + _tables(found))
     if found.contamination:
         lines.append(f"  leak   {found.contamination}, on {EXCERPT_S:g} s at most; the run checks everything")
+    lines += [f"  ! {text}" for text in found.warnings]
     lines += [f"  ✗ {problem.got} (expected {problem.expected})" for problem in found.problems]
     return "\n".join(lines)
 

@@ -60,6 +60,7 @@ class Examined:
 
     row: RecordingRow
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     n_samples: int = 0
     n_channels: int = 0
     n_sound: int = 0
@@ -75,6 +76,7 @@ def examine(row: RecordingRow, settings: Settings) -> Examined:
     found = Examined(row)
     try:
         with opened_raw(row, row.files(), settings.ingest, settings.sheet) as given:
+            found.warnings = given.warnings
             found.n_samples, found.n_channels = given.neural.n_samples, given.neural.n_channels
             found.n_sound = given.sound.n_samples if given.sound else 0
             _look(found, given, settings)
@@ -134,7 +136,8 @@ def _chosen(
     if len(bad) == len(verdicts):
         fix = "Check the recording, or relax align.channels."
         raise InputError(Problem("channels", "", f"all {len(bad)} bad", "a good channel", fix))
-    reference = Reference.build(config.reference, judged["name"], [v.status == "good" for v in verdicts], None)
+    good = [v.status == "good" for v in verdicts]
+    reference = Reference.build(config.reference, judged["name"], good, judged.get("group"))
     return list(reference.names), reference.apply(samples), bad
 
 

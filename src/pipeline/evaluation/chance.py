@@ -42,7 +42,6 @@ class Rotations:
     used: tuple[int, ...]
     shifts: NDArray[np.intp]
     valid: int
-    min_shift: int
     reason: str | None
 
 
@@ -81,7 +80,7 @@ def draw_rotations(lengths: Sequence[int], min_shift: int, count: int, rng: np.r
     shifts = np.zeros((1 + count, len(used)), dtype=np.intp)
     for column, i in enumerate(used):
         shifts[1:, column] = rng.integers(min_shift, lengths[i] - min_shift + 1, size=count)
-    return Rotations(used, shifts, valid, min_shift, reason)
+    return Rotations(used, shifts, valid, reason)
 
 
 class Correlator:

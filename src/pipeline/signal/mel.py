@@ -107,11 +107,6 @@ def mel_filter_bank(config: MelConfig) -> np.ndarray:
     return np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (edges_hz[2:] - edges_hz[:-2]))
 
 
-def mel_to_linear(mel: np.ndarray) -> np.ndarray:
-    """Magnitudes from a log-mel in nats, same shape."""
-    return np.exp(mel)
-
-
 def _framed_log_mel(samples: np.ndarray, count: int, config: MelConfig) -> np.ndarray:
     """Log-mel ``(count, n_mels)`` of padded samples, frame ``t`` starting at sample ``t * hop_length``."""
     scale = _scale(samples)

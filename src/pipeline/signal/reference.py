@@ -26,6 +26,7 @@ _PIECE_S = 1.0
 _LEAST_SPREAD = 0.5
 # With fewer finite channels than this their spread says nothing.
 _FEWEST_CHANNELS = 4
+_NO_GROUP = ("", "n/a")
 _CONTACT = re.compile(r"\s*([A-Za-z]+['’`]?)[\s_]*0*(\d+)")
 
 
@@ -63,7 +64,8 @@ class Reference:
                 (minus the mean of the existing neighbours on the shaft).
             names: names of all recorded channels.
             good: which of them are used.
-            shafts: shaft of each; by default the leading letters of its name with a prime (``A'12`` is on ``A'``).
+            shafts: shaft of each; where it is ``n/a``, empty or not given, the leading letters of its name with a
+                prime (``A'12`` is on ``A'``).
 
         Raises:
             InputError: names from which shaft or contact number cannot be read, or nothing left.
@@ -75,8 +77,8 @@ class Reference:
         elif method == "car":
             outputs = _minus_mean(used, [list(range(len(used)))])
         else:
-            contacts = _contacts(used, None if shafts is None else [shafts[c] for c in columns.tolist()])
-            outputs = {"shaft": _by_shaft, "bipolar": _bipolar, "laplacian": _laplacian}[method](used, contacts)
+            named = ["" if shafts is None else shafts[c] for c in columns.tolist()]
+            outputs = {"shaft": _by_shaft, "bipolar": _bipolar, "laplacian": _laplacian}[method](used, named)
         raise_if_any(_nothing_left(method, len(used)) if not outputs else [])
         missing = {i for i in range(len(used))} - {i for weights in outputs.values() for i in weights}
         dropped = {used[i]: f"no good neighbour for the {method} reference" for i in sorted(missing)}
@@ -92,11 +94,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class ChannelVerdict:
-    """Whether a channel is used, why not, and its variance within seconds (NaN where not finite)."""
+    """Whether a channel is used, and why not."""
 
     status: Literal["good", "bad"]
     reason: str
-    variance: float
 
 
 def bad_channels(
@@ -127,10 +128,7 @@ def bad_channels(
     if config.find_bad:
         found = _unusual(variance, np.array([not reason for reason in reasons]), config)
         reasons = [given or rule for given, rule in zip(reasons, found, strict=True)]
-    return [
-        ChannelVerdict("bad" if reason else "good", reason, float(v))
-        for reason, v in zip(reasons, variance, strict=True)
-    ]
+    return [ChannelVerdict("bad" if reason else "good", reason) for reason in reasons]
 
 
 def selected_channels(names: Sequence[str], regions: Sequence[str] | None, config: ChannelsConfig) -> np.ndarray:
@@ -172,25 +170,38 @@ def shaft_and_contact(name: str) -> tuple[str, int] | None:
     return None if match is None else (match[1], int(match[2]))
 
 
+def shaft_of(name: str, group: str = "n/a") -> str | None:
+    """Shaft of a channel: its ``group`` in the channel table, else the letters that its name begins with."""
+    if group not in _NO_GROUP:
+        return group
+    contact = shaft_and_contact(name)
+    return None if contact is None else contact[0]
+
+
 Weights = dict[int, float]
 Contacts = dict[tuple[str, int], int]
 
 
-def _contacts(names: list[str], shafts: list[str] | None) -> Contacts:
+def _contacts(names: list[str], shafts: list[str]) -> Contacts:
     """Index of the channel at each (shaft, contact number)."""
     found: Contacts = {}
     problems = []
-    for i, name in enumerate(names):
-        contact = shaft_and_contact(name)
-        if shafts is not None:
-            number = re.findall(r"\d+", name)
-            contact = (shafts[i], int(number[-1])) if number and shafts[i] else None
+    for i, (name, shaft) in enumerate(zip(names, shafts, strict=True)):
+        contact = _contact(name, shaft)
         if contact is None or contact in found:
-            problems.append(_unreadable(name, None if contact is None else names[found[contact]]))
+            problems.append(_unreadable(name, shaft, None if contact is None else names[found[contact]]))
         else:
             found[contact] = i
     raise_if_any(problems)
     return dict(sorted(found.items()))
+
+
+def _contact(name: str, shaft: str) -> tuple[str, int] | None:
+    """Shaft and contact number; on a named shaft the number is the last in the name."""
+    if shaft in _NO_GROUP:
+        return shaft_and_contact(name)
+    numbers = re.findall(r"\d+", name)
+    return (shaft, int(numbers[-1])) if numbers else None
 
 
 def _minus_mean(names: list[str], groups: list[list[int]]) -> dict[str, Weights]:
@@ -204,19 +215,26 @@ def _minus_mean(names: list[str], groups: list[list[int]]) -> dict[str, Weights]
     return {names[i]: outputs[i] for i in sorted(outputs)}
 
 
-def _by_shaft(names: list[str], contacts: Contacts) -> dict[str, Weights]:
-    shafts = dict.fromkeys(shaft for shaft, _ in contacts)
-    return _minus_mean(names, [[i for (s, _), i in contacts.items() if s == shaft] for shaft in shafts])
+def _by_shaft(names: list[str], shafts: list[str]) -> dict[str, Weights]:
+    """Numbers matter only where the name has to tell the shaft."""
+    unnamed = [name for name, shaft in zip(names, shafts, strict=True) if shaft in _NO_GROUP]
+    _contacts(unnamed, [""] * len(unnamed))
+    members: dict[str | None, list[int]] = {}
+    for i, (name, shaft) in enumerate(zip(names, shafts, strict=True)):
+        members.setdefault(shaft_of(name, shaft), []).append(i)
+    return _minus_mean(names, list(members.values()))
 
 
-def _bipolar(names: list[str], contacts: Contacts) -> dict[str, Weights]:
+def _bipolar(names: list[str], shafts: list[str]) -> dict[str, Weights]:
+    contacts = _contacts(names, shafts)
     pairs = [
         (i, contacts[shaft, number + 1]) for (shaft, number), i in contacts.items() if (shaft, number + 1) in contacts
     ]
     return {f"{names[i]}-{names[j]}": {i: 1.0, j: -1.0} for i, j in pairs}
 
 
-def _laplacian(names: list[str], contacts: Contacts) -> dict[str, Weights]:
+def _laplacian(names: list[str], shafts: list[str]) -> dict[str, Weights]:
+    contacts = _contacts(names, shafts)
     outputs: dict[int, Weights] = {}
     for (shaft, number), i in contacts.items():
         near = [contacts[shaft, n] for n in (number - 1, number + 1) if (shaft, n) in contacts]
@@ -277,14 +295,17 @@ def _unknown(field: str, entry: str, known: set[str]) -> Problem:
     )
 
 
-def _unreadable(name: str, twin: str | None) -> Problem:
-    got = f"{name!r}" if twin is None else f"{name!r} at the same contact as {twin!r}"
+def _unreadable(name: str, shaft: str, twin: str | None) -> Problem:
+    is_named = shaft not in _NO_GROUP
+    got = repr(name) + (f" on shaft {shaft!r}" if is_named else "")
+    expected = "a contact number" if is_named else "a shaft's letters and a contact number, as in LA1 or A'12"
+    fix = "correct" if is_named else "write its shaft into"
     return Problem(
         "channels",
         "name",
-        got,
-        "a shaft's letters and a contact number, as in LA1 or A'12, each once",
-        "add a column group (shaft) to the channel table, exclude the channel, or set align.reference: car",
+        got if twin is None else f"{got} at the same contact as {twin!r}",
+        f"{expected}, each once",
+        f"{fix} the column group of channels.tsv, exclude the channel, or set align.reference: car",
     )
 
 
