@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from pipeline.cli import main
 from pipeline.errors import InputError
-from pipeline.evaluation import figures
-from pipeline.plotting import KINDS, Stretch, chosen_kind, kinds_of, plot
+from pipeline.report import figures
+from pipeline.report.plots import KINDS, Stretch, chosen_kind, kinds_of, plot
 
 FILES = {
     "recording": "recordings/sim01_run01.h5",

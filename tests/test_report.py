@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError
-from pipeline.evaluation import figures
 from pipeline.evaluation.audit import Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.report import report_html
 from pipeline.evaluation.scores import RunFacts, score
-from pipeline.evaluation.shown import Attention, LearningCurve, ReportExtras
 from pipeline.evaluation.types import Event, FoldPredictions, Sound, TestBlock
+from pipeline.report import figures
+from pipeline.report.extras import Attention, LearningCurve, ReportExtras
+from pipeline.report.page import report_html
 
 RATE_HZ = 86.1328125
 CONFIG = EvaluateConfig(bootstrap=100, stoi=False, report_excerpt_s=2.0, report_examples=1)
@@ -158,7 +158,7 @@ def test_players_of_words_can_be_bounded_and_need_sound() -> None:
 def test_pictures_of_shared_copy_hold_no_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[object, ...]] = []
     monkeypatch.setattr(
-        "pipeline.evaluation.figures.spectrogram",
+        "pipeline.report.figures.spectrogram",
         lambda mel, times, limits, events, band_hz: drawn.append((mel, events)) or "data:,",
     )
     make_page(share=True)

@@ -152,9 +152,9 @@ MODULES = {
     "baseline evaluate": "evaluation.metrics",
     "contamination baseline evaluate": "evaluation evaluation.types",
     "contamination evaluate": "artifacts.contamination config.contamination evaluation.contamination",
-    "evaluate": "config.evaluate evaluation.audit evaluation.chance evaluation.figures evaluation.fold "
-    "evaluation.group evaluation.intelligibility evaluation.listening evaluation.report evaluation.scores "
-    "evaluation.shown evaluation.words freshness gathering outputs tensorboard_scores",
+    "evaluate": "config.evaluate evaluation.audit evaluation.chance evaluation.fold evaluation.group "
+    "evaluation.intelligibility evaluation.scores evaluation.words freshness gathering outputs report "
+    "report.extras report.figures report.listening report.page report.tensorboard",
     "ingest": "config.ingest data.raw data.scan data.sheet",
     "ingest window": "data.bids",
     "ingest align mel window contamination train baseline predict vocode": "artifacts.recording",
@@ -190,8 +190,8 @@ MODULES = {
     "config.runtime config.stages config.sweep data.manifest doctor doctor.command doctor.cost doctor.folds "
     "doctor.recordings failures importing importing.assembly importing.command importing.hdf5 importing.matlab "
     "importing.mne_files importing.naming importing.npy_pairs importing.nwb importing.options importing.recording "
-    "importing.sound importing.tables importing.writing inspection needs ownership plan plotting preflight "
-    "provenance run_list signals slurm summary sweep sweep_figure",
+    "importing.sound importing.tables importing.writing inspection needs ownership plan preflight provenance "
+    "report.command report.plots report.sweep run_list signals slurm summary sweep",
 }
 
 
@@ -664,7 +664,7 @@ def add_a_key_to_evaluate(work: Work) -> None:
 
 
 def change_the_style_sheet(work: Work) -> None:
-    work.edit("src/pipeline/evaluation/report.css", lambda text: text + "\n.another { color: red }\n")
+    work.edit("src/pipeline/report/page.css", lambda text: text + "\n.another { color: red }\n")
 
 
 def change_a_script(work: Work) -> None:

@@ -154,7 +154,7 @@ def _add_plot(commands: argparse._SubParsersAction) -> None:
 
 
 def _plot(options: argparse.Namespace) -> None:
-    from pipeline.plotting import Stretch, chosen_kind, plot
+    from pipeline.report.plots import Stretch, chosen_kind, plot
 
     kind = chosen_kind(options.file, options.kind)
     out = options.out or Path(f"{options.file.stem}_{kind}.png")
@@ -298,7 +298,7 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from pipeline.gathering import draw_report
+    from pipeline.report.command import draw_report
 
     draw_report(options.out, share=options.share)
     print(f"report: {options.out}")

@@ -3,7 +3,7 @@
 A stage's *code fingerprint* is one hash per module of its static import closure inside
 this package, and its script.  Comments, docstrings, formatting and the texts of
 ``description=`` do not count, so improving them reruns nothing.  A file that lies beside
-a module under the same name (``report.css`` beside ``report.py``) is part of it.
+a module under the same name (``page.css`` beside ``page.py``) is part of it.
 """
 
 from __future__ import annotations

@@ -16,11 +16,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.evaluate import EvaluateConfig
-from pipeline.evaluation import figures
 from pipeline.evaluation.fold import ALIGNMENTS
-from pipeline.evaluation.listening import SOUNDS, excerpts, stretch, words_of
 from pipeline.evaluation.scores import title
-from pipeline.evaluation.shown import ReportExtras
 from pipeline.evaluation.types import (
     MODEL,
     TEACHER_FORCED,
@@ -30,6 +27,9 @@ from pipeline.evaluation.types import (
     TestBlock,
     Values,
 )
+from pipeline.report import figures
+from pipeline.report.extras import ReportExtras
+from pipeline.report.listening import SOUNDS, excerpts, stretch, words_of
 
 CURVES = {
     "train_loss": "train_loss: loss on training windows, part of the time fed with the truth.",
@@ -69,7 +69,7 @@ def report_html(
         f'<section id="{key}"><h2>{escape(name)}</h2>{html}</section>' for key, (name, html) in sections.items()
     )
     links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, (name, _) in sections.items())
-    css = files("pipeline.evaluation").joinpath("report.css").read_text(encoding="utf-8")
+    css = files("pipeline.report").joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

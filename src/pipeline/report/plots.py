@@ -27,11 +27,12 @@ from pipeline.artifacts.recording import open_recording
 from pipeline.artifacts.windows import read_windows
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError, Problem
-from pipeline.evaluation import chance, figures
-from pipeline.evaluation.figures import BLUE, GREY, MAP, ORANGE, SKY
+from pipeline.evaluation import chance
 from pipeline.evaluation.metrics import band_moments, correlation, live_bands
-from pipeline.evaluation.report import band_mean
 from pipeline.evaluation.scores import title
+from pipeline.report import figures
+from pipeline.report.figures import BLUE, GREY, MAP, ORANGE, SKY
+from pipeline.report.page import band_mean
 from pipeline.signal.clock import audio_to_neural_s, neural_to_audio_s
 
 PAGE_IN = 7.0
