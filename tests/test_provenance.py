@@ -64,6 +64,17 @@ def test_an_edit_is_seen_by_the_stages_that_import_it_and_by_name(copy: Path) ->
     assert after["align"] == before["align"]
 
 
+def test_files_beside_a_module_under_its_name_count(copy: Path) -> None:
+    """Whatever their endings; neither copies that an editor left of the module, nor files of another name."""
+    before = fingerprint(copy, "evaluate")
+    folder = copy / "src/pipeline/report"
+    for name in ("page.css", "page.html.j2", "page.py.orig", "pages.css"):
+        (folder / name).write_text("changed")
+    after = fingerprint(copy, "evaluate")
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"pipeline.report.page/css", "pipeline.report.page/html.j2"}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_closure_is_what_the_stage_really_imports(stage: str) -> None:
     """Run the script's imports and compare: a module that got in another way would escape the fingerprint."""
