@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 from conftest import ROOT
 
@@ -32,6 +33,14 @@ def test_every_locked_package_has_hashes_and_no_place() -> None:
 def test_what_the_project_needs_is_locked() -> None:
     needed = re.findall(r'^    "([A-Za-z0-9_-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert {name.lower() for name in needed} - {"torch"} <= set(pins(LOCK + SLURM_LOCK))
+
+
+def test_templates_and_style_sheets_are_part_of_the_package() -> None:
+    package = ROOT / "src/pipeline"
+    globs = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["pipeline"]
+    listed = {file for pattern in globs for file in package.glob(pattern)}
+    others = {file for file in package.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
+    assert {package / "report/page.html.j2", package / "report/page.css"} <= others == listed
 
 
 def test_make_installs_nothing_unchecked_but_torch_by_its_version() -> None:

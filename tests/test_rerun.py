@@ -154,7 +154,8 @@ MODULES = {
     "contamination evaluate": "artifacts.contamination config.contamination evaluation.contamination",
     "evaluate": "config.evaluate evaluation.audit evaluation.chance evaluation.fold evaluation.group "
     "evaluation.intelligibility evaluation.scores evaluation.words freshness gathering outputs report "
-    "report.extras report.figures report.listening report.page report.tensorboard",
+    "report.bands report.extras report.figures report.listening report.page report.tensorboard report.view "
+    "report.view_chance report.view_checks report.view_model report.view_scores report.view_sound",
     "ingest": "config.ingest data.raw data.scan data.sheet",
     "ingest window": "data.bids",
     "ingest align mel window contamination train baseline predict vocode": "artifacts.recording",

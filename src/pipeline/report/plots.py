@@ -31,8 +31,8 @@ from pipeline.evaluation import chance
 from pipeline.evaluation.metrics import band_moments, correlation, live_bands
 from pipeline.evaluation.scores import title
 from pipeline.report import figures
+from pipeline.report.bands import band_curves, chance_of_bands, never_scored
 from pipeline.report.figures import BLUE, GREY, MAP, ORANGE, SKY
-from pipeline.report.page import band_mean
 from pipeline.signal.clock import audio_to_neural_s, neural_to_audio_s
 
 PAGE_IN = 7.0
@@ -237,13 +237,6 @@ def bands(file: Path, _: Stretch) -> Figure:
     return figures.by_band_figure(curves, p95, np.flatnonzero(~live).tolist(), band_hz)
 
 
-def _r(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Pearson r over time of each band; NaN of a constant one."""
-    a, b = one - one.mean(axis=0), two - two.mean(axis=0)
-    scale = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-    return np.divide((a * b).sum(axis=0), scale, out=np.full(one.shape[1], np.nan), where=scale > 0)
-
-
 def attention(file: Path, _: Stretch) -> Figure:
     """Where each stretch of sound of one window looks in the brain activity."""
     fold = read_predicted(file, PREDICTIONS)
@@ -296,21 +289,15 @@ def split(file: Path, _: Stretch) -> Figure:
 
 
 def bands_of_scores(file: Path, _: Stretch) -> Figure:
-    """r by band of the model and its opponents, mean over folds and subjects, over chance."""
+    """r by band of the model and its baselines, mean over folds and subjects, over chance."""
     document = json.loads(file.read_text(encoding="utf-8"))
-    curves = {
-        title(name): r
-        for name in ("model", "ridge", "mean_template", "envelope")
-        if (r := band_mean(document, name, "pearson_r")) is not None
-    }
-    folds = [(s, f) for s, own in document["subjects"].items() for f in own["folds"]]
-    always = sorted(set.intersection(*(set(f["bands_left_out"]) for _, f in folds)))
-    p95 = band_mean(document, "model", "chance_p95")
-    predictions = file.parent / "predictions" / folds[0][0] / f"fold{folds[0][1]['fold']}.h5"
+    curves = band_curves(document, "pearson_r")
+    subject, own = next(iter(document["subjects"].items()))
+    predictions = file.parent / "predictions" / subject / f"fold{own['folds'][0]['fold']}.h5"
     extras = read_predicted(predictions, PREDICTIONS).extras if predictions.is_file() else {}
     band_hz = extras["band_hz"][0] if "band_hz" in extras else None
-    blank = np.full(len(next(iter(curves.values()))), np.nan)
-    return figures.by_band_figure(curves, blank if p95 is None else p95, always, band_hz)
+    chance_p95 = chance_of_bands(document, len(next(iter(curves.values()))))
+    return figures.by_band_figure(curves, chance_p95, never_scored(document), band_hz)
 
 
 def curves(file: Path, _: Stretch) -> Figure:
