@@ -106,17 +106,27 @@ def test_no_module_is_imported_in_a_way_that_escapes_the_closure() -> None:
 
 @pytest.mark.parametrize("stage", sorted(set(STAGES) - {"train", "predict"}))
 def test_stages_without_a_network_import_no_torch(stage: str) -> None:
+    assert imported_at_start(stage, HEAVY) == []
+
+
+def test_evaluate_starts_without_what_only_its_page_needs() -> None:
+    assert imported_at_start("evaluate", {"matplotlib", "jinja2"}) == []
+
+
+def imported_at_start(stage: str, modules: set[str]) -> list[str]:
+    """Which of ``modules`` a stage's script imports before it does anything."""
     script = ROOT / "workflow/scripts" / f"{stage}.py"
     imports = "\n".join(
         ast.unparse(node)
         for node in ast.parse(script.read_text()).body
         if isinstance(node, ast.Import | ast.ImportFrom)
     )
-    code = f"{imports}\nimport sys; print(*(m for m in {HEAVY!r} if m in sys.modules))"
+    code = f"{imports}\nimport sys; print(*(m for m in {modules!r} if m in sys.modules))"
     result = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True
     )
-    assert result.stdout.split() == [], result.stderr
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
 
 
 def test_the_floors_are_kept() -> None:

@@ -25,7 +25,7 @@ def main(stage: Stage[EvaluateStage]) -> str:
     document = score(gathered.folds, config.evaluate, config.chance, gathered.facts)
     page = switched_off_html()
     if config.evaluate.report:
-        from pipeline.report.page import report_html  # half a second of matplotlib
+        from pipeline.report.page import report_html  # half a second of matplotlib and jinja2
 
         page = report_html(document, gathered.folds, gathered.extras, config.evaluate)
     scores_file, table_file, report_file, note = stage.files["output"]
