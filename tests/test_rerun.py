@@ -192,7 +192,7 @@ MODULES = {
     "doctor.recordings failures importing importing.assembly importing.command importing.hdf5 importing.matlab "
     "importing.mne_files importing.naming importing.npy_pairs importing.nwb importing.options importing.recording "
     "importing.sound importing.tables importing.writing inspection needs ownership plan preflight provenance "
-    "report.command report.plots report.sweep run_list signals slurm summary sweep",
+    "report.command report.panels report.plots report.sweep run_list signals slurm summary sweep",
 }
 
 
