@@ -20,7 +20,7 @@ from pipeline.artifacts.core import (
 )
 from pipeline.artifacts.files import atomic_path
 from pipeline.errors import InputError
-from pipeline.inspection import describe, plot, verify
+from pipeline.inspection import describe, verify
 
 SCHEMA = Schema("sample", 3, "align")
 
@@ -206,14 +206,12 @@ def test_atomic_path_keeps_the_target_on_failure(tmp_path: Path) -> None:
     assert target.read_text() == "old"
 
 
-def test_inspect_describes_verifies_and_plots(tmp_path: Path) -> None:
+def test_inspect_describes_and_verifies(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5")
     text = describe(path)
     for word in ("features/", "(time 2000, channel 3) float32 µV", "content_digest", "α, LA2, x"):
         assert word in text
     verify(path)
-    plot(path, tmp_path / "a.png")
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     damaged(path, lambda f: f["features/time"].__setitem__(3, 9.0))
     with pytest.raises(InputError, match="content_digest"):
         verify(path)

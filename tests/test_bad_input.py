@@ -431,7 +431,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "inspect a folder": (["inspect", "."], "a folder"),
     "inspect nothing": (["inspect", "mel.h5"], "which is missing"),
     "inspect foreign HDF5": (["inspect", "foreign.h5"], "a complete artifact"),
-    "plot into no folder": (["inspect", OTHER, "--plot", "no/where.png"], "No such file or directory"),
+    "plot what has no array over time": (["inspect", OTHER, "--plot", "x.png"], "got arrays, expected"),
     "predict with no run": (["predict", "--run", "abc", "--recording", "run1"], "there is none"),
     "predict with a pattern": (["predict", "--run", "*", "--recording", "run1"], "there is none"),
     "predict with a path": (["predict", "--run", "../../x", "--recording", "run1"], "there is none"),

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing import data_provider, event_file_loade
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
-from pipeline.tensorboard_scores import hyper_parameters
+from pipeline.report.tensorboard import hyper_parameters
 from pipeline.vocoder.loudness import PEAK, equally_loud, excerpt, loudness_db
 
 RATE_HZ = 22050

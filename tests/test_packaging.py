@@ -77,6 +77,14 @@ def test_what_tests_and_benchmarks_import_is_in_their_extras() -> None:
     assert imported("bench") - own <= declared("bench")
 
 
+def test_templates_and_style_sheets_are_part_of_the_package() -> None:
+    package = ROOT / "src/pipeline"
+    globs = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["pipeline"]
+    listed = {file for pattern in globs for file in package.glob(pattern)}
+    others = {file for file in package.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
+    assert {package / "report/page.html.j2", package / "report/page.css"} <= others == listed
+
+
 def test_make_installs_nothing_unchecked_but_torch_by_its_version() -> None:
     installs = re.findall(r"pip install (.*)", MAKEFILE)
     unchecked = [line for line in installs if "--require-hashes" not in line]

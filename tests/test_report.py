@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from matplotlib.figure import Figure
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError
-from pipeline.evaluation import figures
 from pipeline.evaluation.audit import Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.report import report_html
 from pipeline.evaluation.scores import ABOVE_CHANCE, WORD_SWAP_NOTE, RunFacts, score
-from pipeline.evaluation.shown import Attention, LearningCurve, ReportExtras
 from pipeline.evaluation.types import Event, FoldPredictions, Sound, TestBlock
+from pipeline.report import figures, page
+from pipeline.report.extras import Attention, LearningCurve, ReportExtras
+from pipeline.report.page import report_html
 
 RATE_HZ = 86.1328125
 CONFIG = EvaluateConfig(bootstrap=100, stoi=False, report_excerpt_s=2.0, report_examples=1)
@@ -120,7 +122,42 @@ def test_page_is_self_contained_and_well_formed(full: str) -> None:
 
 def test_everything_is_escaped(full: str) -> None:
     assert "<script>" not in full
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#x27;" in full
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;&#39;" in full
+
+
+def with_text(value: Any, text: str) -> Any:
+    """A part of the page with each of its texts replaced."""
+    if isinstance(value, str):
+        return text
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: with_text(getattr(value, f.name), text) for f in fields(value)})
+    if isinstance(value, dict):
+        return {with_text(k, text): with_text(v, text) for k, v in value.items()}
+    return [with_text(v, text) for v in value] if isinstance(value, list | tuple) else value
+
+
+def test_no_text_that_the_template_takes_is_html(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each place of the template at once, the pictures' addresses and the classes included."""
+    made: list[page.Page] = []
+    make = page.Page
+    monkeypatch.setattr(page, "Page", lambda **parts: made.append(make(**parts)) or made[-1])
+    make_page(make_extras())
+    plain, nasty = (
+        Page(page.TEMPLATES.get_template("page.html.j2").render(page=with_text(made[0], text)))
+        for text in ("plain", NASTY)
+    )
+    assert nasty.tags == plain.tags
+    assert NASTY in nasty.sources
+
+
+def test_every_section_has_a_link_and_every_link_a_section(full: str) -> None:
+    assert re.findall(r'<section id="(\w+)">', full) == re.findall(r'<a href="#(\w+)">', full)
+    assert len(re.findall("<section", full)) == 11
+
+
+def test_a_name_that_the_template_lacks_is_no_empty_text() -> None:
+    with pytest.raises(UndefinedError, match="heading"):
+        page.TEMPLATES.from_string("{{ page.heading }}").render(page=object())
 
 
 def test_simulated_data_carry_a_banner(full: str) -> None:
@@ -167,7 +204,7 @@ def test_players_of_words_can_be_bounded_and_need_sound() -> None:
 def test_pictures_of_shared_copy_hold_no_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[object, ...]] = []
     monkeypatch.setattr(
-        "pipeline.evaluation.figures.spectrogram",
+        "pipeline.report.figures.spectrogram",
         lambda mel, times, limits, events, band_hz: drawn.append((mel, events)) or "data:,",
     )
     make_page(share=True)

@@ -148,11 +148,13 @@ MODULES = {
     "align mel window train baseline predict vocode": "artifacts.aligned config.mel_grid signal",
     "align mel predict vocode": "signal.blocks",
     "baseline": "config.baseline",
-    "contamination baseline evaluate": "evaluation evaluation.metrics evaluation.types",
-    "contamination evaluate": "artifacts.contamination config.contamination evaluation.chance evaluation.contamination",
-    "evaluate": "config.evaluate evaluation.audit evaluation.figures evaluation.fold evaluation.group "
-    "evaluation.intelligibility evaluation.listening evaluation.report evaluation.scores evaluation.shown "
-    "evaluation.words freshness gathering outputs tensorboard_scores",
+    "baseline evaluate": "evaluation.metrics",
+    "contamination baseline evaluate": "evaluation evaluation.types",
+    "contamination evaluate": "artifacts.contamination config.contamination evaluation.contamination",
+    "evaluate": "config.evaluate evaluation.audit evaluation.chance evaluation.fold evaluation.group "
+    "evaluation.intelligibility evaluation.scores evaluation.words freshness gathering outputs report "
+    "report.bands report.extras report.figures report.listening report.page report.tensorboard report.view "
+    "report.view_chance report.view_checks report.view_model report.view_scores report.view_sound",
     "ingest": "config.ingest data.raw data.scan data.sheet",
     "ingest window": "data.bids",
     "ingest align mel window contamination train baseline predict vocode": "artifacts.recording",
@@ -187,8 +189,8 @@ MODULES = {
     "config.runtime config.stages config.sweep data.manifest doctor doctor.command doctor.cost doctor.folds "
     "doctor.recordings failures importing importing.assembly importing.command importing.hdf5 importing.matlab "
     "importing.mne_files importing.naming importing.npy_pairs importing.nwb importing.options importing.recording "
-    "importing.sound importing.tables importing.writing inspection needs ownership plan plotting preflight "
-    "provenance run_list signals slurm summary sweep sweep_figure",
+    "importing.sound importing.tables importing.writing inspection needs ownership plan preflight provenance "
+    "report.command report.panels report.plots report.sweep run_list signals slurm summary sweep",
 }
 
 
@@ -661,7 +663,7 @@ def add_a_key_to_evaluate(work: Work) -> None:
 
 
 def change_the_style_sheet(work: Work) -> None:
-    work.edit("src/pipeline/evaluation/report.css", lambda text: text + "\n.another { color: red }\n")
+    work.edit("src/pipeline/report/page.css", lambda text: text + "\n.another { color: red }\n")
 
 
 def change_a_script(work: Work) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
-from pipeline.evaluation.figures import MAP, styled
+from pipeline.report.figures import MAP, styled
 
 START_S, LENGTH_S = 4.0, 10.0
 COLOURS = 64

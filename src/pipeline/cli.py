@@ -126,20 +126,22 @@ def _doctor(options: argparse.Namespace) -> None:
 def _add_inspect(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("inspect", help="show what an artifact holds")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the arrays over time")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw twenty seconds of the arrays over time")
     parser.add_argument("--verify", action="store_true", help="read all data and recompute the digest")
     parser.set_defaults(command=_inspect)
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    from pipeline.inspection import describe, plot, verify
+    from pipeline.inspection import describe, verify
 
     print(describe(options.file))
     if options.verify:
         verify(options.file)
         print("verified: the content digest matches")
     if options.plot:
-        plot(options.file, options.plot)
+        from pipeline.report.plots import Stretch, chosen_kind, plot
+
+        plot(options.file, chosen_kind(options.file, "arrays"), options.plot, Stretch(None, 20.0))
         print(f"plotted: {options.plot}")
 
 
@@ -154,7 +156,7 @@ def _add_plot(commands: argparse._SubParsersAction) -> None:
 
 
 def _plot(options: argparse.Namespace) -> None:
-    from pipeline.plotting import Stretch, chosen_kind, plot
+    from pipeline.report.plots import Stretch, chosen_kind, plot
 
     kind = chosen_kind(options.file, options.kind)
     out = options.out or Path(f"{options.file.stem}_{kind}.png")
@@ -298,7 +300,7 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from pipeline.gathering import draw_report
+    from pipeline.report.command import draw_report
 
     draw_report(options.out, share=options.share)
     print(f"report: {options.out}")

@@ -20,7 +20,6 @@ import soundfile
 from pipeline.artifacts import paths
 from pipeline.artifacts.contamination import read_contamination
 from pipeline.artifacts.core import header
-from pipeline.artifacts.files import write_text
 from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedBlock, PredictedFold, read_predicted
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
@@ -30,9 +29,9 @@ from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_lea
 from pipeline.evaluation.contamination import Contamination, corrected
 from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.scores import RunFacts
-from pipeline.evaluation.shown import Attention, LearningCurve, ReportExtras
 from pipeline.evaluation.types import RETRAINED_NULL, Event, FoldPredictions, Sound, TestBlock
 from pipeline.freshness import refuse_mixture
+from pipeline.report.extras import Attention, LearningCurve, ReportExtras
 
 Fold = tuple[str, int]
 IMPORTANCE_KINDS = ("shaft", "region")
@@ -141,17 +140,6 @@ def gather(scope: Scope, config: EvaluateStage) -> Gathered:
     labels = {n: frozenset[str]().union(*(_training_labels(w, n[1]) for w in heard[n].values())) for n in names}
     folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n], labels[n]) for n in names]
     return Gathered(folds, facts, extras, sources)
-
-
-def draw_report(out: Path, *, share: bool) -> None:
-    """Draw the page of the eval.json in ``results/`` again; ``share`` leaves out what identifies a person."""
-    from pipeline.evaluation.report import report_html  # matplotlib is behind it
-
-    scope = Scope.of_last_run()
-    config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_NOTE)["config_json"])
-    document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
-    gathered = gather(scope, config)
-    write_text(out, report_html(document, gathered.folds, gathered.extras, config.evaluate, share=share))
 
 
 # -- one fold -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Look into an artifact: its tree as text, its arrays as a picture, its digest recomputed."""
+"""Look into an artifact: its tree as text, its digest recomputed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from pipeline.artifacts.core import Artifact, opened_any, recomputed_digest
 from pipeline.config.given import file_problem
 from pipeline.errors import InputError, Problem
 
-matplotlib.use("Agg")
 SUMMARY_ROWS = 100_000
-PLOTTED_S = 20.0
-MAX_PANELS = 8
 
 
 def describe(path: Path) -> str:
@@ -48,19 +42,6 @@ def verify(path: Path) -> None:
         if recorded != found:
             fix = f"Delete the file and rerun the stage {artifact.fact('stage')}"
             raise InputError(Problem(str(path), "content_digest", f"content {found[:12]}", recorded[:12], fix))
-
-
-def plot(path: Path, png: Path) -> None:
-    """The two-dimensional arrays over time, at most twenty seconds of each."""
-    with opened_any(path) as artifact:
-        names = _plottable(artifact)
-        figure = Figure(figsize=(10, 2.6 * max(1, len(names))), layout="constrained")
-        for i, name in enumerate(names):
-            _panel(figure.add_subplot(len(names), 1, i + 1), artifact, name)
-        if not names:
-            figure.text(0.5, 0.5, "nothing to plot: no array over time", ha="center")
-        figure.suptitle(path.name)
-        figure.savefig(png, dpi=110)
 
 
 def _header(artifact: Artifact) -> dict[str, object]:
@@ -100,44 +81,3 @@ def _values(artifact: Artifact, dataset: h5py.Dataset) -> str:
         return ", ".join(shown) + (" …" if len(values) > len(shown) else "")
     numbers = values.astype(np.float64)
     return f"min {numbers.min():.4g}, mean {numbers.mean():.4g}, max {numbers.max():.4g}{part}"
-
-
-def _plottable(artifact: Artifact) -> list[str]:
-    names = [n for n in artifact.datasets() if artifact.dimensions(n)[0] == "time" and not n.endswith("time")]
-    names = [name for name in names if artifact.dataset(name).ndim in (1, 2)]
-    return names[:MAX_PANELS]
-
-
-def _panel(axes: Axes, artifact: Artifact, name: str) -> None:
-    dataset = artifact.dataset(name)
-    own = artifact.attributes(name)
-    scale = dataset.parent.get("time")
-    rate_hz = float(own.get("sampling_rate_hz") or _rate(scale))
-    start_s = float(scale[0]) if scale is not None and len(scale) else 0.0
-    values = artifact.read(name, 0, int(PLOTTED_S * rate_hz)).astype(np.float32)
-    end_s = start_s + len(values) / rate_hz
-    title = f"{name} [{own.get('units', '')}]"
-    if values.ndim == 1:
-        axes.plot(np.linspace(start_s, end_s, len(values), endpoint=False), values, linewidth=0.4, color="#0072B2")
-        axes.set_xlim(start_s, end_s)
-    else:
-        low, high = np.nanpercentile(values, [1, 99])
-        extent = (start_s, end_s, 0.0, float(values.shape[1]))
-        picture = axes.imshow(
-            values.T,
-            aspect="auto",
-            origin="lower",
-            extent=extent,
-            vmin=low,
-            vmax=high,
-            cmap="viridis",
-            interpolation="nearest",
-        )
-        axes.figure.colorbar(picture, ax=axes)
-        axes.set_ylabel(artifact.dimensions(name)[1])
-    axes.set_title(title, loc="left", fontsize=9)
-    axes.set_xlabel("time [s]")
-
-
-def _rate(scale: h5py.Dataset | None) -> float:
-    return 1.0 if scale is None or len(scale) < 2 else 1.0 / float(scale[1] - scale[0])

@@ -3,7 +3,7 @@
 A stage's *code fingerprint* is one hash per module of its static import closure inside
 this package, and its script.  Comments, docstrings, formatting and the texts of
 ``description=`` do not count, so improving them reruns nothing.  A file that lies beside
-a module under the same name (``report.css`` beside ``report.py``) is part of it.
+a module under the same name (``page.css`` and ``page.html.j2`` beside ``page.py``) is part of it.
 """
 
 from __future__ import annotations
@@ -65,12 +65,13 @@ def _modules() -> dict[str, Path]:
 
 
 def _data_hashes() -> dict[str, str]:
-    """Hash of every other file that lies beside a module under its name, as ``module/suffix``."""
+    """Hash of every other file that lies beside a module under its name, as ``module/ending`` (``html.j2``)."""
     hashes = {}
     for name, module in _modules().items():
         for file in _beside(module.parent):
-            if file.stem == module.stem and file.suffix not in (".py", ".pyi"):
-                hashes[f"{name}/{file.suffix[1:]}"] = hashlib.sha256(file.read_bytes()).hexdigest()[:HASH_CHARACTERS]
+            stem, _, ending = file.name.partition(".")
+            if stem == module.stem and ending.split(".")[0] not in ("py", "pyi"):
+                hashes[f"{name}/{ending}"] = hashlib.sha256(file.read_bytes()).hexdigest()[:HASH_CHARACTERS]
     return hashes
 
 

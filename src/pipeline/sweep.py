@@ -161,7 +161,7 @@ def _text(value: Any) -> str:
 
 def _draw(rows: Sequence[Row]) -> None:
     # Drawing takes a second to import, which a run that is ended early should not wait for.
-    from pipeline.sweep_figure import draw_sweep
+    from pipeline.report.sweep import draw_sweep
 
     done = [row for row in rows if row["state"] == DONE and row["pearson_r"] != ""]
     if done:

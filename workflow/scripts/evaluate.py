@@ -6,11 +6,11 @@ from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.scores import document_json, score, scores_table
-from pipeline.evaluation.shown import switched_off_html
 from pipeline.freshness import described
 from pipeline.gathering import Scope, gather
+from pipeline.report.extras import switched_off_html
+from pipeline.report.tensorboard import show_in_tensorboard
 from pipeline.stage import Stage, run_stage
-from pipeline.tensorboard_scores import show_in_tensorboard
 
 
 def main(stage: Stage[EvaluateStage]) -> str:
@@ -25,7 +25,7 @@ def main(stage: Stage[EvaluateStage]) -> str:
     document = score(gathered.folds, config.evaluate, config.chance, gathered.facts)
     page = switched_off_html()
     if config.evaluate.report:
-        from pipeline.evaluation.report import report_html  # half a second of matplotlib
+        from pipeline.report.page import report_html  # half a second of matplotlib and jinja2
 
         page = report_html(document, gathered.folds, gathered.extras, config.evaluate)
     scores_file, table_file, report_file, note = stage.files["output"]

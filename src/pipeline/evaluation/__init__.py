@@ -1,1 +1,1 @@
-"""Metrics, chance level, leak audit, contamination, report."""
+"""Metrics, chance level, leak audit, contamination."""

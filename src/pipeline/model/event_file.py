@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.image import imsave
 from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
@@ -45,6 +44,8 @@ class EventFile:
 
 
 def _image(array: NDArray[np.float32]) -> Summary.Image:
+    from matplotlib.image import imsave  # evaluate writes no pictures here and starts sooner without it
+
     png = io.BytesIO()
     imsave(png, array, cmap="magma", origin="lower", format="png")
     height, width = array.shape

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from pipeline.artifacts.aligned import open_aligned
 from pipeline.artifacts.contamination import read_contamination
-from pipeline.artifacts.core import SCHEMA_PREFIX, header, opened_any
+from pipeline.artifacts.core import SCHEMA_PREFIX, Artifact, header, opened_any
 from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.mel import band_centres_hz, read_mel
 from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedFold, read_predicted
@@ -27,18 +27,28 @@ from pipeline.artifacts.recording import open_recording
 from pipeline.artifacts.windows import read_windows
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError, Problem
-from pipeline.evaluation import chance, figures
-from pipeline.evaluation.figures import BLUE, GREY, MAP, ORANGE, SKY
+from pipeline.evaluation import chance
 from pipeline.evaluation.metrics import band_moments, correlation, live_bands
-from pipeline.evaluation.report import band_mean
 from pipeline.evaluation.scores import title
+from pipeline.report import figures
+from pipeline.report.bands import band_curves, chance_of_bands, never_scored
+from pipeline.report.figures import BLUE, GREY, ORANGE, SKY
+from pipeline.report.panels import (
+    PAGE_IN,
+    colorbar,
+    finished,
+    image,
+    mel_panel,
+    sound_panel,
+    stacked,
+    traces,
+    waveform,
+)
 from pipeline.signal.clock import audio_to_neural_s, neural_to_audio_s
 
-PAGE_IN = 7.0
 MOST_TRACES = 12
 MOST_NAMES = 16
-MOST_POINTS = 2000
-"""Columns that a waveform is drawn with: more would only make a vector file larger."""
+MOST_ARRAYS = 8
 FORMATS = ("png", "pdf", "svg")
 ROLES = {"train": SKY, "validation": ORANGE, "test": BLUE}
 DEEPEST = 6
@@ -108,7 +118,8 @@ def kinds_of(file: Path) -> dict[str, Draw]:
             found = {"mel": predicted_mel}
     if schema == "contamination" and "matrix" not in read_contamination(file):
         found.pop("matrix")
-    return found
+    with opened_any(file) as artifact:
+        return found | ({"arrays": arrays} if arrays_over_time(artifact) else {})
 
 
 def _is_simulated(file: Path) -> bool:
@@ -160,11 +171,11 @@ def raw(file: Path, stretch: Stretch) -> Figure:
         values = recording.read("eeg/data", first, stop)[:, shown]
         times_s = neural_to_audio_s(np.arange(first, first + len(values)) / rate_hz, *clock)
         has_audio = bool(recording.fact("has_audio"))
-        panels = _panels(0.32 * len(shown) + 0.5, *([0.8] if has_audio else []))
-        _traces(panels[0], times_s, values, [channels["name"][i] for i in shown], own["units"])
+        panels = stacked(0.32 * len(shown) + 0.5, *([0.8] if has_audio else []))
+        traces(panels[0], times_s, values, [channels["name"][i] for i in shown], own["units"])
         if has_audio:
-            _sound(panels[1], recording.dataset("audio/data"), recording.attributes("audio/data"), start_s, stop_s)
-        return _finished(panels, (start_s, stop_s))
+            sound_panel(panels[1], recording.dataset("audio/data"), recording.attributes("audio/data"), start_s, stop_s)
+        return finished(panels, (start_s, stop_s))
 
 
 def features(file: Path, stretch: Stretch) -> Figure:
@@ -175,30 +186,30 @@ def features(file: Path, stretch: Stretch) -> Figure:
         seen = (times_s >= start_s) & (times_s <= stop_s)
         values = aligned.read("features/data")
         scaled = (values[seen] - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
-        panels = _panels(2.2, 1.6)
-        image = _image(panels[0], scaled, times_s[seen], (-3.0, 3.0), "viridis")
+        panels = stacked(2.2, 1.6)
+        shown = image(panels[0], scaled, times_s[seen], (-3.0, 3.0), "viridis")
         panels[0].set_ylabel(f"{aligned.fact('features')}, channel")
         if values.shape[1] <= MOST_NAMES:
             panels[0].set_yticks(range(values.shape[1]), [n.decode() for n in aligned.read("features/name").tolist()])
-        _colorbar(panels[0], image, "standard deviations")
+        colorbar(panels[0], shown, "standard deviations")
         mel_file = file.parent.parent / "mel" / file.name
         if mel_file.is_file():
-            _mel_panel(panels[1], *read_mel(mel_file), (start_s, stop_s), band_centres_hz(mel_file))
+            mel_panel(panels[1], *read_mel(mel_file), (start_s, stop_s), band_centres_hz(mel_file))
         elif aligned.fact("has_audio"):
-            _sound(panels[1], aligned.dataset("audio/data"), aligned.attributes("audio/data"), start_s, stop_s)
+            sound_panel(panels[1], aligned.dataset("audio/data"), aligned.attributes("audio/data"), start_s, stop_s)
         else:
             panels[1].remove()
             panels = panels[:1]
-        return _finished(panels, (start_s, stop_s))
+        return finished(panels, (start_s, stop_s))
 
 
 def mel(file: Path, stretch: Stretch) -> Figure:
     """The log-mel spectrogram."""
     values, times_s = read_mel(file)
     span_s = stretch.within(float(times_s[0]), float(times_s[-1]))
-    panels = _panels(1.8)
-    _mel_panel(panels[0], values, times_s, span_s, band_centres_hz(file))
-    return _finished(panels, span_s)
+    panels = stacked(1.8)
+    mel_panel(panels[0], values, times_s, span_s, band_centres_hz(file))
+    return finished(panels, span_s)
 
 
 # -- predictions --------------------------------------------------------------------------------------
@@ -221,12 +232,12 @@ def _series(file: Path, stretch: Stretch, names: dict[str, str]) -> Figure:
     band_hz = fold.extras["band_hz"][0] if "band_hz" in fold.extras else None
     seen = (block.time_s >= span_s[0]) & (block.time_s <= span_s[1])
     first = block.series[next(iter(names))][seen]
-    panels = _panels(*[1.5] * len(names))
+    panels = stacked(*[1.5] * len(names))
     for ax, (name, label) in zip(panels, names.items(), strict=True):
         limits = (float(first.min()), float(first.max()))
-        _mel_panel(ax, block.series[name], block.time_s, span_s, band_hz, limits)
+        mel_panel(ax, block.series[name], block.time_s, span_s, band_hz, limits)
         ax.set_title(f"{label}, {block.recording}")
-    return _finished(panels, span_s)
+    return finished(panels, span_s)
 
 
 def bands(file: Path, _: Stretch) -> Figure:
@@ -283,6 +294,52 @@ def attention(file: Path, _: Stretch) -> Figure:
     )
 
 
+# -- any artifact -------------------------------------------------------------------------------------
+
+
+def arrays(file: Path, stretch: Stretch) -> Figure:
+    """The first eight arrays over time, as they are stored."""
+    with opened_any(file) as artifact:
+        names = arrays_over_time(artifact)[:MOST_ARRAYS]
+        figure = Figure(figsize=(PAGE_IN, 1.9 * len(names)))
+        for ax, name in zip(figure.subplots(len(names), 1, squeeze=False).ravel(), names, strict=True):
+            _array_panel(ax, artifact, name, stretch)
+    return figure
+
+
+def arrays_over_time(artifact: Artifact) -> list[str]:
+    """Names of the arrays (time,) and (time, …) with at least one row, but for the time scales."""
+    names = [n for n in artifact.datasets() if artifact.dimensions(n)[0] == "time" and not n.endswith("time")]
+    return [name for name in names if artifact.dataset(name).ndim in (1, 2) and len(artifact.dataset(name))]
+
+
+def _array_panel(ax: Axes, artifact: Artifact, name: str, stretch: Stretch) -> None:
+    own, length = artifact.attributes(name), len(artifact.dataset(name))
+    first_s, rate_hz = _time_line(artifact, name)
+    start_s, stop_s = stretch.within(first_s, first_s + (length - 1) / rate_hz)
+    first = round((start_s - first_s) * rate_hz)
+    values = artifact.read(name, first, round((stop_s - first_s) * rate_hz) + 1).astype(np.float32)
+    start_s = first_s + first / rate_hz
+    if values.ndim == 1:
+        waveform(ax, values, start_s, rate_hz)
+    else:
+        low, high = np.nanpercentile(values, [1, 99])
+        shown = image(ax, values, start_s + np.arange(len(values)) / rate_hz, (low, high), "viridis")
+        colorbar(ax, shown, own.get("units", ""))
+        ax.set_ylabel(artifact.dimensions(name)[1])
+    ax.set_title(f"{name} [{own.get('units', '')}]")
+    ax.set_xlabel("time [s]")
+
+
+def _time_line(artifact: Artifact, name: str) -> tuple[float, float]:
+    """Time of an array's first row [s] and its rate [Hz], from the time scale beside it where there is one."""
+    scale = artifact.dataset(name).parent.get("time")
+    first_s = 0.0 if scale is None or not len(scale) else float(scale[0])
+    own_hz = artifact.attributes(name).get("sampling_rate_hz")
+    spacing_s = 1.0 if scale is None or len(scale) < 2 else float(scale[1] - scale[0])
+    return first_s, float(own_hz or 1 / spacing_s)
+
+
 # -- the rest -----------------------------------------------------------------------------------------
 
 
@@ -324,21 +381,15 @@ def split(file: Path, _: Stretch) -> Figure:
 
 
 def bands_of_scores(file: Path, _: Stretch) -> Figure:
-    """r by band of the model and its opponents, mean over folds and subjects, over chance."""
+    """r by band of the model and its baselines, mean over folds and subjects, over chance."""
     document = json.loads(file.read_text(encoding="utf-8"))
-    curves = {
-        title(name): r
-        for name in ("model", "ridge", "mean_template", "envelope")
-        if (r := band_mean(document, name, "pearson_r")) is not None
-    }
-    folds = [(s, f) for s, own in document["subjects"].items() for f in own["folds"]]
-    always = sorted(set.intersection(*(set(f["bands_left_out"]) for _, f in folds)))
-    p95 = band_mean(document, "model", "chance_p95")
-    predictions = file.parent / "predictions" / folds[0][0] / f"fold{folds[0][1]['fold']}.h5"
+    curves = band_curves(document, "pearson_r")
+    subject, own = next(iter(document["subjects"].items()))
+    predictions = file.parent / "predictions" / subject / f"fold{own['folds'][0]['fold']}.h5"
     extras = read_predicted(predictions, PREDICTIONS).extras if predictions.is_file() else {}
     band_hz = extras["band_hz"][0] if "band_hz" in extras else None
-    blank = np.full(len(next(iter(curves.values()))), np.nan)
-    return figures.by_band_figure(curves, blank if p95 is None else p95, always, band_hz)
+    chance_p95 = chance_of_bands(document, len(next(iter(curves.values()))))
+    return figures.by_band_figure(curves, chance_p95, never_scored(document), band_hz)
 
 
 def curves(file: Path, _: Stretch) -> Figure:
@@ -364,71 +415,3 @@ KINDS: dict[str, dict[str, Draw]] = {
     "contamination": {"matrix": matrix},
 }
 """Pictures by schema, the one that is drawn unless another is named first."""
-
-
-# -- panels -------------------------------------------------------------------------------------------
-
-
-def _panels(*heights_in: float) -> list[Axes]:
-    """Axes one below the other over one time axis."""
-    figure = Figure(figsize=(PAGE_IN, sum(heights_in) + 0.5))
-    grid = figure.subplots(len(heights_in), 1, sharex=True, squeeze=False, height_ratios=list(heights_in))
-    return list(grid.ravel())
-
-
-def _finished(panels: Sequence[Axes], span_s: tuple[float, float]) -> Figure:
-    panels[-1].set_xlim(*span_s)
-    panels[-1].set_xlabel("time in the recording [s]")
-    figure = panels[-1].figure
-    assert isinstance(figure, Figure)
-    return figure
-
-
-def _traces(ax: Axes, times_s: np.ndarray, values: np.ndarray, names: Sequence[str], units: str) -> None:
-    """Channels below each other, evenly spaced, with a bar that says how much they are."""
-    centred = values - np.median(values, axis=0)
-    spacing = 2 * float(np.percentile(np.abs(centred), 99)) or 1.0
-    places = -spacing * np.arange(len(names))
-    ax.plot(times_s, centred + places, color="#1f2937", linewidth=0.5)
-    ax.set_yticks(places, names)
-    ax.set_ylim(places[-1] - spacing, spacing)
-    bar = 10 ** np.floor(np.log10(spacing))
-    right = times_s[-1] + 0.01 * (times_s[-1] - times_s[0])
-    ax.plot([right, right], [places[-1], places[-1] + bar], color=BLUE, linewidth=2, clip_on=False)
-    ax.annotate(f"{bar:g} {units}", (right, places[-1] + bar / 2), xytext=(4, 0), textcoords="offset points",
-                va="center", color=BLUE, fontsize=7.5, annotation_clip=False)  # fmt: skip
-
-
-def _sound(ax: Axes, dataset: Any, own: dict[str, Any], start_s: float, stop_s: float) -> None:
-    """The waveform as the range between its lowest and highest samples."""
-    rate_hz = own["sampling_rate_hz"]
-    first, stop = max(0, round(start_s * rate_hz)), min(len(dataset), round(stop_s * rate_hz))
-    wave = np.asarray(dataset[first:stop], np.float32) / (32768 if dataset.dtype == np.int16 else 1)
-    edges = np.linspace(0, len(wave), min(MOST_POINTS, len(wave)) + 1).astype(int)[:-1]
-    low, high = np.minimum.reduceat(wave, edges), np.maximum.reduceat(wave, edges)
-    ax.fill_between((first + edges) / rate_hz, low, high, color=BLUE, linewidth=0.3)
-    ax.set_ylabel("sound\n[full scale]")
-
-
-def _mel_panel(
-    ax: Axes, values: np.ndarray, times_s: np.ndarray, span_s: tuple[float, float],
-    band_hz: np.ndarray | None, limits: tuple[float, float] | None = None,
-) -> None:  # fmt: skip
-    seen = (times_s >= span_s[0]) & (times_s <= span_s[1])
-    shown = values[seen]
-    image = _image(ax, shown, times_s[seen], limits or (float(shown.min()), float(shown.max())), MAP)
-    figures.label_bands(ax.yaxis, band_hz)
-    _colorbar(ax, image, "log-mel [nat]")
-
-
-def _image(ax: Axes, values: np.ndarray, times_s: np.ndarray, limits: tuple[float, float], colours: str) -> Any:
-    half_s = float(times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1) / 2
-    extent = (float(times_s[0]) - half_s, float(times_s[-1]) + half_s, -0.5, values.shape[1] - 0.5)
-    return ax.imshow(values.T, origin="lower", aspect="auto", extent=extent, cmap=colours,
-                     vmin=limits[0], vmax=limits[1], interpolation="nearest")  # fmt: skip
-
-
-def _colorbar(ax: Axes, image: Any, label: str) -> None:
-    figure = ax.figure
-    assert isinstance(figure, Figure)
-    figure.colorbar(image, ax=ax, label=label, pad=0.01, aspect=12)

@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 
 from pipeline.cli import main
 from pipeline.errors import InputError
-from pipeline.evaluation import chance, figures
-from pipeline.plotting import KINDS, Stretch, chosen_kind, kinds_of, plot
+from pipeline.evaluation import chance
+from pipeline.report import figures
+from pipeline.report.plots import KINDS, Stretch, chosen_kind, kinds_of, plot
 
 FILES = {
     "recording": "recordings/sim01_run01.h5",
@@ -51,7 +52,8 @@ def test_every_artifact_has_its_pictures_and_they_say_what_they_show(
         labels = [a.get_xlabel() + a.get_ylabel() for a in drawn[-1].axes] + [drawn[-1].get_supxlabel()]
         assert any(re.search(r"\[.+\]|r over time|step", label) for label in labels), labels
         assert "simulated" in drawn[-1].get_suptitle()
-    assert len(drawn) == len(kinds_of(file)) == len(KINDS.get(name, {"": plot}))
+    over_time = name in ("recording", "aligned", "mel", "predictions", "baselines")
+    assert len(drawn) == len(kinds_of(file)) == len(KINDS.get(name, {"": plot})) + over_time
 
 
 @pytest.fixture
@@ -140,16 +142,41 @@ def test_a_trace_is_at_its_time_on_the_audio_clock(
     assert times_s[np.argmax(values)] == pytest.approx(10 - 0.137, abs=2e-3)
 
 
+def test_arrays_are_at_their_times(chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Axes] = []
+    monkeypatch.setattr(figures, "save", lambda figure, path, *_: (shown.append(figure.axes[0]), path.touch()))
+    file = tmp_path / "spike.h5"
+    shutil.copyfile(chain / "results" / FILES["mel"], file)
+    with h5py.File(file, "r+") as artifact:
+        artifact["mel/data"][...] = np.random.default_rng(0).random(artifact["mel/data"].shape)
+        artifact["mel/data"][1000] = 5
+        spike_s = artifact["mel/time"][1000]
+    plot(file, "arrays", tmp_path / "x.png", Stretch(8.0, 4.0))
+    (picture,) = shown[0].images
+    left, right, *_ = picture.get_extent()
+    frames = np.asarray(picture.get_array())
+    assert (left, right) == pytest.approx((8, 12), abs=0.02)
+    assert left + (np.argmax(frames[0]) + 0.5) * (right - left) / frames.shape[1] == pytest.approx(spike_s, abs=1e-3)
+
+
+def test_inspect_draws_the_arrays(chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, kind in (("mel", "x.png"), ("recording", "y.svg")):
+        assert main(["inspect", str(chain / "results" / FILES[name]), "--plot", str(tmp_path / kind)]) == 0
+        assert (tmp_path / kind).stat().st_size > 1000
+    assert main(["inspect", str(chain / "results" / FILES["windows"]), "--plot", str(tmp_path / "z.png")]) == 2
+    assert "got arrays, expected one of split" in capsys.readouterr().err
+
+
 def test_a_kind_that_the_artifact_has_not_is_refused_with_those_it_has(chain: Path, tmp_path: Path) -> None:
     predictions = chain / "results" / FILES["predictions"]
     assert chosen_kind(predictions, None) == "pair"
-    with pytest.raises(InputError, match="got raw, expected one of pair, bands, attention"):
+    with pytest.raises(InputError, match="got raw, expected one of pair, bands, attention, arrays"):
         chosen_kind(predictions, "raw")
     bare = tmp_path / "bare.h5"
     shutil.copyfile(predictions, bare)
     with h5py.File(bare, "r+") as artifact:
         del artifact["attention"]
-    with pytest.raises(InputError, match="got attention, expected one of pair, bands"):
+    with pytest.raises(InputError, match="got attention, expected one of pair, bands, arrays"):
         chosen_kind(bare, "attention")
     with pytest.raises(InputError, match="expected an artifact"):
         chosen_kind(chain / "config.yaml", None)
@@ -166,4 +193,4 @@ def test_command(
     assert capsys.readouterr().out == "plotted mel: sim01_run01_mel.png\n"
     assert (tmp_path / "sim01_run01_mel.png").is_file()
     assert main(["plot", file, "--kind", "pair"]) == 2
-    assert "[--kind]: got pair, expected one of mel" in capsys.readouterr().err
+    assert "[--kind]: got pair, expected one of mel, arrays" in capsys.readouterr().err

@@ -21,8 +21,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.evaluation.listening import wav_bytes
 from pipeline.evaluation.types import Event, Mel, Values
+from pipeline.report.listening import wav_bytes
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#6b7280",

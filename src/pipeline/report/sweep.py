@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.artifacts.files import atomic_path
-from pipeline.evaluation.figures import BLUE, GREY, ORANGE, styled
+from pipeline.report.figures import BLUE, GREY, ORANGE, styled
 
 WIDTH_IN, LINE_IN, FRAME_IN = 6.5, 0.3, 1.0
 DPI = 160

@@ -19,10 +19,10 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb  # type: ignore[im
 from pipeline.artifacts import paths
 from pipeline.canonical import digest
 from pipeline.config.evaluate import EvaluateConfig
-from pipeline.evaluation.listening import SOUNDS, liveliest, stretch, wav_bytes, words_of
 from pipeline.evaluation.types import MODEL, Document, FoldPredictions
 from pipeline.gathering import Scope
 from pipeline.model.event_file import EventFile
+from pipeline.report.listening import SOUNDS, liveliest, stretch, wav_bytes, words_of
 from pipeline.vocoder.loudness import Wave
 
 SCORES = {

@@ -1,4 +1,4 @@
-"""What the report shows beside the scores; apart from the report, since that needs matplotlib to be drawn."""
+"""What the report shows beside the scores; apart from the page, which needs matplotlib and jinja2 to be drawn."""
 
 from __future__ import annotations
 

@@ -1,0 +1,39 @@
+"""r of each mel band from eval.json: mean over folds, then over subjects."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.evaluation.metrics import mean_of_known
+from pipeline.evaluation.scores import title
+from pipeline.evaluation.types import MODEL, Document, Values
+
+SHOWN = (MODEL, "ridge", "mean_template", "envelope")
+
+
+def band_curves(document: Document, metric: str) -> dict[str, Values]:
+    """``metric`` of each band (n_mels,) by the prediction's title, for the model and what it is compared with."""
+    found = {title(name): band_mean(document, name, metric) for name in SHOWN if name in document["summary"]}
+    return {name: curve for name, curve in found.items() if curve is not None}
+
+
+def band_mean(document: Document, name: str, metric: str) -> Values | None:
+    """Mean over subjects of the mean over folds of a per-band list; ``None`` where no fold has it."""
+    subjects = []
+    for own in document["subjects"].values():
+        found = [f["scores"].get(name, {}).get("per_band", {}).get(metric) for f in own["folds"]]
+        if rows := [np.array(row, dtype=np.float64) for row in found if row]:
+            subjects.append(mean_of_known(rows, axis=0))
+    return mean_of_known(subjects, axis=0) if subjects else None
+
+
+def chance_of_bands(document: Document, bands: int) -> Values:
+    """95th percentile of chance of each band (n_mels,); NaN where there was no test."""
+    p95 = band_mean(document, MODEL, "chance_p95")
+    return np.full(bands, np.nan) if p95 is None else p95
+
+
+def never_scored(document: Document) -> list[int]:
+    """Bands that every fold left out."""
+    left_out = [set(f["bands_left_out"]) for s in document["subjects"].values() for f in s["folds"]]
+    return sorted(set.intersection(*left_out)) if left_out else []

@@ -1,0 +1,25 @@
+"""``python -m pipeline report``: draw the page of the eval.json in ``results/`` again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.artifacts import paths
+from pipeline.artifacts.files import write_text
+from pipeline.artifacts.sidecar import read_sidecar
+from pipeline.config.evaluate import EvaluateStage
+from pipeline.gathering import Scope, gather
+from pipeline.report.page import report_html
+
+
+def draw_report(out: Path, *, share: bool) -> None:
+    """Write the page to ``out``; ``share`` leaves out what identifies a person.
+
+    Raises :class:`pipeline.errors.InputError` where results are missing, damaged or do not belong together.
+    """
+    scope = Scope.of_last_run()
+    config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_NOTE)["config_json"])
+    document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
+    gathered = gather(scope, config)
+    write_text(out, report_html(document, gathered.folds, gathered.extras, config.evaluate, share=share))

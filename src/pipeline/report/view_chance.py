@@ -1,0 +1,114 @@
+"""What the page says of chance: every null, and words seen and unseen in training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.evaluation.fold import ALIGNMENTS
+from pipeline.evaluation.scores import title
+from pipeline.evaluation.types import MODEL, Document
+from pipeline.report.view import Table, Text, missing, number, p_text, scored
+
+NULL_HEAD = ("Prediction", "rotation p", "rotation p, speech frames", "word swap p, annotated onset",
+             "word swap p, sound onset", "rank accuracy", "rank accuracy p")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SeenWords:
+    """Scores of the words that training contained and of those it did not."""
+
+    table: Table
+    note: Text
+
+
+@dataclass(frozen=True)
+class Chance:
+    """How chance was drawn, the nulls of all predictions, what could not be tested and why."""
+
+    rotations: str
+    word_swap_note: str
+    folds_tested: str
+    folds: str
+    min_shift_s: str
+    smallest_p: str
+    table: Table | None
+    untested: Sequence[Text]
+    words: SeenWords | None
+    mismatched: Text
+    retrained: Text
+
+
+def chance(document: Document) -> Chance:
+    """All nulls of the summary."""
+    found, words = document["summary"]["chance"], document["summary"]["words"]
+    reasons = (("The rotation test", found["reason"]), ("The word-swap test", words["reason"]))
+    return Chance(
+        rotations=str(found["rotations"]),
+        word_swap_note=words["note"],
+        folds_tested=str(found["folds_tested"]),
+        folds=str(found["folds"]),
+        min_shift_s=number(found["min_shift_s"], 2),
+        smallest_p=p_text(1 / (found["rotations"] + 1)),
+        table=null_table(document),
+        untested=[missing(what, reason) for what, reason in reasons if reason],
+        words=seen_words(words),
+        mismatched=mismatched(found["mismatched_recordings"]),
+        retrained=retrained(found["retrained"]),
+    )
+
+
+def null_table(document: Document) -> Table | None:
+    """One row per prediction that some null was drawn for."""
+    rotated = document["summary"]["chance"]["by_prediction"]
+    swapped = document["summary"]["words"]["by_prediction"]
+    names = [n for n in scored(document) if n in rotated or n in swapped]
+    rows = [null_row(name, rotated.get(name, {}), swapped.get(name, {})) for name in names]
+    return Table(NULL_HEAD, rows, main=title(MODEL)) if rows else None
+
+
+def null_row(name: str, rotated: Document, swapped: Document) -> list[str]:
+    """The p-values of a prediction, as :data:`NULL_HEAD` names them."""
+    rank = swapped.get("rank_accuracy", {})
+    return [
+        title(name),
+        *(p_text(rotated.get(m, {}).get("p_value")) for m in ("pearson_r", "pearson_r_speech")),
+        *(p_text(swapped.get(f"swap_{a}", {}).get("p_value")) for a in ALIGNMENTS),
+        number(rank.get("observed")),
+        p_text(rank.get("p_value")),
+    ]
+
+
+def seen_words(words: Document) -> SeenWords | None:
+    """The model on words seen and unseen; ``None`` where words were not scored."""
+    own = words["by_prediction"].get(MODEL)
+    if own is None:
+        return None
+    rows = [
+        [part, number(own[part]["pearson_r"]), number(own[part]["rank_accuracy"])]
+        for part in ("seen", "unseen")
+        if own[part]["pearson_r"] is not None
+    ]
+    seen = number(100 * words["seen_in_training"], 0)
+    note = f"{words['words']} test words, {seen} % of them seen in training (chance rank accuracy 0.5)."
+    return SeenWords(Table(["Model on words", "r", "rank accuracy"], rows), Text(note, "note"))
+
+
+def mismatched(found: Document) -> Text:
+    """The null of recordings dealt out anew."""
+    if found["reason"]:
+        return missing("The mismatched-recording null", found["reason"])
+    return Text(
+        "Predictions against targets dealt out anew over the recordings' test blocks: 95th percentile r "
+        f"{number(found['p95'])}, p = {p_text(found['p_value'])}."
+    )
+
+
+def retrained(found: Document) -> Text:
+    """The null of models trained anew."""
+    if found["reason"]:
+        return missing("The null with retrained models", found["reason"])
+    r = ", ".join(number(v) for v in found["pearson_r"])
+    return Text(
+        f"{found['trainings']} models trained on rotated neural data reach r = {r}; p = {p_text(found['p_value'])}."
+    )

@@ -1,0 +1,127 @@
+"""What the page says of the data's soundness and of where its numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.evaluation.contamination import Contamination
+from pipeline.evaluation.types import Document
+from pipeline.report import figures
+from pipeline.report.extras import ReportExtras
+from pipeline.report.view import Picture, Table, Text, counted, number, p_text, plain
+
+MOST_PICTURES = 4
+"""Contamination matrices shown at most."""
+NORMALISED = {
+    "train": "Mean and scale of the features and of the mel are those of the training frames.",
+    "recording_unlabelled": "Mean and scale of the features are those of whole recordings, TEST INCLUDED, without "
+    "their sound; those of the mel are of the training frames.",
+    "causal_running": "Mean and scale of the features run along with the past; those of the mel are of the training "
+    "frames.",
+}
+
+
+@dataclass(frozen=True)
+class ContaminationCheck:
+    """Result per recording, and the matrices of the most suspicious ones; no table where the check was not run."""
+
+    table: Table | None
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Shared raw samples and gaps between the roles, and where normalisation was fitted."""
+
+    verdict: Text
+    gap: str
+    normalisation: str
+    pairs: Table
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Claims, digests of what was scored, and the config; no table and an empty text where none was given."""
+
+    claims: Table
+    provenance: Table | None
+    config: str
+
+
+def contamination(document: Document, extras: ReportExtras) -> ContaminationCheck:
+    """Results as eval.json has them, matrices from the artifacts."""
+    rows = [contamination_row(found) for found in document["contamination"]]
+    table = Table(["Recording", "result", "mean diagonal r", "P", "corrected P", "why"], rows) if rows else None
+    return ContaminationCheck(table, matrices(extras.contamination) if rows else [])
+
+
+def contamination_row(found: Document) -> list[str]:
+    """The result of one recording."""
+    numbers = [number(found["statistic"]), p_text(found["p"]), p_text(found["p_adjusted"])]
+    return [found["recording"], found["result"], *numbers, found["reason"] or ""]
+
+
+def matrices(found: Sequence[Contamination]) -> list[Picture]:
+    """The matrices of the recordings with the smallest p."""
+    worst = sorted((c for c in found if c.p is not None), key=lambda c: (c.p, c.recording))
+    return [
+        Picture(figures.matrix(c.matrix, c.frequencies_hz), f"{c.recording}: {c.result}, P = {p_text(c.p)}.")
+        for c in worst[:MOST_PICTURES]
+        if c.matrix is not None and c.frequencies_hz is not None
+    ]
+
+
+def audit(document: Document) -> Audit | None:
+    """The leak audit of all folds; ``None`` where it was not made."""
+    found = document["audit"]
+    if found["shared_samples"] is None:
+        return None
+    smallest = found["smallest_gap_s"]
+    gap = (
+        "No two roles share a recording."
+        if smallest is None
+        else f"Smallest gap that is left between roles after filter support and context: {smallest:.3f} s."
+    )
+    return Audit(verdict(found), gap, normalised(document["claims"]), pairs_of_roles(document))
+
+
+def verdict(found: Document) -> Text:
+    """Whether two roles saw the same raw sample."""
+    if not found["passed"]:
+        return Text(f"LEAK: {found['shared_samples']} raw samples were seen by two roles.", "bad")
+    return Text(
+        "No raw sample, neural or audio, was seen by two of training, validation and test in any of "
+        f"{counted(found['folds_audited'], 'fold')}, filter support and context included.",
+        "good",
+    )
+
+
+def normalised(claims: Mapping[str, Any]) -> str:
+    """Where mean and scale of the features come from, and what else looked at whole recordings."""
+    whole = ", ".join(claims.get("whole_recording_operations", [])) or "none"
+    return f"{NORMALISED.get(str(claims.get('normalisation')), '')} Operations on whole recordings: {whole}."
+
+
+def pairs_of_roles(document: Document) -> Table:
+    """Shared samples and the smallest gap of every pair of roles in every fold."""
+    rows = [
+        [subject, str(fold["fold"]), pair, str(p["shared_samples"]), number(p["smallest_gap_s"], 3)]
+        for subject, own in document["subjects"].items()
+        for fold in own["folds"]
+        if fold["audit"]
+        for pair, p in fold["audit"]["pairs"].items()
+    ]
+    return Table(["Subject", "fold", "roles", "shared samples", "smallest gap [s]"], rows)
+
+
+def origin(document: Document, extras: ReportExtras) -> Origin:
+    """Claims, provenance and the whole config."""
+    claims = [[key, plain(value)] for key, value in document["claims"].items()]
+    provenance = list(map(list, extras.provenance.items()))
+    return Origin(
+        Table(["Key", "value"], claims, kind="text"),
+        Table(["Key", "value"], provenance, kind="text") if provenance else None,
+        extras.config_text,
+    )

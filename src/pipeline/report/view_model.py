@@ -1,0 +1,180 @@
+"""What the page shows of the models: attention, latency, importance of places, learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.evaluation.types import Document
+from pipeline.report import figures
+from pipeline.report.extras import ReportExtras
+from pipeline.report.view import Picture, Table, Text, missing, number
+
+CURVES = {
+    "train_loss": "train_loss: loss on training windows, part of the time fed with the truth.",
+    "val_loss": "val_loss: free-running loss on the validation blocks; its minimum picks the weights.",
+    "val_loss_tf": "val_loss_tf: the same while fed with the true past; it may fall where the brain is ignored.",
+    "val_r": "val_r: free-running r on the validation blocks.",
+}
+MOST_PICTURES = 4
+"""Attention maps shown at most."""
+LATENCY_P = 0.05
+"""A best lag is named where ridge beats chance with a smaller p."""
+LAG_LABEL = "lag [s], positive: the brain precedes the sound"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """r of ridge regression by lag, and the best lags."""
+
+    picture: Picture
+    text: Text
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Attention of some windows, how diagonal it is, and the latency of the brain; ``missing`` says what lacks."""
+
+    pictures: Sequence[Picture]
+    missing: Text | None
+    diagonality: Table | None
+    latency: Latency | None
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Loss of r by shaft and by region; ``missing`` says what lacks."""
+
+    pictures: Sequence[Picture]
+    tables: Sequence[Table]
+    missing: Sequence[Text]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Each logged value over steps; ``missing`` says what lacks."""
+
+    pictures: Sequence[Picture]
+    missing: Text | None
+
+
+# -- attention and latency ------------------------------------------------------------------------
+
+
+def attention(document: Document, extras: ReportExtras) -> AttentionMaps:
+    """Attention of some windows, and the brain's latency from single-lag ridge."""
+    pictures = [
+        Picture(
+            figures.attention(a.weights, a.output_s, a.encoder_s),
+            f"{subject}, fold {fold}: where each stretch of sound looks in the brain activity of its window "
+            f"(0 s: the window's first frame; {min(len(a.weights), figures.MOST_HEADS)} of {len(a.weights)} heads).",
+        )
+        for (subject, fold), a in sorted(extras.attention.items())[:MOST_PICTURES]
+    ]
+    lacking = None if pictures else missing("Attention", "predict exported none")
+    return AttentionMaps(pictures, lacking, diagonality(document), latency(document))
+
+
+def diagonality(document: Document) -> Table | None:
+    """How diagonal each head's attention is, one row per subject."""
+    found = {s: own["attention"]["diagonality"] for s, own in document["subjects"].items() if "attention" in own}
+    rows = [[subject, ", ".join(number(v, 2) for v in heads)] for subject, heads in found.items()]
+    return Table(["Subject", "attention diagonality per head"], rows) if rows else None
+
+
+def latency(document: Document) -> Latency | None:
+    """r of single-lag ridge over lags; ``None`` where no subject has it."""
+    found = {s: own["latency"] for s, own in document["subjects"].items() if "latency" in own}
+    if not found:
+        return None
+    curves = {s: (np.array(v["lags_s"], float), np.array(v["r"], float)) for s, v in found.items()}
+    best_s = {s: v["best_s"] for s, v in found.items() if v["best_s"] is not None}
+    plot = figures.lines(curves, LAG_LABEL, "single-lag ridge r", list(best_s.values()))
+    text = (
+        f"Best lag: {best_lags(document, best_s)}. "
+        f"The network's attention offsets are not the brain's latency.{own_delay(document)}"
+    )
+    return Latency(Picture(plot, "r of ridge regression at one lag at a time."), Text(text))
+
+
+def best_lags(document: Document, best_s: dict[str, float]) -> str:
+    """The best lag of each subject; none where ridge does not beat chance."""
+    ridge = document["summary"]["chance"]["by_prediction"].get("ridge", {}).get("pearson_r")
+    if ridge is None or ridge["p_value"] >= LATENCY_P:
+        return "none: ridge does not beat chance"
+    return "; ".join(f"{s} {number(lag_s * 1000, 0)} ms" for s, lag_s in best_s.items()) or "none"
+
+
+def own_delay(document: Document) -> str:
+    """The longest delay of the models themselves, as a sentence; nothing where it is not known."""
+    found = [own.get("algorithmic_latency_ms") for own in document["subjects"].values()]
+    delays_ms = [delay for delay in found if delay is not None]
+    return f" The model's own delay is {max(delays_ms):.0f} ms (algorithmic latency)." if delays_ms else ""
+
+
+# -- importance -----------------------------------------------------------------------------------
+
+
+def importance(document: Document) -> Importance:
+    """Loss of r by shaft and by region, mean over the subjects that have the place."""
+    found = {kind: drops(document, kind) for kind in ("shaft", "region")}
+    pictures = [importance_picture(kind, own) for kind, own in found.items() if own]
+    tables = [importance_table(kind, own) for kind, own in found.items() if own]
+    lacking = [reason for kind in found for reason in reasons(document, kind)]
+    if not pictures and not lacking:
+        lacking = [missing("Permutation importance", "it was not computed")]
+    return Importance(pictures, tables, list(dict.fromkeys(lacking)))
+
+
+def drops(document: Document, kind: str) -> dict[str, list[float]]:
+    """Loss of r of each place of a ``kind``, one value per subject that has it."""
+    found: dict[str, list[float]] = {}
+    for own in document["subjects"].values():
+        for place, drop in own.get("permutation_importance", {}).get(kind, {}).items():
+            if drop is not None:
+                found.setdefault(place, []).append(drop)
+    return found
+
+
+def reasons(document: Document, kind: str) -> list[Text]:
+    """Why subjects have no importance of a ``kind``."""
+    found = [own.get("permutation_importance", {}).get("reasons", {}) for own in document["subjects"].values()]
+    return [missing(f"Importance by {kind}", own[kind]) for own in found if own.get(kind)]
+
+
+def importance_picture(kind: str, found: dict[str, list[float]]) -> Picture:
+    """Mean loss of r of each place as bars."""
+    means = {place: float(np.mean(values)) for place, values in found.items()}
+    caption = f"By {kind}: loss of r when its channels are rotated in time within the test blocks."
+    return Picture(figures.bars(means, "loss of r"), caption)
+
+
+def importance_table(kind: str, found: dict[str, list[float]]) -> Table:
+    """Mean loss of r of each place, largest first, and how many subjects have it."""
+    order = sorted(found, key=lambda place: -float(np.mean(found[place])))
+    rows = [[place, number(float(np.mean(found[place]))), str(len(found[place]))] for place in order]
+    return Table([kind.capitalize(), "loss of r", "subjects"], rows, kind="text")
+
+
+# -- training -------------------------------------------------------------------------------------
+
+
+def training(extras: ReportExtras) -> Training:
+    """A picture for each logged value."""
+    names = sorted({n for curves in extras.curves.values() for curve in curves.values() for n in curve.values})
+    pictures = [p for name in names if (p := learning_curves(extras, name))]
+    return Training(pictures, None if names else missing("Learning curves", "no metrics.csv was given"))
+
+
+def learning_curves(extras: ReportExtras, name: str) -> Picture | None:
+    """One logged value over steps, a line per fold and network; ``None`` where it is nowhere finite."""
+    several = len({subject for subject, _ in extras.curves}) > 1
+    lines = {
+        " ".join([f"{subject}," if several else "", f"fold {fold}", network]).strip(): (c.steps, c.values[name])
+        for (subject, fold), curves in sorted(extras.curves.items())
+        for network, c in curves.items()
+        if name in c.values and np.isfinite(c.values[name]).any()
+    }
+    return Picture(figures.lines(lines, "training step", name), CURVES.get(name, f"{name}.")) if lines else None

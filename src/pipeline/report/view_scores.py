@@ -1,0 +1,238 @@
+"""The page's head, and what the predictions score: all of them, by band, by subject and by fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluation.scores import title
+from pipeline.evaluation.types import MODEL, TEACHER_FORCED, Document, Values
+from pipeline.report import figures
+from pipeline.report.bands import band_curves, chance_of_bands, never_scored
+from pipeline.report.view import Picture, Table, Text, ci_text, counted, missing, number, p_text, scored
+
+COLUMNS = {
+    "pearson_r": "r", "pearson_r_speech": "r speech", "pearson_r_without_bad": "r without bad",
+    "mse": "MSE [nats²]", "mae": "MAE [nats]", "mcd_db": "MCD [dB]", "stoi": "STOI", "estoi": "ESTOI",
+}  # fmt: skip
+ONE_SUBJECT = (
+    "One subject: nothing can be said about other people, so there is no test. Folds and seeds are not people."
+)
+FOLD_HEAD = ("Subject", "fold", "seed", "test min", "speech %", "r", "r speech", "ridge r", "ridge speech",
+             "teacher-forced r", "MCD [dB]", "rotation p", "gap [s]")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A headline figure, with a note below it."""
+
+    label: str
+    value: str
+    note: str
+    main: bool = False
+
+
+@dataclass(frozen=True)
+class Head:
+    """Banners on the kind of data, what was scored, the four figures that count, and what may be said."""
+
+    banners: Sequence[str]
+    lead: str
+    tiles: Sequence[Tile]
+    verdicts: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The table of all predictions, which of them have no r and why, and r with its intervals."""
+
+    table: Table
+    undefined: Sequence[Text]
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class Bands:
+    """r of each band, on all and on speech frames."""
+
+    pictures: Sequence[Picture]
+    note: Text
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Every subject in a picture, tests over subjects, and one row per fold."""
+
+    picture: Picture | None
+    tests: Table | None
+    note: Text
+    folds: Table
+
+
+# -- head -----------------------------------------------------------------------------------------
+
+
+def head(document: Document, *, share: bool) -> Head:
+    """What stands above the sections."""
+    summary, claims = document["summary"], document["claims"]
+    sentences = [d["sentence"] for name, d in summary["differences"].items() if summary[name]["role"] == "baseline"]
+    return Head(banners(claims, share=share), lead(document), tiles(summary), [claim_sentence(claims), *sentences])
+
+
+def banners(claims: Mapping[str, Any], *, share: bool) -> list[str]:
+    """Says on top what kind of data this is."""
+    lines = []
+    if claims.get("simulated"):
+        lines.append("Simulated data: nothing on this page is a finding about a brain.")
+    if share:
+        lines.append("Copy for sharing: true sound, target spectrograms and word labels are left out.")
+    return lines
+
+
+def lead(document: Document) -> str:
+    """What was scored, in one sentence."""
+    claims, subjects = document["claims"], document["subjects"]
+    folds = [f for s in subjects.values() for f in s["folds"]]
+    minutes = sum(f["duration_s"] for f in folds) / 60
+    causal = "causal model" if claims.get("causal") else "non-causal model"
+    return (
+        f"{counted(len(subjects), 'subject')}, {counted(len(folds), 'fold')}, {minutes:.1f} min of test sound; "
+        f"{causal}, free-running predictions, split by {claims.get('split_by', 'n/a')}, "
+        f"normalisation {claims.get('normalisation', 'n/a')}."
+    )
+
+
+def tiles(summary: Document) -> list[Tile]:
+    """The four figures that count."""
+    model, ridge, chance = summary["model"], summary["ridge"], summary["chance"]
+    ridge_note = f"speech frames {number(ridge['pearson_r_speech'])}"
+    chance_note = chance["reason"] if chance["p_value"] is None else f"rotation p = {p_text(chance['p_value'])}"
+    return [
+        Tile("r, all frames", number(model["pearson_r"]), ci_text(model["pearson_r_ci95"]), main=True),
+        Tile("r, speech frames", number(model["pearson_r_speech"]), ci_text(model["pearson_r_speech_ci95"]), main=True),
+        Tile("Ridge, all frames", number(ridge["pearson_r"]), ridge_note),
+        Tile("Chance, 95th percentile", number(chance["pearson_r_p95"]), chance_note),
+    ]
+
+
+def claim_sentence(claims: Mapping[str, Any]) -> str:
+    """What the nulls allow to be said."""
+    return f"Supported claim: {claims['level']} ({claims['level_reason']})."
+
+
+# -- all predictions ------------------------------------------------------------------------------
+
+
+def scores(document: Document) -> Scores:
+    """What each prediction scores."""
+    entries, chance = scored(document), document["summary"]["chance"]
+    pictures = [
+        intervals(entries, "pearson_r", chance["pearson_r_p95"],
+                  "All frames: mean r with its block-bootstrap 95 % interval."),
+        intervals(entries, "pearson_r_speech", chance.get("pearson_r_speech_p95"), "Speech frames alone."),
+    ]  # fmt: skip
+    undefined = [
+        Text(f"{title(name)}: no r ({values['reasons']['pearson_r']}).", "missing")
+        for name, values in entries.items()
+        if values["pearson_r"] is None and name != "vocoded_true"
+    ]
+    return Scores(score_table(entries), undefined, [p for p in pictures if p])
+
+
+def score_table(entries: Mapping[str, Document]) -> Table:
+    """One row per prediction; a score that none has gets no column."""
+    used = [c for c in COLUMNS if c != "pearson_r" and any(v[c] is not None for v in entries.values())]
+    rows = []
+    for name, values in entries.items():
+        interval = values["pearson_r_ci95"]
+        between = f"{number(interval[0])} to {number(interval[1])}" if interval else "–"
+        rows.append([title(name), number(values["pearson_r"]), between, *(number(values[c]) for c in used)])
+    return Table(["Prediction", "r", "95 % interval", *(COLUMNS[c] for c in used)], rows, main=title(MODEL))
+
+
+def intervals(
+    entries: Mapping[str, Document], metric: str, chance_p95: float | None, caption: str
+) -> Picture | None:  # fmt: skip
+    """``metric`` of each prediction with its interval, over chance; the teacher-forced model is no prediction."""
+    rows = [
+        (title(name), values[metric], values[f"{metric}_ci95"])
+        for name, values in entries.items()
+        if values[metric] is not None and name != TEACHER_FORCED
+    ]
+    return Picture(figures.intervals(rows, chance_p95), caption) if rows else None
+
+
+# -- bands and subjects ---------------------------------------------------------------------------
+
+
+def bands(document: Document, band_hz: Values | None) -> Bands:
+    """r of each band with chance, and the bands left out."""
+    always = never_scored(document)
+    pictures = []
+    for metric, caption in (("pearson_r", "All frames."), ("pearson_r_speech", "Speech frames.")):
+        if curves := band_curves(document, metric):
+            size = len(next(iter(curves.values())))
+            chance = chance_of_bands(document, size) if metric == "pearson_r" else np.full(size, np.nan)
+            pictures.append(Picture(figures.by_band(curves, chance, always, band_hz), caption))
+    if not pictures:
+        return Bands([], missing("r by band", "no prediction has an r"))
+    left_out = f"Left out in every fold, because their target is constant: bands {always}."
+    return Bands(pictures, Text(left_out if always else "Every band is scored in at least one fold.", "note"))
+
+
+def subjects(document: Document) -> Subjects:
+    """What each subject scores."""
+    compared = [
+        n for n, v in scored(document).items()
+        if v["pearson_r"] is not None and v["role"] in ("model", "baseline", "variant")
+    ]  # fmt: skip
+    means = {s: [own["mean"].get(n, {}).get("pearson_r") for n in compared] for s, own in document["subjects"].items()}
+    picture = None
+    if compared:
+        drawn = figures.by_subject([title(n) for n in compared], means)
+        picture = Picture(drawn, "Each subject's mean over folds, joined by a line.")
+    return Subjects(picture, *group_tests(document["summary"]["group"]["tests"]), fold_table(document))
+
+
+def group_tests(tests: Mapping[str, Document]) -> tuple[Table | None, Text]:
+    """Tests over subjects with n and the smallest p that n can reach."""
+    if not tests:
+        return None, missing("The test over subjects", "the model has no r")
+    rows = [
+        [title(name), number(t["mean"]), p_text(t["sign_flip_p"]), p_text(t["wilcoxon_p"])] for name, t in tests.items()
+    ]
+    first = next(iter(tests.values()))
+    if first["n"] == 1:
+        return Table(["Model minus", "mean r"], [row[:2] for row in rows]), Text(ONE_SUBJECT, "note")
+    note = (
+        f"n = {counted(first['n'], 'subject')}; {'exact' if first['exact'] else 'randomised'} two-sided sign-flip and "
+        "Wilcoxon tests on one mean per subject; the smallest p that can be reached is "
+        f"{p_text(first['smallest_p'])}. Folds and seeds are not people."
+    )
+    return Table(["Model minus", "mean r", "sign-flip p", "Wilcoxon p"], rows), Text(note, "note")
+
+
+def fold_table(document: Document) -> Table:
+    """One row per subject, fold and seed."""
+    rows = [fold_row(subject, fold) for subject, own in document["subjects"].items() for fold in own["folds"]]
+    return Table(FOLD_HEAD, rows)
+
+
+def fold_row(subject: str, fold: Document) -> list[str]:
+    """What a fold scores, as :data:`FOLD_HEAD` names it."""
+    model, ridge, forced = (fold["scores"].get(n, {}) for n in (MODEL, "ridge", TEACHER_FORCED))
+    r = [s.get(m) for s in (model, ridge) for m in ("pearson_r", "pearson_r_speech")]
+    return [
+        subject,
+        str(fold["fold"]),
+        str(fold["seed"]),
+        number(fold["duration_s"] / 60, 1),
+        number(100 * fold["speech_frames"] / fold["frames"], 0),
+        *map(number, [*r, forced.get("pearson_r")]),
+        number(model.get("mcd_db"), 2),
+        p_text(model.get("chance", {}).get("pearson_r", {}).get("p_value")),
+        number((fold["audit"] or {}).get("smallest_gap_s"), 2),
+    ]

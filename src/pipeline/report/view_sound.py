@@ -1,0 +1,111 @@
+"""The page's examples: spectrograms of test stretches side by side, with players of stretches and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.config.evaluate import EvaluateConfig
+from pipeline.evaluation.types import MODEL, FoldPredictions, Mel, TestBlock, Values
+from pipeline.report import figures
+from pipeline.report.listening import SOUNDS, excerpts, stretch, words_of
+from pipeline.report.view import Picture, Player, Text, missing
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """A picture with the players of the same stretch."""
+
+    picture: Picture
+    players: Sequence[Player]
+
+
+@dataclass(frozen=True)
+class Words:
+    """A row of players for each word; ``head`` names the columns."""
+
+    head: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Player]]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One stretch of a test block, and words of that block."""
+
+    heading: str
+    spectrograms: Sequence[Spectrogram]
+    missing: Text | None
+    words: Words | None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Stretches of different folds; the target is shown unless the page is to be shared."""
+
+    examples: Sequence[Example]
+    has_target: bool
+
+
+def examples(
+    folds: Sequence[FoldPredictions], config: EvaluateConfig, band_hz: Values | None, *, share: bool
+) -> Examples:
+    """Target and prediction of some stretches, and sound where it was made."""
+    return Examples(
+        [example(fold, block, cut, config.report_words, band_hz, share=share)
+         for fold, block, cut in excerpts(folds, config)],
+        has_target=not share,
+    )  # fmt: skip
+
+
+def example(
+    fold: FoldPredictions, block: TestBlock, cut: slice, words: int, band_hz: Values | None, *, share: bool
+) -> Example:
+    """One stretch with at most ``words`` words of its block."""
+    times_s = block.times_s[cut]
+    heading = f"{fold.subject}, fold {fold.fold}, {block.recording}, {times_s[0]:.1f}–{times_s[-1]:.1f} s"
+    spoken = word_players(fold, block, words, share=share)
+    predicted = block.predictions.get(MODEL)
+    if predicted is None:
+        why = fold.missing.get(MODEL, "not computed")
+        return Example(heading, [], missing("The model's prediction", why), spoken)
+    shown = spectrograms(fold, block, cut, predicted, band_hz, share=share)
+    return Example(heading, shown, None if block.sound else missing("Sound", "none was made (export.audio)"), spoken)
+
+
+def spectrograms(
+    fold: FoldPredictions, block: TestBlock, cut: slice, predicted: Mel, band_hz: Values | None, *, share: bool
+) -> list[Spectrogram]:
+    """Target and prediction on one colour scale; the prediction alone, without labels, on a page to be shared."""
+    times_s = block.times_s[cut]
+    scale = predicted[cut] if share else block.target[cut]
+    limits = (float(scale.min()), float(scale.max()))
+    events = () if share else [e for e in block.events if times_s[0] <= e.onset_s < times_s[-1]]
+    target = (block.target, "Target: log-mel of the true sound.", ["true", "vocoded_true"])
+    prediction = (predicted, "Prediction of the model, free-running.", ["predicted"])
+    return [
+        Spectrogram(
+            Picture(figures.spectrogram(mel[cut], times_s, limits, events, band_hz), caption),
+            [player for kind in kinds if (player := stretch_player(fold, block, cut, kind))],
+        )
+        for mel, caption, kinds in ([prediction] if share else [target, prediction])
+    ]
+
+
+def stretch_player(fold: FoldPredictions, block: TestBlock, cut: slice, kind: str) -> Player | None:
+    """One kind of sound of a stretch; ``None`` where it was not made."""
+    wave = stretch(block, cut, fold, kind)
+    if wave is None or block.sound is None:
+        return None
+    return Player(figures.wav_uri(wave, block.sound.rate_hz), SOUNDS[kind])
+
+
+def word_players(fold: FoldPredictions, block: TestBlock, count: int, *, share: bool) -> Words | None:
+    """Players of some words of the block; ``None`` without events or sound."""
+    rows = []
+    for number, (event, waves) in enumerate(words_of(fold, block, count), start=1):
+        assert block.sound is not None
+        name = f"word {number}" if share else f"{event.label}, {event.onset_s:.1f} s"
+        kinds = [kind for kind in waves if kind == "predicted" or not share]
+        uris = {kind: figures.wav_uri(waves[kind], block.sound.rate_hz) for kind in kinds}
+        rows.append((name, [Player(uri, f"{name}: {SOUNDS[kind]}") for kind, uri in uris.items()]))
+    return Words([SOUNDS[kind].partition(":")[0] for kind in kinds], rows) if rows else None
