@@ -52,7 +52,9 @@ def imported(*places: str) -> set[str]:
     """Normalised names of the packages that the modules in ``places`` import, at the top or in a function."""
     files = [f for place in places for f in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))]
     names = {name.split(".")[0] for file in files for name in modules_imported(file)}
-    own = {f.stem for f in files} | {f.parent.name for f in files}
+    inside = [f for f in files if f.is_relative_to(ROOT / "src")]  # these are named from their package's root
+    own = {f.relative_to(ROOT / "src").parts[0] for f in inside}
+    own |= {name for f in set(files) - set(inside) for name in (f.stem, f.parent.name)}
     return {PACKAGE_OF.get(n, n.replace("_", "-")) for n in names - own - set(sys.stdlib_module_names)}
 
 
