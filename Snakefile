@@ -13,10 +13,10 @@ sys.path.insert(0, str(HOME / "src"))
 
 from pipeline.errors import InputError
 from pipeline.config.stages import STAGES
-from pipeline.needs import needs
-from pipeline.plan import load_plan
-from pipeline.signals import answer_in_a_thread
-from pipeline.slurm import refuse_orphans, watch
+from pipeline.run.resources import resources
+from pipeline.run.plan import load_plan
+from pipeline.run.signals import answer_in_a_thread
+from pipeline.run.slurm import refuse_orphans, watch
 
 try:
     PLAN = load_plan(
@@ -63,7 +63,7 @@ onstart:
 
 
 onerror:
-    PLAN.tell_failures()
+    PLAN.print_failures()
 
 
 # Under a second each, so never a Slurm job of their own.
@@ -75,7 +75,7 @@ localrules:
 wildcard_constraints:
     recording=PLAN.one_of(PLAN.recordings),
     subject=PLAN.one_of(PLAN.subjects),
-    trainee=PLAN.one_of(PLAN.trainees),
+    model_id=PLAN.one_of(PLAN.model_ids),
     variant=PLAN.one_of(PLAN.config.variants) or "none",
     fold=r"\d+",
 
@@ -84,7 +84,7 @@ rule all:
     default_target: True
     input:
         "results/eval.json",
-        expand("results/aligned/{recording}.h5", recording=PLAN.silent),
+        expand("results/aligned/{recording}.h5", recording=PLAN.without_audio),
 
 
 if PLAN.is_simulated:
@@ -98,7 +98,7 @@ include: "workflow/rules/mel.smk"
 include: "workflow/rules/window.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/train.smk"
-include: "workflow/rules/baseline.smk"
+include: "workflow/rules/ridge.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/vocode.smk"
 include: "workflow/rules/evaluate.smk"

@@ -28,11 +28,11 @@ from pipeline.artifacts.files import write_text  # noqa: E402
 from pipeline.config.combinations import combinations  # noqa: E402
 from pipeline.config.loader import parse_override  # noqa: E402
 from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, StageFailureError  # noqa: E402
-from pipeline.failures import exit_code, failures  # noqa: E402
-from pipeline.ownership import ask_jobs_to_end, owned_folder  # noqa: E402
-from pipeline.plan import RESOLVED_CONFIG, load_plan  # noqa: E402
-from pipeline.summary import closing_summary  # noqa: E402
-from pipeline.sweep import run_sweep, sweep_summary  # noqa: E402
+from pipeline.run.failures import exit_code, failures  # noqa: E402
+from pipeline.run.ownership import owned_folder, stop_jobs  # noqa: E402
+from pipeline.run.plan import RESOLVED_CONFIG, load_plan  # noqa: E402
+from pipeline.run.summary import closing_summary  # noqa: E402
+from pipeline.run.sweep import run_sweep, sweep_summary  # noqa: E402
 
 #: Options with which Snakemake's own account is wanted, or the stages' lines do not reach this terminal.
 OWN_OUTPUT = {
@@ -45,13 +45,13 @@ def main() -> int:
     """Check, write the resolved config, run, summarise."""
     arguments, for_snakemake = _parser().parse_known_args()
     dry, targets = bool({"-n", "--dry-run"} & set(for_snakemake)), _targets(for_snakemake)
-    # What a dry run was asked is not what lies in results/.
+    # What a dry run was signals is not what lies in results/.
     file = RESOLVED_CONFIG.with_name(".dry_run.json") if dry else RESOLVED_CONFIG
     command = _command(file, arguments.cores, for_snakemake)
     try:
         plan = load_plan(HOME, arguments.config, list(map(parse_override, arguments.set)), is_job=False)
         if not plan.is_simulated:
-            from pipeline.preflight import check_raw_files  # takes numpy, which nothing else here waits for
+            from pipeline.doctor.preflight import check_raw_files  # takes numpy, which nothing else here waits for
 
             check_raw_files(plan)
         sweep = [] if targets else combinations(plan.config)
@@ -101,23 +101,23 @@ def _command(config: Path, cores: str | None, others: list[str]) -> list[str]:
 
 
 def _snakemake(command: list[str]) -> int:
-    """Run it; returns the exit code of the stage that failed.  Raises :class:`KeyboardInterrupt` where asked to end."""
-    started_ns, asked = time.time_ns(), []
+    """Run it; returns the exit code of the stage that failed.  Raises :class:`KeyboardInterrupt` where signals to end."""
+    started_ns, signals = time.time_ns(), []
     # Where the logger is found, also without an installation; and nothing in the working directory, where
     # anybody's files may lie, as Python would otherwise look there first.
     search = os.pathsep.join(filter(None, [str(HOME / "src"), os.environ.get("PYTHONPATH")]))
     running = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"})
 
     def end(number: int, frame: object) -> None:
-        """Asked to end: Snakemake starts no more jobs, and those at work are asked too; training keeps its run."""
-        asked.append(number)
+        """Asked to end: Snakemake starts no more jobs, and those at work are signals too; training keeps its run."""
+        signals.append(number)
         running.send_signal(signal.SIGTERM)
-        ask_jobs_to_end(SCRIPTS)
+        stop_jobs(SCRIPTS)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     code = running.wait()
-    if code and asked:
+    if code and signals:
         raise KeyboardInterrupt
     return exit_code(failures(started_ns), otherwise=code if code > 0 else 128 - code) if code else 0
 

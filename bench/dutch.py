@@ -15,10 +15,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.data.arrays import UNITS_UV
 from pipeline.errors import EXIT_BAD_INPUT, InputError
 from pipeline.importing.command import import_recordings
 from pipeline.importing.options import Options
+from pipeline.raw.arrays import UNITS_UV
 
 
 def main() -> int:

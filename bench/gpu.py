@@ -17,12 +17,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from bench.tacotron import PerFrameModel
 from pipeline.config.train import TrainConfig
-from pipeline.model.lightning_module import DecoderTraining
 from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import Architecture, Recipe
+from pipeline.training.lightning_module import DecoderTraining
 
 A = Architecture(
-    n_channels=32, n_bands=80, length_frames=96, context_frames=26, oversampling=1, n_subjects=1, linear_skip=False
+    n_channels=32, n_bands=80, length_frames=96, context_frames=26, rows_per_frame=1, n_subjects=1, ridge_skip=False
 )
 TRAIN_BATCH, STEPS = 16, 240
 Work = Callable[[], Any]

@@ -24,7 +24,7 @@ import numpy as np
 HOME = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HOME / "src"))
 
-from pipeline.plan import Plan, load_plan  # noqa: E402
+from pipeline.run.plan import Plan, load_plan  # noqa: E402
 
 EEG_RATE_HZ, AUDIO_RATE_HZ = 2048, 48_000
 NOISE_SHARE = 1 / 8

@@ -2,7 +2,7 @@
 
 For each seed a short subject is simulated with ``simulate.mode: null`` and taken through the whole
 workflow, for one fold and with the nearest neighbour among the baselines.  Printed, and written to
-``null.tsv``, are r and the rotation p of model, ridge and nearest neighbour, and Fisher's pooled p over
+``null.tsv``, are r and the circular-shift p of model, ridge and nearest neighbour, and Fisher's pooled p over
 the seeds.  Where the data are independent the pooled p is not small: above 0.01, say.
 
     python bench/null.py --seeds 5 --work null_test
@@ -64,7 +64,7 @@ def run(seed: int, folder: Path, cores: int) -> dict[str, Any]:
 
 
 def scores(document: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    """r over all frames and its rotation p, by decoder."""
+    """r over all frames and its circular-shift p, by decoder."""
     summary = document["summary"]
     tests = summary["chance"]["by_prediction"]
     return {name: (summary[name]["pearson_r"], tests[name]["pearson_r"]["p_value"]) for name in DECODERS}

@@ -58,9 +58,9 @@ def _machine() -> str:
 
 def _cpu() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
-    facts = {key.strip(): value.strip() for key, value in facts.items()}
-    return f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
+    attributes = dict(line.split(":", 1) for line in lines if ":" in line)
+    attributes = {key.strip(): value.strip() for key, value in attributes.items()}
+    return f"{attributes['model name']} (family {attributes['cpu family']}, model {attributes['model']})"
 
 
 def _section(name: str, result: Result) -> str:

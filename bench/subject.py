@@ -41,7 +41,7 @@ def loaded(work: Path) -> tuple[Windows, SubjectArrays]:
     """Windows and arrays of the subject."""
     from pipeline.artifacts.windows import read_windows
     from pipeline.config.loader import load_config
-    from pipeline.loading import normalised_subject
+    from pipeline.data.loading import normalised_subject
 
     windows = read_windows(work / "results/windows/sim01.h5")
     files = [work / "results/aligned/sim01_run01.h5"], [work / "results/mel/sim01_run01.h5"]
@@ -62,5 +62,5 @@ def architecture(n_channels: int) -> Architecture:
     from pipeline.model.presets import Architecture
 
     return Architecture(
-        n_channels, 80, length_frames=96, context_frames=26, encoder_dropout=0.4, decoder_dropout=0.3, linear_skip=False
+        n_channels, 80, length_frames=96, context_frames=26, encoder_dropout=0.4, decoder_dropout=0.3, ridge_skip=False
     )

@@ -38,9 +38,9 @@ HOME = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HOME / "src"))
 
 from pipeline.errors import EXIT_BAD_INPUT, InputError  # noqa: E402
-from pipeline.freshness import content_of, damage, described  # noqa: E402
-from pipeline.outputs import Output  # noqa: E402
-from pipeline.plan import load_plan  # noqa: E402
+from pipeline.provenance.freshness import content_of, damage, described  # noqa: E402
+from pipeline.provenance.outputs import Output  # noqa: E402
+from pipeline.run.plan import load_plan  # noqa: E402
 
 CONFIG = """\
 fold: 0

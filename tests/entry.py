@@ -20,7 +20,7 @@ from conftest import ROOT
 from pipeline import cli, stage
 from pipeline.config.loader import load_config, parse_yaml
 from pipeline.config.stages import stage_json
-from pipeline.data.sheet import read_sheet
+from pipeline.raw.sheet import read_sheet
 
 RATE_HZ, AUDIO_RATE_HZ, SECONDS = 1000, 16000, 8
 #: Whoever hangs is ended; no test depends on how long anything takes below that.

@@ -15,10 +15,10 @@ import pytest
 import soundfile
 
 from pipeline.config.ingest import IngestConfig
-from pipeline.data.arrays import ArrayReader, open_audio, open_neural
-from pipeline.data.scan import AudioScan, NeuralReport, NeuralScan, check_pair
-from pipeline.data.sheet import RecordingRow
 from pipeline.errors import InputError, Problem
+from pipeline.raw.arrays import ArrayReader, open_audio, open_neural
+from pipeline.raw.scan import AudioScan, NeuralReport, NeuralScan, check_pair
+from pipeline.raw.sheet import RecordingRow
 
 RNG = np.random.default_rng(0)
 NEURAL = (RNG.standard_normal((500, 4)) * 50).astype(np.float32)

@@ -19,15 +19,15 @@ from pipeline.artifacts.core import (
     recomputed_digest,
 )
 from pipeline.artifacts.files import atomic_path
+from pipeline.artifacts.inspection import describe, verify
 from pipeline.errors import InputError
-from pipeline.inspection import describe, verify
 
 SCHEMA = Schema("sample", 3, "align")
 
 
 def write(path: Path, value: float = 1.0, provenance: Provenance | None = None) -> Path:
     with create(path, SCHEMA, provenance or Provenance('{"a":1}', {"m": "h"}, [("x.npy", "00")])) as writer:
-        writer.facts(rate_hz=100.0, names=["a", "β"], simulated=True, absent=None)
+        writer.attributes(rate_hz=100.0, names=["a", "β"], simulated=True, absent=None)
         stream = writer.stream("features/data", (2000, 3), np.float32, ["time", "channel"], units="µV")
         rng = np.random.default_rng(0)
         for _ in range(4):
@@ -42,7 +42,7 @@ def write(path: Path, value: float = 1.0, provenance: Provenance | None = None) 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     with opened(write(tmp_path / "a.h5"), SCHEMA) as artifact:
-        assert artifact.facts() == {"rate_hz": 100.0, "names": ["a", "β"], "simulated": True}
+        assert artifact.attributes() == {"rate_hz": 100.0, "names": ["a", "β"], "simulated": True}
         assert artifact.table("channels") == {"name": ["α", "LA2", "x"], "x": [1.0, 2.0, 3.0]}
         assert artifact.table("events") == {"onset": [], "label": []}
         assert artifact.read("features/data", 10, 20).shape == (10, 3)
@@ -70,7 +70,7 @@ def test_digest_covers_content_and_not_provenance(tmp_path: Path) -> None:
 def test_a_failed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     before = write(tmp_path / "a.h5").read_bytes()
     with pytest.raises(RuntimeError), create(tmp_path / "a.h5", SCHEMA, Provenance()) as writer:
-        writer.facts(rate_hz=1.0)
+        writer.attributes(rate_hz=1.0)
         raise RuntimeError
     assert (tmp_path / "a.h5").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
@@ -179,7 +179,7 @@ def test_no_hdf5_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_flipped_bits_never_change_a_value_unnoticed(tmp_path: Path) -> None:
     original = write(tmp_path / "a.h5").read_bytes()
     with opened(tmp_path / "a.h5", SCHEMA) as artifact:
-        digest, facts = artifact.content_digest, artifact.facts()
+        digest, attributes = artifact.content_digest, artifact.attributes()
         truth = {name: artifact.read(name) for name in ("features/data", "features/time", "channels/name")}
     generator = random.Random(0)
     for _ in range(200):
@@ -190,7 +190,7 @@ def test_flipped_bits_never_change_a_value_unnoticed(tmp_path: Path) -> None:
         try:
             with opened(tmp_path / "b.h5", SCHEMA) as artifact:
                 assert artifact.content_digest == digest
-                assert artifact.facts() == facts
+                assert artifact.attributes() == attributes
                 for name, values in truth.items():
                     np.testing.assert_array_equal(artifact.read(name), values)
         except InputError:

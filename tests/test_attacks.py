@@ -28,13 +28,13 @@ from pipeline.artifacts.core import LIBVER, Provenance, opened, opened_any
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, read_predicted, write_predicted
 from pipeline.artifacts.sidecar import damaged_files, write_sidecar
 from pipeline.artifacts.windows import Windows, read_windows, write_windows
-from pipeline.canonical import digest
+from pipeline.config.canonical import digest
 from pipeline.config.root import Config
 from pipeline.errors import InputError
-from pipeline.freshness import content_of
 from pipeline.model.model_file import load_model
+from pipeline.provenance.freshness import content_of
 from pipeline.report.page import TEMPLATES
-from pipeline.run_list import list_runs
+from pipeline.run.run_list import list_runs
 from pipeline.vocoder.hifigan import load_generator
 
 SECRET = "the-secret-beside-the-work-directory"
@@ -336,7 +336,7 @@ def test_names_of_files_reach_no_shell(lab: Lab) -> None:
     harmless(lab, lambda: lab.process(*main, *targets))
     for target in targets:
         with opened_any(lab.folder / target) as recording:
-            assert recording.fact("has_audio")
+            assert recording.attribute("has_audio")
     assert {p.name for p in lab.folder.iterdir()} - before == {"results", "logs", ".snakemake"}
 
 
@@ -436,7 +436,7 @@ def test_sidecars_describe_only_their_own_folder(tmp_path: Path, name: str) -> N
 
 @pytest.mark.parametrize("path", ["/etc/x.json", "../x.h5", "results/../../x.h5", "~/x.json"])
 def test_what_an_artifact_says_of_files_elsewhere_is_not_followed(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.freshness.described", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr("pipeline.provenance.freshness.described", lambda _: pytest.fail("it was read"))
     assert content_of(path) is None
 
 

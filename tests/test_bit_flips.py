@@ -23,17 +23,17 @@ from pipeline.artifacts.files import file_sha256
 from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged, write_sidecar
 from pipeline.config.loader import load_config
 from pipeline.config.stages import stage_json
-from pipeline.data.sheet import read_sheet
 from pipeline.errors import InputError
-from pipeline.model.checkpoint import DamagedCheckpointError, read_checkpoint
 from pipeline.model.model_file import load_model, model_digest
+from pipeline.raw.sheet import read_sheet
+from pipeline.training.checkpoint import DamagedCheckpointError, read_checkpoint
 
 
 def artifact(path: Path) -> str:
     """Everything that a stage can read of an HDF5 artifact."""
     found: dict[str, Any] = {}
     with opened_any(path) as opened:
-        found |= {name: opened.fact(name) for name in RESERVED} | {"facts": opened.facts()}
+        found |= {name: opened.attribute(name) for name in RESERVED} | {"attributes": opened.attributes()}
         names: list[str] = []
         opened.file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
         for name in names:

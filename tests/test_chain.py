@@ -65,7 +65,7 @@ def test_every_artifact_is_whole_and_says_what_it_was_made_from(chain: Path) -> 
     for file in files:
         with opened_any(file) as artifact:
             assert recomputed_digest(artifact) == artifact.content_digest
-            assert artifact.fact("simulated") is True or "contamination" in file.parts
+            assert artifact.attribute("simulated") is True or "contamination" in file.parts
         about = header(file)
         assert about["code_fingerprint"]
         assert json.loads(about["config_json"])

@@ -14,7 +14,7 @@ from conftest import ROOT
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import chance, words
 from pipeline.evaluation.metrics import correlation
-from pipeline.evaluation.scores import LEVELS, WORD_SWAP_NOTE, RunFacts, claims, score
+from pipeline.evaluation.scores import LEVELS, WORD_SWAP_NOTE, RunContext, claims, score
 from pipeline.evaluation.types import Event, FoldPredictions, TestBlock
 
 RATE_HZ = 86.1328125
@@ -32,21 +32,21 @@ def slow_noise(rng: np.random.Generator, frames: int, bands: int = BANDS, memory
     return out
 
 
-def rotation_p(target: list[np.ndarray], prediction: list[np.ndarray], rng: np.random.Generator) -> float:
-    """p of the pooled rotation test."""
-    live = np.ones(target[0].shape[1], bool)
-    least = chance.autocorrelation_frames(target, live)
-    drawn = chance.draw_rotations([len(b) for b in target], least, 1000, rng)
+def circular_shift_p(target: list[np.ndarray], prediction: list[np.ndarray], rng: np.random.Generator) -> float:
+    """p of the pooled circular-shift test."""
+    active = np.ones(target[0].shape[1], bool)
+    least = chance.autocorrelation_frames(target, active)
+    drawn = chance.draw_shifts([len(b) for b in target], least, 1000, rng)
     assert drawn.reason is None
     weight = [np.ones(len(b)) for b in target]
-    return chance.p_value(chance.rotation_null(target, [prediction], [weight], drawn)[0, 0].mean(axis=1))
+    return chance.p_value(chance.circular_shift_null(target, [prediction], [weight], drawn)[0, 0].mean(axis=1))
 
 
 def test_rotated_moments_equal_rolling() -> None:
     rng = np.random.default_rng(0)
     y, p, w = rng.normal(size=(3, 47)), rng.normal(size=(3, 47)), (rng.random(47) > 0.4).astype(float)
     shifts = np.array([0, 1, 17, 46])
-    r = correlation(chance.rotated_moments(y, [p, y], [w, np.ones(47)], shifts))
+    r = correlation(chance.shifted_moments(y, [p, y], [w, np.ones(47)], shifts))
     for row, shift in enumerate(shifts):
         rolled = np.roll(p, shift, axis=1)
         for weight, kept in enumerate((w > 0, np.ones(47, bool))):
@@ -61,7 +61,7 @@ def test_rotation_is_calibrated_on_autocorrelated_independent_data() -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         target, prediction = ([slow_noise(rng, n, 2) for n in (400, 500)] for _ in "ab")
-        p.append(rotation_p(target, prediction, rng))
+        p.append(circular_shift_p(target, prediction, rng))
         observed.append(np.corrcoef(target[1][:, 0], prediction[1][:, 0])[0, 1])
     assert 0.01 < np.mean(np.array(p) < 0.05) < 0.10
     assert 0.35 < np.mean(p) < 0.65
@@ -71,7 +71,7 @@ def test_rotation_is_calibrated_on_autocorrelated_independent_data() -> None:
 def test_a_link_is_found() -> None:
     rng = np.random.default_rng(0)
     target = [slow_noise(rng, 600) for _ in range(2)]
-    assert rotation_p(target, [b + 2 * slow_noise(rng, 600) for b in target], rng) == 1 / 1001
+    assert circular_shift_p(target, [b + 2 * slow_noise(rng, 600) for b in target], rng) == 1 / 1001
 
 
 def test_shifts_are_longer_than_the_autocorrelation() -> None:
@@ -79,7 +79,7 @@ def test_shifts_are_longer_than_the_autocorrelation() -> None:
     target = [slow_noise(rng, 6000, memory=0.98)]
     least = chance.autocorrelation_frames(target, np.ones(BANDS, bool))
     assert 80 < least < 170, "0.98^n falls below 0.1 at 114"
-    drawn = chance.draw_rotations([6000], least, 1000, rng)
+    drawn = chance.draw_shifts([6000], least, 1000, rng)
     shifts = drawn.shifts[1:]
     assert shifts.min() >= least
     assert shifts.max() <= 6000 - least
@@ -87,13 +87,13 @@ def test_shifts_are_longer_than_the_autocorrelation() -> None:
 
 
 def test_blocks_have_shifts_of_their_own() -> None:
-    drawn = chance.draw_rotations([1000, 1000], 50, 1000, np.random.default_rng(0))
+    drawn = chance.draw_shifts([1000, 1000], 50, 1000, np.random.default_rng(0))
     assert abs(np.corrcoef(drawn.shifts[1:].T)[0, 1]) < 0.1
 
 
 def test_too_few_shifts_are_not_testable() -> None:
     fold = fold_of(random_block(np.random.default_rng(0), 150))
-    found = score([fold], FAST, ChanceConfig(), RunFacts({}))
+    found = score([fold], FAST, ChanceConfig(), RunContext({}))
     assert found["summary"]["chance"]["p_value"] is None
     assert "not testable" in found["summary"]["chance"]["reason"]
     assert found["claims"]["level"] == "not testable"
@@ -116,7 +116,7 @@ def test_null_data_is_at_chance_and_linked_data_is_not() -> None:
     for linked, level in ((0.0, NO_LINK), (1.0, ABOVE_CHANCE)):
         rng = np.random.default_rng(4)
         folds = [fold_of(random_block(rng, 1500, linked=linked), fold=k) for k in range(3)]
-        document = score(folds, FAST, ChanceConfig(), RunFacts({}))
+        document = score(folds, FAST, ChanceConfig(), RunContext({}))
         assert document["claims"]["level"] == level
         assert (document["summary"]["chance"]["p_value"] < 0.05) == bool(linked)
 
@@ -139,22 +139,22 @@ def test_a_constant_target_is_left_out_of_mismatched_recordings() -> None:
     target = [rng.normal(size=(300, 2)) for _ in range(6)]
     prediction = [t + rng.normal(size=t.shape) for t in target]
     target[5] = np.zeros((300, 2))
-    folds, live = np.arange(6), np.ones(2, bool)
-    null = chance.mismatch_null(chance.mismatch_moments(target, prediction), folds, live, 300, rng)
+    folds, active = np.arange(6), np.ones(2, bool)
+    null = chance.mismatch_null(chance.mismatch_moments(target, prediction), folds, active, 300, rng)
     assert not isinstance(null, str)
     assert np.isfinite(null).all()
     assert chance.p_value(null) < 0.05
     dull = [np.zeros((300, 2)) for _ in range(6)]
-    assert "undefined" in chance.mismatch_null(chance.mismatch_moments(dull, prediction), folds, live, 300, rng)
+    assert "undefined" in chance.mismatch_null(chance.mismatch_moments(dull, prediction), folds, active, 300, rng)
 
 
 def test_a_link_beats_mismatched_recordings() -> None:
     rng = np.random.default_rng(1)
     folds = [fold_of(*(random_block(rng, 300, f"rec{2 * k + i}", 1.0) for i in range(2)), fold=k) for k in range(4)]
-    chance_of = [score(f, FAST, ChanceConfig(), RunFacts({}))["summary"]["chance"] for f in (folds, folds[:1])]
+    chance_of = [score(f, FAST, ChanceConfig(), RunContext({}))["summary"]["chance"] for f in (folds, folds[:1])]
     assert chance_of[0]["mismatched_recordings"]["p_value"] < 0.01
     assert "2 ways" in chance_of[1]["mismatched_recordings"]["reason"]
-    one = score([fold_of(random_block(rng, 900))], FAST, ChanceConfig(), RunFacts({}))
+    one = score([fold_of(random_block(rng, 900))], FAST, ChanceConfig(), RunContext({}))
     assert "one recording only" in one["summary"]["chance"]["mismatched_recordings"]["reason"]
 
 
@@ -163,7 +163,7 @@ def test_retrained_nulls_give_a_p() -> None:
     block = random_block(rng, 1500, linked=1.0)
     nulls = {f"retrained_null_{k}": slow_noise(rng, 1500).astype(np.float32) for k in range(9)}
     fold = fold_of(replace(block, predictions={**block.predictions, **nulls}))
-    summary = score([fold], FAST, ChanceConfig(), RunFacts({}))["summary"]
+    summary = score([fold], FAST, ChanceConfig(), RunContext({}))["summary"]
     assert summary["chance"]["retrained"]["p_value"] == pytest.approx(0.1)
     assert len(summary["chance"]["retrained"]["pearson_r"]) == 9
     assert not any(name.startswith("retrained") for name in summary)
@@ -186,7 +186,7 @@ def test_no_p_is_0() -> None:
     nulls = {f"retrained_null_{k}": slow_noise(rng, len(blocks[0].target)).astype(np.float32) for k in range(3)}
     blocks[0] = replace(blocks[0], predictions={**blocks[0].predictions, **nulls})
     folds = [fold_of(blocks[0], fold=0), fold_of(*blocks[1:], fold=1)]
-    found = list(p_values(score(folds, FAST, ChanceConfig(), RunFacts({}))))
+    found = list(p_values(score(folds, FAST, ChanceConfig(), RunContext({}))))
     assert min(found) == pytest.approx(1 / 1001)
     assert len(found) > 10
 
@@ -229,7 +229,7 @@ def test_onset_only_decoder_passes_rotation_and_fails_word_swap(decoder: str) ->
     rng = np.random.default_rng(2)
     word_list = WordList(0)
     folds = [fold_of(word_list.block(rng, decoder), fold=k) for k in range(3)]
-    document = score(folds, FAST, ChanceConfig(), RunFacts({}))
+    document = score(folds, FAST, ChanceConfig(), RunContext({}))
     summary = document["summary"]
     assert summary["model"]["pearson_r"] > 0.7
     assert summary["chance"]["p_value"] == pytest.approx(1 / 1001)
@@ -243,7 +243,7 @@ def test_decoder_that_knows_words_has_high_figures_and_claims_no_content() -> No
     word_list = WordList(0)
     known = frozenset(f"w{k}" for k in range(9))
     folds = [fold_of(word_list.block(rng, "words"), fold=k, known=known) for k in range(2)]
-    document = score(folds, FAST, ChanceConfig(), RunFacts({}))
+    document = score(folds, FAST, ChanceConfig(), RunContext({}))
     own = document["summary"]["words"]["by_prediction"]["model"]
     assert max(own[f"swap_{a}"]["p_value"] for a in ("annotated_onset", "sound_onset")) < 0.01
     assert document["claims"]["level"] == ABOVE_CHANCE
@@ -258,7 +258,7 @@ def test_decoder_of_loudness_alone_beats_the_word_swap_and_claims_no_content() -
     rng = np.random.default_rng(2)
     word_list = WordList(0)
     folds = [fold_of(word_list.block(rng, "loudness"), fold=k) for k in range(3)]
-    document = score(folds, FAST, ChanceConfig(), RunFacts({}))
+    document = score(folds, FAST, ChanceConfig(), RunContext({}))
     own = document["summary"]["words"]["by_prediction"]["model"]
     assert max(own[f"swap_{a}"]["p_value"] for a in ("annotated_onset", "sound_onset")) < 0.01
     assert document["claims"]["level"] == ABOVE_CHANCE
@@ -268,7 +268,7 @@ P = (None, 1e-4, 0.001, 0.0499, 0.05, 0.5, 1.0)
 
 
 def test_no_figures_give_a_level_that_speaks_of_content() -> None:
-    """Whatever rotation, swaps and ranks came out as: the level follows from the rotation null alone."""
+    """Whatever shift, swaps and ranks came out as: the level follows from the circular-shift null alone."""
     levels = {None: "not testable", True: ABOVE_CHANCE, False: NO_LINK}
     for p, annotated, sound, rank in product(P, repeat=4):
         swaps = {"swap_annotated_onset": {"p_value": annotated}, "swap_sound_onset": {"p_value": sound}}
@@ -287,7 +287,7 @@ def test_no_figures_give_a_level_that_speaks_of_content() -> None:
 def test_levels_are_documented_in_their_order_and_cannot_be_set_from_outside() -> None:
     assert LEVELS == (NO_LINK, ABOVE_CHANCE)
     rng = np.random.default_rng(0)
-    document = score([fold_of(random_block(rng, 1500))], FAST, ChanceConfig(), RunFacts({"level": "speech content"}))
+    document = score([fold_of(random_block(rng, 1500))], FAST, ChanceConfig(), RunContext({"level": "speech content"}))
     assert document["claims"]["level"] == NO_LINK
     places = [document["definitions"]["level"].index(level) for level in LEVELS]
     assert places == sorted(places)
@@ -315,7 +315,7 @@ def test_decoder_of_voice_latency_after_a_cue_is_no_content() -> None:
             for e, late in zip(block.events, rng.integers(2, 18, len(block.events)), strict=True)
         ]
         folds.append(fold_of(replace(block, events=tuple(early)), fold=k))
-    document = score(folds, FAST, ChanceConfig(), RunFacts({}))
+    document = score(folds, FAST, ChanceConfig(), RunContext({}))
     own = document["summary"]["words"]["by_prediction"]["model"]
     assert own["swap_annotated_onset"]["p_value"] < 0.01, "cue-aligned words alone would have been fooled"
     assert document["claims"]["level"] == ABOVE_CHANCE
@@ -363,7 +363,7 @@ def test_decoder_that_knows_when_the_next_word_starts_is_no_content() -> None:
             {"model": model.astype(np.float32)}, np.zeros(frames, bool), tuple(events),
         )  # fmt: skip
         folds.append(fold_of(block, fold=k))
-    assert score(folds, FAST, ChanceConfig(), RunFacts({}))["claims"]["level"] == ABOVE_CHANCE
+    assert score(folds, FAST, ChanceConfig(), RunContext({}))["claims"]["level"] == ABOVE_CHANCE
 
 
 def test_decoder_that_knows_a_recording_s_loudness_is_no_content() -> None:
@@ -374,7 +374,7 @@ def test_decoder_that_knows_a_recording_s_loudness_is_no_content() -> None:
         block = word_list.block(rng, "template")
         model = np.full_like(block.target, loudness)
         blocks.append(replace(block, target=block.target + np.float32(loudness), predictions={"model": model}))
-    own = score([fold_of(*blocks)], FAST, ChanceConfig(), RunFacts({}))["summary"]["words"]["by_prediction"]["model"]
+    own = score([fold_of(*blocks)], FAST, ChanceConfig(), RunContext({}))["summary"]["words"]["by_prediction"]["model"]
     assert own["swap_annotated_onset"]["p_value"] == own["swap_sound_onset"]["p_value"] == 1
     assert own["rank_accuracy"]["p_value"] == 1
 

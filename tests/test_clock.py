@@ -34,9 +34,9 @@ def pair(
     """
     fine_s, loud = loudness(seconds, seed)
     times_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
-    heard_s = neural_to_audio_s(times_s, offset_s, drift_ppm) + lag_s
+    audio_length_s = neural_to_audio_s(times_s, offset_s, drift_ppm) + lag_s
     noise = np.convolve(np.random.default_rng(seed + 1).standard_normal(len(times_s)), np.hanning(9), "same")
-    energy = snr * np.interp(heard_s, fine_s, loud) / loud.std() + noise / noise.std()
+    energy = snr * np.interp(audio_length_s, fine_s, loud) / loud.std() + noise / noise.std()
     return energy, np.interp(times_s, fine_s, loud)
 
 

@@ -110,7 +110,7 @@ def test_every_key_has_a_description_and_a_reader(key: str) -> None:
 
 
 def test_only_the_stages_that_read_a_key_see_it() -> None:
-    base, changed = Config(), load_config([], [parse_override("chance.rotations=2000")])
+    base, changed = Config(), load_config([], [parse_override("chance.shifts=2000")])
     assert [s for s in STAGES if stage_json(s, base) != stage_json(s, changed)] == ["evaluate"]
     changed = load_config([], [parse_override("mel.n_mels=40")])
     assert [s for s in STAGES if stage_json(s, base) != stage_json(s, changed)] == ["mel", "vocode"]

@@ -22,8 +22,8 @@ from pipeline.doctor.cost import cost
 from pipeline.doctor.folds import subject_folds
 from pipeline.doctor.recordings import examine
 from pipeline.errors import InputError
-from pipeline.plan import Plan, load_plan
-from pipeline.simulate import simulate
+from pipeline.run.plan import Plan, load_plan
+from pipeline.simulation.subject import write_subjects
 
 CONFIG = """\
 data: {sheet: raw/recordings.tsv}
@@ -35,7 +35,7 @@ split: {folds: 3, validation_fraction: 0.2}
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("doctor")
-    simulate(SimulateConfig(minutes=1.5, channels=8, subjects=2), work / "raw")
+    write_subjects(SimulateConfig(minutes=1.5, channels=8, subjects=2), work / "raw")
     bad = "onset\tduration\tdescription\n20\t2\tBAD_spike\n"
     (work / "raw/marks.tsv").write_text(bad)
     sheet = work / "raw/recordings.tsv"

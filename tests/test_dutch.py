@@ -14,10 +14,10 @@ import pytest
 
 from conftest import ROOT
 from pipeline.config.simulate import SimulateConfig
-from pipeline.data.bids import read_channels, read_electrodes, read_events
-from pipeline.data.sheet import read_sheet
 from pipeline.errors import InputError
-from pipeline.simulate import simulate
+from pipeline.raw.bids import read_channels, read_electrodes, read_events
+from pipeline.raw.sheet import read_sheet
+from pipeline.simulation.subject import write_subjects
 
 EEG_HZ, AUDIO_HZ = 512.0, 8000.0
 WORDS = ["", "", "één", "één", "één", "", "twee woorden", "+", "één", "één"]
@@ -159,7 +159,7 @@ def test_a_stated_unit_settles_it(bids: Path, tmp_path: Path) -> None:
 def test_the_whole_script_on_a_simulated_folder(tmp_path: Path) -> None:
     """From NWB files to a report: pitch-shifted sound cannot be tested for contamination."""
     config = SimulateConfig(minutes=1.5, channels=6, dead_channels=0, noisy_channels=0, eeg_dtype="float32")
-    row = read_sheet(simulate(config, tmp_path / "simulated"))[0]
+    row = read_sheet(write_subjects(config, tmp_path / "simulated"))[0]
     eeg = np.load(tmp_path / "simulated" / row.eeg)
     audio = np.load(tmp_path / "simulated" / str(row.audio))
     said = read_events(tmp_path / "simulated" / str(row.events))

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from pipeline.errors import EXIT_CANNOT_WRITE, CannotWriteError, InputError, Problem, StageFailureError
-from pipeline.model.lightning_module import NonFiniteLossError
+from pipeline.training.lightning_module import NonFiniteLossError
 
 PROBLEM = Problem("a.npy", "shape", "1-d", "2-d", "Reshape it")
 

@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, SMALL
-from pipeline.archive import ARCHIVE, KEPT, closing_words, keep_results, kept
 from pipeline.artifacts.core import Provenance, Schema, create, header, opened_any, recomputed_digest
 from pipeline.artifacts.files import require_space, write_text
 from pipeline.artifacts.sidecar import damaged_files
 from pipeline.errors import EXIT_CANNOT_WRITE, CannotWriteError
-from pipeline.failures import exit_code, failures
-from pipeline.freshness import content_of
+from pipeline.provenance.freshness import content_of
+from pipeline.run.archive import ARCHIVE, KEPT, closing_words, keep_results, kept
+from pipeline.run.failures import exit_code, failures
 
 MEL, VOCODE = "mel", "vocode"
 Run = subprocess.CompletedProcess[str]
@@ -289,7 +289,7 @@ def faulty(tmp_path: Path) -> Callable[[str], Path]:
             shutil.copytree(ROOT / part, home / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         for part in ("Snakefile", "main.py"):
             shutil.copy2(ROOT / part, home)
-        module = home / "src/pipeline/model/lightning_module.py"
+        module = home / "src/pipeline/training/lightning_module.py"
         place = "        if not torch.isfinite(loss):\n"
         text = module.read_text()
         assert place in text

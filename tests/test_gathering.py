@@ -1,4 +1,4 @@
-"""From artifacts to scores and page: what is gathered, what is refused, and what a change of the config reruns."""
+"""From artifacts to scores and page: what is inputs, what is refused, and what a change of the config reruns."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.windows import ROLE_CODES, BlockRow, SpanRow, Windows, read_windows, write_windows
 from pipeline.config.loader import load_config
 from pipeline.config.stages import stage_json
-from pipeline.data.spans import ReachSeconds, raw_spans
+from pipeline.data.spans import ReceptiveField, raw_spans
 from pipeline.evaluation.scores import ABOVE_CHANCE, NO_LINK, WORD_SWAP_NOTE
-from pipeline.summary import closing_summary
+from pipeline.run.summary import closing_summary
 
 WINDOWS = "results/windows/sim01.h5"
 
@@ -140,14 +140,18 @@ def shuffled(windows: Windows, chain: Path) -> Windows:
     """The same windows dealt out at random to the roles of fold 0, and the raw samples that each role then saw."""
     grid = load_config([chain / "config.yaml"]).mel
     infos = [aligned_info(chain / f"results/aligned/{r}.h5") for r in windows.recordings]
-    facts = windows.facts
-    seen = ReachSeconds(facts["reach_past_s"], facts["reach_future_s"], facts["reach_audio_s"])
+    attributes = windows.attributes
+    seen = ReceptiveField(
+        attributes["receptive_field_past_s"],
+        attributes["receptive_field_future_s"],
+        attributes["receptive_field_audio_s"],
+    )
     rng = np.random.default_rng(0)
     roles = windows.roles.copy()
     roles[:, 0] = rng.choice([ROLE_CODES[r] for r in ("train", "validation", "test")], len(roles), p=[0.6, 0.2, 0.2])
     names = {code: name for name, code in ROLE_CODES.items()}
     blocks = [
-        BlockRow(0, names[code], recording, start, start + facts["length_frames"])
+        BlockRow(0, names[code], recording, start, start + attributes["length_frames"])
         for (recording, start), code in zip(windows.starts.tolist(), roles[:, 0].tolist(), strict=True)
     ]
     spans = [span for block in blocks for span in raw_spans(block, infos[block.recording], seen, grid)]

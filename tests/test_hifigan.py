@@ -17,7 +17,7 @@ from torch.nn import functional
 from pipeline.config.loader import load_config
 from pipeline.config.mel import MelConfig
 from pipeline.errors import InputError
-from pipeline.plan import load_plan
+from pipeline.run.plan import load_plan
 from pipeline.signal.mel import log_mel
 from pipeline.vocoder import hifigan
 from pipeline.vocoder.base import Vocoder

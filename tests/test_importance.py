@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import importance
 from pipeline.artifacts.aligned import AlignedInfo, aligned_info
 from pipeline.data.subject import SubjectArrays
-from pipeline.importance import channel_groups, permutation_importance, why_not
+from pipeline.evaluation import importance
+from pipeline.evaluation.importance import channel_groups, permutation_importance, why_not
 
 CONTEXT, SPANS = 10, [(0, 100, 500), (1, 0, 300)]
 

@@ -16,14 +16,14 @@ import scipy.io
 import soundfile
 
 from pipeline.cli import main
-from pipeline.data.bids import read_annotations, read_channels, read_electrodes, read_events
-from pipeline.data.sheet import RecordingRow, read_sheet
 from pipeline.errors import InputError
 from pipeline.importing.command import import_recordings
 from pipeline.importing.naming import ids, key, safe_id
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording, Signal
 from pipeline.importing.writing import BLOCK_BYTES, write_recordings
+from pipeline.raw.bids import read_annotations, read_channels, read_electrodes, read_events
+from pipeline.raw.sheet import RecordingRow, read_sheet
 
 EEG_HZ, SOUND_HZ, SECONDS = 512, 8000, 12
 RNG = np.random.default_rng(0)

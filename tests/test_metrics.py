@@ -18,7 +18,7 @@ from pipeline.evaluation import metrics
 from pipeline.evaluation.fold import interval
 from pipeline.evaluation.group import group_test
 from pipeline.evaluation.intelligibility import intelligibility
-from pipeline.evaluation.scores import RunFacts, document_json, score, scores_table
+from pipeline.evaluation.scores import RunContext, document_json, score, scores_table
 from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
 
 RATE_HZ = 86.1328125
@@ -42,7 +42,7 @@ def fold_of(*blocks: TestBlock, **changes: object) -> FoldPredictions:
 
 
 def scored(*folds: FoldPredictions, evaluate: EvaluateConfig = FAST) -> dict:
-    return score(folds, evaluate, ChanceConfig(), RunFacts({"simulated": True}))
+    return score(folds, evaluate, ChanceConfig(), RunContext({"simulated": True}))
 
 
 def test_r_is_pearson_over_time_within_live_bands() -> None:

@@ -16,11 +16,11 @@ from torch import nn
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.errors import InputError
-from pipeline.model.committee import Committee
+from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import diagonality, latency_frames, predict_continuous, window_starts
 from pipeline.model.model_file import load_model, model_digest, save_model
 from pipeline.model.network import AlignedAttention, AttentionAxes, Seq2Seq, frame_power, position_centres
-from pipeline.model.presets import _RECIPES, Architecture, Member, committee_members, resolve
+from pipeline.model.presets import _RECIPES, Architecture, NetworkRole, network_roles, resolve
 
 SMALL = Architecture(
     n_channels=3, n_bands=7, length_frames=22, context_frames=6, encoder_width=8, encoder_hidden=6,
@@ -29,9 +29,9 @@ SMALL = Architecture(
 VARIANTS = {
     "plain": SMALL,
     "causal": replace(SMALL, causal=True, postnet=True),
-    "raw": replace(SMALL, oversampling=4),
-    "causal raw": replace(SMALL, oversampling=4, causal=True),
-    "without skip": replace(SMALL, linear_skip=False, reduction_factor=5),
+    "raw": replace(SMALL, rows_per_frame=4),
+    "causal raw": replace(SMALL, rows_per_frame=4, causal=True),
+    "without skip": replace(SMALL, ridge_skip=False, reduction_factor=5),
     "two subjects": replace(SMALL, n_subjects=2),
 }
 
@@ -54,7 +54,7 @@ def network(a: Architecture, seed: int = 0) -> Seq2Seq:
 
 
 def window(a: Architecture, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
-    rows = (a.length_frames + 2 * a.context_frames) * a.oversampling
+    rows = (a.length_frames + 2 * a.context_frames) * a.rows_per_frame
     return torch.randn(batch, rows, a.n_channels) * 3 + 1, torch.arange(batch) % a.n_subjects
 
 
@@ -83,7 +83,7 @@ def test_causal_frames_ignore_all_later_rows(name, frame) -> None:
     model = network(a)
     features, subject = window(a)
     later = features.clone()
-    beyond = later[:, (a.context_frames + frame + 1) * a.oversampling :]
+    beyond = later[:, (a.context_frames + frame + 1) * a.rows_per_frame :]
     beyond += 5 * torch.randn_like(beyond)
     with torch.no_grad():
         before, after = model.generate(features, subject).mel, model.generate(later, subject).mel
@@ -135,7 +135,7 @@ def test_position_centres_are_on_the_windows_clock() -> None:
     assert_array_equal(position_centres(3, 2), [-0.5, 3.5, 7.5])  # frames -2 … 1 | 2 … 5 | 6 … 9
 
 
-def test_linear_skip_reads_the_frame_at_its_lag() -> None:
+def test_ridge_skip_reads_the_frame_at_its_lag() -> None:
     model = Seq2Seq(SMALL)
     assert model.skip is not None
     weights = torch.zeros(1, 3, 7)
@@ -143,7 +143,7 @@ def test_linear_skip_reads_the_frame_at_its_lag() -> None:
     zeros = torch.zeros(3)
     model.skip.set(0, weights, torch.tensor([-3]), torch.zeros(7), zeros, zeros + 1)
     features = torch.rand(1, 34, 3)
-    mel = model.estimate(features, torch.zeros(1, dtype=torch.long))
+    mel = model.ridge_mel(features, torch.zeros(1, dtype=torch.long))
     assert mel is not None
     assert_allclose(mel[0, :, 4], 2 * features[0, 6 - 3 : 28 - 3, 1], rtol=1e-5)
     assert mel[0, :, :4].abs().max() == 0
@@ -223,12 +223,12 @@ def test_the_power_of_a_raw_signal_knows_no_phase() -> None:
 
 
 def test_presets_and_overrides() -> None:
-    assert [m.label for m in committee_members(ModelConfig(preset="large"), 30.0)] == ["0-large-linear"]
-    assert [m.label for m in committee_members(ModelConfig(), 30.0)] == ["0-tiny-linear", "1-tiny-free"]
-    assert {m.preset for m in committee_members(ModelConfig(networks=3), 1800.0)} == {"large"}
+    assert [m.label for m in network_roles(ModelConfig(preset="large"), 30.0)] == ["0-corrector"]
+    assert [m.label for m in network_roles(ModelConfig(), 30.0)] == ["0-corrector", "1-free"]
+    assert {m.preset for m in network_roles(ModelConfig(networks=3), 1800.0)} == {"large"}
     config = ModelConfig(encoder_width=24, postnet=True)
     train = TrainConfig(max_steps=7, input_noise=0.0)
-    architecture, recipe = resolve(Member(0, "strong", False), SMALL, config, train)
+    architecture, recipe = resolve(NetworkRole(0, "strong", False), SMALL, config, train)
     assert (architecture.encoder_width, architecture.encoder_dropout, architecture.postnet) == (24, 0.4, True)
     assert (recipe.max_steps, recipe.input_noise, recipe.channel_drop) == (7, 0.0, 0.3)
 
@@ -239,9 +239,9 @@ STEPS = {"tiny": (160, 240), "strong": (160, 240), "medium": (200, 320), "large"
 @pytest.mark.parametrize("preset", STEPS)
 @pytest.mark.parametrize("per_epoch", [1, 7, 30, 40, 100, 1000, 5000])
 def test_the_steps_of_a_preset_are_kept_whatever_an_epoch_has(preset, per_epoch) -> None:
-    for linear_skip, expected in zip((True, False), STEPS[preset], strict=True):
-        member, train = Member(0, preset, linear_skip), TrainConfig(steps_per_epoch=per_epoch)
-        steps = resolve(member, SMALL, ModelConfig(), train)[1].max_steps
+    for ridge_skip, expected in zip((True, False), STEPS[preset], strict=True):
+        role, train = NetworkRole(0, preset, ridge_skip), TrainConfig(steps_per_epoch=per_epoch)
+        steps = resolve(role, SMALL, ModelConfig(), train)[1].max_steps
         assert steps % min(per_epoch, steps) == 0, "whole epochs"
         kept = expected + (40 / 3 if expected == 200 else 0)  # two thirds of 320
         assert abs(steps - kept) <= (per_epoch / 2 if kept >= per_epoch else 0.5)
@@ -251,15 +251,15 @@ def test_the_steps_of_a_preset_are_kept_whatever_an_epoch_has(preset, per_epoch)
 
 @pytest.mark.parametrize(("limit", "steps"), [(7, 7), (40, 40), (150, 120)])
 def test_max_steps_is_a_limit_of_whole_epochs(limit, steps) -> None:
-    recipe = resolve(Member(0, "tiny", True), SMALL, ModelConfig(), TrainConfig(max_steps=limit))[1]
+    recipe = resolve(NetworkRole(0, "tiny", True), SMALL, ModelConfig(), TrainConfig(max_steps=limit))[1]
     assert recipe.max_steps == steps
 
 
 def networks_of(model: ModelConfig) -> list[object]:
     """What the networks of a config are: their parameters' shapes, and what they make of one window."""
     found: list[object] = []
-    for member in committee_members(model, 30.0):
-        architecture, _ = resolve(member, replace(SMALL, oversampling=4), model, TrainConfig())
+    for role in network_roles(model, 30.0):
+        architecture, _ = resolve(role, replace(SMALL, rows_per_frame=4), model, TrainConfig())
         made = network(architecture)
         torch.manual_seed(0)
         with torch.no_grad():
@@ -285,8 +285,8 @@ def test_every_key_of_the_model_reaches_its_networks(key) -> None:
 
 @pytest.mark.parametrize("key", [k for k, field in TrainConfig.model_fields.items() if field.default is None])
 def test_every_key_of_training_that_may_be_the_presets_overrules_it(key) -> None:
-    member, train = Member(0, "tiny", True), TrainConfig(**another(TrainConfig, key))
-    recipe = resolve(member, SMALL, ModelConfig(), train)[1]
+    role, train = NetworkRole(0, "tiny", True), TrainConfig(**another(TrainConfig, key))
+    recipe = resolve(role, SMALL, ModelConfig(), train)[1]
     assert getattr(recipe, key) == getattr(train, key) != getattr(_RECIPES["tiny"], key)
 
 
@@ -302,17 +302,17 @@ class PerFrameDecoder(nn.Module):
     def attention_axes(self) -> AttentionAxes:
         return AttentionAxes(1, torch.arange(6), torch.arange(9))
 
-    def forward(self, memory, known, estimate):
+    def forward(self, memory, known, ridge_mel):
         mel = self.output(memory[:, self.position])
-        return mel if estimate is None else mel + estimate, mel.new_zeros(len(mel), 1, 6, 9)
+        return mel if ridge_mel is None else mel + ridge_mel, mel.new_zeros(len(mel), 1, 6, 9)
 
-    def generate(self, memory, estimate):
-        return self(memory, None, estimate)
+    def generate(self, memory, ridge_mel):
+        return self(memory, None, ridge_mel)
 
 
 def test_another_decoder_is_one_line(monkeypatch) -> None:
     monkeypatch.setattr("pipeline.model.network.Decoder", PerFrameDecoder)
-    model = Committee.of([network(SMALL), network(replace(SMALL, linear_skip=False), seed=1)])
+    model = Ensemble.of([network(SMALL), network(replace(SMALL, ridge_skip=False), seed=1)])
     features = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
     found = predict_continuous(model, features, 0, 90, hop=6, n_attention=3)
     assert found.mel.shape == (90, 7)
@@ -323,7 +323,7 @@ def test_another_decoder_is_one_line(monkeypatch) -> None:
 
 
 def test_attention_axes_of_a_committee_are_those_of_its_networks() -> None:
-    model = Committee.of([network(SMALL), network(replace(SMALL, linear_skip=False), seed=1)])
+    model = Ensemble.of([network(SMALL), network(replace(SMALL, ridge_skip=False), seed=1)])
     axes = model.attention_axes
     assert axes.heads == 4
     assert_array_equal(axes.group_frames, [0, 4, 8, 12, 16, 20])
@@ -339,41 +339,41 @@ def test_a_new_key_reaches_the_record_that_has_a_field_of_its_name() -> None:
 
     for kernel, mixup in ((7, 0.2), (None, None)):
         model, train = MoreModel(encoder_kernel=kernel), MoreTrain(mixup=mixup)
-        architecture, recipe = resolve(Member(0, "tiny", True), SMALL, model, train)
+        architecture, recipe = resolve(NetworkRole(0, "tiny", True), SMALL, model, train)
         assert (architecture.encoder_kernel, recipe.mixup) == (kernel or 15, mixup or 0.7)
-    assert resolve(Member(0, "tiny", True), SMALL, ModelConfig(), TrainConfig(clip_input=3.0))[0].clip_input == 3.0
+    assert resolve(NetworkRole(0, "tiny", True), SMALL, ModelConfig(), TrainConfig(clip_input=3.0))[0].clip_input == 3.0
 
 
 def test_committee_is_the_weighted_mean_of_members_and_skip() -> None:
-    networks = [network(SMALL), network(replace(SMALL, linear_skip=False), seed=1)]
+    networks = [network(SMALL), network(replace(SMALL, ridge_skip=False), seed=1)]
     networks[1].mel_mean.copy_(networks[0].mel_mean)
-    committee = Committee.of(networks)
-    committee.weights.copy_(torch.tensor([0.5, 0.3, 0.2]))
+    ensemble = Ensemble.of(networks)
+    ensemble.weights.copy_(torch.tensor([0.5, 0.3, 0.2]))
     features, subject = window(SMALL)
     with torch.no_grad():
-        output = committee.generate(features, subject)
+        output = ensemble.generate(features, subject)
         parts = [n.generate(features, subject).mel - n.mel_mean for n in networks]
-        skip = networks[0].estimate(features, subject) * networks[0].mel_scale
+        skip = networks[0].ridge_mel(features, subject) * networks[0].mel_scale
     expected = networks[0].mel_mean + 0.5 * parts[0] + 0.3 * parts[1] + 0.2 * skip
     assert_allclose(output.mel, expected, atol=1e-5)
     assert output.attention.shape[1] == 2 * SMALL.heads
 
 
 def test_model_file_round_trip_is_exact_and_repeatable(tmp_path: Path) -> None:
-    model = Committee.of([network(SMALL)])
+    model = Ensemble.of([network(SMALL)])
     save_model(tmp_path / "a.ckpt", model, {"fold": 1, "subject": "Zoë"})
     save_model(tmp_path / "b.ckpt", model, {"subject": "Zoë", "fold": 1})
     assert (tmp_path / "a.ckpt").read_bytes() == (tmp_path / "b.ckpt").read_bytes()
     loaded, meta = load_model(tmp_path / "a.ckpt")
     assert meta == {"fold": 1, "subject": "Zoë"}
-    assert model_digest(loaded) == model_digest(model) != model_digest(Committee.of([network(SMALL, seed=1)]))
+    assert model_digest(loaded) == model_digest(model) != model_digest(Ensemble.of([network(SMALL, seed=1)]))
     features, subject = window(SMALL)
     with torch.no_grad():
         assert_array_equal(loaded.generate(features, subject).mel, model.generate(features, subject).mel)
 
 
 def test_flipped_bits_of_a_model_file_never_change_a_value_unnoticed(tmp_path: Path) -> None:
-    model = Committee.of([network(SMALL)])
+    model = Ensemble.of([network(SMALL)])
     path, damaged = tmp_path / "model.ckpt", tmp_path / "damaged.ckpt"
     save_model(path, model, {})
     content, digest = path.read_bytes(), model_digest(model)
@@ -406,12 +406,12 @@ def test_hostile_model_file_runs_no_code(tmp_path: Path, monkeypatch, forced) ->
     assert not canary.exists()
 
 
-def test_encoder_hears_the_linear_skip() -> None:
+def test_encoder_hears_the_ridge_skip() -> None:
     model = network(SMALL)
     features, subject = window(SMALL)
     normalised = model.normalise(features, subject)
     with torch.no_grad():
-        estimate = model.estimate(features, subject)
-        assert estimate is not None
-        heard, changed = model.encode(normalised, estimate), model.encode(normalised, estimate + 1)
+        ridge_mel = model.ridge_mel(features, subject)
+        assert ridge_mel is not None
+        heard, changed = model.encode(normalised, ridge_mel), model.encode(normalised, ridge_mel + 1)
     assert (heard - changed).abs().max() > 1e-3

@@ -65,7 +65,7 @@ def scored(chain: Path, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     document = json.loads((chain / "results" / FILES["scores"]).read_text())
     std = target_std(predictions)
     document["settings"]["evaluate"] |= {"min_band_std_nats": float(np.median(std)), "seed": 7}
-    document["settings"]["chance"] |= {"rotations": 1234, "min_shift_s": 3.0}
+    document["settings"]["chance"] |= {"shifts": 1234, "min_shift_s": 3.0}
     (tmp_path / "results/eval.json").write_text(json.dumps(document))
     return predictions, document["settings"]
 
@@ -81,9 +81,9 @@ def test_bands_are_judged_by_what_the_run_recorded(
 ) -> None:
     file, settings = scored
     seen: dict[str, Any] = {}
-    draw, rotate = figures.by_band_figure, chance.draw_rotations
+    draw, rotate = figures.by_band_figure, chance.draw_shifts
     monkeypatch.setattr(figures, "by_band_figure", lambda *own: (seen.update(left_out=own[2]), draw(*own))[1])
-    monkeypatch.setattr(chance, "draw_rotations", lambda *own: (seen.update(shift=own[1], n=own[2]), rotate(*own))[1])
+    monkeypatch.setattr(chance, "draw_shifts", lambda *own: (seen.update(shift=own[1], n=own[2]), rotate(*own))[1])
     plot(file, "bands", tmp_path / "x.png", SHORT)
     expected = np.flatnonzero(target_std(file) < settings["evaluate"]["min_band_std_nats"])
     assert len(expected) == 40

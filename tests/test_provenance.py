@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from pipeline.provenance import PACKAGE_ROOT, code_fingerprints
+from pipeline.provenance.fingerprint import PACKAGE_ROOT, code_fingerprints
 
 STAGES = sorted(p.stem for p in (ROOT / "workflow/scripts").glob("*.py"))
 HEAVY = {"torch", "pytorch_lightning", "librosa"}
@@ -21,7 +21,7 @@ HEAVY = {"torch", "pytorch_lightning", "librosa"}
 def fingerprint(copy: Path, stage: str) -> dict[str, str]:
     """The fingerprint that the scratch copy gives itself."""
     code = (
-        "import json, sys; from pathlib import Path; from pipeline.provenance import code_fingerprints;"
+        "import json, sys; from pathlib import Path; from pipeline.provenance.fingerprint import code_fingerprints;"
         f"print(json.dumps(code_fingerprints([Path('workflow/scripts/{stage}.py')])['{stage}']))"
     )
     result = subprocess.run(

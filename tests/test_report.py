@@ -16,7 +16,7 @@ from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.scores import ABOVE_CHANCE, WORD_SWAP_NOTE, RunFacts, score
+from pipeline.evaluation.scores import ABOVE_CHANCE, WORD_SWAP_NOTE, RunContext, score
 from pipeline.evaluation.types import Event, FoldPredictions, Sound, TestBlock
 from pipeline.report import figures, page
 from pipeline.report.extras import Attention, LearningCurve, ReportExtras
@@ -68,13 +68,13 @@ def make_page(
     clean = audit_spans({"train": [Span("r", "neural", 0, 10, 10.0)], "test": [Span("r", "neural", 20, 30, 10.0)]})
     latency = {"lags_s": [-0.1, 0.0, 0.1], "r": [0.1, 0.2, 0.3], "best_s": 0.1}
     importance = {"shaft": {NASTY: 0.1}, "region": {"STG": 0.2}}
-    facts = RunFacts(
+    attributes = RunContext(
         {"simulated": simulated, "split_by": NASTY},
         {("sub1", k): clean for k in range(2)} if full else {},
         extras.contamination if extras else (),
         {"sub1": {"latency": latency, "permutation_importance": importance}} if full else {},
     )
-    document = score(folds, CONFIG, ChanceConfig(), facts)
+    document = score(folds, CONFIG, ChanceConfig(), attributes)
     return report_html(document, folds, extras or ReportExtras(), CONFIG, share=share)
 
 
@@ -194,7 +194,7 @@ def test_shared_copy_leaves_out_what_identifies(full: str) -> None:
 
 def test_players_of_words_can_be_bounded_and_need_sound() -> None:
     fold = make_fold()
-    document = score([fold], CONFIG, ChanceConfig(), RunFacts({}))
+    document = score([fold], CONFIG, ChanceConfig(), RunContext({}))
     none = CONFIG.model_copy(update={"report_words": 0})
     assert Page(report_html(document, [fold], ReportExtras(), none)).tags.count("audio") == 3
     silent = replace(fold, blocks=(replace(fold.blocks[0], sound=None),))
@@ -235,7 +235,7 @@ def test_nearest_neighbour_stands_among_the_opponents() -> None:
     block = fold.blocks[0]
     found = {**block.predictions, "nearest_neighbour": block.predictions["ridge"]}
     folds = [replace(fold, blocks=(replace(block, predictions=found),))]
-    document = score(folds, CONFIG, ChanceConfig(), RunFacts({}))
+    document = score(folds, CONFIG, ChanceConfig(), RunContext({}))
     assert document["summary"]["nearest_neighbour"]["role"] == "baseline"
     head = report_html(document, folds, ReportExtras(), CONFIG).split("<nav>")[0]
     assert "nearest neighbour" in head
@@ -259,7 +259,7 @@ def test_page_of_a_model_without_a_score() -> None:
     fold = make_fold()
     block = replace(fold.blocks[0], predictions={"model": np.zeros((900, 8), np.float32)}, events=(), sound=None)
     folds = [replace(fold, blocks=(block,))]
-    document = score(folds, CONFIG, ChanceConfig(), RunFacts({}))
+    document = score(folds, CONFIG, ChanceConfig(), RunContext({}))
     html = report_html(document, folds, ReportExtras(), CONFIG)
     assert not re.search(r"\bnan\b", re.sub(r"data:[^\"]*", "", html), re.IGNORECASE)
     assert "constant" in html
@@ -278,7 +278,7 @@ def test_short_recordings_still_give_a_page(frames: list[int]) -> None:
         for k, n in enumerate(frames)
     )  # fmt: skip
     folds = [replace(make_fold(), blocks=blocks)]
-    document = score(folds, CONFIG, ChanceConfig(), RunFacts({}))
+    document = score(folds, CONFIG, ChanceConfig(), RunContext({}))
     assert Page(report_html(document, folds, ReportExtras(), CONFIG)).open == []
     assert (document["summary"]["chance"]["p_value"] is None) == (sum(frames) < 200)
 

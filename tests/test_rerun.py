@@ -30,7 +30,7 @@ from pipeline.config.base import subsection
 from pipeline.config.loader import all_keys, load_config, parse_override
 from pipeline.config.root import Config
 from pipeline.config.stages import stage_json
-from pipeline.provenance import code_fingerprints
+from pipeline.provenance.fingerprint import code_fingerprints
 from snakemake_fork import forked_snakemake
 from voices import write_voice
 
@@ -123,7 +123,7 @@ VALUES = {
     "align.channels.include": ["ch001"],
     "align.channels.exclude": ["ch002"],
     "align.raw_high_hz": 30.0,
-    "baseline.penalties": [10.0],
+    "ridge.penalties": [10.0],
     "contamination.band_hz": [80.0, 150.0],
     "export.audio": "all",
     "mel.n_fft": 2048,
@@ -174,7 +174,7 @@ MODULES = {
     "train baseline predict": "config.model config.train loading model.normalisation model.presets model.ridge "
     "model.weight_prior signal.frame_power",
     "train baseline predict evaluate": "model",
-    "train predict": "model.committee model.inference model.model_file model.network runs",
+    "train predict": "model.ensemble model.inference model.model_file model.network runs",
     "train evaluate": "model.event_file",
     "train predict evaluate": "artifacts.paths",
     "window": "data.spans data.splits data.windowing",
@@ -555,7 +555,7 @@ def forget_and_change_evaluate(work: Work) -> None:
 
 def forget_and_change_baseline(work: Work) -> None:
     work.forget()
-    work.configure("baseline.penalties", [100.0])
+    work.configure("ridge.penalties", [100.0])
 
 
 def forget_and_change_raw(work: Work) -> None:
@@ -873,7 +873,7 @@ def test_an_accepted_edit_reruns_nothing_and_everything_honours_it(own: Work) ->
 
 @pytest.mark.slow
 def test_train_honours_an_accepted_edit(own: Work) -> None:
-    own.edit("src/pipeline/model/lightning_module.py", add_a_constant)
+    own.edit("src/pipeline/training/lightning_module.py", add_a_constant)
     assert own.pipeline("accept", "train", "--config", "config.yaml").returncode == 0
     assert own.run("--forcerun", "train") == times("train*2 predict*2 vocode*2 evaluate")
     assert trained_already(own) == ["sim01", "sim02"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from pipeline.model import ridge as R  # noqa: N812
-from pipeline.model.normalisation import normalise_recording
+from pipeline.baselines import ridge as R  # noqa: N812
+from pipeline.signal.normalisation import normalise_recording
 
 SPANS = [(0, 10, 260), (1, 0, 150)]
 VAL = [(1, 180, 240)]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data.bids import (
+from pipeline.errors import InputError, Problem
+from pipeline.raw.bids import (
     channel_differences,
     read_annotations,
     read_channels,
@@ -18,8 +19,7 @@ from pipeline.data.bids import (
     read_events,
     unmatched_names,
 )
-from pipeline.data.sheet import COLUMNS, RecordingRow, read_sheet, rows_of
-from pipeline.errors import InputError, Problem
+from pipeline.raw.sheet import COLUMNS, RecordingRow, read_sheet, rows_of
 
 GOOD = {
     "subject": "sub01",
@@ -304,7 +304,7 @@ def test_a_sheet_that_is_not_there_yet_is_checked_but_for_its_files() -> None:
 
 
 def test_reading_a_sheet_imports_nothing_slow() -> None:
-    code = "import sys, pipeline.data.sheet, pipeline.config.simulate; print({'numpy', 'scipy'} & set(sys.modules))"
+    code = "import sys, pipeline.raw.sheet, pipeline.config.simulate; print({'numpy', 'scipy'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
 

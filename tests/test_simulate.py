@@ -12,20 +12,20 @@ import pytest
 from scipy import signal
 
 from pipeline.config.simulate import SimulateConfig, simulated_sheet
-from pipeline.data.clips import read_clips
-from pipeline.data.sheet import read_sheet, rows_of
 from pipeline.errors import InputError
-from pipeline.simulate import (
+from pipeline.raw.sheet import read_sheet, rows_of
+from pipeline.simulation.clips import read_clips
+from pipeline.simulation.speech import WORDS, speak
+from pipeline.simulation.subject import (
     Blob,
     Sound,
     band_energies,
-    make_body,
     make_eeg,
+    make_implant,
     make_sound,
     respond,
-    simulate,
+    write_subjects,
 )
-from pipeline.synthetic_speech import WORDS, speak
 
 LJSPEECH = Path(__file__).parents[2] / "shared" / "data" / "ljspeech32"
 SMALL = SimulateConfig(minutes=0.2, channels=6, audio_rate_hz=16000)
@@ -42,8 +42,8 @@ def _recording(config: SimulateConfig) -> tuple[Sound, np.ndarray]:
     """Sound, and neural recording [µV], of the first recording."""
     place = (0, 0)
     sound = make_sound(config, place, 0, None)
-    heard = make_sound(config, place, 1, None) if config.mode == "null" else sound
-    eeg, _ = make_eeg(config, place, make_body(config, 0), sound, heard)
+    driving = make_sound(config, place, 1, None) if config.mode == "null" else sound
+    eeg, _ = make_eeg(config, place, make_implant(config, 0), sound, driving)
     return sound, eeg.astype(float) * 0.1
 
 
@@ -63,8 +63,8 @@ def _correlations(config: SimulateConfig) -> np.ndarray:
     sound, eeg = _recording(config)
     drive = band_energies(sound.samples, config.audio_rate_hz)
     envelope = _envelope(eeg, config)
-    body = make_body(config, 0)
-    return np.array([np.corrcoef(envelope[:, i], respond(c.field, drive))[0, 1] for i, c in enumerate(body)])
+    implant = make_implant(config, 0)
+    return np.array([np.corrcoef(envelope[:, i], respond(c.field, drive))[0, 1] for i, c in enumerate(implant)])
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -76,7 +76,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def test_equal_seeds_give_equal_bytes_and_other_seeds_other_recordings(tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        simulate(SMALL.model_copy(update={"seed": seed}), tmp_path / name)
+        write_subjects(SMALL.model_copy(update={"seed": seed}), tmp_path / name)
     a, b, c = (_digests(tmp_path / name) for name in "abc")
     assert a == b
     assert a["sim01_run01_eeg.npy"] != c["sim01_run01_eeg.npy"]
@@ -85,7 +85,7 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_other_recordings(tmp_path:
 
 def test_the_sheet_follows_from_the_config_and_can_be_read(tmp_path: Path) -> None:
     config = SMALL.model_copy(update={"subjects": 2, "recordings": 2, "minutes": 0.05})
-    sheet = simulate(config, tmp_path / "new" / "folder")
+    sheet = write_subjects(config, tmp_path / "new" / "folder")
     rows = read_sheet(sheet)
     assert rows == rows_of(simulated_sheet(config), sheet)
     assert [row.recording for row in rows] == ["sim01_run01", "sim01_run02", "sim02_run01", "sim02_run02"]
@@ -95,7 +95,7 @@ def test_the_sheet_follows_from_the_config_and_can_be_read(tmp_path: Path) -> No
 
 
 def test_recordings_of_a_subject_share_its_body_and_nothing_else(tmp_path: Path) -> None:
-    simulate(SMALL.model_copy(update={"subjects": 2, "recordings": 2, "minutes": 0.05}), tmp_path)
+    write_subjects(SMALL.model_copy(update={"subjects": 2, "recordings": 2, "minutes": 0.05}), tmp_path)
     truth = json.loads((tmp_path / "truth.json").read_text())
     fields = [recording["channels"] for recording in truth["recordings"]]
     assert fields[0] == fields[1] != fields[2]
@@ -104,21 +104,21 @@ def test_recordings_of_a_subject_share_its_body_and_nothing_else(tmp_path: Path)
 
 
 def test_arrays_have_the_declared_form(tmp_path: Path) -> None:
-    simulate(SMALL, tmp_path)
+    write_subjects(SMALL, tmp_path)
     eeg = np.load(tmp_path / "sim01_run01_eeg.npy")
     audio = np.load(tmp_path / "sim01_run01_audio.npy")
     assert (eeg.dtype, audio.dtype) == (np.int16, np.int16)
     assert audio.shape == (12 * 16000,)
     assert eeg.shape == (round((12 * 1.00004 + 0.137 + 0.25) * 1024), 6)
     as_float = tmp_path / "float"
-    simulate(SMALL.model_copy(update={"eeg_dtype": "float32"}), as_float)
+    write_subjects(SMALL.model_copy(update={"eeg_dtype": "float32"}), as_float)
     in_uv = np.load(as_float / "sim01_run01_eeg.npy")
     assert in_uv.dtype == np.float32
     assert np.abs(in_uv - eeg * np.float32(0.1)).max() <= 0.0501
 
 
 def test_truth_names_dead_and_noisy_channels_and_no_folder(tmp_path: Path) -> None:
-    simulate(SMALL, tmp_path)
+    write_subjects(SMALL, tmp_path)
     truth = json.loads((tmp_path / "truth.json").read_text())
     assert truth["simulated"] is True
     states = {channel["name"]: channel["state"] for channel in truth["recordings"][0]["channels"]}
@@ -223,7 +223,7 @@ def test_speech_that_cannot_be_used_is_refused(tmp_path: Path, files: dict[str, 
             (tmp_path / name).write_text(text)
     out = tmp_path / "out"
     with pytest.raises(InputError, match=complaint):
-        simulate(SMALL.model_copy(update={"speech": str(tmp_path)}), out)
+        write_subjects(SMALL.model_copy(update={"speech": str(tmp_path)}), out)
     assert not out.exists()
 
 
@@ -248,8 +248,8 @@ def test_a_linked_brain_follows_the_sound_and_a_null_brain_does_not() -> None:
 def _ridge_r(config: SimulateConfig) -> float:
     """Mean r over bands, on the last quarter, of a ridge regression on lags of -300 to +300 ms."""
     sound, eeg = _recording(config)
-    live = [i for i, channel in enumerate(make_body(config, 0)) if channel.state == "good"]
-    envelope = _envelope(eeg[:, live], config)
+    good = [i for i, channel in enumerate(make_implant(config, 0)) if channel.state == "good"]
+    envelope = _envelope(eeg[:, good], config)
     envelope = (envelope - envelope.mean(axis=0)) / envelope.std(axis=0)
     lags = range(-30, 31, 3)
     inputs = np.concatenate([np.roll(envelope, lag, axis=0) for lag in lags], axis=1)[30:-30]
@@ -279,7 +279,7 @@ def test_onset_only_knows_when_but_not_what() -> None:
     )
     assert np.all(locked > 3 * random)
     other = Sound(np.roll(sound.samples[::-1], 7), sound.onsets_s, sound.durations_s, sound.labels)
-    same, _ = make_eeg(config, (0, 0), make_body(config, 0), other, other)
+    same, _ = make_eeg(config, (0, 0), make_implant(config, 0), other, other)
     assert np.array_equal(same * 0.1, eeg)
 
 
@@ -297,9 +297,9 @@ def test_declared_clock_is_the_true_clock() -> None:
     sound, eeg = _recording(config)
     undeclared = config.model_copy(update={"audio_offset_s": 0.0, "audio_drift_ppm": 0.0})
     envelope = _envelope(eeg, undeclared)
-    body = make_body(config, 0)
+    implant = make_implant(config, 0)
     drive = band_energies(sound.samples, config.audio_rate_hz)
-    response = np.stack([respond(channel.field, drive) for channel in body], axis=1)
+    response = np.stack([respond(channel.field, drive) for channel in implant], axis=1)
 
     def delay_s(span: slice) -> float:
         shifts = np.arange(0, 120)
@@ -323,7 +323,7 @@ def test_only_the_contaminated_mode_holds_the_waveform() -> None:
         freqs, values = signal.coherence(eeg, voice[:, None], 1024, nperseg=512, axis=0)
         return values[(freqs > 90) & (freqs < 160)].mean(axis=0)
 
-    leaks = [channel.leaks for channel in make_body(_clean(mode="contaminated", leak_channels=2), 0)]
+    leaks = [channel.leaks for channel in make_implant(_clean(mode="contaminated", leak_channels=2), 0)]
     assert sum(leaks) == 2
     contaminated, linked = coherence("contaminated"), coherence("linked")
     assert contaminated[leaks].min() > 0.1

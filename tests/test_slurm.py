@@ -15,10 +15,10 @@ import yaml
 from conftest import ROOT, SMALL
 from pipeline.config.loader import load_config
 from pipeline.errors import InputError
-from pipeline.needs import NEEDS, needs, raw_gb
-from pipeline.ownership import ask_jobs_to_end, owned_folder
-from pipeline.plan import load_plan
-from pipeline.slurm import ControllerSilentError, cancel_hopeless, jobs_here, refuse_orphans
+from pipeline.run.ownership import owned_folder, stop_jobs
+from pipeline.run.plan import load_plan
+from pipeline.run.resources import NEEDS, needs, raw_gb
+from pipeline.run.slurm import ControllerSilentError, cancel_hopeless, jobs_here, refuse_orphans
 
 sys.path.insert(0, str(ROOT / "tests" / "slurm"))
 import local_slurm
@@ -85,11 +85,11 @@ def test_what_is_asked_for_grows_with_the_data_and_the_attempt(tmp_path: Path, s
 
 
 def test_size_of_raw_data_is_that_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.simulate import simulate
+    from pipeline.simulation.subject import write_subjects
 
     monkeypatch.chdir(tmp_path)
     config = load_config([], [{"simulate": {"minutes": 0.5, "channels": 4}}])
-    sheet = simulate(config.simulate, Path("raw"))
+    sheet = write_subjects(config.simulate, Path("raw"))
     assumed = raw_gb(load_plan(ROOT, [], [{"simulate": {"minutes": 0.5, "channels": 4}}], False), ["sim01_run01"])
     plan = load_plan(ROOT, [], [{"data": {"sheet": str(sheet)}}], is_job=False)
     assert raw_gb(plan, plan.recordings) == pytest.approx(assumed, rel=0.05)
@@ -118,7 +118,7 @@ def test_orphans_are_refused_and_recovered(queue: Path) -> None:
 
 def test_a_run_that_is_asked_to_end_cancels_its_jobs(queue: Path) -> None:
     queue.write_text(line(1) + line(2, name="notebook"))
-    ask_jobs_to_end(SCRIPTS)
+    stop_jobs(SCRIPTS)
     assert numbers(queue) == ["2"]
 
 

@@ -16,7 +16,7 @@ from conftest import ROOT, SMALL
 from pipeline.config.combinations import combinations
 from pipeline.config.loader import load_config
 from pipeline.errors import InputError
-from pipeline.sweep import run_sweep, table_text
+from pipeline.run.sweep import run_sweep, table_text
 
 
 def swept(text: str, folder: Path, name: str = "c.yaml") -> list[dict[str, object]]:

@@ -9,11 +9,11 @@ import pytest
 
 from entry import Lab, stage_config
 from pipeline.artifacts.aligned import aligned_info, feature_columns, read_features
-from pipeline.data.bids import electrode_warnings
 from pipeline.doctor.command import recording_text, settings_of
 from pipeline.doctor.recordings import Examined, examine
-from pipeline.importance import channel_groups
-from pipeline.plan import load_plan
+from pipeline.evaluation.importance import channel_groups
+from pipeline.raw.bids import electrode_warnings
+from pipeline.run.plan import load_plan
 
 #: Names whose letters are no shaft: the letters put all four channels of the array on one.
 CHANNELS = "name\ttype\tgroup\ne1\tSEEG\tleft\ne2\tSEEG\tleft\ne3\tSEEG\tright\ne4\tSEEG\tright\n"

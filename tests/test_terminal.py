@@ -104,9 +104,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 
 
-def record(message: str | None, level: int = logging.INFO, **facts: object) -> logging.LogRecord:
+def record(message: str | None, level: int = logging.INFO, **attributes: object) -> logging.LogRecord:
     made = logging.LogRecord("snakemake", level, "", 0, message, (), None)
-    made.__dict__.update(facts)
+    made.__dict__.update(attributes)
     return made
 
 

@@ -17,36 +17,36 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
+from pipeline.baselines.ridge import correlation_per_band, frame_features
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import EpochOrder, TrainingData, WindowSet, merge_windows
 from pipeline.errors import CannotWriteError, StageFailureError
-from pipeline.model.checkpoint import (
+from pipeline.model.ensemble import Ensemble
+from pipeline.model.inference import diagonality, predict_continuous
+from pipeline.model.model_file import model_digest
+from pipeline.model.network import Seq2Seq
+from pipeline.model.presets import Architecture, Recipe, network_roles, resolve
+from pipeline.training.checkpoint import (
     AtomicCheckpointIO,
     DamagedCheckpointError,
     newest_valid_checkpoint,
     previous_checkpoint,
     read_checkpoint,
 )
-from pipeline.model.committee import Committee
-from pipeline.model.fitting import Fit, fit_network
-from pipeline.model.inference import diagonality, predict_continuous
-from pipeline.model.lightning_module import DecoderTraining, NonFiniteLossError
-from pipeline.model.model_file import model_digest
-from pipeline.model.network import Seq2Seq
-from pipeline.model.presets import Architecture, Recipe, committee_members, resolve
-from pipeline.model.ridge import correlation_per_band, frame_features
-from pipeline.model.training import (
+from pipeline.training.fitting import Fit, fit_network
+from pipeline.training.lightning_module import DecoderTraining, NonFiniteLossError
+from pipeline.training.model_training import (
     PRIOR_SHARE,
     SUM_RANGE,
     FitOutcome,
     _weights,
     build_network,
-    fit_linear,
-    set_linear_skip,
+    fit_skip_ridge,
+    set_ridge_skip,
     train_model,
 )
-from pipeline.workers import Worker
+from pipeline.training.workers import Worker
 
 MODEL = ModelConfig(preset="tiny", encoder_width=12, encoder_hidden=8, decoder_hidden=12, heads=2)
 TRAIN = TrainConfig(max_steps=12, steps_per_epoch=3, batch_size=4, warmup_steps=2, patience=9)
@@ -72,7 +72,7 @@ def make_data(n_subjects: int = 1, m: int = 1) -> TrainingData:
     val = val or [(1, s) for s in (220, 228, 340)]
     return TrainingData(
         features=[f for f, _ in pairs], mel=[m for _, m in pairs], subject=[r % n_subjects for r in range(2)],
-        train=np.array(train), val=np.array(val), length=24, context=6, oversampling=m, names=["a", "b"],
+        train=np.array(train), val=np.array(val), length=24, context=6, rows_per_frame=m, names=["a", "b"],
     )  # fmt: skip
 
 
@@ -160,9 +160,9 @@ def test_a_run_learns_and_leaves_its_files(uninterrupted) -> None:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["3", "6", "9", "12"]
     assert {"train_loss", "val_loss", "val_loss_tf", "val_r", "lr"} <= set(rows[0])
-    assert set(outcome.mix) == {"0-tiny-linear", "linear"}
-    assert min(outcome.mix.values()) >= 0
-    names = {p.name for p in (run / "0-tiny-linear").iterdir()}
+    assert set(outcome.ensemble_weights) == {"0-corrector", "ridge"}
+    assert min(outcome.ensemble_weights.values()) >= 0
+    names = {p.name for p in (run / "0-corrector").iterdir()}
     assert {"last.ckpt", "last.ckpt.previous", "best.ckpt", "metrics.csv"} <= names
     assert not [name for name in names if name.endswith(".tmp")]
     data = make_data()
@@ -191,15 +191,15 @@ def test_resume_equals_uninterrupted_bit_for_bit(uninterrupted, tmp_path: Path, 
     assert whole.model is not None
     assert model_digest(resumed.model) == model_digest(whole.model)
     assert (tmp_path / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
-    last = [read_checkpoint(folder / "0-tiny-linear" / "last.ckpt")["state_dict"] for folder in (tmp_path, run)]
+    last = [read_checkpoint(folder / "0-corrector" / "last.ckpt")["state_dict"] for folder in (tmp_path, run)]
     assert all(torch.equal(last[0][name], last[1][name]) for name in last[1])
 
 
 def test_a_finished_run_is_not_trained_again(uninterrupted) -> None:
     whole, run = uninterrupted
-    before = (run / "0-tiny-linear" / "last.ckpt").read_bytes()
+    before = (run / "0-corrector" / "last.ckpt").read_bytes()
     again = fit(run)
-    assert (run / "0-tiny-linear" / "last.ckpt").read_bytes() == before
+    assert (run / "0-corrector" / "last.ckpt").read_bytes() == before
     assert again.model is not None
     assert whole.model is not None
     assert model_digest(again.model) == model_digest(whole.model)
@@ -209,7 +209,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(uninterrupted, tmp_path
     whole, _ = uninterrupted
     with pytest.raises(KilledError):
         train_model(make_data(), MODEL, TRAIN, tmp_path, hop=8, accelerator="cpu", on_step=stop_at(11))
-    last = tmp_path / "0-tiny-linear" / "last.ckpt"
+    last = tmp_path / "0-corrector" / "last.ckpt"
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 4
     last.write_bytes(content)
@@ -226,8 +226,8 @@ def test_without_its_best_network_a_run_starts_again(uninterrupted, tmp_path: Pa
     work = tmp_path / run.name  # a run is known by its name
     shutil.copytree(run, work)
     if step < 12:
-        (work / "0-tiny-linear/last.ckpt").unlink()
-    (work / "0-tiny-linear/best.ckpt").write_bytes(b"half")
+        (work / "0-corrector/last.ckpt").unlink()
+    (work / "0-corrector/best.ckpt").write_bytes(b"half")
     again = fit(work)
     assert again.model is not None
     assert whole.model is not None
@@ -243,7 +243,7 @@ def test_a_whole_checkpoint_of_another_run_is_not_gone_on_from(uninterrupted, tm
     with pytest.raises(KilledError):
         train_model(make_data(), MODEL, TRAIN, own, hop=8, accelerator="cpu", on_step=stop_at(8))
     for name in names:
-        shutil.copy(other / "0-tiny-linear" / name, own / "0-tiny-linear" / name)
+        shutil.copy(other / "0-corrector" / name, own / "0-corrector" / name)
     again = fit(own)
     assert again.model is not None
     assert whole.model is not None
@@ -303,7 +303,7 @@ def test_asked_to_end_a_run_saves_its_step_and_goes_on_from_there(
     outcome = train_model(make_data(), MODEL, TRAIN, tmp_path, hop=8, accelerator="cpu", on_step=terminate)
     assert not outcome.finished
     assert outcome.model is None
-    assert read_checkpoint(tmp_path / "0-tiny-linear" / "last.ckpt")["global_step"] == saved
+    assert read_checkpoint(tmp_path / "0-corrector" / "last.ckpt")["global_step"] == saved
     steps: list[int] = []
     resumed = train_model(
         make_data(), MODEL, TRAIN, tmp_path, hop=8, accelerator="cpu", on_step=lambda done, _: steps.append(done)
@@ -332,10 +332,10 @@ def module_without_chance(devices: int) -> DecoderTraining:
     """Nothing that a process draws for itself: two processes then take the steps of one."""
     quiet = {"input_noise": 0.0, "channel_drop": 0.0, "scheduled_sampling": 0.0, "batch_size": 16, "devices": devices}
     data, train = make_data(), TRAIN.model_copy(update=quiet)
-    model = MODEL.model_copy(update={"linear_skip": False})
-    (member,) = committee_members(model, data.seconds("train"))
-    network = build_network(data, member, model, train, causal=False)
-    _, recipe = resolve(member, network.a, model, train)
+    model = MODEL.model_copy(update={"ridge_skip": False})
+    (role,) = network_roles(model, data.seconds("train"))
+    network = build_network(data, role, model, train, causal=False)
+    _, recipe = resolve(role, network.a, model, train)
     for part in network.modules():
         if hasattr(part, "p"):
             part.p = 0.0
@@ -439,7 +439,7 @@ def test_sigterm_ends_networks_side_by_side_and_they_resume(pair, tmp_path: Path
 @pytest.mark.slow
 def test_a_network_beside_that_is_killed_is_told_and_resumes(pair, tmp_path: Path) -> None:
     def kill(row: dict[str, float | str]) -> None:
-        if row["network"] == "1-tiny-free":
+        if row["network"] == "1-free":
             (worker,) = multiprocessing.active_children()
             worker.kill()
 
@@ -512,7 +512,7 @@ def test_auto_trains_two_networks_and_weighs_them(tmp_path: Path) -> None:
     data = make_data()
     outcome = train_model(data, config, TRAIN, tmp_path, hop=8, accelerator="cpu")
     assert outcome.model is not None
-    assert list(outcome.mix) == ["0-tiny-linear", "1-tiny-free", "linear"]
+    assert list(outcome.ensemble_weights) == ["0-corrector", "1-free", "ridge"]
     alone = []
     for network in outcome.model.networks:
         stitched = [predict_continuous(network, data.features[1], a, b, 8).mel for _, a, b in data.spans("val")]
@@ -543,8 +543,8 @@ def test_pooled_subjects_and_raw_features_train(tmp_path: Path, data: TrainingDa
 @pytest.mark.parametrize("channels", [(5, 3), (3, 5)])
 def test_every_channel_of_a_pooled_raw_model_is_standardised_over_the_subjects_that_have_it(channels) -> None:
     data = pooled_raw(channels)
-    (member,) = committee_members(MODEL, data.seconds("train"))
-    network = build_network(data, member, MODEL, TRAIN, causal=False)
+    (role,) = network_roles(MODEL, data.seconds("train"))
+    network = build_network(data, role, MODEL, TRAIN, causal=False)
     filters, frames = network.a.band_filters, []
     for r, n in enumerate(channels):
         ((_, start, stop),) = [span for span in data.spans("train") if span[0] == r]
@@ -560,18 +560,18 @@ def test_every_channel_of_a_pooled_raw_model_is_standardised_over_the_subjects_t
 
 
 @pytest.mark.parametrize("start", [0, 50, 396, 410])
-def test_the_linear_skip_is_the_ridge_on_raw_signals_of_any_scale(start: int) -> None:
+def test_the_ridge_skip_is_the_ridge_on_raw_signals_of_any_scale(start: int) -> None:
     data = make_data(m=4)
     rng = np.random.default_rng(1)
     for rows, mel in zip(data.features, data.mel, strict=True):
         rows[:] = rng.normal(size=rows.shape) * np.repeat(np.exp(mel[:, 7:] + 5), 4, axis=0)
         rows[200:280] = 0  # no signal for a while
         rows *= np.array([1e-8, 1e-3, 1.0, 1e4, 0.0], np.float32)
-    (ridge,), estimates = fit_linear(data, causal=False, clip=5.0)
-    (member,) = committee_members(MODEL, data.seconds("train"))
-    network = build_network(data, member, MODEL, TRAIN, causal=False)
-    set_linear_skip(network, [ridge])
-    skip_alone = Committee.of([network])
+    (ridge,), ridge_mels = fit_skip_ridge(data, causal=False, clip=5.0)
+    (role,) = network_roles(MODEL, data.seconds("train"))
+    network = build_network(data, role, MODEL, TRAIN, causal=False)
+    set_ridge_skip(network, [ridge])
+    skip_alone = Ensemble.of([network])
     skip_alone.weights.copy_(torch.tensor([0.0, 1.0]))
     stop = min(start + 24, 420)
     frames, floor = frame_features(data.features, data.spans("train"), 4)
@@ -579,9 +579,9 @@ def test_the_linear_skip_is_the_ridge_on_raw_signals_of_any_scale(start: int) ->
     expected = ridge.predict(frames[0], start, stop)
     assert expected.std(axis=0).max() > 0.1
     assert_allclose(predict_continuous(skip_alone, data.features[0], start, stop, 8).mel, expected, atol=1e-4)
-    batch = WindowSet(data, estimates).__getitems__([(0, start)])
+    batch = WindowSet(data, ridge_mels).__getitems__([(0, start)])
     with torch.no_grad():
-        skip = network.estimate(batch["features"], batch["subject"]) * network.mel_scale + network.mel_mean
+        skip = network.ridge_mel(batch["features"], batch["subject"]) * network.mel_scale + network.mel_mean
     assert_allclose(skip[0, : stop - start], expected, atol=1e-4)
 
 
@@ -589,9 +589,9 @@ def test_a_flat_raw_channel_keeps_a_gain_of_one() -> None:
     data = make_data(m=3)
     for rows in data.features:
         rows[:, 1] = 4.0
-    (member,) = committee_members(MODEL, data.seconds("train"))
-    front = build_network(data, member, MODEL, TRAIN, causal=False).front
-    gain = front.gain.detach().reshape(5, -1)
+    (role,) = network_roles(MODEL, data.seconds("train"))
+    front_end = build_network(data, role, MODEL, TRAIN, causal=False).front_end
+    gain = front_end.gain.detach().reshape(5, -1)
     assert_allclose(gain[1], 1.0)
     assert gain.max() < 100
 

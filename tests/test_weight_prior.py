@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from pipeline.model import ridge as R  # noqa: N812
-from pipeline.model.weight_prior import WeightPrior
+from pipeline.baselines import ridge as R  # noqa: N812
+from pipeline.baselines.weight_prior import WeightPrior
 from test_ridge import SPANS, VAL, lagged, pair  # noqa: F401
 
 LAGS = np.arange(-6, 7)

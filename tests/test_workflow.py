@@ -45,7 +45,7 @@ def test_every_value_in_a_shell_field_is_quoted(rule: Path) -> None:
 
 def test_reading_the_snakefile_imports_nothing_heavy() -> None:
     code = (
-        "import sys; sys.path.insert(0, 'src'); import pipeline.plan;"
+        "import sys; sys.path.insert(0, 'src'); import pipeline.run.plan;"
         "print(*(m for m in ('torch', 'pytorch_lightning', 'librosa', 'scipy', 'matplotlib') if m in sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -30,7 +30,7 @@ def draw(predictions: Path, out: Path) -> None:
     figure = Figure(figsize=(8, 3.2))
     low, high = np.percentile(block.series["target"][shown], [1, 99.5])
     titles = {"target": "spoken", "model": "decoded from the brain signal"}
-    simulated = " (simulated subject)" if fold.facts["simulated"] else ""
+    simulated = " (simulated subject)" if fold.attributes["simulated"] else ""
     for axes, (name, title) in zip(figure.subplots(2, 1, sharex=True), titles.items(), strict=True):
         mel = block.series[name][shown].T
         extent = (0, LENGTH_S, 0, len(mel))

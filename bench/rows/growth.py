@@ -64,7 +64,7 @@ def predicted(minutes: float, channels: int) -> Run:
 
 
 def ridge(minutes: float, channels: int) -> Run:
-    from pipeline.model.ridge import fit_ridge
+    from pipeline.baselines.ridge import fit_ridge
 
     frames = round(minutes * 60 * 22050 / 256)
     rng = np.random.default_rng(0)

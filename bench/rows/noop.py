@@ -40,7 +40,7 @@ def prepare(work: Path) -> None:
 
 def lay_out(folder: Path, subjects: int, folds: int) -> int:
     """A finished run in ``folder``, all files empty; returns its number of jobs."""
-    from pipeline.plan import load_plan
+    from pipeline.run.plan import load_plan
 
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / ".snakemake").exists():

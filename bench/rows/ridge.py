@@ -21,7 +21,7 @@ def prepare(work: Path) -> None:
 
 
 def ours(work: Path) -> Run:
-    from pipeline.model.ridge import fit_ridge
+    from pipeline.baselines.ridge import fit_ridge
 
     features, mel = np.load(work / "features.npy"), np.load(work / "mel.npy")
     spans, held_out = [(0, REACH, FRAMES - 1000)], [(0, FRAMES - 1000, FRAMES - REACH)]

@@ -38,9 +38,9 @@ def _ours(work: Path) -> tuple[Any, Step]:
     import torch
 
     from pipeline.config.train import TrainConfig
-    from pipeline.model.lightning_module import DecoderTraining
     from pipeline.model.network import Seq2Seq
     from pipeline.model.presets import Recipe
+    from pipeline.training.lightning_module import DecoderTraining
 
     class Training(DecoderTraining):
         done = 0.0
@@ -174,7 +174,7 @@ def _trained(make: Callable[[Path], tuple[Any, Step]]) -> Callable[[Path], Run]:
 def _free_running_r(work: Path, networks: Any) -> float:
     import torch
 
-    from pipeline.model.ridge import correlation_per_band
+    from pipeline.baselines.ridge import correlation_per_band
 
     windows, arrays = subject.loaded(work)
     block = windows.blocks_of(0, "test")[0]

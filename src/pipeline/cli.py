@@ -17,7 +17,7 @@ from pipeline.errors import EXIT_BAD_INPUT, InputError, Problem, StageFailureErr
 from pipeline.importing.options import Options, add_arguments
 
 if TYPE_CHECKING:
-    from pipeline.plan import Plan
+    from pipeline.run.plan import Plan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,12 +79,12 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
 
 def _simulate(options: argparse.Namespace) -> None:
     from pipeline.config.loader import load_config, parse_override
-    from pipeline.simulate import simulate
+    from pipeline.simulation.subject import write_subjects
 
     names = ("mode", "minutes", "channels", "seed", "subjects", "recordings", "speech")
     overrides = [{"simulate": {name: getattr(options, name) for name in names}}]
     overrides += [parse_override(f"simulate.{text}") for text in options.set]
-    sheet = simulate(load_config([], overrides).simulate, options.out)
+    sheet = write_subjects(load_config([], overrides).simulate, options.out)
     print(f"simulated data, sheet: {sheet}")
 
 
@@ -132,7 +132,7 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    from pipeline.inspection import describe, verify
+    from pipeline.artifacts.inspection import describe, verify
 
     print(describe(options.file))
     if options.verify:
@@ -175,7 +175,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from pipeline.prediction import predict_recording
+    from pipeline.run.new_recordings import predict_recording
 
     for recording in options.recording:
         file = predict_recording(options.run, recording, options.out, options.npy, options.accelerator)
@@ -217,7 +217,7 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
 def _plan(options: argparse.Namespace) -> Plan:
     """The plan of the given config, else of the last run of main.py, else of the default config."""
     from pipeline.config.loader import parse_override
-    from pipeline.plan import RESOLVED_CONFIG, load_plan
+    from pipeline.run.plan import RESOLVED_CONFIG, load_plan
 
     files = options.config or ([RESOLVED_CONFIG] if RESOLVED_CONFIG.is_file() else [])
     return load_plan(Path(__file__).resolve().parents[2], files, list(map(parse_override, options.set)), is_job=False)
@@ -246,8 +246,8 @@ def _add_accept(commands: argparse._SubParsersAction) -> None:
 
 def _accept(options: argparse.Namespace) -> None:
     from pipeline.config.stages import STAGES
-    from pipeline.freshness import accept
-    from pipeline.plan import present_code
+    from pipeline.provenance.freshness import accept
+    from pipeline.run.plan import present_code
 
     unknown = [stage for stage in options.stages if stage not in STAGES]
     raise_if_any(Problem("accept", "STAGE", s, f"one of {', '.join(STAGES)}", "Name a stage") for s in unknown)
@@ -266,7 +266,7 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
-    from pipeline.run_list import list_runs, prune, runs_table, wanted_runs
+    from pipeline.run.run_list import list_runs, prune, runs_table, wanted_runs
 
     runs = list_runs(wanted_runs(_plan(options).outputs()))
     print(runs_table(runs))
@@ -285,7 +285,7 @@ def _add_summary(commands: argparse._SubParsersAction) -> None:
 
 
 def _summary(options: argparse.Namespace) -> None:
-    from pipeline.summary import closing_summary
+    from pipeline.run.summary import closing_summary
 
     print(closing_summary())
 
@@ -314,7 +314,7 @@ def _add_recover(commands: argparse._SubParsersAction) -> None:
 
 
 def _recover(options: argparse.Namespace) -> None:
-    from pipeline.ownership import owned_folder
+    from pipeline.run.ownership import owned_folder
 
     with owned_folder(Path(__file__).resolve().parents[2] / "workflow" / "scripts") as done:
         print("\n".join(done) or "nothing to recover")

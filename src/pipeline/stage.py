@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import WRITE_ERRORS, writing
-from pipeline.canonical import with_row
 from pipeline.config.base import Section
+from pipeline.config.canonical import with_row
 from pipeline.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_MEMORY, InputError, StageFailureError
 
 C = TypeVar("C", bound=Section)
@@ -65,10 +65,10 @@ class Stage(Generic[C]):
         if sys.stderr.isatty():
             yield from tqdm(items, f"{self.name}: {what}", total, leave=False)
             return
-        said = time.monotonic()
+        last_line_s = time.monotonic()
         for done, item in enumerate(items):
-            if time.monotonic() - said > LINE_EVERY_S:
-                said = time.monotonic()
+            if time.monotonic() - last_line_s > LINE_EVERY_S:
+                last_line_s = time.monotonic()
                 self.log.info("%s: %d of %s %s", self.name, done, total or "all", what)
             yield item
 
@@ -132,12 +132,12 @@ def run_stage(
             )
             outcome = body(stage)
     except Exception as error:
-        _exit(_told(error, log, arguments.log))
+        _exit(_report_error(error, log, arguments.log))
     log.info("%s: done in %.1f s: %s", name, time.perf_counter() - started, outcome)
     _exit(0)
 
 
-def _told(error: Exception, log: logging.Logger, file: Path) -> int:
+def _report_error(error: Exception, log: logging.Logger, file: Path) -> int:
     """Say what went wrong; returns the exit code, which the log ends with."""
     details = logging.getLogger(DETAILS)
     if isinstance(error, InputError):

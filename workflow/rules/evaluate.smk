@@ -5,13 +5,13 @@ rule evaluate:
         scores=report("results/eval.json", caption="../report/scores.rst", category="Scores"),
         table=report("results/scores.tsv", caption="../report/scores.rst", category="Scores"),
         report=report("results/report.html", caption="../report/report.rst", category="Scores"),
-        note="results/eval.provenance.json",
+        sidecar="results/eval.provenance.json",
     log:
         "logs/evaluate.log",
     benchmark:
         "logs/evaluate.benchmark.tsv"
     resources:
-        **needs(PLAN, "evaluate", lambda w: PLAN.recordings),
+        **resources(PLAN, "evaluate", lambda w: PLAN.recordings),
     params:
         *PLAN.code("evaluate"),
         config=PLAN.config_json("evaluate"),

@@ -9,8 +9,8 @@ PREDICT = (
 rule predict:
     input:
         unpack(lambda w: PLAN.data_of(w.subject)),
-        model=lambda w: f"results/train/{PLAN.trainee_of(w.subject)}/fold{w.fold}/model.ckpt",
-        note=lambda w: f"results/train/{PLAN.trainee_of(w.subject)}/fold{w.fold}/model.json",
+        model=lambda w: f"results/train/{PLAN.model_id_of(w.subject)}/fold{w.fold}/model.ckpt",
+        sidecar=lambda w: f"results/train/{PLAN.model_id_of(w.subject)}/fold{w.fold}/model.json",
     output:
         "results/predictions/{subject}/fold{fold}.h5",
     log:
@@ -18,7 +18,7 @@ rule predict:
     benchmark:
         "logs/predict/{subject}/fold{fold}.benchmark.tsv"
     resources:
-        **needs(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
+        **resources(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
         gpu=1 if RUNTIME.accelerator == "gpu" else 0,
     params:
         *PLAN.code("predict"),
@@ -30,8 +30,8 @@ rule predict:
 rule predict_variant:
     input:
         unpack(lambda w: PLAN.data_of(w.subject)),
-        model=lambda w: f"results/variants/{w.variant}/train/{PLAN.trainee_of(w.subject)}/fold{w.fold}/model.ckpt",
-        note=lambda w: f"results/variants/{w.variant}/train/{PLAN.trainee_of(w.subject)}/fold{w.fold}/model.json",
+        model=lambda w: f"results/variants/{w.variant}/train/{PLAN.model_id_of(w.subject)}/fold{w.fold}/model.ckpt",
+        sidecar=lambda w: f"results/variants/{w.variant}/train/{PLAN.model_id_of(w.subject)}/fold{w.fold}/model.json",
     output:
         "results/variants/{variant}/predictions/{subject}/fold{fold}.h5",
     log:
@@ -39,7 +39,7 @@ rule predict_variant:
     benchmark:
         "logs/predict/{subject}/fold{fold}.{variant}.benchmark.tsv"
     resources:
-        **needs(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
+        **resources(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
         gpu=1 if RUNTIME.accelerator == "gpu" else 0,
     params:
         *PLAN.code("predict"),

@@ -8,7 +8,7 @@ rule simulate:
     benchmark:
         "logs/simulate.benchmark.tsv"
     resources:
-        **needs(PLAN, "simulate", lambda w: PLAN.recordings),
+        **resources(PLAN, "simulate", lambda w: PLAN.recordings),
     params:
         *PLAN.code("simulate"),
         config=PLAN.config_json("simulate"),

@@ -8,24 +8,24 @@ TRAIN = (
 
 rule train:
     input:
-        unpack(lambda w: PLAN.data_of(w.trainee)),
+        unpack(lambda w: PLAN.data_of(w.model_id)),
     output:
-        model="results/train/{trainee}/fold{fold}/model.ckpt",
+        model="results/train/{model_id}/fold{fold}/model.ckpt",
         metrics=report(
-            "results/train/{trainee}/fold{fold}/metrics.csv",
+            "results/train/{model_id}/fold{fold}/metrics.csv",
             caption="../report/training.rst",
             category="Training",
-            subcategory="{trainee}",
+            subcategory="{model_id}",
             labels={"fold": "{fold}"},
         ),
-        note="results/train/{trainee}/fold{fold}/model.json",
+        sidecar="results/train/{model_id}/fold{fold}/model.json",
     log:
-        "logs/train/{trainee}/fold{fold}.log",
+        "logs/train/{model_id}/fold{fold}.log",
     benchmark:
-        "logs/train/{trainee}/fold{fold}.benchmark.tsv"
+        "logs/train/{model_id}/fold{fold}.benchmark.tsv"
     threads: PLAN.training_cores
     resources:
-        **needs(PLAN, "train", lambda w: PLAN.heard_in(w.trainee)),
+        **resources(PLAN, "train", lambda w: PLAN.recordings_of_model(w.model_id)),
         gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,
     params:
         *PLAN.code("train"),
@@ -35,27 +35,27 @@ rule train:
         TRAIN
 
 
-# A model beside the decoder itself: a null trained on rotated brain signals, or one without what follows the sound.
+# A model beside the decoder itself: a null trained on circularly shifted brain signals, or one without what follows the sound.
 rule train_variant:
     input:
-        unpack(lambda w: PLAN.data_of(w.trainee)),
+        unpack(lambda w: PLAN.data_of(w.model_id)),
     output:
-        model="results/variants/{variant}/train/{trainee}/fold{fold}/model.ckpt",
+        model="results/variants/{variant}/train/{model_id}/fold{fold}/model.ckpt",
         metrics=report(
-            "results/variants/{variant}/train/{trainee}/fold{fold}/metrics.csv",
+            "results/variants/{variant}/train/{model_id}/fold{fold}/metrics.csv",
             caption="../report/training.rst",
             category="Training",
-            subcategory="{trainee}",
+            subcategory="{model_id}",
             labels={"fold": "{fold}", "variant": "{variant}"},
         ),
-        note="results/variants/{variant}/train/{trainee}/fold{fold}/model.json",
+        sidecar="results/variants/{variant}/train/{model_id}/fold{fold}/model.json",
     log:
-        "logs/train/{trainee}/fold{fold}.{variant}.log",
+        "logs/train/{model_id}/fold{fold}.{variant}.log",
     benchmark:
-        "logs/train/{trainee}/fold{fold}.{variant}.benchmark.tsv"
+        "logs/train/{model_id}/fold{fold}.{variant}.benchmark.tsv"
     threads: PLAN.training_cores
     resources:
-        **needs(PLAN, "train", lambda w: PLAN.heard_in(w.trainee)),
+        **resources(PLAN, "train", lambda w: PLAN.recordings_of_model(w.model_id)),
         gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,
     params:
         *PLAN.code("train"),

@@ -2,7 +2,7 @@ rule vocode:
     input:
         predictions="results/predictions/{subject}/fold{fold}.h5",
         aligned=lambda w: expand("results/aligned/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
-        voice=ancient(list(PLAN.voice)),
+        checkpoint=ancient(list(PLAN.vocoder_files)),
     output:
         directory("results/sound/{subject}/fold{fold}"),
     log:
@@ -10,13 +10,13 @@ rule vocode:
     benchmark:
         "logs/vocode/{subject}/fold{fold}.benchmark.tsv"
     resources:
-        **needs(PLAN, "vocode", lambda w: PLAN.recordings_of(w.subject)),
+        **resources(PLAN, "vocode", lambda w: PLAN.recordings_of(w.subject)),
     params:
         *PLAN.code("vocode"),
         config=PLAN.config_json("vocode"),
-        content=" ".join(PLAN.voice.values()),
+        content=" ".join(PLAN.vocoder_files.values()),
     shell:
         "{PYTHON:q} {SCRIPTS:q}/vocode.py --config {params.config:q} --code {CODE[vocode]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --predictions {input.predictions:q} --aligned {input.aligned:q} --voice {input.voice:q}"
+        " --predictions {input.predictions:q} --aligned {input.aligned:q} --checkpoint {input.checkpoint:q}"
         " --accelerator {RUNTIME.accelerator:q} --output {output:q}"

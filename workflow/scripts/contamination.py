@@ -1,31 +1,8 @@
-"""Acoustic contamination of one recording, on its raw signals (Roussel et al. 2020)."""
+"""The command of the stage contamination."""
 
-from __future__ import annotations
-
-from pipeline.artifacts.contamination import write_contamination
-from pipeline.artifacts.recording import open_recording
 from pipeline.config.contamination import ContaminationStage
-from pipeline.evaluation.contamination import check_contamination
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import run_stage
+from pipeline.stages.contamination import contamination
 
-
-def main(stage: Stage[ContaminationStage]) -> str:
-    path = stage.file("recording")
-    with open_recording(path) as recording:
-        result = check_contamination(
-            recording.dataset("eeg/data"),
-            recording.attributes("eeg/data")["sampling_rate_hz"],
-            recording.dataset("audio/data"),
-            recording.attributes("audio/data")["sampling_rate_hz"],
-            stage.config.contamination,
-            recording=recording.fact("recording"),
-            is_raw=stage.config.align.input_is_raw,
-            audio_modified=recording.fact("audio_modified"),
-            audio_offset_s=recording.fact("audio_offset_s"),
-            audio_drift_ppm=recording.fact("audio_drift_ppm"),
-        )
-        write_contamination(stage.file("output"), vars(result), stage.provenance([(path, recording.content_digest)]))
-    return f"{result.result} → {stage.file('output')}"
-
-
-run_stage(main, ContaminationStage, files=["recording", "output"])
+if __name__ == "__main__":
+    run_stage(contamination, ContaminationStage, files=["recording", "output"])

@@ -1,43 +1,8 @@
-"""Score what the folds left, and write eval.json, scores.tsv and the report."""
+"""The command of the stage evaluate."""
 
-from __future__ import annotations
-
-from pipeline.artifacts.files import write_text
-from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.config.evaluate import EvaluateStage
-from pipeline.evaluation.scores import document_json, score, scores_table
-from pipeline.freshness import described
-from pipeline.gathering import Scope, gather
-from pipeline.report.extras import switched_off_html
-from pipeline.report.tensorboard import show_in_tensorboard
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import run_stage
+from pipeline.stages.evaluate import evaluate
 
-
-def main(stage: Stage[EvaluateStage]) -> str:
-    config = stage.config
-    scope = Scope(
-        folds=tuple(map(str, stage.files["folds"])),
-        variants=tuple(map(str, stage.files["variants"])),
-        pooled=stage.options["pooled"] == "True",
-        has_sound=stage.options["sound"] == "True",
-    )
-    gathered = gather(scope, config)
-    document = score(gathered.folds, config.evaluate, config.chance, gathered.facts)
-    page = switched_off_html()
-    if config.evaluate.report:
-        from pipeline.report.page import report_html  # half a second of matplotlib and jinja2
-
-        page = report_html(document, gathered.folds, gathered.extras, config.evaluate)
-    scores_file, table_file, report_file, note = stage.files["output"]
-    write_text(scores_file, document_json(document))
-    write_text(table_file, scores_table(document))
-    write_text(report_file, page)
-    digests = [(path, described(str(path))["content_digest"]) for path in gathered.sources]
-    outputs = [scores_file, table_file, report_file]
-    write_sidecar(note, "evaluate", outputs, stage.provenance(digests), scope=scope.as_json())
-    show_in_tensorboard(scope, gathered.folds, document, config.evaluate)
-    r = document["summary"]["model"]["pearson_r"]
-    return f"{len(gathered.folds)} fold(s), model r {r if r is None else round(r, 3)} → {scores_file}, {report_file}"
-
-
-run_stage(main, EvaluateStage, files=["folds", "variants", "output"], options=["sound", "pooled"])
+if __name__ == "__main__":
+    run_stage(evaluate, EvaluateStage, files=["folds", "variants", "output"], options=["sound", "pooled"])

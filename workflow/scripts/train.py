@@ -1,56 +1,12 @@
-"""Train one subject's network on one fold, or find it trained already.
+"""The command of the stage train."""
 
-A finished run of the same content, config and code is published without importing
-torch; an unfinished one is resumed.
-"""
-
-from __future__ import annotations
-
-from contextlib import ExitStack
-
-from pipeline.artifacts import aligned, mel, windows
-from pipeline.artifacts.core import content_digest
 from pipeline.config.train import TrainStage
-from pipeline.runs import is_finished, owned, publish, run_digest
-from pipeline.stage import Stage, run_stage
-from pipeline.workers import Worker
+from pipeline.stage import run_stage
+from pipeline.stages.train import train
 
-
-def main(stage: Stage[TrainStage]) -> str:
-    fold = int(stage.options["fold"])
-    kinds = {"windows": windows.SCHEMA, "mel": mel.SCHEMA, "aligned": aligned.SCHEMA}
-    digests = [(path, content_digest(path, schema)) for kind, schema in kinds.items() for path in stage.files[kind]]
-    job = [fold, stage.options["variant"]]
-    name = run_digest((d for _, d in digests), stage.config.canonical_json(), stage.code, job)
-    outputs = stage.files["output"]
-    run = outputs[0].parent / "runs" / name
-    if is_finished(run):
-        publish(run, outputs)
-        return f"run {name} was trained already → {outputs[0]}"
-    with owned(run), ExitStack() as stack:
-        workers = [stack.enter_context(Worker(_import_all)) for _ in range(_n_workers(stage))]
-        from pipeline.training_job import train_fold
-
-        outcome = train_fold(stage, run, fold, digests, workers)
-    publish(run, outputs)
-    return f"run {name}: {outcome} → {outputs[0]}"
-
-
-def _import_all() -> None:
-    import pipeline.training_job  # noqa: F401
-
-
-def _n_workers(stage: Stage[TrainStage]) -> int:
-    """Processes that train a network beside this one: as many as the job has cores for."""
-    train, n_networks = stage.config.train, stage.config.model.n_networks
-    if train.devices > 1 or stage.options["accelerator"] == "gpu":
-        return 0
-    return max(0, min(n_networks, int(stage.options["threads"] or 1) // train.cpu_threads) - 1)
-
-
-if __name__ == "__main__":  # not in the processes that training starts
+if __name__ == "__main__":
     run_stage(
-        main,
+        train,
         TrainStage,
         files=["windows", "mel", "aligned", "output"],
         options=["fold", "variant", "accelerator", "threads"],

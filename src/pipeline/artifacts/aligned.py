@@ -3,7 +3,7 @@
 ``/features/data`` (time, channel) float32 with the frame centres in ``/features/time`` [s],
 ``/audio/data`` (time,) float32 at the mel's rate, the tables of the recording (channels
 with the status that the bad-channel rule gave; annotations moved to the audio clock), and
-as facts everything that was done.
+as attributes everything that was done.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def aligned_info(path: Path) -> AlignedInfo:
         names = AlignedInfo.__dataclass_fields__.keys() - {"events", "annotations", "channels", "content_digest"}
         tables = read_tables(artifact)
         return AlignedInfo(
-            **{name: artifact.fact(name) for name in names},
+            **{name: artifact.attribute(name) for name in names},
             events=tables["events"],
             annotations=tables["annotations"],
             channels=tables["channels"],

@@ -20,7 +20,7 @@ SCHEMA = Schema("contamination", 1, "contamination")
 def write_contamination(path: Path, values: Mapping[str, Any], provenance: Provenance) -> None:
     """Write the fields of an outcome; ``matrix`` and ``frequencies_hz`` may be None."""
     with create(path, SCHEMA, provenance) as writer:
-        writer.facts(**{k: v for k, v in values.items() if k not in ("matrix", "frequencies_hz")})
+        writer.attributes(**{k: v for k, v in values.items() if k not in ("matrix", "frequencies_hz")})
         if values["matrix"] is not None:
             writer.array("matrix", np.asarray(values["matrix"]), ["audio frequency", "neural frequency"], units="r")
             writer.array("frequency", np.asarray(values["frequencies_hz"]), ["frequency"], units="Hz")
@@ -29,7 +29,7 @@ def write_contamination(path: Path, values: Mapping[str, Any], provenance: Prove
 def read_contamination(path: Path) -> dict[str, Any]:
     """The fields back; those that were None are left out."""
     with opened(path, SCHEMA) as artifact:
-        values = artifact.facts()
+        values = artifact.root_attributes()
         if "matrix" in artifact.file:
             values |= {"matrix": artifact.read("matrix"), "frequencies_hz": artifact.read("frequency")}
     return values

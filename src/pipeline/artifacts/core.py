@@ -3,7 +3,7 @@
 An artifact is one HDF5 file.  Its arrays carry dimension labels, units and
 rates; its root carries ``schema``, ``schema_version``, ``stage``,
 ``config_json``, ``code_fingerprint``, ``inputs``, ``content_digest`` and
-``complete``, beside the *facts* of its kind (any other root attribute).
+``complete``, beside the *attributes* of its kind (any other root attribute).
 
 Writing goes to a temporary file in the same folder that replaces the final
 path in one step, so a reader sees the old file or the new one, never a part.
@@ -101,7 +101,7 @@ class ArtifactWriter:
         self.schema = schema
         self._streams: dict[str, StreamedArray] = {}
 
-    def facts(self, **values: Any) -> None:
+    def attributes(self, **values: Any) -> None:
         """Root attributes that belong to the content; ``None`` is left out."""
         for name, value in values.items():
             if name in RESERVED:
@@ -171,7 +171,7 @@ class ArtifactWriter:
                 raise ValueError(f"{name}: {stream.filled} of {len(stream.dataset)} rows written")
         digests = {name: _array_digest(s.dataset, s.hash.hexdigest()) for name, s in self._streams.items()}
         values = {
-            "content_digest": _content_digest(self.schema, _facts(self.file), digests),
+            "content_digest": _content_digest(self.schema, _root_attributes(self.file), digests),
             "schema": self.schema.name,
             "schema_version": self.schema.version,
             "stage": self.schema.stage,
@@ -216,17 +216,17 @@ class Artifact:
 
     @property
     def content_digest(self) -> str:
-        return str(self.fact("content_digest"))
+        return str(self.attribute("content_digest"))
 
-    def fact(self, name: str, default: Any = None) -> Any:
+    def attribute(self, name: str, default: Any = None) -> Any:
         """A root attribute as a plain Python value."""
         with _damage_named(self.path, name, self.stage):
             return _attribute(self.file, name, default)
 
-    def facts(self) -> dict[str, Any]:
-        """All facts of this artifact as plain Python values."""
-        with _damage_named(self.path, "facts", self.stage):
-            return _facts(self.file)
+    def root_attributes(self) -> dict[str, Any]:
+        """All attributes of this artifact as plain Python values."""
+        with _damage_named(self.path, "attributes", self.stage):
+            return _root_attributes(self.file)
 
     def attributes(self, name: str) -> dict[str, Any]:
         """The own attributes of a dataset (units, rate, ...) as plain Python values."""
@@ -306,15 +306,15 @@ def recomputed_digest(artifact: Artifact) -> str:
         with _damage_named(artifact.path, name, artifact.stage):
             item = artifact.file[name]
             digests["/" + name] = _array_digest(item, _dataset_hash(item).hexdigest())
-    kind = str(artifact.fact("schema")).removeprefix(SCHEMA_PREFIX)
-    schema = Schema(kind, int(artifact.fact("schema_version")), str(artifact.fact("stage")))
-    return _content_digest(schema, artifact.facts(), digests)
+    kind = str(artifact.attribute("schema")).removeprefix(SCHEMA_PREFIX)
+    schema = Schema(kind, int(artifact.attribute("schema_version")), str(artifact.attribute("stage")))
+    return _content_digest(schema, artifact.root_attributes(), digests)
 
 
 def header(path: Path) -> dict[str, Any]:
     """The reserved attributes of a complete artifact, JSON fields decoded."""
     with opened_any(path) as artifact:
-        values = {name: artifact.fact(name) for name in RESERVED}
+        values = {name: artifact.attribute(name) for name in RESERVED}
     for name in ("code_fingerprint", "inputs"):
         values[name] = json.loads(values[name])
     return values
@@ -363,7 +363,7 @@ def _attribute(item: h5py.Dataset | h5py.File, name: str, default: Any = None) -
     return _plain(item.attrs[name]) if name in item.attrs else default
 
 
-def _facts(file: h5py.File) -> dict[str, Any]:
+def _root_attributes(file: h5py.File) -> dict[str, Any]:
     return {name: _plain(file.attrs[name]) for name in file.attrs if name not in RESERVED}
 
 
@@ -396,8 +396,8 @@ def _dataset_hash(dataset: h5py.Dataset) -> Any:
     return digest
 
 
-def _content_digest(schema: Schema, facts: Mapping[str, Any], arrays: Mapping[str, str]) -> str:
-    content = {"schema": schema.name, "version": schema.version, "facts": dict(facts), "arrays": dict(arrays)}
+def _content_digest(schema: Schema, attributes: Mapping[str, Any], arrays: Mapping[str, str]) -> str:
+    content = {"schema": schema.name, "version": schema.version, "attributes": dict(attributes), "arrays": dict(arrays)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

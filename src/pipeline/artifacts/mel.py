@@ -21,14 +21,14 @@ def write_mel(
     blocks: Iterable[np.ndarray],
     times_s: np.ndarray,
     frequencies_hz: np.ndarray,
-    facts: dict[str, object],
+    attributes: dict[str, object],
     provenance: Provenance,
 ) -> None:
     """Write the mel from blocks of frames."""
     with create(path, SCHEMA, provenance) as writer:
-        writer.facts(**facts)
+        writer.attributes(**attributes)
         shape = (len(times_s), len(frequencies_hz))
-        rate_hz = facts["frame_rate_hz"]
+        rate_hz = attributes["frame_rate_hz"]
         mel = writer.stream("mel/data", shape, np.float32, ["time", "mel"], units="nat", sampling_rate_hz=rate_hz)
         for block in blocks:
             mel.append(block)

@@ -10,7 +10,7 @@ FULL = "full"
 PAST_ONLY_SOUND = "past_only_sound"
 NULL = "null"
 #: What eval.json, scores.tsv and the report were made from.
-EVALUATION_NOTE = RESULTS / "eval.provenance.json"
+EVALUATION_SIDECAR = RESULTS / "eval.provenance.json"
 
 
 def _of(variant: str) -> Path:
@@ -45,7 +45,7 @@ def model(subject: str, fold: int, variant: str = FULL) -> Path:
     return train(subject, fold, variant) / "model.ckpt"
 
 
-def model_note(subject: str, fold: int, variant: str = FULL) -> Path:
+def model_sidecar(subject: str, fold: int, variant: str = FULL) -> Path:
     """What the model was made from, readable without torch."""
     return train(subject, fold, variant) / "model.json"
 
@@ -66,7 +66,7 @@ def sound(subject: str, fold: int) -> Path:
     return RESULTS / "sound" / subject / f"fold{fold}"
 
 
-def sound_note(subject: str, fold: int) -> Path:
+def sound_sidecar(subject: str, fold: int) -> Path:
     return sound(subject, fold) / "provenance.json"
 
 

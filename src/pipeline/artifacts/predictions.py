@@ -33,17 +33,17 @@ class PredictedBlock:
 
 @dataclass(frozen=True)
 class PredictedFold:
-    """All test blocks of a fold, facts, and extra arrays by path with their dimension labels."""
+    """All test blocks of a fold, attributes, and extra arrays by path with their dimension labels."""
 
     blocks: Sequence[PredictedBlock]
-    facts: dict[str, Any]
+    attributes: dict[str, Any]
     extras: dict[str, tuple[np.ndarray, tuple[str, ...]]] = field(default_factory=dict)
 
 
 def write_predicted(path: Path, schema: Schema, fold: PredictedFold, provenance: Provenance) -> None:
     """Write predictions or baselines."""
     with create(path, schema, provenance) as writer:
-        writer.facts(**fold.facts, n_blocks=len(fold.blocks))
+        writer.attributes(**fold.attributes, n_blocks=len(fold.blocks))
         for i, block in enumerate(fold.blocks):
             _write_block(writer, f"blocks/{i}", block)
         for name, (values, dims) in fold.extras.items():
@@ -53,11 +53,11 @@ def write_predicted(path: Path, schema: Schema, fold: PredictedFold, provenance:
 def read_predicted(path: Path, schema: Schema) -> PredictedFold:
     """Read predictions or baselines."""
     with opened(path, schema) as artifact:
-        facts = artifact.facts()
-        blocks = [_read_block(artifact, f"blocks/{i}") for i in range(facts.pop("n_blocks"))]
+        attributes = artifact.root_attributes()
+        blocks = [_read_block(artifact, f"blocks/{i}") for i in range(attributes.pop("n_blocks"))]
         others = [name for name in artifact.datasets() if not name.startswith("blocks/")]
         extras = {name: (artifact.read(name), artifact.dimensions(name)) for name in others}
-        return PredictedFold(blocks, facts, extras)
+        return PredictedFold(blocks, attributes, extras)
 
 
 def _write_block(writer: ArtifactWriter, group: str, block: PredictedBlock) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import file_sha256, write_text
-from pipeline.canonical import digest
+from pipeline.config.canonical import digest
 from pipeline.errors import InputError, Problem, raise_if_any
 
 

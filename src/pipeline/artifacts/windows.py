@@ -83,7 +83,7 @@ class Windows:
     spans: tuple[SpanRow, ...]
     events: tuple[EventRow, ...]
     bad: tuple[BadRow, ...]
-    facts: dict[str, Any]
+    attributes: dict[str, Any]
 
     def of(self, fold: int, role: str) -> np.ndarray:
         """(window, 2) recording number and first frame of a role's windows in a fold."""
@@ -97,7 +97,7 @@ class Windows:
 def write_windows(path: Path, windows: Windows, provenance: Provenance) -> None:
     """Write the index."""
     with create(path, SCHEMA, provenance) as writer:
-        writer.facts(subject=windows.subject, **windows.facts)
+        writer.attributes(subject=windows.subject, **windows.attributes)
         writer.table("recordings", {"name": list(windows.recordings)}, "recording")
         writer.array("folds", np.array(windows.folds, np.int64), ["fold"])
         writer.array("windows/recording", windows.starts[:, 0], ["window"])
@@ -113,9 +113,9 @@ def read_windows(path: Path) -> Windows:
     """Read the index."""
     with opened(path, SCHEMA) as artifact:
         recording, start = artifact.read("windows/recording"), artifact.read("windows/start_frame")
-        facts = artifact.facts()
+        attributes = artifact.root_attributes()
         return Windows(
-            subject=artifact.name_of_files("subject", facts.pop("subject")),
+            subject=artifact.name_of_files("subject", attributes.pop("subject")),
             recordings=tuple(artifact.name_of_files("recordings", n) for n in artifact.table("recordings")["name"]),
             folds=tuple(artifact.read("folds").tolist()),
             starts=np.stack([recording, start], axis=1),
@@ -124,7 +124,7 @@ def read_windows(path: Path) -> Windows:
             spans=tuple(_rows(artifact.table("spans"), SpanRow)),
             events=tuple(_rows(artifact.table("events"), EventRow)),
             bad=tuple(_rows(artifact.table("bad"), BadRow)),
-            facts=facts,
+            attributes=attributes,
         )
 
 

@@ -33,18 +33,20 @@ class EvaluateConfig(Section):
     report_words: int = Field(
         4, ge=0, description="Words of each excerpt's test block with players of their own (with events and sound)"
     )
-    seed: int = Field(0, ge=0, description="Seed of bootstrap, rotations and word swaps")
+    seed: int = Field(0, ge=0, description="Seed of bootstrap, shifts and word swaps")
 
 
 class ChanceConfig(Section):
     """What the scores would be without a link between brain and sound."""
 
-    rotations: int = Field(1000, ge=1000, description="Random rotations of the predictions within their test blocks")
-    min_shift_s: float = Field(
-        0.5, gt=0, description="Shortest rotation; lengthened to the target's autocorrelation [s]"
+    shifts: int = Field(
+        1000, ge=1000, description="Circular shifts of the predictions, drawn at random, within their test blocks"
     )
+    min_shift_s: float = Field(0.5, gt=0, description="Shortest shift; lengthened to the target's autocorrelation [s]")
     word_swaps: int = Field(1000, ge=1000, description="Random exchanges of predicted words (with events)")
-    retrain: int = Field(0, ge=0, description="Trainings on rotated neural data, each scored as a null; 0: none")
+    retrain: int = Field(
+        0, ge=0, description="Trainings on circularly shifted neural data, each scored as a null; 0: none"
+    )
 
 
 class EvaluateStage(Section):

@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.config.base import Section, subsection
-from pipeline.config.given import file_problem
+from pipeline.config.checks import file_problem
 from pipeline.config.root import Config
 from pipeline.errors import InputError, Problem, raise_if_any
 

@@ -32,7 +32,7 @@ class ModelConfig(Section):
         True,
         description="Learned time-aligned bias of the attention; without it the decoder ignores the brain",
     )
-    linear_skip: bool = Field(True, description="Let every second network, the first included, correct a ridge")
+    ridge_skip: bool = Field(True, description="Let every second network, the first included, correct a ridge")
     networks: int | None = Field(
         None, ge=1, le=16, description="Networks whose mean is the output; null: 2 for auto, else 1"
     )

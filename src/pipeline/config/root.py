@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from pipeline.artifacts.paths import NULL, PAST_ONLY_SOUND
 from pipeline.config.align import AlignConfig
 from pipeline.config.base import Section
-from pipeline.config.baseline import BaselineConfig
 from pipeline.config.contamination import ContaminationConfig
 from pipeline.config.data import DataConfig
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
@@ -17,6 +16,7 @@ from pipeline.config.ingest import IngestConfig
 from pipeline.config.mel import MelConfig
 from pipeline.config.model import ModelConfig
 from pipeline.config.predict import PredictConfig
+from pipeline.config.ridge import RidgeConfig
 from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.simulate import SimulateConfig
 from pipeline.config.sweep import SweepConfig
@@ -49,7 +49,7 @@ class Config(Section):
     split: SplitConfig = Field(SplitConfig(), description="Training, validation and test blocks")
     model: ModelConfig = Field(ModelConfig(), description="The sequence-to-sequence network")
     train: TrainConfig = Field(TrainConfig(), description="Training")
-    baseline: BaselineConfig = Field(BaselineConfig(), description="The linear opponents")
+    ridge: RidgeConfig = Field(RidgeConfig(), description="The baselines")
     predict: PredictConfig = Field(PredictConfig(), description="Prediction of the test blocks")
     export: ExportConfig = Field(ExportConfig(), description="Predictions for use elsewhere")
     vocode: VocodeConfig = Field(VocodeConfig(), description="Mel to sound")
@@ -70,11 +70,11 @@ class Config(Section):
         """The gaps between training and test are made for the context that the network sees."""
         context = self.window.context_frames
         for name in ("lags_before", "lags_after"):
-            lags = getattr(self.baseline, name) or 0
+            lags = getattr(self.ridge, name) or 0
             if lags > context:
-                raise ValueError(f"baseline.{name} {lags} reaches beyond window.context_frames {context}: raise that")
-        if self.causal and self.baseline.lags_after:
-            raise ValueError(f"baseline.lags_after {self.baseline.lags_after} looks ahead, and causal forbids it")
+                raise ValueError(f"ridge.{name} {lags} reaches beyond window.context_frames {context}: raise that")
+        if self.causal and self.ridge.lags_after:
+            raise ValueError(f"baseline.lags_after {self.ridge.lags_after} looks ahead, and causal forbids it")
         return self
 
     @model_validator(mode="after")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pipeline.config.align import AlignStage
 from pipeline.config.base import Section, pick, subsection
-from pipeline.config.baseline import BaselineStage
 from pipeline.config.contamination import ContaminationStage
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.config.ingest import IngestStage
 from pipeline.config.mel import MelStage
 from pipeline.config.predict import PredictStage
+from pipeline.config.ridge import RidgeStage
 from pipeline.config.root import Config
 from pipeline.config.simulate import SimulateStage
 from pipeline.config.train import TrainStage
@@ -24,7 +24,7 @@ STAGES: dict[str, type[Section]] = {
     "mel": MelStage,
     "contamination": ContaminationStage,
     "train": TrainStage,
-    "baseline": BaselineStage,
+    "ridge": RidgeStage,
     "predict": PredictStage,
     "vocode": VocodeStage,
     "evaluate": EvaluateStage,
@@ -34,12 +34,12 @@ STAGES: dict[str, type[Section]] = {
 CONSUMERS: dict[str, tuple[str, ...]] = {
     "simulate": ("ingest",),
     "ingest": ("align", "contamination"),
-    "align": ("mel", "window", "train", "baseline", "predict"),
-    "mel": ("train", "baseline", "predict"),
-    "window": ("train", "baseline", "predict"),
+    "align": ("mel", "window", "train", "ridge", "predict"),
+    "mel": ("train", "ridge", "predict"),
+    "window": ("train", "ridge", "predict"),
     "contamination": ("evaluate",),
     "train": ("predict", "evaluate"),
-    "baseline": ("evaluate",),
+    "ridge": ("evaluate",),
     "predict": ("vocode", "evaluate"),
     "vocode": ("evaluate",),
     "evaluate": (),

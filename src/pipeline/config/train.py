@@ -57,7 +57,7 @@ class TrainConfig(Normalisation):
         None,
         ge=0,
         description="Weight of the error of speech frames about its own mean, added to the loss; null: 0 for a network "
-        "that corrects the linear skip, 1 for one without",
+        "that corrects the ridge skip, 1 for one without",
     )
     clip_input: float = Field(
         5.0,

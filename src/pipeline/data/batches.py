@@ -38,13 +38,13 @@ RESIDENT_SHARE = 0.5
 class TrainingData:
     """All that one training run may see.
 
-    features    per recording (n_frames * oversampling, channel), raw units; channel
+    features    per recording (n_frames * rows_per_frame, channel), raw units; channel
                 counts may differ between subjects only
     mel         per recording (n_frames, band) [nats]
     subject     per recording, index of its subject, 0 … n_subjects - 1
     train, val  windows (n, 2): recording index, start frame
     length, context   frames of a window, and of neural context on each side
-    oversampling      feature rows per mel frame, m
+    rows_per_frame      feature rows per mel frame, m
     names       per recording, its id, for messages
     """
 
@@ -55,7 +55,7 @@ class TrainingData:
     val: NDArray[np.int64]
     length: int
     context: int
-    oversampling: int = 1
+    rows_per_frame: int = 1
     frame_rate_hz: float = 22050 / 256
     names: Sequence[str] = field(default_factory=list)
 
@@ -77,9 +77,9 @@ class TrainingData:
         """Length of a role's frames [s]."""
         return sum(b - a for _, a, b in self.spans(role)) / self.frame_rate_hz
 
-    def loaders(self, batch_size: int, steps_per_epoch: int, seed: int, estimate: Sequence[Array] = ()) -> WindowData:
-        """The batches of this data; ``estimate`` are arrays like ``mel`` that ride along with training windows."""
-        return WindowData(self, batch_size, steps_per_epoch, seed, estimate)
+    def loaders(self, batch_size: int, steps_per_epoch: int, seed: int, ridge_mel: Sequence[Array] = ()) -> WindowData:
+        """The batches of this data; ``ridge_mel`` are arrays like ``mel`` that ride along with training windows."""
+        return WindowData(self, batch_size, steps_per_epoch, seed, ridge_mel)
 
 
 def merge_windows(windows: NDArray[np.int64], length: int, n_frames: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -101,13 +101,13 @@ class WindowSet(Dataset[Batch]):
     context is always a plain slice.
     """
 
-    def __init__(self, data: TrainingData, estimate: Sequence[Array] = ()) -> None:
-        self.length, self.m = data.length, data.oversampling
-        self.rows_per_window = (data.length + 2 * data.context) * data.oversampling
+    def __init__(self, data: TrainingData, ridge_mel: Sequence[Array] = ()) -> None:
+        self.length, self.m = data.length, data.rows_per_frame
+        self.rows_per_window = (data.length + 2 * data.context) * data.rows_per_frame
         pads = [(data.context, data.context + max(0, data.length - len(mel)) + data.length) for mel in data.mel]
         self.features = _concatenate_padded(data.features, pads, self.m, data.n_channels)
         self.mel = _concatenate_padded(data.mel, pads, 1, data.mel[0].shape[1])
-        self.estimate = _concatenate_padded(estimate, pads, 1, self.mel.shape[1]) if estimate else None
+        self.ridge_mel = _concatenate_padded(ridge_mel, pads, 1, self.mel.shape[1]) if ridge_mel else None
         sizes = np.asarray([len(m) + sum(p) for m, p in zip(data.mel, pads, strict=True)])
         self.first_frame = torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)[:-1]]))
         self.n_frames = torch.tensor([len(m) for m in data.mel])
@@ -136,8 +136,8 @@ class WindowSet(Dataset[Batch]):
             "subject": self.subject[recording],
             "window": table,
         }
-        if self.estimate is not None:
-            batch["estimate"] = self._slices(self.estimate, padded + self.context, self.length)
+        if self.ridge_mel is not None:
+            batch["ridge_mel"] = self._slices(self.ridge_mel, padded + self.context, self.length)
         return batch
 
     def __getitem__(self, window: Window) -> Batch:
@@ -231,10 +231,10 @@ class WindowData(LightningDataModule):
         batch_size: int,
         steps_per_epoch: int,
         seed: int,
-        estimate: Sequence[Array] = (),
+        ridge_mel: Sequence[Array] = (),
     ) -> None:
         super().__init__()
-        self.windows = WindowSet(data, estimate)
+        self.windows = WindowSet(data, ridge_mel)
         self.order = EpochOrder(data.train, data.length, batch_size * steps_per_epoch, seed)
         self.val = [tuple(w) for w in data.val.tolist()]
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch

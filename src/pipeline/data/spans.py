@@ -18,7 +18,7 @@ from pipeline.config.mel_grid import MelGrid
 
 
 @dataclass(frozen=True)
-class ReachSeconds:
+class ReceptiveField:
     """How far the raw samples behind a mel frame and its prediction extend [s]."""
 
     past_s: float
@@ -30,25 +30,27 @@ class ReachSeconds:
         return math.ceil(max(self.past_s + self.future_s, 2 * self.audio_s) * frame_rate_hz) + 2
 
 
-def reach(
+def receptive_field(
     info: AlignedInfo, context_frames: int, grid: MelGrid, n_fft: int, interpolation_s: tuple[float, float]
-) -> ReachSeconds:
-    """The reach of one recording's filters, context and mel window."""
+) -> ReceptiveField:
+    """The receptive field of one recording's filters, context and mel window."""
     context_s = context_frames / grid.frame_rate_hz
-    return ReachSeconds(
+    return ReceptiveField(
         past_s=context_s + info.support_past_s + interpolation_s[0],
         future_s=(0.0 if info.causal else context_s) + info.support_future_s + interpolation_s[1],
         audio_s=n_fft / 2 / grid.sample_rate_hz + info.audio_support_s,
     )
 
 
-def widest(reaches: Iterable[ReachSeconds]) -> ReachSeconds:
-    """The reach that covers all of ``reaches``."""
-    listed = list(reaches)
-    return ReachSeconds(max(r.past_s for r in listed), max(r.future_s for r in listed), max(r.audio_s for r in listed))
+def widest(fields: Iterable[ReceptiveField]) -> ReceptiveField:
+    """The receptive field that covers all of ``fields``."""
+    listed = list(fields)
+    return ReceptiveField(
+        max(r.past_s for r in listed), max(r.future_s for r in listed), max(r.audio_s for r in listed)
+    )
 
 
-def raw_spans(block: BlockRow, info: AlignedInfo, seen: ReachSeconds, grid: MelGrid) -> list[SpanRow]:
+def raw_spans(block: BlockRow, info: AlignedInfo, seen: ReceptiveField, grid: MelGrid) -> list[SpanRow]:
     """The raw neural and audio samples behind the frames of ``block``."""
     first_s = grid.first_frame_s + block.start / grid.frame_rate_hz
     last_s = grid.first_frame_s + (block.stop - 1) / grid.frame_rate_hz

@@ -27,18 +27,18 @@ LANCZOS_LOBES = 8
 class SubjectArrays:
     """A subject's recordings in memory.
 
-    ``features[r]`` (frame * oversampling, channel) float32; ``mel[r]`` (frame, band)
+    ``features[r]`` (frame * rows_per_frame, channel) float32; ``mel[r]`` (frame, band)
     in nats.
     """
 
     recordings: tuple[str, ...]
-    oversampling: int
+    rows_per_frame: int
     features: list[np.ndarray]
     mel: list[np.ndarray]
     feature_names: tuple[str, ...]
 
 
-def oversampling(feature_rate_hz: float, grid: MelGrid) -> int:
+def rows_per_frame(feature_rate_hz: float, grid: MelGrid) -> int:
     """Feature rows per mel frame."""
     ratio = feature_rate_hz / grid.frame_rate_hz
     return 1 if ratio <= RAW_RATIO else round(ratio)
@@ -48,8 +48,8 @@ def interpolation_support_s(feature_rate_hz: float, grid: MelGrid, causal: bool)
     """How far before and after its time a row on the mel's grid takes from the features [s]."""
     if causal:
         return 1 / feature_rate_hz, 0.0
-    reach = 1 if oversampling(feature_rate_hz, grid) == 1 else LANCZOS_LOBES
-    return reach / feature_rate_hz, reach / feature_rate_hz
+    lobes = 1 if rows_per_frame(feature_rate_hz, grid) == 1 else LANCZOS_LOBES
+    return lobes / feature_rate_hz, lobes / feature_rate_hz
 
 
 def on_mel_grid(
@@ -61,18 +61,18 @@ def on_mel_grid(
     features: linear for envelopes, Lanczos for raw signals, and the latest one where
     causal.  Outside them the edge is repeated.
     """
-    m = oversampling(rate_hz, grid)
+    m = rows_per_frame(rate_hz, grid)
     rows_s = grid.first_frame_s + ((np.arange(n_frames * m) + 0.5) / m - 0.5) / grid.frame_rate_hz
     position = rows_s * rate_hz - first_feature
     if causal:
         # A tiny slack keeps a row that coincides with a feature from taking the one before it.
         return features[np.clip(np.floor(position + 1e-6).astype(int), 0, len(features) - 1)]
     kernel = _triangle if m == 1 else _lanczos
-    reach = 1 if m == 1 else LANCZOS_LOBES
+    lobes = 1 if m == 1 else LANCZOS_LOBES
     first = np.floor(position).astype(int)
     out = np.zeros((len(rows_s), features.shape[1]), np.float32)
     total = np.zeros(len(rows_s))
-    for tap in range(1 - reach, reach + 1):
+    for tap in range(1 - lobes, lobes + 1):
         weight = kernel(position - (first + tap))
         total += weight
         out += weight[:, None].astype(np.float32) * features[np.clip(first + tap, 0, len(features) - 1)]
@@ -106,17 +106,17 @@ def _lanczos(x: np.ndarray) -> np.ndarray:
     return np.where(np.abs(x) < LANCZOS_LOBES, np.sinc(x) * np.sinc(x / LANCZOS_LOBES), 0.0)
 
 
-def rotated(
+def circularly_shifted(
     features: Sequence[np.ndarray],
     spans: Sequence[tuple[int, int, int]],
     context: int,
     m: int,
     rng: np.random.Generator,
 ) -> list[np.ndarray]:
-    """Features whose link to the sound is cut: each span's brain signal is rotated in time.
+    """Features whose link to the sound is cut: each span's brain signal is circularly shifted in time.
 
     ``spans`` are (recording, start, stop) in mel frames; the context around a span turns
-    with it, so that no window sees an unrotated row.  A rotation is at least a quarter
+    with it, so that no window sees an unshifted row.  A shift is at least a quarter
     of the span long, either way.
     """
     turned = [f.copy() for f in features]
@@ -137,7 +137,7 @@ def load_subject(
 ) -> SubjectArrays:
     """The recordings of a subject in the order of ``windows``, features on the mel's grid.
 
-    ``normalise`` takes a recording's features and the oversampling and returns them scaled.
+    ``normalise`` takes a recording's features and the rows_per_frame and returns them scaled.
     """
     names = [feature_columns(path) for path in aligned]
     shared = same_channels(names, windows.recordings)
@@ -145,7 +145,7 @@ def load_subject(
     for feature_path, mel_path, columns in zip(aligned, mel, names, strict=True):
         info = aligned_info(feature_path)
         log_mel, _ = read_mel(mel_path)
-        m = oversampling(info.feature_rate_hz, grid)
+        m = rows_per_frame(info.feature_rate_hz, grid)
         values = read_features(feature_path)[:, [columns.index(name) for name in shared]]
         gridded = on_mel_grid(values, info.first_feature, info.feature_rate_hz, len(log_mel), grid, causal)
         features.append(np.ascontiguousarray(normalise(gridded, m), np.float32))

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.artifacts.windows import ROLE_CODES, BadRow, BlockRow, EventRow, SpanRow, Windows
 from pipeline.config.window import WindowStage
-from pipeline.data.spans import ReachSeconds, raw_spans, reach, widest
+from pipeline.data.spans import ReceptiveField, raw_spans, receptive_field, widest
 from pipeline.data.splits import ROLES, Block, Event, Timeline, split, window_starts
 from pipeline.data.subject import interpolation_support_s
 from pipeline.errors import InputError, Problem
@@ -23,8 +23,8 @@ def window_index(infos: Sequence[AlignedInfo], n_frames: Sequence[int], config: 
     :class:`InputError` where a recording, a block or the purge gap is too short.
     """
     size, grid = config.window, config.mel
-    reaches = widest(
-        reach(
+    fields = widest(
+        receptive_field(
             i,
             size.context_frames,
             grid,
@@ -33,14 +33,14 @@ def window_index(infos: Sequence[AlignedInfo], n_frames: Sequence[int], config: 
         )
         for i in infos
     )
-    gap = _gap_frames(reaches, config)
+    gap = _gap_frames(fields, config)
     timelines = [_timeline(info, n, config) for info, n in zip(infos, n_frames, strict=True)]
     blocks = {k: split(timelines, k, config.split, gap, grid.frame_rate_hz) for k in range(config.split.folds)}
-    return _index(config, infos, timelines, blocks, reaches)
+    return _index(config, infos, timelines, blocks, fields)
 
 
-def _gap_frames(reaches: ReachSeconds, config: WindowStage) -> int:
-    needed = reaches.gap_frames(config.mel.frame_rate_hz)
+def _gap_frames(fields: ReceptiveField, config: WindowStage) -> int:
+    needed = fields.gap_frames(config.mel.frame_rate_hz)
     wanted_s = config.window.purge_gap_s
     if wanted_s is None:
         return needed
@@ -103,7 +103,7 @@ def _index(
     infos: Sequence[AlignedInfo],
     timelines: list[Timeline],
     blocks: dict[int, list[Block]],
-    reaches: ReachSeconds,
+    fields: ReceptiveField,
 ) -> Windows:
     roles: dict[tuple[int, int], dict[int, int]] = {}
     block_rows: list[BlockRow] = []
@@ -121,7 +121,7 @@ def _index(
             seen = _stretches(found, config.window.length_frames) if role == "train" else of_role
             rows = [BlockRow(fold, role, b.recording, b.start, b.stop) for b in seen]
             block_rows += rows
-            spans += [s for row in rows for s in raw_spans(row, infos[row.recording], reaches, config.mel)]
+            spans += [s for row in rows for s in raw_spans(row, infos[row.recording], fields, config.mel)]
     starts = np.array(sorted(roles), np.int64)
     table = np.zeros((len(starts), len(blocks)), np.uint8)
     for row, start in enumerate(map(tuple, starts.tolist())):
@@ -137,7 +137,7 @@ def _index(
         spans=tuple(spans),
         events=tuple(EventRow(i, e.onset_s, e.duration_s, e.label) for i, t in enumerate(timelines) for e in t.events),
         bad=tuple(BadRow(i, start, stop) for i, t in enumerate(timelines) for start, stop in t.bad),
-        facts=_facts(config, infos, reaches),
+        attributes=_attributes(config, infos, fields),
     )
 
 
@@ -153,7 +153,7 @@ def _stretches(starts: list[tuple[int, int]], length: int) -> list[Block]:
     return stretches
 
 
-def _facts(config: WindowStage, infos: Sequence[AlignedInfo], reaches: ReachSeconds) -> dict[str, object]:
+def _attributes(config: WindowStage, infos: Sequence[AlignedInfo], fields: ReceptiveField) -> dict[str, object]:
     return {
         "simulated": any(i.simulated for i in infos),
         "causal": config.causal,
@@ -161,10 +161,10 @@ def _facts(config: WindowStage, infos: Sequence[AlignedInfo], reaches: ReachSeco
         "length_frames": config.window.length_frames,
         "context_frames": config.window.context_frames,
         "hop_frames": config.window.hop_frames,
-        "purge_gap_frames": _gap_frames(reaches, config),
-        "reach_past_s": reaches.past_s,
-        "reach_future_s": reaches.future_s,
-        "reach_audio_s": reaches.audio_s,
+        "purge_gap_frames": _gap_frames(fields, config),
+        "receptive_field_past_s": fields.past_s,
+        "receptive_field_future_s": fields.future_s,
+        "receptive_field_audio_s": fields.audio_s,
         "whole_recording_operations": sorted({name for i in infos for name in i.whole_recording_operations}),
         "split_by": config.split.by,
         "split_order": config.split.order,

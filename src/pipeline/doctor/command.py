@@ -18,13 +18,13 @@ from pipeline.config.align import AlignStage
 from pipeline.config.contamination import ContaminationStage
 from pipeline.config.stages import stage_json
 from pipeline.config.window import WindowStage
-from pipeline.data.manifest import refuse_copies
 from pipeline.data.splits import ROLES
 from pipeline.doctor.cost import Cost, cost
 from pipeline.doctor.folds import SubjectFolds, subject_folds
 from pipeline.doctor.recordings import EXCERPT_S, Examined, Settings, examine
 from pipeline.errors import InputError, Problem, raise_if_any
-from pipeline.plan import Plan
+from pipeline.raw.manifest import refuse_copies
+from pipeline.run.plan import Plan
 
 Say = Callable[[str], None]
 _MOST_BAD = 8

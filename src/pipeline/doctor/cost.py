@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.config.root import Config
 from pipeline.doctor.folds import SubjectFolds
 from pipeline.doctor.recordings import Examined
-from pipeline.model.presets import Architecture, committee_members, resolve
+from pipeline.model.presets import Architecture, network_roles, resolve
 
 #: Seconds of one training step of 16 windows of 96 frames with 64 columns, and what 64 columns more add.
 STEP_S = {"tiny": (0.052, 0.004), "strong": (0.065, 0.004), "medium": (0.065, 0.004), "large": (0.172, 0.008)}
@@ -124,9 +124,9 @@ def _trainings(
         jobs = jobs or [(s, columns[one.subject]) for s, one in zip(seconds, subjects, strict=True)]
         for train_s, width in jobs * (1 + len(config.variants)):
             base = Architecture(width, config.mel.n_mels, config.window.length_frames, config.window.context_frames)
-            for member in committee_members(config.model, train_s):
-                recipe = resolve(member, base, config.model, config.train)[1]
-                found.append((member.preset, recipe.max_steps, width))
+            for role in network_roles(config.model, train_s):
+                recipe = resolve(role, base, config.model, config.train)[1]
+                found.append((role.preset, recipe.max_steps, width))
     return found
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from pipeline.artifacts.windows import Windows
 from pipeline.config.window import WindowStage
-from pipeline.data.bids import channel_differences
 from pipeline.data.splits import ROLES
 from pipeline.data.windowing import window_index
 from pipeline.doctor.recordings import Examined
 from pipeline.errors import InputError, Problem
+from pipeline.raw.bids import channel_differences
 from pipeline.signal.mel import n_frames
 
 

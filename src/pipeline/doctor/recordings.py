@@ -17,12 +17,12 @@ from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.config.align import AlignStage
 from pipeline.config.contamination import ContaminationCheck
 from pipeline.config.ingest import IngestConfig
-from pipeline.data.arrays import ArrayReader
-from pipeline.data.raw import RawRecording, blocks, opened_raw
-from pipeline.data.scan import AudioScan, NeuralReport, NeuralScan
-from pipeline.data.sheet import RecordingRow
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation.contamination import check_contamination
+from pipeline.raw.arrays import ArrayReader
+from pipeline.raw.recording import RawRecording, blocks, opened_raw
+from pipeline.raw.scan import AudioScan, NeuralReport, NeuralScan
+from pipeline.raw.sheet import RecordingRow
 from pipeline.signal.blocks import array_reader
 from pipeline.signal.clock import (
     LagEstimate,
@@ -75,18 +75,18 @@ def examine(row: RecordingRow, settings: Settings) -> Examined:
     """Look at one recording.  Problems are collected, none is raised."""
     found = Examined(row)
     try:
-        with opened_raw(row, row.files(), settings.ingest, settings.sheet) as given:
-            found.warnings = given.warnings
-            found.n_samples, found.n_channels = given.neural.n_samples, given.neural.n_channels
-            found.n_sound = given.sound.n_samples if given.sound else 0
-            _look(found, given, settings)
+        with opened_raw(row, row.files(), settings.ingest, settings.sheet) as recording:
+            found.warnings = recording.warnings
+            found.n_samples, found.n_channels = recording.neural.n_samples, recording.neural.n_channels
+            found.n_sound = recording.sound.n_samples if recording.sound else 0
+            _look(found, recording, settings)
     except InputError as error:
         found.problems += error.problems
     return found
 
 
-def _look(found: Examined, given: RawRecording, settings: Settings) -> None:
-    row, neural, sound = found.row, given.neural, given.sound
+def _look(found: Examined, recording: RawRecording, settings: Settings) -> None:
+    row, neural, sound = found.row, recording.neural, recording.sound
     report = _scanned(neural, row, settings)
     found.problems += report.problems
     if sound is not None and row.audio_rate_hz is not None:
@@ -94,17 +94,17 @@ def _look(found: Examined, given: RawRecording, settings: Settings) -> None:
         for block in blocks(sound):
             scan.update(block)
         found.problems += scan.problems(str(sound.path))
-    channels = given.channel_table(row.eeg_rate_hz, report.bad)
-    found.info = _aligned_info(row, given, channels, report, settings.align)
+    channels = recording.channel_table(row.eeg_rate_hz, report.bad)
+    found.info = _aligned_info(row, recording, channels, report, settings.align)
     if found.problems:
         return
     excerpt, start = _excerpt(neural, row.eeg_rate_hz)
     names, referenced, found.bad = _chosen(excerpt, row.eeg_rate_hz, channels, settings.align)
     found.n_columns = len(feature_names(names, settings.align.align))
     if sound is not None and row.audio_rate_hz is not None:
-        heard = _heard(sound, row, start, len(excerpt))
-        found.lag = _lag(referenced, heard, row, start, settings.align)
-        found.contamination = _hint(excerpt, heard, row, start, settings)
+        sound_excerpt = _sound_excerpt(sound, row, start, len(excerpt))
+        found.lag = _lag(referenced, sound_excerpt, row, start, settings.align)
+        found.contamination = _hint(excerpt, sound_excerpt, row, start, settings)
 
 
 def _scanned(neural: ArrayReader, row: RecordingRow, settings: Settings) -> NeuralReport:
@@ -148,7 +148,7 @@ def _clock(row: RecordingRow) -> tuple[float, float]:
     return row.audio_offset_s, row.audio_drift_ppm
 
 
-def _heard(sound: ArrayReader, row: RecordingRow, start: int, length: int) -> tuple[npt.NDArray[Any], int]:
+def _sound_excerpt(sound: ArrayReader, row: RecordingRow, start: int, length: int) -> tuple[npt.NDArray[Any], int]:
     """The sound of samples ``start`` … of the brain, as stored, and its first sample."""
     assert row.audio_rate_hz
     times_s = np.array([start, start + length]) / row.eeg_rate_hz
@@ -158,14 +158,14 @@ def _heard(sound: ArrayReader, row: RecordingRow, start: int, length: int) -> tu
 
 
 def _lag(
-    samples: Array, heard: tuple[npt.NDArray[Any], int], row: RecordingRow, start: int, stage: AlignStage
+    samples: Array, sound_excerpt: tuple[npt.NDArray[Any], int], row: RecordingRow, start: int, stage: AlignStage
 ) -> LagEstimate | None:
     """The lag between brain and sound on the excerpt, as align estimates it on everything."""
     assert row.audio_rate_hz
-    sound, first = heard
+    sound, first = sound_excerpt
     config, rate_hz = stage.align, row.eeg_rate_hz
-    heard_s = (first / row.audio_rate_hz, (first + len(sound) - 1) / row.audio_rate_hz)
-    at_s = np.arange(round(heard_s[0] * config.feature_rate_hz) + 1, int(heard_s[1] * config.feature_rate_hz))
+    audio_s = (first / row.audio_rate_hz, (first + len(sound) - 1) / row.audio_rate_hz)
+    at_s = np.arange(round(audio_s[0] * config.feature_rate_hz) + 1, int(audio_s[1] * config.feature_rate_hz))
     times_s = at_s / config.feature_rate_hz
     neural_s = audio_to_neural_s(times_s, *_clock(row)) - start / rate_hz
     inside = (neural_s >= 0) & (neural_s <= (len(samples) - 1) / rate_hz)
@@ -174,16 +174,16 @@ def _lag(
     parts = extract_features(array_reader(samples), len(samples), rate_hz, config, neural_s[inside], stage.causal)
     features = np.concatenate([block for _, block in parts])
     energy = feature_energy(array_reader(np.abs(features) if config.features == "raw" else features), len(features))
-    envelope = sound_envelope(array_reader(sound), len(sound), row.audio_rate_hz, times_s[inside] - heard_s[0])
+    envelope = sound_envelope(array_reader(sound), len(sound), row.audio_rate_hz, times_s[inside] - audio_s[0])
     return neural_audio_lag(energy, envelope, config.feature_rate_hz, config.clock.max_lag_s, config.clock.segment_s)
 
 
 def _hint(
-    excerpt: Array, heard: tuple[npt.NDArray[Any], int], row: RecordingRow, start: int, settings: Settings
+    excerpt: Array, sound_excerpt: tuple[npt.NDArray[Any], int], row: RecordingRow, start: int, settings: Settings
 ) -> str:
     """What the contamination check says of the excerpt."""
     assert row.audio_rate_hz
-    sound, first = heard
+    sound, first = sound_excerpt
     factor = 1 + row.audio_drift_ppm * 1e-6
     found = check_contamination(
         excerpt,
@@ -205,21 +205,21 @@ def _hint(
 
 def _aligned_info(
     row: RecordingRow,
-    given: RawRecording,
+    recording: RawRecording,
     channels: dict[str, list[Any]],
     report: NeuralReport,
     stage: AlignStage,
 ) -> AlignedInfo:
-    """The facts of the aligned recording, from headers and tables alone."""
+    """The attributes of the aligned recording, from headers and tables alone."""
     config, mel_rate_hz = stage.align, stage.mel.sample_rate_hz
-    neural, sound, events = given.neural, given.sound, given.events
+    neural, sound, events = recording.neural, recording.sound, recording.events
     source_hz = row.audio_rate_hz if sound and row.audio_rate_hz else float(mel_rate_hz)
     n_sound = sound.n_samples if sound else 0
     last_s = (neural.n_samples - 1) / row.eeg_rate_hz
-    heard_s = n_sound / source_hz if sound else None
-    first, last = common_frames(last_s, heard_s, _clock(row), config.feature_rate_hz, config.margin_s)
+    audio_s = n_sound / source_hz if sound else None
+    first, last = common_frames(last_s, audio_s, _clock(row), config.feature_rate_hz, config.margin_s)
     past_s, future_s = filter_support_s(config, row.eeg_rate_hz, stage.causal)
-    annotations = given.annotation_table(report.missing_annotations(row.eeg_rate_hz))
+    annotations = recording.annotation_table(report.missing_annotations(row.eeg_rate_hz))
     onset_s = neural_to_audio_s(np.array(annotations["onset"], float), *_clock(row))
     return AlignedInfo(
         recording=row.recording,

@@ -1,9 +1,9 @@
-"""What scores would be without a link: rotations and mismatched recordings.
+"""What scores would be without a link: shifts and mismatched recordings.
 
-Rotation null: within every test block the prediction is rotated (circularly) by a
+circular-shift null: within every test block the prediction is circularly shifted by a
 random shift of the block's own, longer than the target's autocorrelation; the moments
 (see :mod:`pipeline.evaluation.metrics`) of all blocks of a fold are summed, r is taken
-over time and averaged over bands.  All rotations of a block come from one circular
+over time and averaged over bands.  All shifts of a block come from one circular
 cross-correlation by FFT.  Shuffling single frames instead would break the
 autocorrelation and put chance far too low.
 
@@ -27,14 +27,14 @@ MIN_VALID_SHIFTS = 100
 ROUND_OFF = 1e-6
 AUTOCORRELATION_LIMIT = 0.1
 BANDS_AT_ONCE = 8
-"""Bands that are rotated together: bounds memory on long blocks."""
+"""Bands that are circularly shifted together: bounds memory on long blocks."""
 Blocks = Sequence[Values]
 Spectrum = NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
-class Rotations:
-    """Shifts of one fold: ``shifts`` (1 + rotations, used blocks) in frames; row 0 is no shift.
+class CircularShifts:
+    """Shifts of one fold: ``shifts`` (1 + shifts, used blocks) in frames; row 0 is no shift.
 
     ``reason`` says why the fold cannot be tested, if so.
     """
@@ -53,23 +53,23 @@ def p_value(values: Values) -> float:
     return float(np.count_nonzero(values >= values[0] - ROUND_OFF) / values.size)
 
 
-def autocorrelation_frames(target: Blocks, live: Mask) -> int:
-    """First lag [frames] at which the live bands' mean autocorrelation falls below 0.1."""
+def autocorrelation_frames(target: Blocks, active: Mask) -> int:
+    """First lag [frames] at which the active bands' mean autocorrelation falls below 0.1."""
     longest = max(len(block) for block in target)
     size = scipy.fft.next_fast_len(2 * longest, real=True)
     power = np.zeros(size // 2 + 1)
     for block in target:
-        for band in np.flatnonzero(live):
+        for band in np.flatnonzero(active):
             power += np.abs(scipy.fft.rfft(block[:, band] - block[:, band].mean(), size)) ** 2
     total = scipy.fft.irfft(power, size)[:longest]
     below = np.flatnonzero(total < AUTOCORRELATION_LIMIT * total[0])
     return int(below[0]) if below.size else longest
 
 
-def draw_rotations(lengths: Sequence[int], min_shift: int, count: int, rng: np.random.Generator) -> Rotations:
+def draw_shifts(lengths: Sequence[int], min_shift: int, count: int, rng: np.random.Generator) -> CircularShifts:
     """``count`` random shifts per block, each at least ``min_shift`` from no shift at all.
 
-    A block shorter than two shifts cannot be rotated and is left out of the test; fewer
+    A block shorter than two shifts cannot be circularly shifted and is left out of the test; fewer
     than 100 valid shifts over all blocks give a ``reason`` instead of a test.
     """
     used = tuple(i for i, n in enumerate(lengths) if n >= 2 * min_shift)
@@ -80,7 +80,7 @@ def draw_rotations(lengths: Sequence[int], min_shift: int, count: int, rng: np.r
     shifts = np.zeros((1 + count, len(used)), dtype=np.intp)
     for column, i in enumerate(used):
         shifts[1:, column] = rng.integers(min_shift, lengths[i] - min_shift + 1, size=count)
-    return Rotations(used, shifts, valid, reason)
+    return CircularShifts(used, shifts, valid, reason)
 
 
 class Correlator:
@@ -104,7 +104,7 @@ class Correlator:
         return np.asarray(lags[..., self.shifts] + lags[..., self.size - self.frames + self.shifts])
 
 
-def rotated_moments(
+def shifted_moments(
     target: Values, predictions: Sequence[Values], weights: Sequence[Values], shifts: NDArray[np.intp]
 ) -> Values:
     """Moments of one block for each shift, (predictions, weights, bands, shifts, 6).
@@ -125,7 +125,7 @@ def rotated_moments(
         once = correlate.spectrum(prediction)
         squared = once if all(whole) else correlate.spectrum(prediction**2)
         for moments, is_whole, (of_weight, of_target) in zip(row, whole, fixed_spectra, strict=True):
-            if is_whole:  # a rotation leaves sums over all frames as they are
+            if is_whole:  # a shift leaves sums over all frames as they are
                 moments[..., 2] = prediction.sum(axis=1)[:, None]
                 moments[..., 4] = (prediction**2).sum(axis=1)[:, None]
             else:
@@ -134,27 +134,27 @@ def rotated_moments(
     return out
 
 
-def rotation_null(
-    target: Blocks, predictions: Sequence[Blocks], weights: Sequence[Blocks], rotations: Rotations
+def circular_shift_null(
+    target: Blocks, predictions: Sequence[Blocks], weights: Sequence[Blocks], drawn: CircularShifts
 ) -> Values:
-    """r of every prediction, weight, rotation and band, pooled over the fold's used blocks.
+    """r of every prediction, weight, shift and band, pooled over the fold's used blocks.
 
     ``target`` and each of ``predictions`` are blocks of (frames, n_mels), each of ``weights`` blocks
-    of (frames,).  Returns (predictions, weights, 1 + rotations, n_mels); rotation 0 is none.
+    of (frames,).  Returns (predictions, weights, 1 + shifts, n_mels); shift 0 is none.
     """
     n_mels = target[0].shape[1]
-    shape = (len(predictions), len(weights), n_mels, len(rotations.shifts), 6)
+    shape = (len(predictions), len(weights), n_mels, len(drawn.shifts), 6)
     r = np.empty(shape[:-1])
     for first in range(0, n_mels, BANDS_AT_ONCE):
         bands = slice(first, first + BANDS_AT_ONCE)
         total = sum(
-            rotated_moments(
+            shifted_moments(
                 target[i].T[bands],
                 [prediction[i].T[bands] for prediction in predictions],
                 [weight[i] for weight in weights],
-                rotations.shifts[:, column],
+                drawn.shifts[:, column],
             )
-            for column, i in enumerate(rotations.used)
+            for column, i in enumerate(drawn.used)
         )
         r[:, :, bands] = correlation(np.asarray(total))
     return r.swapaxes(2, 3)
@@ -175,7 +175,7 @@ def mismatch_moments(target: Blocks, prediction: Blocks) -> Values:
 
 
 def mismatch_null(
-    moments: Values, folds: NDArray[np.intp], live: Mask, count: int, rng: np.random.Generator
+    moments: Values, folds: NDArray[np.intp], active: Mask, count: int, rng: np.random.Generator
 ) -> Values | str:
     """Mean r over folds, observed first, then with targets dealt out anew ``count`` times; or a reason.
 
@@ -193,9 +193,9 @@ def mismatch_null(
     orders[0] = np.arange(blocks)
     r = []
     for k in np.unique(folds):
-        members = np.flatnonzero(folds == k)
-        pooled = sum(moments[i, orders[:, i]] for i in members)
-        r.append(mean_over_bands(correlation(np.asarray(pooled)), live))
+        own = np.flatnonzero(folds == k)
+        pooled = sum(moments[i, orders[:, i]] for i in own)
+        r.append(mean_over_bands(correlation(np.asarray(pooled)), active))
     means = mean_of_known(r, axis=0)
     if not np.isfinite(means).all():
         return "r is undefined: a prediction or its targets are constant"

@@ -1,4 +1,4 @@
-"""All scores of one subject and fold: metrics, bootstrap replicates, rotations, word swaps.
+"""All scores of one subject and fold: metrics, bootstrap replicates, shifts, word swaps.
 
 In: :class:`FoldPredictions`.  Out: :class:`FoldScores`, whose ``document`` is JSON-ready and
 whose arrays (replicates, nulls) let the caller average over folds before taking
@@ -33,7 +33,7 @@ from pipeline.evaluation.types import (
 
 MIN_PIECES = 5
 LEAST_DEFINED = 0.95
-ROTATED = ("pearson_r", "pearson_r_speech")
+SHIFTED = ("pearson_r", "pearson_r_speech")
 ALIGNMENTS = ("annotated_onset", "sound_onset")
 
 
@@ -41,7 +41,7 @@ ALIGNMENTS = ("annotated_onset", "sound_onset")
 class FoldScores:
     """Scores of one fold.
 
-    ``replicates[name][metric]`` (resamples,) are bootstrap values, ``rotations[name][metric]``
+    ``replicates[name][metric]`` (resamples,) are bootstrap values, ``shift_nulls[name][metric]``
     and ``swaps[alignment][name]`` hold the observed value first, then the null.
     """
 
@@ -49,7 +49,7 @@ class FoldScores:
     prepared: Prepared
     document: Document
     replicates: Mapping[str, Mapping[str, Values]]
-    rotations: Mapping[str, Mapping[str, Values]]
+    shift_nulls: Mapping[str, Mapping[str, Values]]
     swaps: Mapping[str, Mapping[str, Values]]
     ranks: Mapping[str, Values]
 
@@ -62,7 +62,7 @@ class Prepared:
         self.lengths = [len(b.target) for b in fold.blocks]
         self.borders = np.cumsum(self.lengths)[:-1]
         self.target: Mel = np.concatenate([b.target for b in fold.blocks])
-        self.live: Mask = metrics.live_bands(self.target, config.min_band_std_nats)
+        self.active: Mask = metrics.active_bands(self.target, config.min_band_std_nats)
         self.centre: Values = self.target.mean(axis=0, dtype=np.float64)
         self.bad: Mask = np.concatenate([b.bad for b in fold.blocks])
         self.speech: Mask = np.concatenate([speech_frames(b, fold, config) for b in fold.blocks])
@@ -117,26 +117,26 @@ def score_fold(
 ) -> FoldScores:
     """Score every prediction of one fold; ``seed`` makes its draws independent of other folds'."""
     prepared = Prepared(fold, config)
-    rng_boot, rng_rotate, rng_words = (np.random.default_rng([*seed, k]) for k in range(3))
+    rng_boot, rng_shifts, rng_words = (np.random.default_rng([*seed, k]) for k in range(3))
     counts = metrics.bootstrap_counts(len(prepared.starts), config.bootstrap, rng_boot)
     scores, replicates = {}, {}
     for name in fold.names():
         scores[name], replicates[name] = score_prediction(prepared, name, counts)
-    rotations, rotation_document = rotate(prepared, chance_config, rng_rotate)
-    for name, found in rotations.items():
+    shift_nulls, shift_document = circular_shift(prepared, chance_config, rng_shifts)
+    for name, found in shift_nulls.items():
         scores[name]["chance"] = {m: null_summary(v) for m, v in found["means"].items()}
         scores[name]["per_band"]["chance_p95"] = found["band_p95"]
     swaps, ranks, word_document = swap_words(prepared, chance_config, rng_words)
     if config.stoi:
         score_sound(prepared, scores)
     document = describe(prepared)
-    document |= {"rotation": rotation_document, "words": word_document, "scores": scores}
+    document |= {"circular_shift": shift_document, "words": word_document, "scores": scores}
     return FoldScores(
         fold=fold,
         prepared=prepared,
         document=document,
         replicates=replicates if len(prepared.starts) >= MIN_PIECES else {},
-        rotations={name: found["means"] for name, found in rotations.items()},
+        shift_nulls={name: found["means"] for name, found in shift_nulls.items()},
         swaps=swaps,
         ranks=ranks,
     )
@@ -155,7 +155,7 @@ def describe(prepared: Prepared) -> Document:
         "bad_frames": int(prepared.bad.sum()),
         "duration_s": len(prepared.target) / fold.frame_rate_hz,
         "speech_threshold_nats": fold.speech_threshold_nats,
-        "bands_left_out": [int(b) for b in np.flatnonzero(~prepared.live)],
+        "bands_left_out": [int(b) for b in np.flatnonzero(~prepared.active)],
         "bootstrap_pieces": len(prepared.starts),
     }
 
@@ -173,15 +173,15 @@ def score_prediction(prepared: Prepared, name: str, counts: Values) -> tuple[Doc
     for metric, weight in prepared.weights.items():
         moments = metrics.band_moments(y, p, weight, prepared.starts)
         r = metrics.correlation(moments.sum(axis=0))
-        values[metric] = float(metrics.mean_over_bands(r, prepared.live))
-        per_band[metric] = np.where(prepared.live, r, np.nan)
+        values[metric] = float(metrics.mean_over_bands(r, prepared.active))
+        per_band[metric] = np.where(prepared.active, r, np.nan)
         if np.isnan(values[metric]):
             reasons[metric] = why_undefined(prepared, weight)
         resampled = metrics.resampled(counts, moments)
-        replicates[metric] = metrics.mean_over_bands(metrics.correlation(resampled), prepared.live)
+        replicates[metric] = metrics.mean_over_bands(metrics.correlation(resampled), prepared.active)
         if metric == "pearson_r":
             replicates["mse"] = mean_square(resampled)
-    values["bands_undefined"] = int(np.isnan(per_band["pearson_r"][prepared.live]).sum())
+    values["bands_undefined"] = int(np.isnan(per_band["pearson_r"][prepared.active]).sum())
     error = p - y
     per_band |= {"mse": (error**2).mean(axis=0), "mae": np.abs(error).mean(axis=0)}
     values |= {"mse": float(per_band["mse"].mean()), "mae": float(per_band["mae"].mean())}
@@ -206,7 +206,7 @@ def mean_square(moments: Values) -> Values:
 
 def why_undefined(prepared: Prepared, weight: Values) -> str:
     """Why a fold's r does not exist."""
-    if not prepared.live.any():
+    if not prepared.active.any():
         return "the target is constant in every band"
     if weight.sum() < 2:
         return "no such frames"
@@ -231,17 +231,17 @@ def varies(prediction: Mel) -> bool:
     return bool(np.isfinite(prediction).all() and (prediction.std(axis=0) > metrics.MIN_STD_NATS).any())
 
 
-def rotate(
+def circular_shift(
     prepared: Prepared, config: ChanceConfig, rng: np.random.Generator
 ) -> tuple[dict[str, dict[str, Any]], Document]:
-    """Rotation null of each decoder, with the same shifts for all, and what was rotated."""
+    """circular-shift null of each decoder, with the same shifts for all, and what was circularly shifted."""
     fold = prepared.fold
-    if not prepared.live.any():
+    if not prepared.active.any():
         return {}, {"reason": "the target is constant in every band"}
     target = prepared.by_block(prepared.centred(prepared.target))
     at_least = int(np.ceil(config.min_shift_s * fold.frame_rate_hz))
-    min_shift = max(at_least, chance.autocorrelation_frames(target, prepared.live))
-    drawn = chance.draw_rotations(prepared.lengths, min_shift, config.rotations, rng)
+    min_shift = max(at_least, chance.autocorrelation_frames(target, prepared.active))
+    drawn = chance.draw_shifts(prepared.lengths, min_shift, config.shifts, rng)
     document = {
         "min_shift_s": min_shift / fold.frame_rate_hz,
         "valid_shifts": drawn.valid,
@@ -251,16 +251,16 @@ def rotate(
     names = prepared.decoders
     if drawn.reason is not None or not names:
         return {}, document
-    r = chance.rotation_null(
+    r = chance.circular_shift_null(
         target,
         [prepared.by_block(prepared.centred(prepared.prediction(name))) for name in names],
-        [prepared.by_block(prepared.weights[metric]) for metric in ROTATED],
+        [prepared.by_block(prepared.weights[metric]) for metric in SHIFTED],
         drawn,
     )
     found: dict[str, dict[str, Any]] = {}
     for name, of_name in zip(names, r, strict=True):
-        means = dict(zip(ROTATED, metrics.mean_over_bands(of_name, prepared.live), strict=True))
-        band_p95 = np.where(prepared.live, np.percentile(of_name[0, 1:], 95, axis=0), np.nan)
+        means = dict(zip(SHIFTED, metrics.mean_over_bands(of_name, prepared.active), strict=True))
+        band_p95 = np.where(prepared.active, np.percentile(of_name[0, 1:], 95, axis=0), np.nan)
         found[name] = {
             "means": {m: v for m, v in means.items() if np.isfinite(v).all()},
             "band_p95": band_p95,
@@ -289,8 +289,8 @@ def swap_words(
         "scores": {},
         "reason": None,
     }
-    if frames < 2 or not prepared.live.any():
-        return {}, {}, document | {"reason": "words too short to compare, or no live band"}
+    if frames < 2 or not prepared.active.any():
+        return {}, {}, document | {"reason": "words too short to compare, or no active band"}
     swaps: dict[str, dict[str, Values]] = {}
     ranks: dict[str, Values] = {}
     slack = round(words.SLACK_S * fold.frame_rate_hz)
@@ -299,7 +299,7 @@ def swap_words(
         starts = [words.first_frames(b, fold.frame_rate_hz, at_sound=at_sound) for b in fold.blocks]
         orders: NDArray[np.intp] | None = None
         for name in prepared.decoders:
-            cut = words.cut_words(fold.blocks, name, starts, frames, slack, prepared.live, fold.frame_rate_hz)
+            cut = words.cut_words(fold.blocks, name, starts, frames, slack, prepared.active, fold.frame_rate_hz)
             if orders is None:
                 pairs = words.matched_pairs(cut)
                 orders = words.exchanges(pairs, len(cut.labels), config.word_swaps, rng)

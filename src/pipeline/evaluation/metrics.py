@@ -2,7 +2,7 @@
 
 Everything is computed from *moments*: per band the weighted sums ``[n, y, p, y², p², yp]``
 of target y and prediction p over some frames.  Moments add, so a fold's score, its
-bootstrap replicates and its rotations are all sums of the same small arrays.
+bootstrap replicates and its shifts are all sums of the same small arrays.
 Mels are (frames, n_mels) in nats.  Definitions: r is Pearson's over *time* within a
 band, averaged over bands; a band whose target or prediction is constant has no r.
 """
@@ -28,7 +28,7 @@ def speech_threshold(training_mel: Mel) -> float:
     return float(low + high) / 2
 
 
-def live_bands(target: Mel, min_std_nats: float) -> Mask:
+def active_bands(target: Mel, min_std_nats: float) -> Mask:
     """(n_mels,) true where the target varies by at least ``min_std_nats`` over time."""
     return np.asarray(target.std(axis=0, dtype=np.float64) >= min_std_nats)
 
@@ -63,9 +63,9 @@ def mean_of_known(values: Values | Sequence[Values], axis: int) -> Values:
         return np.asarray(np.nanmean(np.asarray(values), axis=axis))
 
 
-def mean_over_bands(r: Values, live: Mask) -> Values:
-    """Mean over the live bands that have an r, (…, n_mels) -> (…); NaN where none has."""
-    return mean_of_known(r[..., live], axis=-1)
+def mean_over_bands(r: Values, active: Mask) -> Values:
+    """Mean over the active bands that have an r, (…, n_mels) -> (…); NaN where none has."""
+    return mean_of_known(r[..., active], axis=-1)
 
 
 def mcd_db(target: Mel, prediction: Mel) -> Values:

@@ -59,14 +59,14 @@ DEFINITIONS = {
     "mcd_db": "mel-cepstral distortion, c_d = (2/n_mels) Σ_b lnmel_b cos(πd(b+½)/n_mels), d = 1…13, no DTW [dB]",
     "ci95": "percentile interval of a block bootstrap within the test blocks; it covers the choice of test "
     "sound, not the choice of subjects; a fold of fewer than 5 pieces enters with its value alone",
-    "chance": "predictions rotated within their test blocks by shifts beyond the autocorrelation; "
+    "chance": "predictions circularly shifted within their test blocks by shifts beyond the autocorrelation; "
     "p = (1 + #{r* ≥ r}) / (R + 1)",
     "words": "predicted words exchanged between test words of alike timing (onset to onset, duration, latency), "
     "after what a parabola in timing explains has been taken off; aligned at the annotated and at the acoustic "
     "onset; rank accuracy on the same words, chance 0.5; " + WORD_SWAP_NOTE,
-    "level": f"{NO_LINK}: the rotation null is not beaten (p ≥ {ALPHA}); {ABOVE_CHANCE}: it is beaten, so prediction "
+    "level": f"{NO_LINK}: the circular-shift null is not beaten (p ≥ {ALPHA}); {ABOVE_CHANCE}: it is beaten, so prediction "
     "and sound go together in time, which says neither that words are decoded nor that speech is what they share; "
-    f"{NOT_TESTABLE} is no level: the rotation null cannot be drawn",
+    f"{NOT_TESTABLE} is no level: the circular-shift null cannot be drawn",
     "mean_template": "the mean training word, placed at the true word onsets of the test block: it is told when words "
     "start, which the model has to find out",
     "past_only_sound": "a second model whose network takes no brain signal from after a sound frame; its features' "
@@ -76,11 +76,11 @@ DEFINITIONS = {
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunContext:
     """What the scores cannot know by themselves.
 
     ``claims``: ``simulated``, ``causal``, ``split_by``, ``split_order``, ``normalisation`` and others.
-    ``audits`` by (subject, fold).  ``subjects``: JSON-ready facts added to a subject's entry
+    ``audits`` by (subject, fold).  ``subjects``: JSON-ready context added to a subject's entry
     (``latency``, ``permutation_importance``, …).
     """
 
@@ -91,7 +91,7 @@ class RunFacts:
 
 
 def score(
-    folds: Sequence[FoldPredictions], evaluate: EvaluateConfig, chance_config: ChanceConfig, facts: RunFacts
+    folds: Sequence[FoldPredictions], evaluate: EvaluateConfig, chance_config: ChanceConfig, context: RunContext
 ) -> Document:
     """Score everything; returns the content of eval.json (:func:`document_json` writes it as text)."""
     ordered = sorted(folds, key=lambda f: (f.subject, f.fold, f.seed))
@@ -104,10 +104,10 @@ def score(
     document = {
         "schema_version": SCHEMA_VERSION,
         "summary": summary,
-        "claims": dict(facts.claims) | claims(summary),
-        "audit": audit_document(facts.audits),
-        "contamination": [c.document() for c in facts.contamination],
-        "subjects": {s: subject_document(s, scored, facts) for s in subjects},
+        "claims": dict(context.claims) | claims(summary),
+        "audit": audit_document(context.audits),
+        "contamination": [c.document() for c in context.contamination],
+        "subjects": {s: subject_document(s, scored, context) for s in subjects},
         "definitions": DEFINITIONS | {"speech_frames": SPEECH[evaluate.speech_frames]},
         "settings": {
             "evaluate": evaluate.model_dump(mode="json"),
@@ -194,9 +194,9 @@ def summarise(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> 
     summary: Document = {name: entry(scored, name) for name in names}
     summary["chance"] = chance_document(scored, config, seed)
     summary["words"] = words_document(scored)
-    opponents = [n for n in names if role(n) in ("baseline", "variant")]
-    summary["differences"] = {n: difference(scored, n) for n in opponents}
-    summary["group"] = group_document(scored, opponents)
+    baselines = [n for n in names if role(n) in ("baseline", "variant")]
+    summary["differences"] = {n: difference(scored, n) for n in baselines}
+    summary["group"] = group_document(scored, baselines)
     return summary
 
 
@@ -265,46 +265,46 @@ def title(name: str) -> str:
 
 def sentence(found: Document, name: str, reason: str) -> str:
     """Whether the model beats ``name``, in words: on all frames and on speech frames."""
-    opponent = title(name).lower()
+    baseline = title(name).lower()
     if found["pearson_r"]["difference"] is not None:
         clauses = [
-            verdict(found[metric], opponent if metric == "pearson_r" else "it", f"on {frames} frames", "r")
+            verdict(found[metric], baseline if metric == "pearson_r" else "it", f"on {frames} frames", "r")
             for metric, frames in (("pearson_r", "all"), ("pearson_r_speech", "speech"))
             if found[metric]["difference"] is not None
         ]
         alike = len({clause.startswith("beats") for clause in clauses}) == 1
         return f"The model {(' and ' if alike else ', but ').join(clauses)}."
     if found["mse"]["difference"] is not None:
-        return f"The model {verdict(found['mse'], opponent, 'in MSE', 'MSE', -1)}; r cannot be compared: {reason}."
-    return f"Not compared with {opponent}: {reason}."
+        return f"The model {verdict(found['mse'], baseline, 'in MSE', 'MSE', -1)}; r cannot be compared: {reason}."
+    return f"Not compared with {baseline}: {reason}."
 
 
-def verdict(found: Document, opponent: str, where: str, unit: str, better: int = 1) -> str:
+def verdict(found: Document, baseline: str, where: str, unit: str, better: int = 1) -> str:
     """One clause: beats, is beaten by, or cannot be told from; ``better`` is the sign of an improvement."""
     difference, ci95 = found["difference"], found["ci95"]
     if ci95 is None:
-        return f"differs from {opponent} {where} by {unit} {difference:+.3f} (too little test data for an interval)"
+        return f"differs from {baseline} {where} by {unit} {difference:+.3f} (too little test data for an interval)"
     low, high = sorted(better * edge for edge in ci95)
     claim = "beats" if low > 0 else "is beaten by" if high < 0 else "does not beat"
-    return f"{claim} {opponent} {where} ({unit} {difference:+.3f}, 95 % {ci95[0]:+.3f} to {ci95[1]:+.3f})"
+    return f"{claim} {baseline} {where} ({unit} {difference:+.3f}, 95 % {ci95[0]:+.3f} to {ci95[1]:+.3f})"
 
 
-def rotated(scored: Sequence[FoldScores], name: str, metric: str) -> Values | None:
-    """Observed mean and its rotation null over the testable folds, observed first."""
-    found: Values | None = over_subjects(scored, lambda s: s.rotations.get(name, {}).get(metric))
+def shift_null(scored: Sequence[FoldScores], name: str, metric: str) -> Values | None:
+    """Observed mean and its circular-shift null over the testable folds, observed first."""
+    found: Values | None = over_subjects(scored, lambda s: s.shift_nulls.get(name, {}).get(metric))
     return found
 
 
 def chance_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
-    """Rotation null of the model (others under ``by_prediction``), mismatched recordings, retrained nulls."""
-    tested = [s for s in scored if MODEL in s.rotations]
-    facts = [s.document["rotation"] for s in scored]
-    names = list(dict.fromkeys(n for s in scored for n in s.rotations))
+    """circular-shift null of the model (others under ``by_prediction``), mismatched recordings, retrained nulls."""
+    tested = [s for s in scored if MODEL in s.shift_nulls]
+    documents = [s.document["circular_shift"] for s in scored]
+    names = list(dict.fromkeys(n for s in scored for n in s.shift_nulls))
     found: Document = {
-        "test": "rotation of predictions within test blocks",
-        "rotations": config.rotations,
-        "min_shift_s": max((f["min_shift_s"] for f in facts if "min_shift_s" in f), default=None),
-        "valid_shifts": sum(f.get("valid_shifts", 0) for f in facts),
+        "test": "circular shift of predictions within test blocks",
+        "shifts": config.shifts,
+        "min_shift_s": max((f["min_shift_s"] for f in documents if "min_shift_s" in f), default=None),
+        "valid_shifts": sum(f.get("valid_shifts", 0) for f in documents),
         "folds_tested": len(tested),
         "folds": len(scored),
         "pearson_r_p95": None,
@@ -314,7 +314,7 @@ def chance_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: in
     }
     for name in names:
         for metric in ("pearson_r", "pearson_r_speech"):
-            values = rotated(scored, name, metric)
+            values = shift_null(scored, name, metric)
             if values is not None:
                 found["by_prediction"].setdefault(name, {})[metric] = null_summary(values)
     own = found["by_prediction"].get(MODEL, {})
@@ -330,7 +330,7 @@ def chance_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: in
 
 def chance_reason(scored: Sequence[FoldScores]) -> str:
     """Why no fold could be tested."""
-    reasons = [s.document["rotation"]["reason"] for s in scored if s.document["rotation"]["reason"]]
+    reasons = [s.document["circular_shift"]["reason"] for s in scored if s.document["circular_shift"]["reason"]]
     return reasons[0] if reasons else why_missing(scored, MODEL, "pearson_r")
 
 
@@ -349,9 +349,9 @@ def mismatch_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: 
             [b.target - centre for _, b in blocks],
             [np.asarray(b.predictions[MODEL]) - centre for _, b in blocks],
         )
-        live = np.all([s.prepared.live for s in own], axis=0)
+        active = np.all([s.prepared.active for s in own], axis=0)
         rng = np.random.default_rng([seed, number, 3])
-        null = chance.mismatch_null(moments, np.array([i for i, _ in blocks]), live, config.rotations, rng)
+        null = chance.mismatch_null(moments, np.array([i for i, _ in blocks]), active, config.shifts, rng)
         if isinstance(null, str):
             reasons.append(null)
         else:
@@ -362,7 +362,7 @@ def mismatch_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: 
 
 
 def retrained_document(scored: Sequence[FoldScores]) -> Document:
-    """Scores of models trained on rotated neural data, and p of the true model among them."""
+    """Scores of models trained on circularly shifted neural data, and p of the true model among them."""
     names = sorted({n for s in scored for n in s.document["scores"] if n.startswith(RETRAINED_NULL)})
     values = [over_subjects(scored, scored_value(n, "pearson_r")) for n in names]
     observed = over_subjects(scored, scored_value(MODEL, "pearson_r"))
@@ -374,9 +374,9 @@ def retrained_document(scored: Sequence[FoldScores]) -> Document:
 
 def words_document(scored: Sequence[FoldScores]) -> Document:
     """Word-swap nulls and rank accuracy of every decoder: figures, from which no claim follows."""
-    facts = [s.document["words"] for s in scored]
+    documents = [s.document["words"] for s in scored]
     found: Document = {
-        "words": sum(f.get("words", 0) for f in facts),
+        "words": sum(f.get("words", 0) for f in documents),
         "seen_in_training": over_subjects(scored, lambda s: s.document["words"].get("seen_in_training")),
         "by_prediction": {},
         "reason": None,
@@ -392,12 +392,12 @@ def words_document(scored: Sequence[FoldScores]) -> Document:
                 m: over_subjects(scored, lambda s: part_of(s, name, part, m))  # noqa: B023
                 for m in ("pearson_r", "rank_accuracy")
             }
-    found["pairs"] = sum(f.get("pairs", 0) for f in facts)
+    found["pairs"] = sum(f.get("pairs", 0) for f in documents)
     if found["by_prediction"] and found["pairs"] < MIN_PAIRS:
         found["by_prediction"] = {}
         found["reason"] = f"{found['pairs']} pairs of words to exchange, {MIN_PAIRS} needed"
     elif not found["by_prediction"]:
-        reasons = [f["reason"] for f in facts if f["reason"]]
+        reasons = [f["reason"] for f in documents if f["reason"]]
         found["reason"] = reasons[0] if reasons else "fewer than two different words in every fold"
     return found
 
@@ -417,7 +417,7 @@ def null_of(scored: Sequence[FoldScores], read: Callable[[FoldScores], Values | 
 
 
 def claims(summary: Document) -> Document:
-    """What may be said: one of :data:`LEVELS` by the rotation null alone, or that it is not testable.
+    """What may be said: one of :data:`LEVELS` by the circular-shift null alone, or that it is not testable.
 
     Simulated brains without content beat the word swap, the only test of words, so no level speaks of content.
     """
@@ -425,21 +425,21 @@ def claims(summary: Document) -> Document:
     if p is None:
         return {"level": NOT_TESTABLE, "level_reason": summary["chance"]["reason"]}
     if p >= ALPHA:
-        return {"level": NO_LINK, "level_reason": f"rotation null not beaten (p = {p:.3g})"}
-    return {"level": ABOVE_CHANCE, "level_reason": f"rotation null beaten (p = {p:.2g}); {WORD_SWAP_NOTE}"}
+        return {"level": NO_LINK, "level_reason": f"circular-shift null not beaten (p = {p:.3g})"}
+    return {"level": ABOVE_CHANCE, "level_reason": f"circular-shift null beaten (p = {p:.2g}); {WORD_SWAP_NOTE}"}
 
 
-def group_document(scored: Sequence[FoldScores], opponents: list[str]) -> Document:
+def group_document(scored: Sequence[FoldScores], baselines: list[str]) -> Document:
     """Tests over subjects: the model's r against 0, and against each baseline."""
     by_subject = {
         n: [
             over_subjects([s for s in scored if s.fold.subject == subject], scored_value(n, "pearson_r"))
             for subject in sorted({s.fold.subject for s in scored})
         ]
-        for n in [MODEL, *opponents]
+        for n in [MODEL, *baselines]
     }
     found: Document = {"subjects": len(by_subject[MODEL]), "tests": {}}
-    for name in [MODEL, *opponents]:
+    for name in [MODEL, *baselines]:
         theirs = [0.0] * len(by_subject[MODEL]) if name == MODEL else by_subject[name]
         differences = [m - t for m, t in zip(by_subject[MODEL], theirs, strict=True) if None not in (m, t)]
         if differences:
@@ -448,16 +448,16 @@ def group_document(scored: Sequence[FoldScores], opponents: list[str]) -> Docume
     return found
 
 
-def subject_document(subject: str, scored: Sequence[FoldScores], facts: RunFacts) -> Document:
+def subject_document(subject: str, scored: Sequence[FoldScores], context: RunContext) -> Document:
     """One subject: means over folds, then each fold."""
     own = [s for s in scored if s.fold.subject == subject]
     names = dict.fromkeys(n for s in own for n in s.document["scores"])
     folds = []
     for s in own:
-        audit = facts.audits.get((subject, s.fold.fold))
+        audit = context.audits.get((subject, s.fold.fold))
         folds.append(s.document | {"audit": None if audit is None else asdict(audit)})
     means = {n: {m: mean_score(own, n, m) for m in MEANS} for n in names}
-    return {"mean": means, **facts.subjects.get(subject, {}), "folds": folds}
+    return {"mean": means, **context.subjects.get(subject, {}), "folds": folds}
 
 
 def audit_document(audits: Mapping[tuple[str, int], AuditResult]) -> Document:

@@ -24,7 +24,7 @@ OPTIONAL_BASELINES = ("nearest_neighbour",)
 ORACLES = ("true_envelope",)
 TEACHER_FORCED = "model_teacher_forced"
 RETRAINED_NULL = "retrained_null_"
-"""Prefix of the predictions of models trained on rotated neural data (``chance.retrain``)."""
+"""Prefix of the predictions of models trained on circularly shifted neural data (``chance.retrain``)."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 This is a figure and not a test of content: in ten simulations each, brains that know only how loud each
 word is, or which of two speakers speaks, beat it in ten.  No claim follows from it.
 
-A decoder that knows word onsets alone and plays the mean template passes every rotation
+A decoder that knows word onsets alone and plays the mean template passes every shift
 test.  Here predicted words are exchanged among the test words of a fold, aligned at onset,
 which leaves such a decoder's score unchanged.
 
@@ -49,7 +49,7 @@ SLACK_S = 0.06
 class Words:
     """Word segments of one fold, their labels and timing.
 
-    ``target`` and ``prediction`` are (words, frames + 2 slack, live bands): they reach ``slack`` frames
+    ``target`` and ``prediction`` are (words, frames + 2 slack, active bands): they reach ``slack`` frames
     further on both sides than what is compared.  ``timing`` is (words, 4) [s], ``block`` (words,)
     the test block that a word is from.
     """
@@ -134,7 +134,7 @@ def cut_words(
     starts: Sequence[NDArray[np.intp]],
     frames: int,
     slack: int,
-    live: Mask,
+    active: Mask,
     frame_rate_hz: float,
 ) -> Words:
     """Word segments of one prediction; words that leave their block are dropped."""
@@ -148,12 +148,12 @@ def cut_words(
         assert predicted is not None
         for event, first, known in zip(block.events, firsts, timing(block, frame_rate_hz), strict=True):
             if first >= slack and first + frames + slack <= len(block.target):
-                target.append(block.target[first - slack : first + frames + slack, live])
-                prediction.append(predicted[first - slack : first + frames + slack, live])
+                target.append(block.target[first - slack : first + frames + slack, active])
+                prediction.append(predicted[first - slack : first + frames + slack, active])
                 labels.append(event.label)
                 times.append(known)
                 numbers.append(number)
-    bands = int(live.sum())
+    bands = int(active.sum())
     return Words(
         np.array(target, dtype=np.float64).reshape(-1, frames + 2 * slack, bands),
         np.array(prediction, dtype=np.float64).reshape(-1, frames + 2 * slack, bands),

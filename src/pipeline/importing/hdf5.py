@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.artifacts.core import ALLOWED_FILTERS
-from pipeline.config.given import file_problem
+from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem
 
 _DEEPEST = 16

@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
-from pipeline.config.given import file_problem
-from pipeline.data.arrays import MAX_CHANNELS
+from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem
 from pipeline.importing.assembly import assembled, channel_rows, separate_sound
 from pipeline.importing.hdf5 import GuardedFile
@@ -26,6 +25,7 @@ from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Read, Recording, Signal, rate_hz
 from pipeline.importing.sound import scaled
 from pipeline.importing.tables import tables_of
+from pipeline.raw.arrays import MAX_CHANNELS
 
 _PLAIN = {"double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
 _READABLE = {*_PLAIN, "char", "cell", "struct"}

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.given import file_problem
+from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing.assembly import assembled, channel_rows, separate_sound
 from pipeline.importing.options import Options

@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
-from pipeline.data.arrays import Layout, open_neural, read_npy_header
 from pipeline.errors import InputError, Problem
 from pipeline.importing.assembly import assembled, channel_rows
 from pipeline.importing.naming import SOUND_SUFFIXES, key, kind
@@ -22,6 +21,7 @@ from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording, Signal, rate_hz
 from pipeline.importing.sound import sound_of_file
 from pipeline.importing.tables import tables_of
+from pipeline.raw.arrays import Layout, open_neural, read_npy_header
 
 _FIX = "Rename the files, or give --neural '*_eeg.npy' --sound '*_audio.wav'."
 

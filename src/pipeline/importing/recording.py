@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.arrays import UNITS_UV
 from pipeline.errors import InputError, Problem
 from pipeline.importing.options import Options
+from pipeline.raw.arrays import UNITS_UV
 
 Row = dict[str, str]
 Read = Callable[[int, int], npt.NDArray[Any]]

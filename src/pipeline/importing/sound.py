@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.arrays import open_audio
 from pipeline.errors import InputError, Problem
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Signal, rate_hz
+from pipeline.raw.arrays import open_audio
 
 BLOCK_SAMPLES = 1 << 20
 

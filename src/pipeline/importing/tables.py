@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.artifacts.files import write_text
-from pipeline.config.given import file_problem
+from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Row

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.bids import read_annotations, read_channels, read_electrodes, read_events
-from pipeline.data.sheet import COLUMNS, read_sheet
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing.naming import repeated
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording, Row, Signal
 from pipeline.importing.tables import ANNOTATIONS, CHANNELS, ELECTRODES, EVENTS, write_table
+from pipeline.raw.bids import read_annotations, read_channels, read_electrodes, read_events
+from pipeline.raw.sheet import COLUMNS, read_sheet
 
 SHEET = "recordings.tsv"
 BLOCK_BYTES = 1 << 24

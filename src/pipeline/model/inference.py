@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.model.committee import Committee
+from pipeline.model.ensemble import Ensemble
 from pipeline.model.network import Output, Seq2Seq
 from pipeline.signal.frame_power import edge_rows
 
 Array = NDArray[np.float32]
-Model = Seq2Seq | Committee
+Model = Seq2Seq | Ensemble
 
 
 class Prediction(NamedTuple):
@@ -99,7 +99,7 @@ def _run(
 def _window_rows(features: Array, starts: NDArray[np.int64], start: int, stop: int, model: Model) -> Array:
     """Rows (window, (length + 2 context) * m, channel), zero-filled to the model's channels."""
     a = model.a
-    m, context = a.oversampling, a.context_frames
+    m, context = a.rows_per_frame, a.context_frames
     rows = (starts[:, None] - context) * m + np.arange((a.length_frames + 2 * context) * m)
     first, last = max(0, (start - context) * m), min(len(features), (stop + context) * m)
     taken = features[edge_rows(rows, first, last, m)]

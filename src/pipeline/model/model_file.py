@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipeline.artifacts.files import atomic_path
 from pipeline.errors import InputError, Problem
-from pipeline.model.committee import Committee
+from pipeline.model.ensemble import Ensemble
 from pipeline.model.presets import Architecture
 
 SCHEMA = "seeg-to-audio/model/1"
@@ -37,12 +37,12 @@ def serialise(content: object) -> bytes:
     return buffer.getvalue()
 
 
-def model_digest(model: Committee) -> str:
+def model_digest(model: Ensemble) -> str:
     """SHA-256 over the architectures and every tensor's name, type, shape and values."""
     return _digest(_architectures(model), model.state_dict())
 
 
-def _architectures(model: Committee) -> list[dict[str, Any]]:
+def _architectures(model: Ensemble) -> list[dict[str, Any]]:
     return [network.a.as_dict() for network in model.networks]
 
 
@@ -55,7 +55,7 @@ def _digest(architectures: list[dict[str, Any]], tensors: Mapping[str, Tensor]) 
     return digest.hexdigest()
 
 
-def save_model(path: Path, model: Committee, meta: Mapping[str, Any]) -> None:
+def save_model(path: Path, model: Ensemble, meta: Mapping[str, Any]) -> None:
     """Write the released model; ``meta`` is any JSON value.  Equal models and metas give equal bytes."""
     header = {
         "schema": SCHEMA,
@@ -68,7 +68,7 @@ def save_model(path: Path, model: Committee, meta: Mapping[str, Any]) -> None:
     write_atomically(path, serialise({"header": text, "tensors": tensors}))
 
 
-def load_model(path: Path) -> tuple[Committee, dict[str, Any]]:
+def load_model(path: Path) -> tuple[Ensemble, dict[str, Any]]:
     """The model, in evaluation mode on the CPU, and its meta.
 
     Raises :class:`InputError` where the file is damaged, foreign or of another schema.
@@ -80,7 +80,7 @@ def load_model(path: Path) -> tuple[Committee, dict[str, Any]]:
             raise ValueError(f"schema {header['schema']}")
         if _digest(header["architectures"], content["tensors"]) != header["digest"]:
             raise ValueError("values that do not match their digest")
-        model = Committee([Architecture(**values) for values in header["architectures"]])
+        model = Ensemble([Architecture(**values) for values in header["architectures"]])
         model.load_state_dict(content["tensors"])
     except FileNotFoundError:
         raise

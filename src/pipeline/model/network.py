@@ -4,19 +4,19 @@ A window is ``length`` mel frames to predict, with ``context`` frames of neural 
 side; ``m`` feature rows make one frame (1 for envelopes, a few for raw signals).
 
     features (batch, (context + length + context) * m, channel), raw units
-    1. LinearSkip (optional): the subject's ridge                -> (batch, length, band), the estimate
+    1. RidgeSkip (optional): the subject's ridge                -> (batch, length, band), the ridge_mel
     2. Seq2Seq.normalise: standardise, clip, input layer of the subject;
        BandPower makes frames of raw signals                     -> (batch, frame, column)
     3. Encoder: convolutions, pool 4, GRU, of these columns and
-       the estimate's bands                                      -> (batch, position, width), the memory
+       the ridge_mel's bands                                      -> (batch, position, width), the memory
     4. Decoder: prenet of the frame before, GRU, AlignedAttention on the memory,
-       head; added to the estimate                               -> (batch, length, band), r frames a step
+       head; added to the ridge_mel                               -> (batch, length, band), r frames a step
     5. PostNet over the window (optional)                        -> (batch, length, band)
     log-mel [nats]
 
 The parts follow in this order, the whole (:class:`Seq2Seq`) comes last, and all sizes are in
 :class:`~pipeline.model.presets.Architecture`.  Normalisation is fitted on training frames
-(:meth:`Seq2Seq.fit_normalisation`) and travels with the weights; so does the linear skip.
+(:meth:`Seq2Seq.fit_normalisation`) and travels with the weights; so does the ridge skip.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from pipeline.model.presets import LIVE_STD_NATS, Architecture
+from pipeline.model.presets import ACTIVE_STD_NATS, Architecture
 
 POOL = 4  # mel frames per encoder position
 PRENET_WIDTH = 64
@@ -37,13 +37,13 @@ FLAT_STD_NATS = 1e-3  # a log power that varies less over the training frames is
 
 class Output(NamedTuple):
     """``mel`` (batch, length, band) is the prediction, ``decoded`` what the decoder feeds back to itself
-    (normalised, before post-net and skip), ``attention`` (batch, head, group, position), ``linear`` the linear
+    (normalised, before post-net and skip), ``attention`` (batch, head, group, position), ``ridge`` the linear
     skip's own mel like ``mel``, where there is one."""
 
     mel: Tensor
     decoded: Tensor
     attention: Tensor
-    linear: Tensor | None = None
+    ridge: Tensor | None = None
 
 
 class AttentionAxes(NamedTuple):
@@ -58,10 +58,10 @@ class AttentionAxes(NamedTuple):
     position_frames: Tensor
 
 
-# --- 1. the linear skip --------------------------------------------------------------------------------------
+# --- 1. the ridge skip --------------------------------------------------------------------------------------
 
 
-class LinearSkip(nn.Module):
+class RidgeSkip(nn.Module):
     """A fixed lagged linear map per subject, set from a fitted ridge: (batch, frame, channel) -> (batch, length, band).
 
     ``weight`` is (subject, band, channel, tap); tap ``k`` reads the frame ``k - context``
@@ -76,13 +76,13 @@ class LinearSkip(nn.Module):
 
     def __init__(self, a: Architecture) -> None:
         super().__init__()
-        self.oversampling, self.clip = a.oversampling, a.clip_input
+        self.rows_per_frame, self.clip = a.rows_per_frame, a.clip_input
         taps = 2 * a.context_frames + 1
         self.register_buffer("weight", torch.zeros(a.n_subjects, a.n_bands, a.n_channels, taps))
         self.register_buffer("intercept", torch.zeros(a.n_subjects, a.n_bands))
         self.register_buffer("mean", torch.zeros(a.n_subjects, a.n_channels))
         self.register_buffer("scale", torch.ones(a.n_subjects, a.n_channels))
-        self.register_buffer("floor", torch.ones(a.n_subjects, a.n_channels) if a.oversampling > 1 else None)
+        self.register_buffer("floor", torch.ones(a.n_subjects, a.n_channels) if a.rows_per_frame > 1 else None)
 
     def set(
         self, subject: int, weights: Tensor, lags: Tensor, intercept: Tensor, mean: Tensor, scale: Tensor,
@@ -105,7 +105,7 @@ class LinearSkip(nn.Module):
     def forward(self, features: Tensor, subject: Tensor) -> Tensor:
         frames = features
         if self.floor is not None:
-            frames = frame_power(features, self.oversampling, self.floor[subject, None])  # (batch, frame, channel)
+            frames = frame_power(features, self.rows_per_frame, self.floor[subject, None])  # (batch, frame, channel)
         x = (frames - self.mean[subject, None]) / self.scale[subject, None]
         x = x.clamp(-self.clip, self.clip).transpose(1, 2)  # (batch, channel, frame)
         with torch.autocast(x.device.type, enabled=False):
@@ -138,10 +138,10 @@ class BandPower(nn.Module):
 
     offset: Tensor
 
-    def __init__(self, n_channels: int, n_filters: int, oversampling: int, causal: bool) -> None:
+    def __init__(self, n_channels: int, n_filters: int, rows_per_frame: int, causal: bool) -> None:
         super().__init__()
-        self.oversampling, self.causal, self.n_filters = oversampling, causal, n_filters
-        kernel = 4 * oversampling + 1
+        self.rows_per_frame, self.causal, self.n_filters = rows_per_frame, causal, n_filters
+        kernel = 4 * rows_per_frame + 1
         time = torch.arange(kernel) - kernel // 2
         centres = torch.linspace(0.1, 0.45, n_filters + 2)[1:-1]  # cycles per row
         waves = torch.cos(2 * math.pi * centres[:, None] * time) * torch.hann_window(kernel + 2)[1:-1]
@@ -157,7 +157,7 @@ class BandPower(nn.Module):
         change = torch.diff(x, dim=1, prepend=x[:, :1])  # whitens the 1/f background
         signal = change.transpose(1, 2).reshape(batch * channels, 1, rows)
         bands = F.conv1d(F.pad(signal, (before, kernel - 1 - before)), self.filters[:, None])
-        power = F.avg_pool1d(bands.square(), self.oversampling)  # (batch * channel, filter, frame)
+        power = F.avg_pool1d(bands.square(), self.rows_per_frame)  # (batch * channel, filter, frame)
         log_power = torch.log(power + 1e-6).reshape(batch, channels * self.n_filters, -1).transpose(1, 2)
         return (log_power - self.offset) * self.gain  # (batch, frame, channel * filters)
 
@@ -199,7 +199,7 @@ class Encoder(nn.Module):
     """Convolutions, pooling, GRU (both directions unless causal), with residual paths.
 
     (batch, frame, column) -> (batch, position, :attr:`width`); position ``p`` covers
-    frames ``4p … 4p + 3`` of the padded window.  Where there is a linear skip, its bands are
+    frames ``4p … 4p + 3`` of the padded window.  Where there is a ridge skip, its bands are
     further columns.  Another encoder needs these shapes and :attr:`width`.
     """
 
@@ -208,8 +208,8 @@ class Encoder(nn.Module):
         directions = 1 if a.causal else 2
         hidden = a.encoder_hidden * (2 if a.causal else 1)
         self.width = hidden * directions
-        n_in = a.n_channels * (a.band_filters if a.oversampling > 1 else 1)
-        n_in += a.n_bands * a.linear_skip
+        n_in = a.n_channels * (a.band_filters if a.rows_per_frame > 1 else 1)
+        n_in += a.n_bands * a.ridge_skip
         self.first = TimeConv(n_in, a.encoder_width, a.encoder_kernel, a.causal)
         self.second = TimeConv(a.encoder_width, a.encoder_width, 5, a.causal)
         self.norm_first, self.norm_second = nn.LayerNorm(a.encoder_width), nn.LayerNorm(a.encoder_width)
@@ -338,15 +338,15 @@ class Decoder(nn.Module):
         """Heads and times of the attention weights that it returns."""
         return AttentionAxes(self.attention.heads, self.attention.group_frames, self.attention.position_frames)
 
-    def forward(self, memory: Tensor, known: Tensor, estimate: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, memory: Tensor, known: Tensor, ridge_mel: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mel (batch, length, band) and attention weights, the mel ``known`` (batch, length, band) being fed back."""
         keys, values = self.attention.remember(memory)
         states, _ = self.gru(self.prenet(self._previous_frames(known)))  # (batch, group, decoder_hidden)
         context, weights = self.attention(states, keys, values, self.attention.bias())
         mel = self._emit(states, context)[:, : self.length]  # (batch, length, band)
-        return (mel if estimate is None else mel + self.gain * estimate), weights
+        return (mel if ridge_mel is None else mel + self.gain * ridge_mel), weights
 
-    def generate(self, memory: Tensor, estimate: Tensor | None) -> tuple[Tensor, Tensor]:
+    def generate(self, memory: Tensor, ridge_mel: Tensor | None) -> tuple[Tensor, Tensor]:
         """The same, from its own output."""
         keys, values = self.attention.remember(memory)
         bias = self.attention.bias()
@@ -356,8 +356,8 @@ class Decoder(nn.Module):
             out, state = self.gru(self.prenet(previous), state)  # (batch, 1, decoder_hidden)
             context, attended = self.attention(out, keys, values, bias[:, step : step + 1])
             mel = self._emit(out, context)[:, : self.length - step * self.group]  # (batch, reduction_factor, band)
-            if estimate is not None:
-                mel = mel + self.gain * estimate[:, step * self.group : (step + 1) * self.group]
+            if ridge_mel is not None:
+                mel = mel + self.gain * ridge_mel[:, step * self.group : (step + 1) * self.group]
             mels.append(mel)
             weights.append(attended)
             previous = mels[-1][:, -1:]
@@ -416,34 +416,34 @@ class Seq2Seq(nn.Module):
         self.register_buffer("mel_scale", torch.ones(a.n_bands))
         eye = torch.eye(a.n_channels).repeat(a.n_subjects, 1, 1)  # (subject, channel, channel)
         self.input_layer = nn.Parameter(eye) if a.n_subjects > 1 else None
-        raw = a.oversampling > 1
+        raw = a.rows_per_frame > 1
         pooled_raw = raw and a.n_subjects > 1
         self.register_buffer("has_channel", torch.ones(a.n_subjects, a.n_channels) if pooled_raw else None)
-        self.front = BandPower(a.n_channels, a.band_filters, a.oversampling, a.causal) if raw else nn.Identity()
+        self.front_end = BandPower(a.n_channels, a.band_filters, a.rows_per_frame, a.causal) if raw else nn.Identity()
         self.encoder = Encoder(a)
         self.decoder = Decoder(a, self.encoder.width)
         self.postnet = PostNet(a.n_bands, a.decoder_dropout, a.causal) if a.postnet else nn.Identity()
-        self.skip = LinearSkip(a) if a.linear_skip else None
+        self.skip = RidgeSkip(a) if a.ridge_skip else None
 
     def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
         """Teacher-forced prediction: each group is told the true frame before it; ``mel`` (batch, length, band)."""
-        estimate = self.estimate(features, subject)
-        memory = self.encode(self.normalise(features, subject), estimate)
-        return self._finish(*self.decode(memory, self.normalise_mel(mel), estimate), estimate)
+        ridge_mel = self.ridge_mel(features, subject)
+        memory = self.encode(self.normalise(features, subject), ridge_mel)
+        return self._finish(*self.decode(memory, self.normalise_mel(mel), ridge_mel), ridge_mel)
 
     def generate(self, features: Tensor, subject: Tensor) -> Output:
         """Free-running prediction from the brain alone."""
-        estimate = self.estimate(features, subject)
-        memory = self.encode(self.normalise(features, subject), estimate)
-        return self._finish(*self.decoder.generate(memory, estimate), estimate)
+        ridge_mel = self.ridge_mel(features, subject)
+        memory = self.encode(self.normalise(features, subject), ridge_mel)
+        return self._finish(*self.decoder.generate(memory, ridge_mel), ridge_mel)
 
     @property
     def attention_axes(self) -> AttentionAxes:
         """Heads and times of the attention weights in its output."""
         return self.decoder.attention_axes
 
-    def estimate(self, features: Tensor, subject: Tensor) -> Tensor | None:
-        """1. The linear skip's normalised mel (batch, length, band)."""
+    def ridge_mel(self, features: Tensor, subject: Tensor) -> Tensor | None:
+        """1. The ridge skip's normalised mel (batch, length, band)."""
         return None if self.skip is None else self.skip(features, subject)
 
     def normalise(self, features: Tensor, subject: Tensor) -> Tensor:
@@ -456,26 +456,26 @@ class Seq2Seq(nn.Module):
         x = x.clamp(-self.a.clip_input, self.a.clip_input)
         if self.input_layer is not None:
             x = x @ self.input_layer[subject]
-        frames: Tensor = self.front(x)  # (batch, frame, column)
+        frames: Tensor = self.front_end(x)  # (batch, frame, column)
         if self.has_channel is not None:
             frames = frames * self.has_channel[subject, None].repeat_interleave(self.a.band_filters, dim=-1)
         return frames
 
-    def encode(self, normalised: Tensor, estimate: Tensor | None) -> Tensor:
-        """3. Memory (batch, position, width) of normalised frames, the linear skip's mel beside them if there is one.
+    def encode(self, normalised: Tensor, ridge_mel: Tensor | None) -> Tensor:
+        """3. Memory (batch, position, width) of normalised frames, the ridge skip's mel beside them if there is one.
 
         What ridge made of many noisy channels is the least noisy thing to start from.
         """
-        if estimate is not None:
+        if ridge_mel is not None:
             context = self.a.context_frames
-            padded = F.pad(estimate, (0, 0, context, context))  # (batch, frame, band)
+            padded = F.pad(ridge_mel, (0, 0, context, context))  # (batch, frame, band)
             normalised = torch.cat([normalised, padded], dim=2)  # (batch, frame, column + band)
         memory: Tensor = self.encoder(normalised)
         return memory
 
-    def decode(self, memory: Tensor, known: Tensor, estimate: Tensor | None) -> tuple[Tensor, Tensor]:
+    def decode(self, memory: Tensor, known: Tensor, ridge_mel: Tensor | None) -> tuple[Tensor, Tensor]:
         """4. Normalised mel and attention, ``known`` (batch, length, band) being fed back."""
-        mel, attention = self.decoder(memory, known, estimate)
+        mel, attention = self.decoder(memory, known, ridge_mel)
         return mel, attention
 
     def refine(self, decoded: Tensor) -> Tensor:
@@ -486,10 +486,10 @@ class Seq2Seq(nn.Module):
         """Mel in standard deviations of each band over training frames."""
         return (mel - self.mel_mean) / self.mel_scale
 
-    def _finish(self, decoded: Tensor, attention: Tensor, estimate: Tensor | None) -> Output:
+    def _finish(self, decoded: Tensor, attention: Tensor, ridge_mel: Tensor | None) -> Output:
         mel = self.refine(decoded) * self.mel_scale + self.mel_mean
-        linear = None if estimate is None else estimate * self.mel_scale + self.mel_mean
-        return Output(mel, decoded, attention, linear)
+        ridge = None if ridge_mel is None else ridge_mel * self.mel_scale + self.mel_mean
+        return Output(mel, decoded, attention, ridge)
 
     @torch.no_grad()
     def fit_normalisation(self, features: list[Tensor], mel: Tensor) -> None:
@@ -504,27 +504,27 @@ class Seq2Seq(nn.Module):
             self.feature_scale[subject, :channels] = torch.where(std > 1e-12, std, 1.0).float()
         std = mel.double().std(dim=0)
         self.mel_mean.copy_(mel.double().mean(dim=0))
-        self.mel_scale.copy_(torch.where(std > LIVE_STD_NATS, std, 1.0))
-        if isinstance(self.front, BandPower):
-            self._fit_front(self.front, features)
+        self.mel_scale.copy_(torch.where(std > ACTIVE_STD_NATS, std, 1.0))
+        if isinstance(self.front_end, BandPower):
+            self._fit_front_end(self.front_end, features)
 
-    def _fit_front(self, front: BandPower, features: list[Tensor]) -> None:
+    def _fit_front_end(self, front_end: BandPower, features: list[Tensor]) -> None:
         """Standardise the log powers of the untrained filters, each channel's over all subjects that have it."""
         counts = torch.tensor([rows.shape[1] for rows in features])
         if self.has_channel is not None:
             self.has_channel.copy_(torch.arange(self.a.n_channels) < counts[:, None])
-        powers = [self._front_power(front, subject, rows) for subject, rows in enumerate(features)]
+        powers = [self._front_end_power(front_end, subject, rows) for subject, rows in enumerate(features)]
         for channel in range(self.a.n_channels):
-            own = slice(channel * front.n_filters, (channel + 1) * front.n_filters)
+            own = slice(channel * front_end.n_filters, (channel + 1) * front_end.n_filters)
             power = torch.cat([powers[subject][:, own] for subject in torch.nonzero(counts > channel).flatten()])
             std = power.std(dim=0)
-            front.offset[own] = power.mean(dim=0)
-            front.gain[own] = torch.where(std > FLAT_STD_NATS, 1.0 / std, 1.0)
+            front_end.offset[own] = power.mean(dim=0)
+            front_end.gain[own] = torch.where(std > FLAT_STD_NATS, 1.0 / std, 1.0)
 
-    def _front_power(self, front: BandPower, subject: int, rows: Tensor) -> Tensor:
+    def _front_end_power(self, front_end: BandPower, subject: int, rows: Tensor) -> Tensor:
         """Log powers (frame, channel * filters) of one subject's rows (row, channel), zeros for channels it lacks."""
-        whole = len(rows) // self.a.oversampling * self.a.oversampling
+        whole = len(rows) // self.a.rows_per_frame * self.a.rows_per_frame
         x = F.pad(rows[:whole], (0, self.a.n_channels - rows.shape[1]))
         x = (x - self.feature_mean[subject]) / self.feature_scale[subject]
-        power: Tensor = front(x.clamp(-self.a.clip_input, self.a.clip_input)[None])[0]
+        power: Tensor = front_end(x.clamp(-self.a.clip_input, self.a.clip_input)[None])[0]
         return power

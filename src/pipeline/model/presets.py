@@ -10,9 +10,9 @@ from pipeline.config.train import TrainConfig
 
 # A band that varies less over the training frames holds no sound (the top of a recording at 8 kHz): its mean
 # is its prediction, and it takes no part in losses and scores.
-LIVE_STD_NATS = 0.1
+ACTIVE_STD_NATS = 0.1
 SHORT_S, LONG_S = 60.0, 900.0  # auto: tiny below the first, large above the second
-SKIP_STEPS = 2 / 3  # of a preset's steps, for a network that corrects the linear skip
+SKIP_STEPS = 2 / 3  # of a preset's steps, for a network that corrects the ridge skip
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Architecture:
     n_bands: int
     length_frames: int
     context_frames: int
-    oversampling: int = 1
+    rows_per_frame: int = 1
     n_subjects: int = 1
     causal: bool = False
     encoder_width: int = 128
@@ -35,7 +35,7 @@ class Architecture:
     encoder_dropout: float = 0.2
     decoder_dropout: float = 0.1
     attention_bias: bool = True
-    linear_skip: bool = True
+    ridge_skip: bool = True
     postnet: bool = False
     band_filters: int = 4
     clip_input: float = 5.0
@@ -74,51 +74,53 @@ _RECIPES = {
 
 
 @dataclass(frozen=True)
-class Member:
-    """One network of a committee: its number, preset, and whether it corrects the linear skip."""
+class NetworkRole:
+    """One network of an ensemble: its number, preset, and whether it corrects the ridge skip."""
 
     index: int
     preset: str
-    linear_skip: bool
+    ridge_skip: bool
 
     @property
     def label(self) -> str:
         """Name of its folder and of its rows in the metrics."""
-        return f"{self.index}-{self.preset}-{'linear' if self.linear_skip else 'free'}"
+        return f"{self.index}-{'corrector' if self.ridge_skip else 'free'}"
 
 
-def committee_members(model: ModelConfig, train_s: float) -> list[Member]:
+def network_roles(model: ModelConfig, train_s: float) -> list[NetworkRole]:
     """The networks to train for so much training data [s]: auto trains two, a named preset one.
 
-    Networks take turns in correcting the linear skip and doing without.
+    Networks take turns in correcting the ridge skip and doing without.
     """
     preset = model.preset
     if preset == "auto":
         preset = "tiny" if train_s < SHORT_S else "strong" if train_s < LONG_S else "large"
-    return [Member(k, preset, model.linear_skip and k % 2 == 0) for k in range(model.n_networks)]
+    return [NetworkRole(k, preset, model.ridge_skip and k % 2 == 0) for k in range(model.n_networks)]
 
 
-def resolve(member: Member, base: Architecture, model: ModelConfig, train: TrainConfig) -> tuple[Architecture, Recipe]:
-    """The member's architecture and recipe: its preset's, overruled by every key of the config that has their name.
+def resolve(
+    role: NetworkRole, base: Architecture, model: ModelConfig, train: TrainConfig
+) -> tuple[Architecture, Recipe]:
+    """The role's architecture and recipe: its preset's, overruled by every key of the config that has their name.
 
     ``base`` carries what the data decides (channels, bands, window, subjects, causal).
     """
-    sizes = {**_SIZES[member.preset], **_given(model, Architecture), **_given(train, Architecture)}
-    recipe = _RECIPES[member.preset]
-    if not member.linear_skip:  # it makes up for the ridge, which learns the contrast with silence before what is said
+    sizes = {**_SIZES[role.preset], **_given(model, Architecture), **_given(train, Architecture)}
+    recipe = _RECIPES[role.preset]
+    if not role.ridge_skip:  # it makes up for the ridge, which learns the contrast with silence before what is said
         recipe = replace(recipe, speech_weight=1.0)
-    steps = _whole_epochs(recipe.max_steps, member, train)
+    steps = _whole_epochs(recipe.max_steps, role, train)
     recipe = replace(recipe, **{**_given(train, Recipe), "max_steps": steps})
-    return replace(base, **{**sizes, "linear_skip": member.linear_skip}), recipe
+    return replace(base, **{**sizes, "ridge_skip": role.ridge_skip}), recipe
 
 
-def _whole_epochs(preset_steps: int, member: Member, train: TrainConfig) -> int:
+def _whole_epochs(preset_steps: int, role: NetworkRole, train: TrainConfig) -> int:
     """Steps of whole epochs, at whose end the learning rate has fallen; fewer than an epoch's make one short epoch.
 
-    A network that corrects the linear skip starts from the ridge: two thirds of the preset's steps, to the nearest
+    A network that corrects the ridge skip starts from the ridge: two thirds of the preset's steps, to the nearest
     epoch.  ``max_steps`` is a limit: it is rounded down.
     """
-    steps = preset_steps * SKIP_STEPS if member.linear_skip else preset_steps
+    steps = preset_steps * SKIP_STEPS if role.ridge_skip else preset_steps
     epochs = (train.max_steps or steps) / train.steps_per_epoch
     if epochs < 1:
         return train.max_steps or round(steps)

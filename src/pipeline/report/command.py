@@ -9,7 +9,7 @@ from pipeline.artifacts import paths
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.evaluate import EvaluateStage
-from pipeline.gathering import Scope, gather
+from pipeline.evaluation.inputs import Scope, read_inputs
 from pipeline.report.page import report_html
 
 
@@ -19,7 +19,7 @@ def draw_report(out: Path, *, share: bool) -> None:
     Raises :class:`pipeline.errors.InputError` where results are missing, damaged or do not belong together.
     """
     scope = Scope.of_last_run()
-    config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_NOTE)["config_json"])
+    config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_SIDECAR)["config_json"])
     document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
-    gathered = gather(scope, config)
-    write_text(out, report_html(document, gathered.folds, gathered.extras, config.evaluate, share=share))
+    inputs = read_inputs(scope, config)
+    write_text(out, report_html(document, inputs.folds, inputs.extras, config.evaluate, share=share))

@@ -28,7 +28,7 @@ from pipeline.artifacts.windows import read_windows
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation import chance
-from pipeline.evaluation.metrics import band_moments, correlation, live_bands
+from pipeline.evaluation.metrics import active_bands, band_moments, correlation
 from pipeline.evaluation.scores import title
 from pipeline.report import figures
 from pipeline.report.bands import band_curves, chance_of_bands, never_scored
@@ -126,7 +126,7 @@ def _is_simulated(file: Path) -> bool:
     """As the artifact records it, else as the eval.json of its run does."""
     if file.suffix not in (".json", ".csv"):
         with opened_any(file) as artifact:
-            recorded = artifact.fact("simulated")
+            recorded = artifact.attribute("simulated")
         if recorded is not None:
             return bool(recorded)
     try:
@@ -161,7 +161,7 @@ def raw(file: Path, stretch: Stretch) -> Figure:
     with open_recording(file) as recording:
         eeg = recording.dataset("eeg/data")
         own = recording.attributes("eeg/data")
-        clock = (recording.fact("audio_offset_s"), recording.fact("audio_drift_ppm"))
+        clock = (recording.attribute("audio_offset_s"), recording.attribute("audio_drift_ppm"))
         rate_hz, channels = own["sampling_rate_hz"], recording.table("channels")
         ends_s = neural_to_audio_s(np.array([0.0, (len(eeg) - 1) / rate_hz]), *clock)
         start_s, stop_s = stretch.within(float(ends_s[0]), float(ends_s[1]))
@@ -170,7 +170,7 @@ def raw(file: Path, stretch: Stretch) -> Figure:
         shown = [good[i] for i in np.linspace(0, len(good) - 1, min(MOST_TRACES, len(good))).round().astype(int)]
         values = recording.read("eeg/data", first, stop)[:, shown]
         times_s = neural_to_audio_s(np.arange(first, first + len(values)) / rate_hz, *clock)
-        has_audio = bool(recording.fact("has_audio"))
+        has_audio = bool(recording.attribute("has_audio"))
         panels = stacked(0.32 * len(shown) + 0.5, *([0.8] if has_audio else []))
         traces(panels[0], times_s, values, [channels["name"][i] for i in shown], own["units"])
         if has_audio:
@@ -188,14 +188,14 @@ def features(file: Path, stretch: Stretch) -> Figure:
         scaled = (values[seen] - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
         panels = stacked(2.2, 1.6)
         shown = image(panels[0], scaled, times_s[seen], (-3.0, 3.0), "viridis")
-        panels[0].set_ylabel(f"{aligned.fact('features')}, channel")
+        panels[0].set_ylabel(f"{aligned.attribute('features')}, channel")
         if values.shape[1] <= MOST_NAMES:
             panels[0].set_yticks(range(values.shape[1]), [n.decode() for n in aligned.read("features/name").tolist()])
         colorbar(panels[0], shown, "standard deviations")
         mel_file = file.parent.parent / "mel" / file.name
         if mel_file.is_file():
             mel_panel(panels[1], *read_mel(mel_file), (start_s, stop_s), band_centres_hz(mel_file))
-        elif aligned.fact("has_audio"):
+        elif aligned.attribute("has_audio"):
             sound_panel(panels[1], aligned.dataset("audio/data"), aligned.attributes("audio/data"), start_s, stop_s)
         else:
             panels[1].remove()
@@ -241,46 +241,48 @@ def _series(file: Path, stretch: Stretch, names: dict[str, str]) -> Figure:
 
 
 def bands(file: Path, _: Stretch) -> Figure:
-    """r over time of each band, over the 95th percentile of rotations of the prediction within its blocks.
+    """r over time of each band, over the 95th percentile of shifts of the prediction within its blocks.
 
-    Which bands are active and how predictions are rotated is what the run's eval.json records.
+    Which bands are active and how predictions are circularly shifted is what the run's eval.json records.
     """
     evaluate, config = settings_of_run(file)
     fold = read_predicted(file, PREDICTIONS)
     target = [b.series["target"].astype(np.float64) for b in fold.blocks]
     mean = np.concatenate(target).mean(axis=0)
-    live = live_bands(np.concatenate(target).astype(np.float32), evaluate.min_band_std_nats)
+    active = active_bands(np.concatenate(target).astype(np.float32), evaluate.min_band_std_nats)
     target = [y - mean for y in target]
-    null = _rotation_null(fold, target, [b.series["model"] - mean for b in fold.blocks], live, config, evaluate.seed)
+    null = _circular_shift_null(
+        fold, target, [b.series["model"] - mean for b in fold.blocks], active, config, evaluate.seed
+    )
     joined = np.concatenate(target)
     curves = {}
     for name in ("model", "model_teacher_forced"):
         if name in fold.blocks[0].series:
             predicted = np.concatenate([b.series[name] for b in fold.blocks]) - mean
             moments = band_moments(joined, predicted, np.ones(len(joined)), np.array([0]))
-            curves[title(name)] = np.where(live, correlation(moments[0]), np.nan)
-    p95 = np.where(live, np.percentile(null, 95, axis=0), np.nan)
+            curves[title(name)] = np.where(active, correlation(moments[0]), np.nan)
+    p95 = np.where(active, np.percentile(null, 95, axis=0), np.nan)
     band_hz = fold.extras["band_hz"][0] if "band_hz" in fold.extras else None
-    return figures.by_band_figure(curves, p95, np.flatnonzero(~live).tolist(), band_hz)
+    return figures.by_band_figure(curves, p95, np.flatnonzero(~active).tolist(), band_hz)
 
 
-def _rotation_null(
+def _circular_shift_null(
     fold: PredictedFold,
     target: Sequence[np.ndarray],
     prediction: Sequence[np.ndarray],
-    live: np.ndarray,
+    active: np.ndarray,
     config: ChanceConfig,
     seed: int,
 ) -> np.ndarray:
-    """r of each band for each rotation, (rotations, n_mels); NaN where the blocks are too short to rotate."""
+    """r of each band for each shift, (shifts, n_mels); NaN where the blocks are too short to rotate."""
     times_s = fold.blocks[0].time_s
     at_least = int(np.ceil(config.min_shift_s / float(times_s[1] - times_s[0])))
-    shortest = max(at_least, chance.autocorrelation_frames(target, live))
+    shortest = max(at_least, chance.autocorrelation_frames(target, active))
     lengths = [len(y) for y in target]
-    drawn = chance.draw_rotations(lengths, shortest, config.rotations, np.random.default_rng(seed))
+    drawn = chance.draw_shifts(lengths, shortest, config.shifts, np.random.default_rng(seed))
     if drawn.reason is not None:
-        return np.full((config.rotations, len(live)), np.nan)
-    return chance.rotation_null(target, [prediction], [[np.ones(n) for n in lengths]], drawn)[0, 0, 1:]
+        return np.full((config.shifts, len(active)), np.nan)
+    return chance.circular_shift_null(target, [prediction], [[np.ones(n) for n in lengths]], drawn)[0, 0, 1:]
 
 
 def attention(file: Path, _: Stretch) -> Figure:
@@ -363,7 +365,7 @@ def matrix(file: Path, _: Stretch) -> Figure:
 def split(file: Path, _: Stretch) -> Figure:
     """Which stretches train, validate and test in each fold; the gaps between them are purged."""
     windows = read_windows(file)
-    rate_hz = windows.facts["frame_rate_hz"]
+    rate_hz = windows.attributes["frame_rate_hz"]
     rows = [(r, fold) for r in range(len(windows.recordings)) for fold in windows.folds]
     figure = Figure(figsize=(PAGE_IN, 0.9 + 0.22 * len(rows)))
     ax = figure.subplots()

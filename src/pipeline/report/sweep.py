@@ -27,8 +27,8 @@ def draw_sweep(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     lines = _lines(rows)
     figure = Figure(figsize=(WIDTH_IN, FRAME_IN + LINE_IN * len(lines)))
     axes = figure.subplots()
-    for y, members in enumerate(lines.values()):
-        _draw_line(axes, y, members, labelled=y == 0)
+    for y, group in enumerate(lines.values()):
+        _draw_line(axes, y, group, labelled=y == 0)
     axes.set_yticks(range(len(lines)), list(lines))
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xlabel("r over time, mean over bands (test blocks)")
@@ -49,21 +49,21 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any
     return lines
 
 
-def _draw_line(axes: Axes, y: int, members: Sequence[Mapping[str, Any]], labelled: bool) -> None:
+def _draw_line(axes: Axes, y: int, group: Sequence[Mapping[str, Any]], labelled: bool) -> None:
     def label(text: str) -> str:
         return text if labelled else "_"
 
-    r = _numbers(members, "pearson_r")
-    if len(members) == 1 and members[0]["pearson_r_low"] != "":
-        ends = _numbers(members, "pearson_r_low"), _numbers(members, "pearson_r_high")
+    r = _numbers(group, "pearson_r")
+    if len(group) == 1 and group[0]["pearson_r_low"] != "":
+        ends = _numbers(group, "pearson_r_low"), _numbers(group, "pearson_r_high")
         axes.hlines([y], *ends, color=BLUE, linewidth=1.5, label=label("95 % interval"))
-    elif len(members) > 1:
+    elif len(group) > 1:
         axes.vlines([r.mean()], y - 0.3, y + 0.3, color=BLUE, linewidth=1.5, label=label("mean over seeds"))
     axes.plot(r, np.full(len(r), y), "o", color=BLUE, markersize=4.5, alpha=0.8, label=label("model"))
-    ridge, chance = _numbers(members, "ridge_pearson_r"), _numbers(members, "chance_pearson_r_p95")
+    ridge, chance = _numbers(group, "ridge_pearson_r"), _numbers(group, "chance_pearson_r_p95")
     axes.plot(ridge, np.full(len(ridge), y), "D", color=ORANGE, markersize=4, label=label("ridge"))
     axes.plot(chance, np.full(len(chance), y), "|", color=GREY, markersize=9, label=label("chance, 95 %"))
 
 
-def _numbers(members: Iterable[Mapping[str, Any]], column: str) -> np.ndarray:
-    return np.array([float(row[column]) for row in members if row[column] != ""])
+def _numbers(group: Iterable[Mapping[str, Any]], column: str) -> np.ndarray:
+    return np.array([float(row[column]) for row in group if row[column] != ""])

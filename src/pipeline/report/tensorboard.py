@@ -17,11 +17,11 @@ from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb  # type: ignore[import-untyped]
 
 from pipeline.artifacts import paths
-from pipeline.canonical import digest
+from pipeline.artifacts.event_file import EventFile
+from pipeline.config.canonical import digest
 from pipeline.config.evaluate import EvaluateConfig
+from pipeline.evaluation.inputs import Scope
 from pipeline.evaluation.types import MODEL, Document, FoldPredictions
-from pipeline.gathering import Scope
-from pipeline.model.event_file import EventFile
 from pipeline.report.listening import SOUNDS, liveliest, stretch, wav_bytes, words_of
 from pipeline.vocoder.loudness import Wave
 
@@ -54,18 +54,18 @@ def show_in_tensorboard(
     """Write the event file of every fold whose training run is still there; returns their folders."""
     written = []
     for fold in folds:
-        note = paths.model_note(*scope.trained((fold.subject, fold.fold)))
-        run = next((r for r in sorted(note.parent.glob("runs/*")) if _holds(r, note)), None)
+        sidecar = paths.model_sidecar(*scope.trained((fold.subject, fold.fold)))
+        run = next((r for r in sorted(sidecar.parent.glob("runs/*")) if _holds(r, sidecar)), None)
         if run is None:
             continue
         folder = run / "test" / fold.subject
         shutil.rmtree(folder, ignore_errors=True)
-        model = json.loads(note.read_text(encoding="utf-8"))
+        model = json.loads(sidecar.read_text(encoding="utf-8"))
         events = ScoreFile(folder, 0)
         events.hyper_parameters(hyper_parameters(model))
         # At the last epoch, so that they stand at the end of the curves.
         events.scalars(model["epochs"], scores_of(document, fold) | {"validation/r": model["val_r"]})
-        for name, wave, rate_hz in heard(fold, config):
+        for name, wave, rate_hz in sounds_of(fold, config):
             events.sounds(0, {name: wave}, rate_hz)
         written.append(folder)
     return written
@@ -87,7 +87,7 @@ def scores_of(document: Document, fold: FoldPredictions) -> dict[str, float]:
     return {name: scores[key] for key, name in SCORES.items() if scores.get(key) is not None}
 
 
-def heard(fold: FoldPredictions, config: EvaluateConfig) -> Iterator[tuple[str, Wave, int]]:
+def sounds_of(fold: FoldPredictions, config: EvaluateConfig) -> Iterator[tuple[str, Wave, int]]:
     """Name, sound and rate of what the report plays of a fold: its liveliest stretch, and some words."""
     block, cut = liveliest(fold, config)
     if block.sound is None:
@@ -100,10 +100,10 @@ def heard(fold: FoldPredictions, config: EvaluateConfig) -> Iterator[tuple[str, 
             yield f"word at {event.onset_s:.1f} s, {event.label}/{kind}", wave, block.sound.rate_hz
 
 
-def _holds(run: Path, note: Path) -> bool:
+def _holds(run: Path, sidecar: Path) -> bool:
     """Whether the published model came from this run."""
-    own = run / note.name
-    return own.is_file() and own.read_bytes() == note.read_bytes()
+    own = run / sidecar.name
+    return own.is_file() and own.read_bytes() == sidecar.read_bytes()
 
 
 def _audio(wave: Wave, rate_hz: int) -> Summary.Audio:

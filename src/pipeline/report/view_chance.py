@@ -10,7 +10,7 @@ from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, Document
 from pipeline.report.view import Table, Text, missing, number, p_text, scored
 
-NULL_HEAD = ("Prediction", "rotation p", "rotation p, speech frames", "word swap p, annotated onset",
+NULL_HEAD = ("Prediction", "circular-shift p", "circular-shift p, speech frames", "word swap p, annotated onset",
              "word swap p, sound onset", "rank accuracy", "rank accuracy p")  # fmt: skip
 
 
@@ -26,7 +26,7 @@ class SeenWords:
 class Chance:
     """How chance was drawn, the nulls of all predictions, what could not be tested and why."""
 
-    rotations: str
+    shifts: str
     word_swap_note: str
     folds_tested: str
     folds: str
@@ -42,14 +42,14 @@ class Chance:
 def chance(document: Document) -> Chance:
     """All nulls of the summary."""
     found, words = document["summary"]["chance"], document["summary"]["words"]
-    reasons = (("The rotation test", found["reason"]), ("The word-swap test", words["reason"]))
+    reasons = (("The circular-shift test", found["reason"]), ("The word-swap test", words["reason"]))
     return Chance(
-        rotations=str(found["rotations"]),
+        shifts=str(found["shifts"]),
         word_swap_note=words["note"],
         folds_tested=str(found["folds_tested"]),
         folds=str(found["folds"]),
         min_shift_s=number(found["min_shift_s"], 2),
-        smallest_p=p_text(1 / (found["rotations"] + 1)),
+        smallest_p=p_text(1 / (found["shifts"] + 1)),
         table=null_table(document),
         untested=[missing(what, reason) for what, reason in reasons if reason],
         words=seen_words(words),
@@ -60,19 +60,19 @@ def chance(document: Document) -> Chance:
 
 def null_table(document: Document) -> Table | None:
     """One row per prediction that some null was drawn for."""
-    rotated = document["summary"]["chance"]["by_prediction"]
+    shifted = document["summary"]["chance"]["by_prediction"]
     swapped = document["summary"]["words"]["by_prediction"]
-    names = [n for n in scored(document) if n in rotated or n in swapped]
-    rows = [null_row(name, rotated.get(name, {}), swapped.get(name, {})) for name in names]
+    names = [n for n in scored(document) if n in shifted or n in swapped]
+    rows = [null_row(name, shifted.get(name, {}), swapped.get(name, {})) for name in names]
     return Table(NULL_HEAD, rows, main=title(MODEL)) if rows else None
 
 
-def null_row(name: str, rotated: Document, swapped: Document) -> list[str]:
+def null_row(name: str, shifted: Document, swapped: Document) -> list[str]:
     """The p-values of a prediction, as :data:`NULL_HEAD` names them."""
     rank = swapped.get("rank_accuracy", {})
     return [
         title(name),
-        *(p_text(rotated.get(m, {}).get("p_value")) for m in ("pearson_r", "pearson_r_speech")),
+        *(p_text(shifted.get(m, {}).get("p_value")) for m in ("pearson_r", "pearson_r_speech")),
         *(p_text(swapped.get(f"swap_{a}", {}).get("p_value")) for a in ALIGNMENTS),
         number(rank.get("observed")),
         p_text(rank.get("p_value")),
@@ -110,5 +110,5 @@ def retrained(found: Document) -> Text:
         return missing("The null with retrained models", found["reason"])
     r = ", ".join(number(v) for v in found["pearson_r"])
     return Text(
-        f"{found['trainings']} models trained on rotated neural data reach r = {r}; p = {p_text(found['p_value'])}."
+        f"{found['trainings']} models trained on circularly shifted neural data reach r = {r}; p = {p_text(found['p_value'])}."
     )

@@ -147,7 +147,7 @@ def reasons(document: Document, kind: str) -> list[Text]:
 def importance_picture(kind: str, found: dict[str, list[float]]) -> Picture:
     """Mean loss of r of each place as bars."""
     means = {place: float(np.mean(values)) for place, values in found.items()}
-    caption = f"By {kind}: loss of r when its channels are rotated in time within the test blocks."
+    caption = f"By {kind}: loss of r when its channels are circularly shifted in time within the test blocks."
     return Picture(figures.bars(means, "loss of r"), caption)
 
 

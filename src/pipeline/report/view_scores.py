@@ -22,7 +22,7 @@ ONE_SUBJECT = (
     "One subject: nothing can be said about other people, so there is no test. Folds and seeds are not people."
 )
 FOLD_HEAD = ("Subject", "fold", "seed", "test min", "speech %", "r", "r speech", "ridge r", "ridge speech",
-             "teacher-forced r", "MCD [dB]", "rotation p", "gap [s]")  # fmt: skip
+             "teacher-forced r", "MCD [dB]", "circular-shift p", "gap [s]")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def tiles(summary: Document) -> list[Tile]:
     """The four figures that count."""
     model, ridge, chance = summary["model"], summary["ridge"], summary["chance"]
     ridge_note = f"speech frames {number(ridge['pearson_r_speech'])}"
-    chance_note = chance["reason"] if chance["p_value"] is None else f"rotation p = {p_text(chance['p_value'])}"
+    chance_note = chance["reason"] if chance["p_value"] is None else f"circular-shift p = {p_text(chance['p_value'])}"
     return [
         Tile("r, all frames", number(model["pearson_r"]), ci_text(model["pearson_r_ci95"]), main=True),
         Tile("r, speech frames", number(model["pearson_r_speech"]), ci_text(model["pearson_r_speech_ci95"]), main=True),

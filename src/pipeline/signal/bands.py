@@ -16,7 +16,7 @@ from pipeline.errors import Problem, raise_if_any
 # The project's definition of filter support: until the impulse response stays below this part of its peak.
 SUPPORT_LEVEL = 1e-3
 # Mains harmonics are notched where the band-pass still lets through more than this part of them.
-_HEARD = 1e-3
+_PASSBAND_POWER = 1e-3
 
 BandHz = tuple[float, float]
 
@@ -55,8 +55,8 @@ def notches_hz(band: BandHz, rate_hz: float, config: AlignConfig) -> list[BandHz
     half = config.notch_width_hz / 2
     harmonics = np.arange(1, int(rate_hz / 2 / config.line_noise_hz) + 1) * config.line_noise_hz
     harmonics = harmonics[harmonics + half < rate_hz / 2]
-    heard = band_pass_power(harmonics, band, rate_hz, config.filter_order) > _HEARD
-    return [(float(h) - half, float(h) + half) for h in harmonics[heard]]
+    in_passband = band_pass_power(harmonics, band, rate_hz, config.filter_order) > _PASSBAND_POWER
+    return [(float(h) - half, float(h) + half) for h in harmonics[in_passband]]
 
 
 def zero_phase_response(frequencies_hz: np.ndarray, band: BandHz, rate_hz: float, config: AlignConfig) -> np.ndarray:

@@ -63,20 +63,20 @@ def neural_to_audio_s(t_neural_s: np.ndarray, offset_s: float, drift_ppm: float)
 
 
 def common_frames(
-    neural_s: float, heard_s: float | None, clock: tuple[float, float], rate_hz: float, margin_s: float
+    neural_s: float, audio_length_s: float | None, clock: tuple[float, float], rate_hz: float, margin_s: float
 ) -> tuple[int, int]:
     """First and last k of the feature times k / rate on the audio clock: where there is brain, near the sound.
 
     Args:
         neural_s: time of the last neural sample.
-        heard_s: length of the sound; None without sound.
+        audio_length_s: length of the sound; None without sound.
         clock: offset [s] and drift [ppm].
         rate_hz: feature rate.
         margin_s: how far features may lie outside the sound.
     """
     start_s, stop_s = (float(t) for t in neural_to_audio_s(np.array([0.0, neural_s]), *clock))
-    if heard_s is not None:
-        start_s, stop_s = max(start_s, -margin_s), min(stop_s, heard_s + margin_s)
+    if audio_length_s is not None:
+        start_s, stop_s = max(start_s, -margin_s), min(stop_s, audio_length_s + margin_s)
     # The slack keeps a time that rounding put a hair outside the recording out of it.
     return math.ceil(start_s * rate_hz + 1e-6), math.floor(stop_s * rate_hz - 1e-6)
 
@@ -141,20 +141,20 @@ def neural_audio_lag(
     """
     if feature_energy.shape != envelope.shape or feature_energy.ndim != 1:
         raise ValueError(f"series of shapes {feature_energy.shape} and {envelope.shape}, expected one length")
-    reach = round(max_lag_s * rate_hz)
-    windows = (len(envelope) - 2 * reach - 1) // (2 * reach + 1)
-    if reach < 1 or windows < _FEWEST_SURROGATES:
+    max_lag = round(max_lag_s * rate_hz)
+    windows = (len(envelope) - 2 * max_lag - 1) // (2 * max_lag + 1)
+    if max_lag < 1 or windows < _FEWEST_SURROGATES:
         return _no_lag(f"shorter than {(_FEWEST_SURROGATES + 1) * 2 * max_lag_s:g} s")
-    brain, sound = (_fast_part(series, reach) for series in (feature_energy, envelope))
+    brain, sound = (_fast_part(series, max_lag) for series in (feature_energy, envelope))
     if not (brain.any() and sound.any()):
         return _no_lag("one of the two is constant")
     correlation = _circular_correlation(brain, sound)
-    near = np.concatenate([correlation[-reach:], correlation[: reach + 1]])
-    far = np.abs(correlation[reach + 1 :][: windows * (2 * reach + 1)]).reshape(windows, -1).max(axis=1)
+    near = np.concatenate([correlation[-max_lag:], correlation[: max_lag + 1]])
+    far = np.abs(correlation[max_lag + 1 :][: windows * (2 * max_lag + 1)]).reshape(windows, -1).max(axis=1)
     lag, height = _peak(near)
     p_value = (1 + int((far >= abs(height)).sum())) / (1 + windows)
     confidence = max(0.0, 1.0 - float(far.max()) / abs(height))
-    lag_s = (lag - reach) / rate_hz
+    lag_s = (lag - max_lag) / rate_hz
     drift, error, reason = (None, None, "the lag is not above chance")
     if confidence > 0:
         drift, error, reason = _drift_ppm(brain, sound, rate_hz, max_lag_s, segment_s)
@@ -165,9 +165,9 @@ def _no_lag(reason: str) -> LagEstimate:
     return LagEstimate(None, None, 0.0, None, None, None, reason)
 
 
-def _fast_part(series: np.ndarray, reach: int) -> np.ndarray:
+def _fast_part(series: np.ndarray, max_lag: int) -> np.ndarray:
     """The series with unit norm, without changes slower than a few lags (zero where it is constant)."""
-    width = int(_SLOWEST_IN_LAGS * reach) | 1
+    width = int(_SLOWEST_IN_LAGS * max_lag) | 1
     padded = np.pad(series.astype(np.float64), width // 2, mode="reflect")
     sums = np.cumsum(np.concatenate([[0.0], padded]))
     fast = series - (sums[width:] - sums[:-width]) / width
@@ -202,8 +202,8 @@ def _drift_ppm(
     """
     length = int(min(segment_s * rate_hz, len(brain) / _FEWEST_SEGMENTS))
     n_segments = len(brain) // length
-    reach = round(max_lag_s * rate_hz)
-    lags_s = np.array([_segment_lag(brain, sound, i * length, length, reach) for i in range(n_segments)]) / rate_hz
+    max_lag = round(max_lag_s * rate_hz)
+    lags_s = np.array([_segment_lag(brain, sound, i * length, length, max_lag) for i in range(n_segments)]) / rate_hz
     times_s = (np.arange(n_segments) + 0.5) * length / rate_hz
     slope, residuals_s = _theil_sen(times_s, lags_s)
     on_line = np.abs(residuals_s) < _ON_LINE_S
@@ -214,15 +214,15 @@ def _drift_ppm(
     return -1e6 * slope, 1e6 * float(error), ""
 
 
-def _segment_lag(brain: np.ndarray, sound: np.ndarray, start: int, length: int, reach: int) -> float:
+def _segment_lag(brain: np.ndarray, sound: np.ndarray, start: int, length: int, max_lag: int) -> float:
     """Lag in frames of one segment of the brain against all of the sound around it."""
     piece = brain[start : start + length]
-    around = np.zeros(length + 2 * reach)
-    a, b = max(0, start - reach), min(len(sound), start + length + reach)
-    around[a - start + reach : b - start + reach] = sound[a:b]
+    around = np.zeros(length + 2 * max_lag)
+    a, b = max(0, start - max_lag), min(len(sound), start + length + max_lag)
+    around[a - start + max_lag : b - start + max_lag] = sound[a:b]
     size = fft.next_fast_len(len(around) + length, real=True)
-    correlation = fft.irfft(np.conj(fft.rfft(piece, size)) * fft.rfft(around, size), size)[: 2 * reach + 1]
-    return _peak(correlation)[0] - reach
+    correlation = fft.irfft(np.conj(fft.rfft(piece, size)) * fft.rfft(around, size), size)[: 2 * max_lag + 1]
+    return _peak(correlation)[0] - max_lag
 
 
 def _theil_sen(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:

@@ -100,12 +100,12 @@ def filter_support_s(config: AlignConfig, rate_hz: float, causal: bool) -> tuple
         return causal_support_s(config, rate_hz), 0.0
     framing = _framing(config, rate_hz)
     if config.features == "raw":
-        reach_s = framing.support_s[0] + _ringing_samples(config, rate_hz, SUPPORT_LEVEL) / rate_hz
+        support_s = framing.support_s[0] + _ringing_samples(config, rate_hz, SUPPORT_LEVEL) / rate_hz
     else:
         # The frame's response is symmetric; summed up to its end it lies half a frame late.
         settled = _ringing_samples(config, rate_hz, SUPPORT_LEVEL, framing.taps)
-        reach_s = (settled - framing.taps // 2 + 1) / rate_hz
-    return reach_s, reach_s
+        support_s = (settled - framing.taps // 2 + 1) / rate_hz
+    return support_s, support_s
 
 
 def feature_names(channels: Sequence[str], config: AlignConfig) -> list[str]:

@@ -103,7 +103,7 @@ class HifiGan:
 
     def __init__(self, checkpoint: Path, config: HifiGanConfig, device: str = "cpu") -> None:
         self.sample_rate_hz = config.sampling_rate
-        self.hop, self.reach = config.hop_size, config.reach_frames
+        self.hop, self.receptive_field = config.hop_size, config.receptive_field_frames
         self.device = device
         self.generator = load_generator(checkpoint, config).to(device)
 
@@ -113,8 +113,8 @@ class HifiGan:
         mel = torch.from_numpy(np.ascontiguousarray(log_mel.T, dtype=np.float32))
         sound = np.empty(len(log_mel) * self.hop, np.float32)
         for start in range(0, len(log_mel), FRAMES_AT_ONCE):
-            first, stop = max(0, start - self.reach), min(len(log_mel), start + FRAMES_AT_ONCE)
-            piece = mel[None, :, first : stop + self.reach].to(self.device)
+            first, stop = max(0, start - self.receptive_field), min(len(log_mel), start + FRAMES_AT_ONCE)
+            piece = mel[None, :, first : stop + self.receptive_field].to(self.device)
             wave = self.generator(piece)[0, 0, (start - first) * self.hop :]
             sound[start * self.hop : stop * self.hop] = wave[: (stop - start) * self.hop].cpu().numpy()
         return sound

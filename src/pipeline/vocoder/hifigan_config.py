@@ -64,16 +64,16 @@ class HifiGanConfig(BaseModel):
         return self
 
     @property
-    def reach_frames(self) -> int:
+    def receptive_field_frames(self) -> int:
         """How many mel frames on either side a sample of the output depends on, at most."""
-        resblock_reach = max(
+        resblock_field = max(
             (kernel - 1) // 2 * (sum(dilations) + (len(dilations) if self.resblock == "1" else 0))
             for kernel, dilations in zip(self.resblock_kernel_sizes, self.resblock_dilation_sizes, strict=True)
         )
-        reach = 3
+        field = 3
         for rate, kernel in zip(reversed(self.upsample_rates), reversed(self.upsample_kernel_sizes), strict=True):
-            reach = math.ceil((reach + resblock_reach + kernel) / rate)
-        return reach + 3
+            field = math.ceil((field + resblock_field + kernel) / rate)
+        return field + 3
 
     def mel_problems(self, file: Path, mel: MelConfig) -> Iterator[Problem]:
         """Where the mel of this workflow is not the mel that the checkpoint takes."""

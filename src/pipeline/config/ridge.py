@@ -1,0 +1,48 @@
+"""The ``baseline`` section, and all that the baseline stage reads."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Section
+from pipeline.config.mel_grid import MelGrid
+from pipeline.config.train import Normalisation
+from pipeline.config.window_size import WindowSize
+
+
+class RidgeConfig(Section):
+    """The baselines of the network."""
+
+    penalties: list[float] = Field(
+        [1e1, 1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6],
+        min_length=1,
+        description="Ridge penalties to choose from, per band on the validation block [training frames]",
+    )
+    lags_before: int | None = Field(
+        None, ge=0, description="Feature frames before the sound frame; null: the window's context [frames]"
+    )
+    lags_after: int | None = Field(
+        None, ge=0, description="Feature frames after it; null: the context, none if causal [frames]"
+    )
+    latency_range_s: float = Field(0.5, gt=0, description="Single-lag ridge is scored from minus to plus this lag [s]")
+    nearest_neighbour: bool = Field(
+        False,
+        description="Also predict the training frame with the most similar lagged features; slow on long recordings, "
+        "and the first to gain from a leak",
+    )
+
+    @model_validator(mode="after")
+    def _penalties_positive(self) -> RidgeConfig:
+        if any(penalty <= 0 for penalty in self.penalties):
+            raise ValueError("every penalty must be above 0")
+        return self
+
+
+class RidgeStage(Section):
+    """All that the baseline stage reads."""
+
+    ridge: RidgeConfig
+    train: Normalisation
+    causal: bool
+    window: WindowSize
+    mel: MelGrid

@@ -1,0 +1,326 @@
+"""What evaluation reads: the artifacts of all folds, as scores and report take them.
+
+In: the artifacts named by a :class:`Scope`, below ``results/``.  Out: :class:`EvaluationInputs`.  The stage
+evaluate scores it; ``python -m pipeline report`` draws the page again from it and eval.json.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import soundfile
+
+from pipeline.artifacts import paths
+from pipeline.artifacts.contamination import read_contamination
+from pipeline.artifacts.core import header
+from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedBlock, PredictedFold, read_predicted
+from pipeline.artifacts.sidecar import damaged_files, read_sidecar
+from pipeline.artifacts.windows import Windows, read_windows
+from pipeline.config.evaluate import EvaluateStage
+from pipeline.errors import InputError, Problem
+from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_leak
+from pipeline.evaluation.contamination import Contamination, corrected
+from pipeline.evaluation.metrics import mean_of_known
+from pipeline.evaluation.scores import RunContext
+from pipeline.evaluation.types import RETRAINED_NULL, Event, FoldPredictions, Sound, TestBlock
+from pipeline.provenance.freshness import refuse_mixture
+from pipeline.report.extras import Attention, LearningCurve, ReportExtras
+
+Fold = tuple[str, int]
+IMPORTANCE_KINDS = ("shaft", "region")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is scored: ``folds`` as ``subject/foldK``, the variants beside the model, and whether sound was made."""
+
+    folds: tuple[str, ...]
+    variants: tuple[str, ...]
+    pooled: bool
+    has_sound: bool
+
+    @classmethod
+    def of_last_run(cls) -> Self:
+        """What the eval.json that lies in ``results/`` was made from.  Raises :class:`InputError`."""
+        sidecar = read_sidecar(paths.EVALUATION_SIDECAR)
+        damaged = damaged_files(paths.EVALUATION_SIDECAR)
+        if "eval.json" in damaged or "scope" not in sidecar:
+            raise InputError(
+                Problem(
+                    str(paths.RESULTS / "eval.json"),
+                    "sha256",
+                    "another file than evaluate wrote",
+                    "the scores as they were written",
+                    "Run the workflow again: snakemake --cores 8 results/eval.json",
+                )
+            )
+        scope = sidecar["scope"]
+        return cls(tuple(scope["folds"]), tuple(scope["variants"]), scope["pooled"], scope["has_sound"])
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values that :meth:`of_last_run` reads back."""
+        return asdict(self)
+
+    @property
+    def names(self) -> list[Fold]:
+        """Subject and number of each fold."""
+        parts = [fold.split("/") for fold in self.folds]
+        return [(subject, int(fold.removeprefix("fold"))) for subject, fold in parts]
+
+    @property
+    def subjects(self) -> list[str]:
+        """Each subject once."""
+        return list(dict.fromkeys(subject for subject, _ in self.names))
+
+    def trained(self, name: Fold) -> Fold:
+        """Under whose name the model of a fold was trained."""
+        return ("pooled", name[1]) if self.pooled else name
+
+    def sources(self, windows: dict[str, Windows]) -> list[Path]:
+        """What says of itself what it was made from, of everything that is scored."""
+        files = [paths.windows(subject) for subject in self.subjects]
+        files += [paths.contamination(r) for w in windows.values() for r in w.recordings]
+        files += dict.fromkeys(paths.model_sidecar(*self.trained(name)) for name in self.names)
+        files += [paths.predictions(*name, variant) for variant in (paths.FULL, *self.variants) for name in self.names]
+        files += [paths.baselines(*name) for name in self.names]
+        return files + ([paths.sound_sidecar(*name) for name in self.names] if self.has_sound else [])
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """Everything that is scored and shown, and the files that it comes from."""
+
+    folds: list[FoldPredictions]
+    context: RunContext
+    extras: ReportExtras
+    sources: list[Path]
+
+
+def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
+    """Read all artifacts of ``scope``.
+
+    Raises :class:`InputError` where roles of a fold share raw samples, or where artifacts
+    were made from versions of others that are gone.
+    """
+    names = scope.names
+    windows = {subject: read_windows(paths.windows(subject)) for subject in scope.subjects}
+    audits = {n: _audit(windows[n[0]], n[1]) for n in names}
+    for (subject, _), audit in audits.items():
+        refuse_leak(audit, str(paths.windows(subject)))
+    sources = scope.sources(windows)
+    refuse_mixture(map(str, sources))
+    predictions = {n: read_predicted(paths.predictions(*n), PREDICTIONS) for n in names}
+    baselines = {n: read_predicted(paths.baselines(*n), BASELINES) for n in names}
+    contamination = corrected(
+        [Contamination(**read_contamination(paths.contamination(r))) for w in windows.values() for r in w.recordings],
+        config.contamination.alpha,
+    )
+    context = RunContext(
+        claims=_claims(windows, predictions),
+        audits=audits,
+        contamination=contamination,
+        subjects={s: _subject(s, predictions, baselines) for s in scope.subjects},
+    )
+    extras = ReportExtras(
+        curves={n: _curves(paths.metrics(*scope.trained(n))) for n in names},
+        attention={n: a for n in names if (a := _attention(predictions[n], windows[n[0]]))},
+        contamination=contamination,
+        band_hz=_extra(predictions[names[0]], "band_hz"),
+        config_text=_config_text(config, scope, windows[names[0][0]].recordings[0]),
+        provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},
+    )
+    trained_on = {n: windows if scope.pooled else {n[0]: windows[n[0]]} for n in names}
+    labels = {n: frozenset[str]().union(*(_training_labels(w, n[1]) for w in trained_on[n].values())) for n in names}
+    folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n], labels[n]) for n in names]
+    return EvaluationInputs(folds, context, extras, sources)
+
+
+# -- one fold -------------------------------------------------------------------------------------
+
+
+def _audit(windows: Windows, fold: int) -> AuditResult:
+    by_role: dict[str, list[Span]] = {"train": [], "validation": [], "test": []}
+    for s in windows.spans:
+        if s.fold == fold:
+            by_role[s.role].append(Span(windows.recordings[s.recording], s.signal, s.start, s.stop, s.rate_hz))
+    return audit_spans(by_role)
+
+
+def _fold(
+    scope: Scope,
+    windows: Windows,
+    name: Fold,
+    predicted: PredictedFold,
+    baseline: PredictedFold,
+    training_labels: frozenset[str],
+) -> FoldPredictions:
+    missing = {}
+    if "mean_template" not in baseline.blocks[0].series:
+        missing["mean_template"] = "no events to lock the template to"
+    variants = {_row_name(v): read_predicted(paths.predictions(*name, v), PREDICTIONS) for v in scope.variants}
+    blocks = []
+    for i, (own, others) in enumerate(zip(predicted.blocks, baseline.blocks, strict=True)):
+        if (own.recording, own.start) != (others.recording, others.start):
+            raise ValueError(f"{name[0]} fold {name[1]}: predictions and baselines hold different test blocks")
+        series = {**own.series, **others.series, **{v: fold.blocks[i].series["model"] for v, fold in variants.items()}}
+        sound = _sound(paths.sound(*name), own) if scope.has_sound else None
+        blocks.append(_block(windows, own, series, sound))
+    return FoldPredictions(
+        subject=name[0],
+        fold=name[1],
+        seed=predicted.attributes["seed"],
+        frame_rate_hz=windows.attributes["frame_rate_hz"],
+        blocks=tuple(blocks),
+        speech_threshold_nats=baseline.attributes["speech_threshold_nats"],
+        training_labels=training_labels,
+        missing=missing,
+    )
+
+
+def _row_name(variant: str) -> str:
+    """How the scores call a variant."""
+    return f"{RETRAINED_NULL}{variant.removeprefix(paths.NULL)}" if variant.startswith(paths.NULL) else variant
+
+
+def _block(windows: Windows, own: PredictedBlock, series: dict[str, Any], sound: Sound | None) -> TestBlock:
+    """A test block with the bad frames and the events that lie in it."""
+    recording = windows.recordings.index(own.recording)
+    bad = np.zeros(len(own.time_s), bool)
+    for row in windows.bad:
+        if row.recording == recording:
+            bad[max(0, row.start - own.start) : max(0, row.stop - own.start)] = True
+    events = tuple(
+        Event(e.label, e.onset_s, e.duration_s)
+        for e in windows.events
+        if e.recording == recording and own.time_s[0] <= e.onset_s <= own.time_s[-1]
+    )
+    predictions = {name: mel for name, mel in series.items() if name != "target"}
+    return TestBlock(own.recording, own.start, own.time_s, series["target"], predictions, bad, events, sound)
+
+
+def _training_labels(windows: Windows, fold: int) -> frozenset[str]:
+    """Words of a subject that start in its training blocks."""
+    rate_hz = windows.attributes["frame_rate_hz"]
+    train = windows.blocks_of(fold, "train")
+    return frozenset(
+        e.label
+        for e in windows.events
+        if any(b.recording == e.recording and b.start <= e.onset_s * rate_hz < b.stop for b in train)
+    )
+
+
+def _sound(folder: Path, block: PredictedBlock) -> Sound:
+    parts: dict[str, Any] = {}
+    rate_hz = 0
+    for kind in ("true", "vocoded_true", "predicted"):
+        file = folder / f"{block.recording}_{block.start}_{kind}.wav"
+        if file.is_file():
+            parts[kind], rate_hz = soundfile.read(file, dtype="float32")
+    return Sound(rate_hz, **parts)
+
+
+# -- attributes of subjects and of the run -------------------------------------------------------------
+
+
+WHOLE = {"recording_unlabelled": ["mean and scale of the features, test included"]}
+
+
+def _claims(windows: dict[str, Windows], predictions: dict[Fold, PredictedFold]) -> dict[str, Any]:
+    index = next(iter(windows.values())).attributes
+    model = next(iter(predictions.values())).attributes
+    return {
+        "simulated": any(w.attributes["simulated"] for w in windows.values()),
+        "causal": model["causal"],
+        "split_by": index["split_by"],
+        "split_order": index["split_order"],
+        "normalisation": model["normalisation"],
+        "purge_gap_s": index["purge_gap_frames"] / index["frame_rate_hz"],
+        "whole_recording_operations": [*index["whole_recording_operations"], *WHOLE.get(model["normalisation"], [])],
+    }
+
+
+def _subject(
+    subject: str, predictions: dict[Fold, PredictedFold], baselines: dict[Fold, PredictedFold]
+) -> dict[str, Any]:
+    """Latency, attention, importance and delay of a subject, averaged over its folds."""
+    own = [name for name in predictions if name[0] == subject]
+    lag_s = baselines[own[0]].extras["latency/lag_s"][0]
+    r = mean_of_known([baselines[n].extras["latency/r"][0] for n in own], axis=0)
+    best_s = float(lag_s[np.nanargmax(r)]) if np.isfinite(r).any() else None
+    attributes: dict[str, Any] = {
+        "latency": {"lags_s": lag_s.tolist(), "r": r.tolist(), "best_s": best_s},
+        "presets": [predictions[n].attributes["preset"] for n in own],
+        "permutation_importance": _importance([predictions[n] for n in own]),
+    }
+    heads = [h for n in own if (h := _extra(predictions[n], "attention/diagonality")) is not None]
+    if heads and len({len(h) for h in heads}) == 1:
+        attributes["attention"] = {"diagonality": np.mean(heads, axis=0).tolist()}
+    delays = [d for n in own if (d := predictions[n].attributes.get("algorithmic_latency_ms")) is not None]
+    if delays:
+        attributes["algorithmic_latency_ms"] = max(delays)
+    return attributes
+
+
+def _extra(fold: PredictedFold, name: str) -> np.ndarray | None:
+    return fold.extras[name][0] if name in fold.extras else None
+
+
+def _importance(folds: Sequence[PredictedFold]) -> dict[str, Any]:
+    """Loss of r by shaft and by region, mean over folds; ``reasons`` where there is none."""
+    found: dict[str, Any] = {"reasons": {}}
+    for kind in IMPORTANCE_KINDS:
+        drops: dict[str, list[float]] = {}
+        for fold in folds:
+            names, values = _extra(fold, f"importance/{kind}_name"), _extra(fold, f"importance/{kind}_drop")
+            if names is not None and values is not None:
+                for name, drop in zip(names.tolist(), values.mean(axis=1).tolist(), strict=True):
+                    if np.isfinite(drop):
+                        drops.setdefault(name.decode(), []).append(drop)
+        found[kind] = {name: float(np.mean(d)) for name, d in sorted(drops.items())}
+        if not drops:
+            found["reasons"][kind] = folds[0].attributes.get(f"importance_{kind}_reason", "predict.importance is off")
+    return found
+
+
+# -- what only the report shows -------------------------------------------------------------------
+
+
+def _curves(file: Path) -> dict[str, LearningCurve]:
+    """The training history of each network in ``metrics.csv``, by its name."""
+    with file.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    names = [name for name in (rows[0] if rows else ()) if name.startswith(("train_", "val_"))]
+    curves = {}
+    for network in dict.fromkeys(row["network"] for row in rows):
+        own = [row for row in rows if row["network"] == network]
+        values = {name: np.array([float(row[name] or "nan") for row in own]) for name in names}
+        curves[network] = LearningCurve(np.array([float(row["step"]) for row in own]), values)
+    return curves
+
+
+def _attention(fold: PredictedFold, windows: Windows) -> Attention | None:
+    if "attention/weights" not in fold.extras:
+        return None
+    rate_hz = windows.attributes["frame_rate_hz"]
+    extras = {name.removeprefix("attention/"): values for name, (values, _) in fold.extras.items()}
+    return Attention(extras["weights"][0], extras["output_frame"] / rate_hz, extras["encoder_frame"] / rate_hz)
+
+
+def _config_text(config: EvaluateStage, scope: Scope, recording: str) -> str:
+    """The keys that the stages on the way to the first fold read, as they were recorded."""
+    sections: dict[str, Any] = defaultdict(dict)
+    name = scope.names[0]
+    files = [file for file in (paths.aligned(recording), paths.mel(recording)) if file.exists()]
+    files += [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
+    trained = read_sidecar(paths.model_sidecar(*scope.trained(name)))["config_json"]
+    for text in [*(header(file)["config_json"] for file in files), trained, config.canonical_json()]:
+        for section, values in json.loads(text).items():
+            sections[section] = {**sections[section], **values} if isinstance(values, dict) else values
+    return json.dumps(sections, indent=1, sort_keys=True)

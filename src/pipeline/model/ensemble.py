@@ -1,0 +1,69 @@
+"""The released model: networks trained apart and the ridge skip, averaged with weights from validation.
+
+A network that corrects the ridge and one that never saw it err differently, and both
+err differently from the ridge; their weighted mean beats each.  An ensemble of one network without
+a skip is that network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.model.network import AttentionAxes, Output, Seq2Seq
+from pipeline.model.presets import Architecture
+
+
+class Ensemble(nn.Module):
+    """Runs every network; ``weights`` (network + 1,) are theirs and, last, the ridge skip's."""
+
+    weights: Tensor
+
+    def __init__(self, architectures: Sequence[Architecture]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList([Seq2Seq(a) for a in architectures])
+        share = torch.full((len(self.parts) + 1,), 1.0 / len(self.parts))
+        share[-1] = 0.0
+        self.register_buffer("weights", share)
+
+    @classmethod
+    def of(cls, networks: Sequence[Seq2Seq]) -> Ensemble:
+        """An ensemble of trained networks, equally weighted."""
+        ensemble = cls([network.a for network in networks])
+        for own, network in zip(ensemble.networks, networks, strict=True):
+            own.load_state_dict(network.state_dict())
+        return ensemble.eval()
+
+    @property
+    def networks(self) -> list[Seq2Seq]:
+        """The parts, typed."""
+        return [network for network in self.parts if isinstance(network, Seq2Seq)]
+
+    @property
+    def a(self) -> Architecture:
+        """The first network's architecture: window, channels, bands and causality are common to all."""
+        return self.networks[0].a
+
+    @property
+    def attention_axes(self) -> AttentionAxes:
+        """Those of the parts, whose heads follow one another."""
+        axes = [network.attention_axes for network in self.networks]
+        return axes[0]._replace(heads=sum(own.heads for own in axes))
+
+    def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
+        """Teacher-forced, see :meth:`Seq2Seq.forward`."""
+        return self.average([network(features, subject, mel) for network in self.networks])
+
+    def generate(self, features: Tensor, subject: Tensor) -> Output:
+        """Free-running, see :meth:`Seq2Seq.generate`; attention of all parts, one after another, as heads."""
+        return self.average([network.generate(features, subject) for network in self.networks])
+
+    def average(self, outputs: Sequence[Output]) -> Output:
+        """The weighted mean of the parts' mels and the ridge skip's [nats]."""
+        ridge = next((output.ridge for output in outputs if output.ridge is not None), None)
+        mels = [*(output.mel for output in outputs), ridge]
+        centre = self.networks[0].mel_mean
+        mel = centre + sum(w * (m - centre) for w, m in zip(self.weights, mels, strict=True) if m is not None)
+        return Output(mel, outputs[0].decoded, torch.cat([output.attention for output in outputs], dim=1), ridge)

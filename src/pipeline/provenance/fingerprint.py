@@ -1,0 +1,113 @@
+"""What a stage's result depends on besides its config and its inputs: code.
+
+A stage's *code fingerprint* is one hash per module of its static import closure inside
+this package, and its script.  Comments, docstrings, formatting and the texts of
+``description=`` do not count, so improving them reruns nothing.  A file that lies beside
+a module under the same name (``page.css`` and ``page.html.j2`` beside ``page.py``) is part of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.memory import remembered
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = PACKAGE_ROOT.name
+HASH_CHARACTERS = 12
+#: What the syntax tree of unchanged code depends on.
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+Scan = dict[str, Any]
+
+
+def code_fingerprints(scripts: Sequence[Path], memory: Path | None = None) -> dict[str, dict[str, str]]:
+    """The fingerprint of each script: hash by name of it and of every module of this package that it imports.
+
+    ``memory`` is a file that remembers what unchanged modules gave.
+    """
+    files = {_script_name(script): Path(script) for script in scripts} | _modules()
+    scans = remembered({f"{PYTHON} {name}": file for name, file in files.items()}, memory, _scan)
+    by_name = {name: scans[f"{PYTHON} {name}"] for name in files}
+    data = _data_hashes()
+    return {Path(script).stem: _closure(_script_name(script), by_name, data) for script in scripts}
+
+
+def _closure(script: str, scans: dict[str, Scan], data: dict[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    pending = [script]
+    while pending:
+        name = pending.pop()
+        if name in scans and name not in found:
+            found[name] = scans[name]["hash"]
+            pending.extend(scans[name]["imports"])
+    return dict(sorted({**found, **{n: h for n, h in data.items() if n.rsplit("/", 1)[0] in found}}.items()))
+
+
+def _script_name(script: Path) -> str:
+    return f"script {Path(script).stem}"
+
+
+@cache
+def _modules() -> dict[str, Path]:
+    """The file of every module of this package, by name."""
+    files = {}
+    for file in PACKAGE_ROOT.rglob("*.py"):
+        parts = [PACKAGE, *file.relative_to(PACKAGE_ROOT).with_suffix("").parts]
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return files
+
+
+def _data_hashes() -> dict[str, str]:
+    """Hash of every other file that lies beside a module under its name, as ``module/ending`` (``html.j2``)."""
+    hashes = {}
+    for name, module in _modules().items():
+        for file in _beside(module.parent):
+            stem, _, ending = file.name.partition(".")
+            if stem == module.stem and ending.split(".")[0] not in ("py", "pyi"):
+                hashes[f"{name}/{ending}"] = hashlib.sha256(file.read_bytes()).hexdigest()[:HASH_CHARACTERS]
+    return hashes
+
+
+@cache
+def _beside(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.suffix != ".py" and file.is_file()]
+
+
+def _scan(name: str, file: Path) -> Scan:
+    """The hash of a module without what has no effect, and what it may import from this package."""
+    tree = ast.parse(file.read_bytes(), filename=file.name)
+    module = name.removeprefix(f"{PYTHON} ")
+    imports: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+        elif isinstance(node, ast.Call):
+            node.keywords = [k for k in node.keywords if k.arg != "description"]
+        elif isinstance(node, ast.Import):
+            imports.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, module, file.name == "__init__.py")
+            imports.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
+    own = {n for n in imports if n.split(".")[0] == PACKAGE}
+    parents = {n.rsplit(".", depth)[0] for n in own for depth in range(1, n.count(".") + 1)}
+    text = ast.dump(tree, annotate_fields=False)
+    return {"hash": hashlib.sha256(text.encode()).hexdigest()[:HASH_CHARACTERS], "imports": sorted(own | parents)}
+
+
+def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    if ast.get_docstring(node, clean=False) is not None:
+        node.body = node.body[1:]
+
+
+def _absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:
+    if not node.level:
+        return node.module or ""
+    package = module.split(".")[: None if is_package and node.level == 1 else -(node.level - is_package)]
+    return ".".join([*package, *([node.module] if node.module else [])])

@@ -1,0 +1,1 @@
+"""The user's files: sample sheet, array readers, BIDS tables, a scan of what lies there."""

@@ -1,0 +1,132 @@
+"""Predict recordings that no fold knows, with a finished run: ``python -m pipeline predict``."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.artifacts import paths
+from pipeline.artifacts.aligned import AlignedInfo, aligned_info, feature_columns, read_features
+from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.files import atomic_path
+from pipeline.artifacts.mel import read_mel
+from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
+from pipeline.config.checks import id_problem
+from pipeline.config.train import TrainStage
+from pipeline.data.subject import on_mel_grid, rows_per_frame
+from pipeline.errors import InputError, Problem
+from pipeline.model.device import device_of
+from pipeline.model.inference import predict_continuous
+from pipeline.model.model_file import load_model, model_digest, serialise, write_atomically
+from pipeline.provenance.runs import MODEL, is_finished
+from pipeline.signal.normalisation import normalise_recording
+
+
+def predict_recording(run: str, recording: str, folder: Path, npy: bool, accelerator: str) -> Path:
+    """Predict a whole aligned recording, with sound or without; returns the predictions file.
+
+    ``run`` is the beginning of a run's digest.  Raises :class:`InputError` when there is no such
+    run or recording, or when it lacks channels that the model was trained on.
+    """
+    if problem := id_problem(recording, "--recording", ""):
+        raise InputError(problem)
+    found = find_run(paths.RESULTS / "train", run)
+    model, meta = load_model(found / MODEL)
+    model = model.to(device_of(accelerator))
+    config = TrainStage.model_validate(meta["config"])
+    aligned, mel_path = paths.aligned(recording), paths.mel(recording)
+    info = aligned_info(aligned)
+    subject = _subject_index(info, meta["subjects"])
+    gridded = _features(info, aligned, meta["feature_names"][meta["subjects"][subject]], config)
+    start, stop = _covered(info, config)
+    result = predict_continuous(model, gridded, start, stop, meta["hop_frames"], subject=subject)
+    series = {"model": result.mel}
+    if info.has_audio and mel_path.is_file():
+        series["target"] = read_mel(mel_path)[0][start:stop]
+        stop = start + len(series["target"])
+        series["model"] = series["model"][: stop - start]
+    times_s = config.mel.first_frame_s + np.arange(start, stop) / config.mel.frame_rate_hz
+    attributes = {"subject": info.subject, "simulated": info.simulated, "run": found.name, "causal": config.causal}
+    fold = PredictedFold([PredictedBlock(recording, start, times_s, series)], attributes)
+    output = folder / f"{recording}_{found.name}.h5"
+    inputs = [(str(aligned), info.content_digest), (str(found / MODEL), model_digest(model))]
+    write_predicted(output, PREDICTIONS, fold, Provenance(config.canonical_json(), {}, inputs))
+    write_mels(fold, output.with_suffix(""), npy=npy)
+    return output
+
+
+def find_run(train_folder: Path, prefix: str) -> Path:
+    """The finished run whose digest begins with ``prefix``.  Raises :class:`InputError`."""
+    # Nothing but hexadecimal digits reaches the pattern, so that it cannot leave the folder.
+    pattern = f"{prefix}*" if re.fullmatch(r"[0-9a-f]+", prefix) else ""
+    finished = [run for run in sorted(train_folder.glob("*/fold*/runs/*")) if is_finished(run)]
+    found = [run for run in finished if pattern and run.match(pattern)]
+    if len(found) != 1:
+        got = f"{prefix}, which {len(found)} finished runs begin with"
+        known = ", ".join(run.name for run in finished) or "a finished run; there is none"
+        raise InputError(Problem("--run", "", got, known, "See python -m pipeline runs"))
+    return found[0]
+
+
+def write_mels(fold: PredictedFold, folder: Path, *, npy: bool = False, pt: bool = False) -> None:
+    """Target and predicted mels of each block, as ``{recording}_{start}_{series}``, float32 in nats.
+
+    ``npy``: ``.npy`` (frames, n_mels), and ``for_vocoders/…_T.npy`` (n_mels, frames) as HiFi-GAN's script takes
+    them, apart since it takes whatever lies in its folder.  ``pt``: ``for_vocoders/….pt``, tensors
+    (n_mels, frames) as WaveGlow's takes them.
+    """
+    turned_folder = folder / "for_vocoders"
+    for block in fold.blocks:
+        for name in {"target", "model"} & set(block.series):
+            file = f"{block.recording}_{block.start}_{name}"
+            values = np.ascontiguousarray(block.series[name], np.float32)
+            turned = np.ascontiguousarray(values.T)
+            if npy:
+                _save(folder / f"{file}.npy", values)
+                _save(turned_folder / f"{file}_T.npy", turned)
+            if pt:
+                write_atomically(turned_folder / f"{file}.pt", serialise(torch.from_numpy(turned)))
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, array, allow_pickle=False)
+
+
+def _subject_index(info: AlignedInfo, subjects: list[str]) -> int:
+    """Which of the model's subjects the recording is of; a model of one subject takes any."""
+    if len(subjects) > 1 and info.subject not in subjects:
+        fix = "Predict a recording of one of them, or train with this subject too"
+        raise InputError(Problem(info.recording, "subject", info.subject, f"one of {', '.join(subjects)}", fix))
+    return subjects.index(info.subject) if info.subject in subjects else 0
+
+
+def _features(info: AlignedInfo, aligned: Path, names: list[str], config: TrainStage) -> np.ndarray:
+    """The model's channels of a recording on the mel's grid, normalised as in training."""
+    columns = feature_columns(aligned)
+    missing = [name for name in names if name not in columns]
+    if missing:
+        fix = "Predict a recording of the same subject and montage, or train with these channels excluded"
+        raise InputError(
+            Problem(info.recording, "channels", f"no {', '.join(missing[:5])}", "the channels of the model", fix)
+        )
+    if info.causal != config.causal:
+        fix = "Align it with the same causal setting as the model"
+        raise InputError(Problem(info.recording, "causal", str(info.causal), str(config.causal), fix))
+    values = read_features(aligned)[:, [columns.index(name) for name in names]]
+    n_frames = _covered(info, config)[1]
+    gridded = on_mel_grid(values, info.first_feature, info.feature_rate_hz, n_frames, config.mel, config.causal)
+    m = rows_per_frame(info.feature_rate_hz, config.mel)
+    return normalise_recording(gridded, config.train.normalisation, m, config.mel.frame_rate_hz)
+
+
+def _covered(info: AlignedInfo, config: TrainStage) -> tuple[int, int]:
+    """Mel frames that have brain signal."""
+    grid = config.mel
+    first = math.ceil((info.first_time_s - grid.first_frame_s) * grid.frame_rate_hz)
+    last = math.floor((info.last_time_s - grid.first_frame_s) * grid.frame_rate_hz)
+    return max(0, first), last + 1

@@ -1,0 +1,372 @@
+"""The jobs that a config asks for: recordings, subjects, folds, and what each job depends on.
+
+Read by the Snakefile at every start, so it imports nothing that is slow.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifacts import paths
+from pipeline.config.canonical import digest, with_row
+from pipeline.config.loader import load_config
+from pipeline.config.root import Config
+from pipeline.config.simulate import simulated_sheet
+from pipeline.config.stages import STAGES, stage_json
+from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.provenance.fingerprint import code_fingerprints
+from pipeline.provenance.outputs import Output, accepted, mark_for_rerun, without_record
+from pipeline.raw.manifest import content_manifest, refuse_copies
+from pipeline.raw.sheet import RecordingRow, read_sheet, rows_of
+from pipeline.run.failures import almost_full, failures
+from pipeline.vocoder.hifigan_config import read_hifigan_config
+
+if TYPE_CHECKING:
+    from pipeline.provenance.freshness import Freshness
+
+SIMULATED_SHEET = paths.RESULTS / "simulated" / "recordings.tsv"
+SIMULATED_SIDECAR = SIMULATED_SHEET.with_name("provenance.json")
+RAW_MANIFEST = paths.RESULTS / ".raw_manifest.json"
+CODE_MANIFEST = paths.RESULTS / ".code_manifest.json"
+RESOLVED_CONFIG = paths.RESULTS / "config.json"
+POOLED = "pooled"
+SPEECH_SUFFIXES = (".wav", ".flac", ".npy", ".json")
+DEFAULT_CONFIG = Path("config/config.yaml")
+
+
+def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapping[str, Any]], is_job: bool) -> Plan:
+    """The plan for the given config files, else for ``config/config.yaml`` here or in ``home``.
+
+    ``is_job`` says that the main process has already hashed the raw files.  Raises
+    :class:`InputError` with everything wrong with the config and the sheet.
+    """
+    files = [Path(f) for f in config_files]
+    if not files:
+        files = [DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else home / DEFAULT_CONFIG]
+    config = load_config(files, overrides)
+    rows = _rows(config)
+    if any(row.subject.lower() == POOLED for row in rows):
+        fix = "Rename the subject"
+        raise InputError(
+            Problem(str(config.data.sheet), "subject", POOLED, "another name than the pooled model's", fix)
+        )
+    _check_vocoder(config)
+    return Plan(home, config, rows, is_job)
+
+
+@dataclass
+class Plan:
+    """What is to be made."""
+
+    home: Path
+    config: Config
+    rows: list[RecordingRow]
+    is_job: bool
+    started_ns: int = field(default_factory=time.time_ns)
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the workflow makes its own raw data."""
+        return self.config.data.sheet is None
+
+    @property
+    def recordings(self) -> list[str]:
+        return [row.recording for row in self.rows]
+
+    @property
+    def subjects(self) -> list[str]:
+        """Subjects that can be trained on: those with sound."""
+        return list(dict.fromkeys(row.subject for row in self.rows if row.audio))
+
+    def recordings_of(self, subject: str) -> list[str]:
+        """A subject's recordings that have sound, in the order of the sheet."""
+        return [row.recording for row in self.rows if row.subject == subject and row.audio]
+
+    @property
+    def model_ids(self) -> list[str]:
+        """Whose models are trained: each subject's, or one of all subjects together."""
+        return [POOLED] if self.config.train.pool == "subjects" else self.subjects
+
+    def model_id_of(self, subject: str) -> str:
+        """Whose model predicts a subject."""
+        return POOLED if self.config.train.pool == "subjects" else subject
+
+    def subjects_of(self, model_id: str) -> list[str]:
+        """The subjects whose data a model is trained on."""
+        return self.subjects if model_id == POOLED else [model_id]
+
+    @property
+    def training_cores(self) -> int:
+        """Cores that a training job has work for: its networks are trained side by side, or one on several devices."""
+        train = self.config.train
+        alone = train.devices > 1 or self.config.runtime.accelerator == "gpu"
+        return train.cpu_threads * (train.devices if alone else self.config.model.n_networks)
+
+    def recordings_of_model(self, model_id: str) -> list[str]:
+        """The recordings that a model is trained on."""
+        return [r for subject in self.subjects_of(model_id) for r in self.recordings_of(subject)]
+
+    def data_of(self, model_id: str) -> dict[str, list[str]]:
+        """``windows``, ``mel`` and ``aligned`` files of a subject, or of all in a pooled model."""
+        members = self.subjects_of(model_id)
+        recordings = self.recordings_of_model(model_id)
+        return {
+            "windows": [str(paths.windows(subject)) for subject in members],
+            "mel": [str(paths.mel(r)) for r in recordings],
+            "aligned": [str(paths.aligned(r)) for r in recordings],
+        }
+
+    @property
+    def without_audio(self) -> list[str]:
+        """Recordings without sound, which can only be predicted."""
+        return [row.recording for row in self.rows if not row.audio]
+
+    @property
+    def raw_files(self) -> list[str]:
+        """Every raw file, and the sheet itself where it is made here."""
+        files = [str(f) for row in self.rows for f in row.files().values()]
+        return ([str(SIMULATED_SHEET)] if self.is_simulated else []) + list(dict.fromkeys(files))
+
+    @cached_property
+    def speech(self) -> dict[str, str]:
+        """sha256 by path of the clips of real speech that the simulation speaks with."""
+        if not self.is_simulated or self.config.simulate.speech is None:
+            return {}
+        clips = sorted(p for p in Path(self.config.simulate.speech).glob("*") if p.suffix in SPEECH_SUFFIXES)
+        return content_manifest(clips, RAW_MANIFEST, trust=self.is_job)
+
+    @cached_property
+    def vocoder_files(self) -> dict[str, str]:
+        """sha256 by path of the vocoder's checkpoint and its config; nothing where it has none."""
+        files = [Path(file) for file in _vocoder_files(self.config).values() if file]
+        return content_manifest(files, RAW_MANIFEST, trust=self.is_job)
+
+    def raw_of(self, recording: str) -> list[str]:
+        """The raw files of one recording."""
+        return [str(f) for f in self._row(recording).files().values()]
+
+    def row_json(self, recording: str) -> str:
+        """What the sheet says of a recording, as canonical JSON."""
+        return self._row(recording).canonical_json()
+
+    def ingest_json(self, recording: str) -> str:
+        """What the stage ingest of a recording is told: its config and the row of the sheet."""
+        return with_row(self.config_json("ingest"), self.row_json(recording))
+
+    def recorded_raw(self, recording: str) -> dict[str, str]:
+        """The raw files of one recording as its artifact names them, and where they lie."""
+        row = self._row(recording)
+        return {row.recorded_path(column, str(path)): str(path) for column, path in row.files().items()}
+
+    def refuse_copies(self) -> None:
+        """Raise :class:`InputError` where two recordings are one; hashes the raw files."""
+        _ = self._content
+
+    def raw_content(self, recording: str) -> str:
+        """sha256 of each raw file of a recording, in one text; nothing where the workflow makes them."""
+        return "" if self.is_simulated else " ".join(self._content[f] for f in self.raw_of(recording))
+
+    def config_json(self, stage: str) -> str:
+        """The keys that a stage reads, as canonical JSON."""
+        if stage not in self._config_json:
+            self._config_json[stage] = stage_json(stage, self.config)
+        return self._config_json[stage]
+
+    def code(self, stage: str) -> list[str]:
+        """The code fingerprint of a stage as ``module:hash``."""
+        return [f"{module}:{code}" for module, code in self.code_of(stage).items()]
+
+    def code_of(self, stage: str) -> dict[str, str]:
+        """The code fingerprint of a stage, or the older one that was accepted for it."""
+        return self._code[stage]
+
+    def outputs(self) -> list[Output]:
+        """The outputs of all jobs, in the order of the workflow, and what they should be made from."""
+        made = []
+        if self.is_simulated:
+            made.append(self._output("simulate", str(SIMULATED_SHEET), SIMULATED_SIDECAR, self.speech))
+        with_audio = [r for subject in self.subjects for r in self.recordings_of(subject)]
+        for r in self.recordings:
+            config = self.ingest_json(r)
+            made.append(self._output("ingest", paths.recording(r), inputs=self.recorded_raw(r), config_json=config))
+            made.append(self._output("align", paths.aligned(r), inputs=[paths.recording(r)]))
+        for r in with_audio:
+            made.append(self._output("mel", paths.mel(r), inputs=[paths.aligned(r)]))
+            made.append(self._output("contamination", paths.contamination(r), inputs=[paths.recording(r)]))
+        for subject in self.subjects:
+            aligned = self.data_of(subject)["aligned"]
+            made.append(self._output("window", paths.windows(subject), inputs=aligned))
+        variants = [paths.FULL, *self.config.variants]
+        for fold in self.config.folds:
+            made += [self._trained(model_id, fold, v) for v in variants for model_id in self.model_ids]
+            for subject in self.subjects:
+                made += self._fold_outputs(subject, fold, variants)
+        scored = [paths.described_by(Path(f)) for f in self.evaluated()]
+        made.append(self._output("evaluate", paths.RESULTS / "eval.json", paths.EVALUATION_SIDECAR, scored))
+        return made
+
+    def _trained(self, model_id: str, fold: int, variant: str) -> Output:
+        data = [f for files in self.data_of(model_id).values() for f in files]
+        name = (model_id, fold, variant)
+        return self._output("train", paths.model(*name), paths.model_sidecar(*name), data)
+
+    def _fold_outputs(self, subject: str, fold: int, variants: list[str]) -> Iterator[Output]:
+        files = self.data_of(subject)
+        data: list[Path | str] = [f for kind in files.values() for f in kind]
+        yield self._output("ridge", paths.baselines(subject, fold), inputs=data)
+        for variant in variants:
+            sidecar = paths.model_sidecar(self.model_id_of(subject), fold, variant)
+            yield self._output("predict", paths.predictions(subject, fold, variant), inputs=[*data, str(sidecar)])
+        if self.config.writes_sound:
+            with_audio = [str(paths.predictions(subject, fold)), *files["aligned"], *self.vocoder_files]
+            yield self._output("vocode", paths.sound(subject, fold), paths.sound_sidecar(subject, fold), with_audio)
+
+    def _output(
+        self,
+        stage: str,
+        path: Path | str,
+        described_by: Path | None = None,
+        inputs: Iterable[Path | str] = (),
+        config_json: str | None = None,
+    ) -> Output:
+        return Output(
+            path=str(path),
+            stage=stage,
+            described_by=str(described_by or path),
+            config_json=config_json or self.config_json(stage),
+            code=self.code_of(stage),
+            inputs=tuple(map(str, inputs)),
+        )
+
+    def digest(self) -> str:
+        """All that the results depend on, in one name: jobs, their configs and code, and what the raw files hold."""
+        jobs = [[o.path, o.stage, o.config_json, dict(o.code), list(o.inputs)] for o in self.outputs()]
+        return digest([jobs, self._external])
+
+    def mark_stale(self) -> None:
+        """Have Snakemake rerun outputs that it has no record of and that would come out otherwise now.
+
+        Without its records it takes any file for fresh; the files themselves know better.
+        """
+        unknown = without_record(self.outputs())
+        stale = self.freshness().check(unknown) if unknown else ()
+        mark_for_rerun(finding.output.path for finding in stale)
+
+    def keep_results(self) -> None:
+        """Archive what an earlier run finished, before anything of this one starts."""
+        from pipeline.run.archive import keep_results
+
+        try:
+            keep_results()
+        except OSError as error:
+            print(f"the earlier results could not be kept: {error}", file=sys.stderr)
+
+    def print_failures(self) -> None:
+        """The last words of a run that failed: why, and where the earlier results are."""
+        from pipeline.run.archive import closing_words
+
+        print(*failures(self.started_ns), *almost_full(), *closing_words(), sep="\n", file=sys.stderr)
+
+    def freshness(self) -> Freshness:
+        """What compares outputs with this plan."""
+        # Reading artifacts takes h5py (0.3 s), which a run with nothing to look into should not wait for.
+        from pipeline.provenance.freshness import Freshness
+
+        return Freshness(self._external)
+
+    @property
+    def _external(self) -> dict[str, str]:
+        """sha256 by path of all files that no stage makes."""
+        recorded = {} if self.is_simulated else {k: v for r in self.recordings for k, v in self.recorded_raw(r).items()}
+        raw = {name: self._content[path] for name, path in recorded.items()}
+        return {**raw, **self.speech, **self.vocoder_files}
+
+    @property
+    def fold_names(self) -> list[str]:
+        """``subject/foldK`` of every fold to run."""
+        return [f"{subject}/fold{fold}" for subject in self.subjects for fold in self.config.folds]
+
+    def evaluated(self, _: object = None) -> list[str]:
+        """All files that the stage evaluate reads."""
+        with_audio = [recording for subject in self.subjects for recording in self.recordings_of(subject)]
+        folds = [(subject, fold) for subject in self.subjects for fold in self.config.folds]
+        files = [paths.windows(subject) for subject in self.subjects]
+        files += [paths.contamination(recording) for recording in with_audio]
+        files += [paths.metrics(model_id, fold) for model_id in self.model_ids for fold in self.config.folds]
+        files += [paths.predictions(*fold) for fold in folds]
+        files += [paths.baselines(*fold) for fold in folds]
+        files += [paths.predictions(*fold, variant) for variant in self.config.variants for fold in folds]
+        if self.config.writes_sound:
+            files += [paths.sound(*fold) for fold in folds]
+        return [str(file) for file in files]
+
+    @staticmethod
+    def one_of(names: Iterable[str]) -> str:
+        """A pattern that matches just these names."""
+        return "|".join(map(re.escape, names))
+
+    def _row(self, recording: str) -> RecordingRow:
+        return self._rows_by_name[recording]
+
+    @cached_property
+    def _rows_by_name(self) -> dict[str, RecordingRow]:
+        return {row.recording: row for row in self.rows}
+
+    @cached_property
+    def _config_json(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def _code(self) -> dict[str, dict[str, str]]:
+        older = accepted()
+        return {stage: older.get(stage, {}).get(digest(code), code) for stage, code in present_code(self.home).items()}
+
+    @cached_property
+    def _content(self) -> dict[str, str]:
+        columns = [(row, column, path) for row in self.rows for column, path in row.files().items()]
+        arrays = {(r.subject, r.recording, c): path for r, c, path in columns if c in ("eeg", "audio")}
+        pooled = self.config.train.pool == "subjects"
+        check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet), pooled=pooled)
+        return content_manifest(map(Path, self.raw_files), RAW_MANIFEST, trust=self.is_job, check=check)
+
+
+def present_code(home: Path) -> dict[str, dict[str, str]]:
+    """The code fingerprint of every stage as its modules stand."""
+    return code_fingerprints([home / "workflow" / "scripts" / f"{stage}.py" for stage in STAGES], CODE_MANIFEST)
+
+
+def _vocoder_files(config: Config) -> dict[str, str | None]:
+    """The files that the vocoder is read from, by the key that names them."""
+    if config.vocode.vocoder == "griffin_lim" or not config.writes_sound:
+        return {}
+    return {"checkpoint": config.vocode.checkpoint, "checkpoint_config": config.vocode.checkpoint_config}
+
+
+def _check_vocoder(config: Config) -> None:
+    """Raise :class:`InputError` where the vocoder's files are missing, or were made for another mel."""
+    given = _vocoder_files(config)
+    fix = "Name the generator's checkpoint and the config.json that came with it"
+    raise_if_any(
+        Problem("config", f"vocode.{key}", file or "nothing", "a file, since vocode.vocoder is hifigan", fix)
+        for key, file in given.items()
+        if file is None or not Path(file).is_file()
+    )
+    if given:
+        read_hifigan_config(Path(str(config.vocode.checkpoint_config)), config.mel)
+
+
+def _rows(config: Config) -> list[RecordingRow]:
+    if config.data.sheet is None:
+        return rows_of(simulated_sheet(config.simulate), SIMULATED_SHEET)
+    rows = read_sheet(Path(config.data.sheet))
+    if not any(row.audio for row in rows):
+        fix = "Name the sound in the column audio; predict alone needs python -m pipeline predict"
+        raise InputError(Problem(config.data.sheet, "audio", "no recording with sound", "at least one", fix))
+    return rows

@@ -1,0 +1,112 @@
+"""The training runs on disk, for people: ``python -m pipeline runs``.
+
+Apart from :mod:`pipeline.provenance.runs`, which the stage train imports: nothing here can make it
+train again.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.artifacts.paths import FULL, RESULTS
+from pipeline.provenance.freshness import content_of
+from pipeline.provenance.outputs import Output
+from pipeline.provenance.runs import METRICS, SIDECAR, is_finished, owned, run_digest
+
+PATTERNS = ("train/*/fold*/runs/*", "variants/*/train/*/fold*/runs/*")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run on disk; ``val_loss`` is the best so far, None before the first epoch's end."""
+
+    folder: Path
+    subject: str
+    fold: str
+    variant: str
+    state: str
+    val_loss: float | None
+    size_bytes: int
+    in_use: bool
+
+
+def wanted_runs(outputs: Iterable[Output]) -> Iterator[str]:
+    """Digests of the runs that the present config asks for, as far as their inputs are there."""
+    for output in outputs:
+        if output.stage == "train":
+            path = Path(output.path)
+            variant = path.parts[2] if path.parts[1] == "variants" else FULL
+            contents = [content_of(file) for file in output.inputs]
+            if None not in contents:
+                job = [int(path.parent.name.removeprefix("fold")), variant]
+                yield run_digest(map(str, contents), output.config_json, output.code, job)
+
+
+def list_runs(wanted: Iterable[str] = (), results: Path = RESULTS) -> list[Run]:
+    """All runs, by variant, subject, fold and digest.
+
+    In use are those whose model is published, and the digests in ``wanted``: what the
+    present config would train, or go on training.
+    """
+    names = set(wanted)
+    folders = [folder for pattern in PATTERNS for folder in sorted(results.glob(pattern)) if _is_own(folder)]
+    return [_run(folder, results, names) for folder in folders]
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a run lies here, and is no link to elsewhere: a run may be removed."""
+    return folder.is_dir() and not folder.is_symlink()
+
+
+def runs_table(runs: Iterable[Run]) -> str:
+    """A line per run."""
+    lines = [f"{'digest':18}{'subject':14}{'fold':8}{'variant':17}{'state':12}{'val_loss':>10}{'MB':>8}  in use"]
+    for r in runs:
+        loss = "" if r.val_loss is None else f"{r.val_loss:.4f}"
+        size, used = f"{r.size_bytes / 1e6:.1f}", "yes" if r.in_use else ""
+        line = f"{r.folder.name:18}{r.subject:14}{r.fold:8}{r.variant:17}{r.state:12}{loss:>10}{size:>8}  {used}"
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def prune(runs: Iterable[Run]) -> None:
+    """Remove runs.  Raises :class:`StageFailureError` where one is being trained."""
+    for run in runs:
+        with owned(run.folder):
+            shutil.rmtree(run.folder)
+
+
+def _run(folder: Path, results: Path, wanted: set[str]) -> Run:
+    finished, published = is_finished(folder), folder.parents[1] / SIDECAR
+    is_published = finished and published.is_file() and published.read_bytes() == (folder / SIDECAR).read_bytes()
+    parts = folder.relative_to(results).parts
+    return Run(
+        folder=folder,
+        subject=folder.parents[2].name,
+        fold=folder.parents[1].name,
+        variant=parts[1] if parts[0] == "variants" else "",
+        state="finished" if finished else "unfinished",
+        val_loss=_val_loss(folder),
+        size_bytes=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()),
+        in_use=is_published or folder.name in wanted,
+    )
+
+
+def _val_loss(folder: Path) -> float | None:
+    """The smallest of all epochs, so far, of the network that is or would be kept."""
+    if is_finished(folder):
+        return float(json.loads((folder / SIDECAR).read_text(encoding="utf-8"))["best_val_loss"])
+    return min((loss for file in folder.glob(f"*/{METRICS}") for loss in _losses(file)), default=None)
+
+
+def _losses(file: Path) -> Iterator[float]:
+    with file.open(encoding="utf-8", newline="") as handle:
+        for row in csv.DictReader(handle):
+            with suppress(ValueError, KeyError, TypeError):
+                yield float(row["val_loss"])

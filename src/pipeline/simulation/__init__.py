@@ -1,0 +1,1 @@
+"""The simulated subject and its speech."""

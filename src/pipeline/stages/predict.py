@@ -1,0 +1,130 @@
+"""Free-running predictions of a fold's test blocks, beside the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifacts.aligned import aligned_info
+from pipeline.artifacts.core import content_digest
+from pipeline.artifacts.mel import band_centres_hz
+from pipeline.artifacts.paths import FULL
+from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
+from pipeline.artifacts.sidecar import refuse_damaged
+from pipeline.artifacts.windows import BlockRow, read_windows
+from pipeline.config.predict import PredictStage
+from pipeline.data.loading import normalised_subject
+from pipeline.data.subject import SubjectArrays
+from pipeline.errors import Problem, raise_if_any
+from pipeline.evaluation.importance import channel_groups, permutation_importance, why_not
+from pipeline.model.device import device_of
+from pipeline.model.inference import Model, Prediction, diagonality, latency_frames, predict_continuous
+from pipeline.model.model_file import load_model, model_digest
+from pipeline.run.new_recordings import write_mels
+from pipeline.stage import Stage
+
+Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]
+
+
+def predict(stage: Stage[PredictStage]) -> str:
+    config, fold = stage.config, int(stage.options["fold"])
+    windows = read_windows(stage.file("windows"))
+    rate_hz = config.mel.frame_rate_hz
+    arrays = normalised_subject(windows, stage.files["aligned"], stage.files["mel"], config)
+    refuse_damaged(stage.file("model").with_suffix(".json"))
+    model, meta = load_model(stage.file("model"))
+    _refuse_foreign(stage, meta, windows.subject, arrays.feature_names)
+    model = model.to(device_of(stage.options["accelerator"]))
+    own, hop = meta["subjects"].index(windows.subject), config.window.hop_frames
+    extras: Extras = {}
+
+    def predicted(block: BlockRow) -> PredictedBlock:
+        r, start, stop = block.recording, block.start, block.stop
+        kept = 0 if extras else config.predict.attention_windows
+        predict = partial(predict_continuous, model, arrays.features[r], start, stop, hop, subject=own)
+        free, forced = predict(n_attention=kept), predict(target=arrays.mel[r])
+        if kept:
+            extras.update(_attention(free, model))
+        times_s = config.mel.first_frame_s + np.arange(start, stop) / rate_hz
+        series = {"target": arrays.mel[r][start:stop], "model": free.mel, "model_teacher_forced": forced.mel}
+        return PredictedBlock(windows.recordings[r], start, times_s, series)
+
+    latency = latency_frames(model)
+    attributes = {
+        "subject": windows.subject,
+        "fold": fold,
+        "simulated": bool(windows.attributes["simulated"]),
+        "causal": config.causal,
+        "normalisation": config.train.normalisation,
+        "preset": meta["preset"],
+        "seed": meta["config"]["train"]["seed"],
+        "model_digest": model_digest(model),
+        "algorithmic_latency_ms": None if latency is None else 1e3 * max(latency) / rate_hz,
+    }
+    tests = windows.blocks_of(fold, "test")
+    blocks = [predicted(b) for b in stage.progress(tests, "blocks")]
+    if config.predict.importance and meta["variant"] == FULL:
+        spans = [(b.recording, b.start, b.stop) for b in tests]
+        found, reasons = _importance(stage, model, arrays, spans, own)
+        extras |= found
+        attributes |= reasons
+    extras["band_hz"] = (band_centres_hz(stage.files["mel"][0]), ("mel",))
+    result = PredictedFold(blocks, attributes, extras)
+    inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
+    digests = [
+        *((p, content_digest(p)) for p in inputs),
+        (stage.file("model").with_suffix(".json"), attributes["model_digest"]),
+    ]
+    output = stage.file("output")
+    write_predicted(output, PREDICTIONS, result, stage.provenance(digests))
+    write_mels(result, output.with_suffix(""), npy=config.export.npy, pt=config.export.pt)
+    return f"{sum(len(b.time_s) for b in result.blocks)} frames in {len(result.blocks)} block(s) → {output}"
+
+
+def _refuse_foreign(stage: Stage[PredictStage], meta: dict[str, Any], subject: str, channels: Sequence[str]) -> None:
+    """Raise :class:`InputError` for the model of another subject, fold, montage or config."""
+    config = stage.config.model_dump(mode="json")
+    trained, sections = meta["config"], ("mel", "window")
+    expected = {f"{s}.{k}": config[s].get(k) for s in sections for k in trained[s]} | {"causal": config["causal"]}
+    found = {f"{s}.{k}": v for s in sections for k, v in trained[s].items()} | {"causal": trained["causal"]}
+    expected |= {"fold": int(stage.options["fold"]), "channels": list(channels)}
+    found |= {"fold": meta["fold"], "channels": meta["feature_names"].get(subject)}
+    file, fix = str(stage.file("model")), "Name the model that this config trained, or rerun the stage train"
+    raise_if_any(
+        Problem(file, key, str(found[key])[:80], str(expected[key])[:80], fix)
+        for key in expected
+        if found[key] != expected[key]
+    )
+
+
+def _attention(prediction: Prediction, model: Model) -> Extras:
+    """Attention of the kept windows, with the frames of its axes and how diagonal each head is."""
+    axes = model.attention_axes
+    return {
+        "attention/weights": (prediction.attention, ("window", "head", "output", "encoder")),
+        "attention/start_frame": (prediction.attention_starts, ("window",)),
+        "attention/diagonality": (diagonality(prediction.attention, model), ("head",)),
+        "attention/output_frame": (axes.group_frames.cpu().numpy(), ("output",)),
+        "attention/encoder_frame": (axes.position_frames.cpu().numpy(), ("encoder",)),
+    }
+
+
+def _importance(
+    stage: Stage[PredictStage], model: Model, arrays: SubjectArrays, spans: list[tuple[int, int, int]], subject: int
+) -> tuple[Extras, dict[str, str]]:
+    """Names and losses of r by shaft and by region; attributes that say why one is left out."""
+    extras: Extras = {}
+    reasons = {}
+    groups_of = channel_groups(arrays.feature_names, aligned_info(stage.files["aligned"][0]))
+    for kind, groups in groups_of.items():
+        if reason := why_not(groups):
+            reasons[f"importance_{kind}_reason"] = reason
+            continue
+        n, seed = stage.config.predict.importance_shifts, [int(stage.options["fold"])]
+        found = permutation_importance(model, arrays, spans, groups, n, subject=subject, seed=seed)
+        extras[f"importance/{kind}_name"] = (np.char.encode(found.names, "utf-8"), ("group",))
+        extras[f"importance/{kind}_drop"] = (found.drop, ("group", "shift"))
+    return extras, reasons

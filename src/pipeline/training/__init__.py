@@ -1,0 +1,1 @@
+"""The training job: Lightning module, batches, checkpoints."""

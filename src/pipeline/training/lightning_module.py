@@ -1,0 +1,198 @@
+"""How the network is trained and validated, as a LightningModule.
+
+Every step draws its random numbers (dropout, input noise, scheduled sampling) from a
+seed made of the run's seed and the step's number, so a resumed run repeats an
+uninterrupted one bit for bit.  Validation runs the averaged weights freely: ``val_loss``
+is what a user of the model will meet.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from pipeline.baselines.ridge import correlation_per_band
+from pipeline.config.train import TrainConfig
+from pipeline.model.network import Output, Seq2Seq
+from pipeline.model.presets import ACTIVE_STD_NATS, Recipe
+
+Batch = dict[str, Tensor]
+
+
+class NonFiniteLossError(Exception):
+    """Training met a loss that is no number; names the step and the recordings of its batch."""
+
+    def __init__(self, step: int, recordings: Sequence[str]) -> None:
+        self.step, self.recordings = step, list(recordings)
+        super().__init__(step, self.recordings)  # as it is called: exceptions travel between processes so
+
+    def __str__(self) -> str:
+        return f"loss is not finite at step {self.step}, recordings {', '.join(self.recordings)}"
+
+
+class DecoderTraining(LightningModule):
+    """``model`` is trained, ``average`` its exponential moving average, which is validated and released."""
+
+    def __init__(
+        self, model: Seq2Seq, recipe: Recipe, train: TrainConfig, names: Sequence[str], speech_level_nats: float
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        self.recipe, self.config, self.names = recipe, train, list(names)
+        self.speech_level = float(((speech_level_nats - model.mel_mean) / model.mel_scale).mean())
+        self.validated: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.losses: list[Tensor] = []
+        self.metrics: dict[str, float] = {}
+        self.pictures: dict[str, NDArray[np.float32]] = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The losses of an epoch that is interrupted."""
+        checkpoint["losses"] = list(self.losses)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.losses = [loss.to(self.device) for loss in checkpoint["losses"]]
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.config.lr, weight_decay=self.recipe.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _lr_share(self, step: int) -> float:
+        warmup = min(self.config.warmup_steps, self.recipe.max_steps // 4)
+        if step < warmup:
+            return (step + 1) / warmup
+        progress = (step - warmup) / max(1, self.recipe.max_steps - warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        rank = [self.global_rank] if self.global_rank else []
+        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, step, *rank]).generate_state(1)[0]))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        model = self.model
+        features = self._augment(model.normalise(batch["features"], batch["subject"]))
+        target = model.normalise_mel(batch["mel"])
+        ridge_mel = model.normalise_mel(batch["ridge_mel"]) if "ridge_mel" in batch else None
+        if self.recipe.mixup > 0:
+            features, target, ridge_mel = self._mix_up(features, target, ridge_mel)
+        memory = model.encode(features, ridge_mel)
+        decoded, _ = model.decode(memory, self._sample(memory, target, ridge_mel), ridge_mel)
+        loss = self._training_loss(decoded, target, batch["mask"])
+        if model.a.postnet:
+            loss = 0.5 * (loss + self._training_loss(model.refine(decoded), target, batch["mask"]))
+        if not torch.isfinite(loss):
+            recordings = sorted({self.names[r] for r in batch["window"][:, 0].tolist()})
+            raise NonFiniteLossError(self.global_step, recordings)
+        self.losses.append(loss.detach())
+        return loss
+
+    def _augment(self, x: Tensor) -> Tensor:
+        """Noise on every value, and whole channels silenced."""
+        kept = torch.rand(len(x), 1, x.shape[2], device=x.device) >= self.recipe.channel_drop
+        noisy = x + self.recipe.input_noise * torch.randn_like(x)
+        return noisy * kept / (1 - self.recipe.channel_drop)
+
+    def _mix_up(
+        self, features: Tensor, target: Tensor, ridge_mel: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Each window blended with another: the mapping is nearly linear, so blends are plausible data."""
+        share = torch.distributions.Beta(self.recipe.mixup, self.recipe.mixup).sample((len(features), 1, 1))
+        share = torch.maximum(share, 1 - share).to(features)
+        other = torch.randperm(len(features), device=features.device)
+
+        def blended(x: Tensor) -> Tensor:
+            return share * x + (1 - share) * x[other]
+
+        return blended(features), blended(target), None if ridge_mel is None else blended(ridge_mel)
+
+    def _sample(self, memory: Tensor, target: Tensor, ridge_mel: Tensor | None) -> Tensor:
+        """Scheduled sampling by two passes: the true mel, or for some groups the decoder's own."""
+        ramp = self.config.sampling_ramp * self.recipe.max_steps
+        probability = self.config.scheduled_sampling * min(1.0, self.global_step / ramp)
+        if probability == 0:
+            return target
+        with torch.no_grad():
+            own, _ = self.model.decode(memory.detach(), target, ridge_mel)
+        chosen = torch.rand(*target.shape[:2], 1, device=target.device) < probability
+        return torch.where(chosen, own.to(target), target)
+
+    def _training_loss(self, predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """The loss, and the mean square error of speech frames about its own mean, ``speech_weight`` strong.
+
+        The contrast of speech with silence is most of a mel's variance: it alone would leave what is said unlearnt.
+        """
+        loss, weight = self._loss(predicted, target, mask), self.recipe.speech_weight
+        if weight == 0:
+            return loss
+        speech = mask & (target.mean(dim=2) > self.speech_level)
+        if not speech.any():
+            return loss
+        error = predicted.float()[speech] - target[speech]
+        share = len(error) / mask.sum()
+        return (loss + weight * share * (error - error.mean(dim=0)).square().mean()) / (1 + weight)
+
+    def _loss(self, predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """Mean over existing frames and bands, normalised mel."""
+        a, b = predicted.float()[mask], target[mask]
+        match self.config.loss:
+            case "mse":
+                return F.mse_loss(a, b)
+            case "l1":
+                return F.l1_loss(a, b)
+            case "huber":
+                return F.huber_loss(a, b)
+            case "mix":
+                return 0.5 * (F.mse_loss(a, b) + F.l1_loss(a, b))
+
+    @torch.no_grad()
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        decay = min(self.config.ema_decay, (1 + self.global_step) / (10 + self.global_step))
+        average: list[Tensor] = list(self.average.parameters())
+        current: list[Tensor] = list(self.model.parameters())
+        torch._foreach_lerp_(average, current, 1 - decay)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        output = self.average.generate(batch["features"], batch["subject"])
+        if batch_idx == 0:
+            self._keep_pictures(output, batch["mel"])
+        free = output.mel
+        forced = self.average(batch["features"], batch["subject"], batch["mel"]).mel
+        mask = batch["mask"]
+        scaled = [self.average.normalise_mel(mel.float())[mask] for mel in (free, forced, batch["mel"])]
+        self.validated.append((scaled[0], scaled[1], scaled[2]))
+
+    def _keep_pictures(self, output: Output, mel: Tensor) -> None:
+        """Target, prediction (band, frame) and attention (heads side by side) of the loudest window."""
+        loudest = int(mel.mean(dim=(1, 2)).argmax())
+        images = {"target": mel[loudest].T, "predicted": output.mel[loudest].T}
+        images["attention"] = torch.cat(list(output.attention[loudest]), dim=1)
+        self.pictures = {name: image.float().cpu().numpy() for name, image in images.items()}
+
+    def on_validation_epoch_end(self) -> None:
+        free, forced, truth = (torch.cat(parts) for parts in zip(*self.validated, strict=True))
+        everywhere = torch.ones(len(truth), dtype=torch.bool, device=truth.device)
+        r_band = correlation_per_band(free.cpu().numpy(), truth.cpu().numpy())
+        active = np.isfinite(r_band) & (truth.std(dim=0) > ACTIVE_STD_NATS).cpu().numpy()
+        self.metrics = {
+            "val_loss": float(self._loss(free, truth, everywhere)),
+            "val_loss_tf": float(self._loss(forced, truth, everywhere)),
+            "val_r": float(r_band[active].mean()) if active.any() else 0.0,
+        }
+        self.validated.clear()
+
+    def epoch_metrics(self) -> dict[str, float]:
+        """The epoch's row: training loss, validation figures, learning rate; clears what was gathered."""
+        losses = float(self.trainer.strategy.reduce(torch.stack(self.losses).double().mean()))
+        self.losses.clear()
+        return {"train_loss": losses, **self.metrics, "lr": self.trainer.optimizers[0].param_groups[0]["lr"]}
