@@ -16,7 +16,7 @@ import pytest
 
 from conftest import ROOT, SMALL
 from pipeline.run.ownership import _is_snakemake
-from pipeline.run.signals import answer_in_a_thread
+from pipeline.run.prologue import answer_in_a_thread
 
 SLOW_TRAINING = SMALL.replace("max_steps: 30", "max_steps: 100000")
 

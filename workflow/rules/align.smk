@@ -8,7 +8,7 @@ rule align:
     benchmark:
         "logs/align/{recording}.benchmark.tsv"
     resources:
-        **resources(PLAN, "align", lambda w: [w.recording]),
+        **resources_of(PLAN, "align", lambda w: [w.recording]),
     params:
         *PLAN.code("align"),
         config=PLAN.config_json("align"),

@@ -8,7 +8,7 @@ rule contamination:
     benchmark:
         "logs/contamination/{recording}.benchmark.tsv"
     resources:
-        **resources(PLAN, "contamination", lambda w: [w.recording]),
+        **resources_of(PLAN, "contamination", lambda w: [w.recording]),
     params:
         *PLAN.code("contamination"),
         config=PLAN.config_json("contamination"),

@@ -8,7 +8,7 @@ rule ingest:
     benchmark:
         "logs/ingest/{recording}.benchmark.tsv"
     resources:
-        **resources(PLAN, "ingest", lambda w: [w.recording]),
+        **resources_of(PLAN, "ingest", lambda w: [w.recording]),
     params:
         *PLAN.code("ingest"),
         config=PLAN.config_json("ingest"),

@@ -8,7 +8,7 @@ rule mel:
     benchmark:
         "logs/mel/{recording}.benchmark.tsv"
     resources:
-        **resources(PLAN, "mel", lambda w: [w.recording]),
+        **resources_of(PLAN, "mel", lambda w: [w.recording]),
     params:
         *PLAN.code("mel"),
         config=PLAN.config_json("mel"),

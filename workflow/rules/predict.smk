@@ -18,7 +18,7 @@ rule predict:
     benchmark:
         "logs/predict/{subject}/fold{fold}.benchmark.tsv"
     resources:
-        **resources(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
+        **resources_of(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
         gpu=1 if RUNTIME.accelerator == "gpu" else 0,
     params:
         *PLAN.code("predict"),
@@ -39,7 +39,7 @@ rule predict_variant:
     benchmark:
         "logs/predict/{subject}/fold{fold}.{variant}.benchmark.tsv"
     resources:
-        **resources(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
+        **resources_of(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
         gpu=1 if RUNTIME.accelerator == "gpu" else 0,
     params:
         *PLAN.code("predict"),

@@ -8,7 +8,7 @@ rule ridge:
     benchmark:
         "logs/ridge/{subject}/fold{fold}.benchmark.tsv"
     resources:
-        **resources(PLAN, "ridge", lambda w: PLAN.recordings_of(w.subject)),
+        **resources_of(PLAN, "ridge", lambda w: PLAN.recordings_of(w.subject)),
     params:
         *PLAN.code("ridge"),
         config=PLAN.config_json("ridge"),

@@ -8,7 +8,7 @@ rule simulate:
     benchmark:
         "logs/simulate.benchmark.tsv"
     resources:
-        **resources(PLAN, "simulate", lambda w: PLAN.recordings),
+        **resources_of(PLAN, "simulate", lambda w: PLAN.recordings),
     params:
         *PLAN.code("simulate"),
         config=PLAN.config_json("simulate"),

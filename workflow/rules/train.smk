@@ -25,7 +25,7 @@ rule train:
         "logs/train/{model_id}/fold{fold}.benchmark.tsv"
     threads: PLAN.training_cores
     resources:
-        **resources(PLAN, "train", lambda w: PLAN.recordings_of_model(w.model_id)),
+        **resources_of(PLAN, "train", lambda w: PLAN.recordings_of_model(w.model_id)),
         gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,
     params:
         *PLAN.code("train"),
@@ -55,7 +55,7 @@ rule train_variant:
         "logs/train/{model_id}/fold{fold}.{variant}.benchmark.tsv"
     threads: PLAN.training_cores
     resources:
-        **resources(PLAN, "train", lambda w: PLAN.recordings_of_model(w.model_id)),
+        **resources_of(PLAN, "train", lambda w: PLAN.recordings_of_model(w.model_id)),
         gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,
     params:
         *PLAN.code("train"),

@@ -10,7 +10,7 @@ rule vocode:
     benchmark:
         "logs/vocode/{subject}/fold{fold}.benchmark.tsv"
     resources:
-        **resources(PLAN, "vocode", lambda w: PLAN.recordings_of(w.subject)),
+        **resources_of(PLAN, "vocode", lambda w: PLAN.recordings_of(w.subject)),
     params:
         *PLAN.code("vocode"),
         config=PLAN.config_json("vocode"),

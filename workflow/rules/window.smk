@@ -8,7 +8,7 @@ rule window:
     benchmark:
         "logs/window/{subject}.benchmark.tsv"
     resources:
-        **resources(PLAN, "window", lambda w: PLAN.recordings_of(w.subject)),
+        **resources_of(PLAN, "window", lambda w: PLAN.recordings_of(w.subject)),
     params:
         *PLAN.code("window"),
         config=PLAN.config_json("window"),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.config.variants import FULL
+
 RESULTS = Path("results")
-#: The decoder itself; a variant is trained beside it under ``results/variants/{variant}``.
-FULL = "full"
-PAST_ONLY_SOUND = "past_only_sound"
-NULL = "null"
 #: What eval.json, scores.tsv and the report were made from.
 EVALUATION_SIDECAR = RESULTS / "eval.provenance.json"
 

@@ -6,7 +6,6 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.artifacts.paths import NULL, PAST_ONLY_SOUND
 from pipeline.config.align import AlignConfig
 from pipeline.config.base import Section
 from pipeline.config.contamination import ContaminationConfig
@@ -21,6 +20,7 @@ from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.simulate import SimulateConfig
 from pipeline.config.sweep import SweepConfig
 from pipeline.config.train import TrainConfig
+from pipeline.config.variants import NULL, PAST_ONLY_SOUND
 from pipeline.config.vocode import ExportConfig, VocodeConfig
 from pipeline.config.window import SplitConfig, WindowConfig
 

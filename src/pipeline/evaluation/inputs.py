@@ -24,6 +24,7 @@ from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedBloc
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
 from pipeline.config.evaluate import EvaluateStage
+from pipeline.config.variants import FULL, NULL
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination, corrected
@@ -88,7 +89,7 @@ class Scope:
         files = [paths.windows(subject) for subject in self.subjects]
         files += [paths.contamination(r) for w in windows.values() for r in w.recordings]
         files += dict.fromkeys(paths.model_sidecar(*self.trained(name)) for name in self.names)
-        files += [paths.predictions(*name, variant) for variant in (paths.FULL, *self.variants) for name in self.names]
+        files += [paths.predictions(*name, variant) for variant in (FULL, *self.variants) for name in self.names]
         files += [paths.baselines(*name) for name in self.names]
         return files + ([paths.sound_sidecar(*name) for name in self.names] if self.has_sound else [])
 
@@ -186,7 +187,7 @@ def _fold(
 
 def _row_name(variant: str) -> str:
     """How the scores call a variant."""
-    return f"{RETRAINED_NULL}{variant.removeprefix(paths.NULL)}" if variant.startswith(paths.NULL) else variant
+    return f"{RETRAINED_NULL}{variant.removeprefix(NULL)}" if variant.startswith(NULL) else variant
 
 
 def _block(windows: Windows, own: PredictedBlock, series: dict[str, Any], sound: Sound | None) -> TestBlock:

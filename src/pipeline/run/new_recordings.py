@@ -7,12 +7,10 @@ import re
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.aligned import AlignedInfo, aligned_info, feature_columns, read_features
 from pipeline.artifacts.core import Provenance
-from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.mel import read_mel
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.config.checks import id_problem
@@ -21,9 +19,10 @@ from pipeline.data.subject import on_mel_grid, rows_per_frame
 from pipeline.errors import InputError, Problem
 from pipeline.model.device import device_of
 from pipeline.model.inference import predict_continuous
-from pipeline.model.model_file import load_model, model_digest, serialise, write_atomically
+from pipeline.model.model_file import load_model, model_digest
 from pipeline.provenance.runs import MODEL, is_finished
 from pipeline.signal.normalisation import normalise_recording
+from pipeline.stages.predict import write_mels
 
 
 def predict_recording(run: str, recording: str, folder: Path, npy: bool, accelerator: str) -> Path:
@@ -70,31 +69,6 @@ def find_run(train_folder: Path, prefix: str) -> Path:
         known = ", ".join(run.name for run in finished) or "a finished run; there is none"
         raise InputError(Problem("--run", "", got, known, "See python -m pipeline runs"))
     return found[0]
-
-
-def write_mels(fold: PredictedFold, folder: Path, *, npy: bool = False, pt: bool = False) -> None:
-    """Target and predicted mels of each block, as ``{recording}_{start}_{series}``, float32 in nats.
-
-    ``npy``: ``.npy`` (frames, n_mels), and ``for_vocoders/…_T.npy`` (n_mels, frames) as HiFi-GAN's script takes
-    them, apart since it takes whatever lies in its folder.  ``pt``: ``for_vocoders/….pt``, tensors
-    (n_mels, frames) as WaveGlow's takes them.
-    """
-    turned_folder = folder / "for_vocoders"
-    for block in fold.blocks:
-        for name in {"target", "model"} & set(block.series):
-            file = f"{block.recording}_{block.start}_{name}"
-            values = np.ascontiguousarray(block.series[name], np.float32)
-            turned = np.ascontiguousarray(values.T)
-            if npy:
-                _save(folder / f"{file}.npy", values)
-                _save(turned_folder / f"{file}_T.npy", turned)
-            if pt:
-                write_atomically(turned_folder / f"{file}.pt", serialise(torch.from_numpy(turned)))
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        np.save(handle, array, allow_pickle=False)
 
 
 def _subject_index(info: AlignedInfo, subjects: list[str]) -> int:

@@ -20,6 +20,7 @@ from pipeline.config.loader import load_config
 from pipeline.config.root import Config
 from pipeline.config.simulate import simulated_sheet
 from pipeline.config.stages import STAGES, stage_json
+from pipeline.config.variants import FULL
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.provenance.fingerprint import code_fingerprints
 from pipeline.provenance.outputs import Output, accepted, mark_for_rerun, without_record
@@ -203,7 +204,7 @@ class Plan:
         for subject in self.subjects:
             aligned = self.data_of(subject)["aligned"]
             made.append(self._output("window", paths.windows(subject), inputs=aligned))
-        variants = [paths.FULL, *self.config.variants]
+        variants = [FULL, *self.config.variants]
         for fold in self.config.folds:
             made += [self._trained(model_id, fold, v) for v in variants for model_id in self.model_ids]
             for subject in self.subjects:

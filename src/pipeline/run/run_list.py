@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts.paths import FULL, RESULTS
+from pipeline.artifacts.paths import RESULTS
+from pipeline.config.variants import FULL
 from pipeline.provenance.freshness import content_of
 from pipeline.provenance.outputs import Output
 from pipeline.provenance.runs import METRICS, SIDECAR, is_finished, owned, run_digest

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pipeline.artifacts.aligned import aligned_info
 from pipeline.artifacts.core import content_digest
+from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.mel import band_centres_hz
-from pipeline.artifacts.paths import FULL
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.artifacts.sidecar import refuse_damaged
 from pipeline.artifacts.windows import BlockRow, read_windows
 from pipeline.config.predict import PredictStage
+from pipeline.config.variants import FULL
 from pipeline.data.loading import normalised_subject
 from pipeline.data.subject import SubjectArrays
 from pipeline.errors import Problem, raise_if_any
 from pipeline.evaluation.importance import channel_groups, permutation_importance, why_not
 from pipeline.model.device import device_of
 from pipeline.model.inference import Model, Prediction, diagonality, latency_frames, predict_continuous
-from pipeline.model.model_file import load_model, model_digest
-from pipeline.run.new_recordings import write_mels
+from pipeline.model.model_file import load_model, model_digest, serialise, write_atomically
 from pipeline.stage import Stage
 
 Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]
@@ -128,3 +130,28 @@ def _importance(
         extras[f"importance/{kind}_name"] = (np.char.encode(found.names, "utf-8"), ("group",))
         extras[f"importance/{kind}_drop"] = (found.drop, ("group", "shift"))
     return extras, reasons
+
+
+def write_mels(fold: PredictedFold, folder: Path, *, npy: bool = False, pt: bool = False) -> None:
+    """Target and predicted mels of each block, as ``{recording}_{start}_{series}``, float32 in nats.
+
+    ``npy``: ``.npy`` (frames, n_mels), and ``for_vocoders/…_T.npy`` (n_mels, frames) as HiFi-GAN's script takes
+    them, apart since it takes whatever lies in its folder.  ``pt``: ``for_vocoders/….pt``, tensors
+    (n_mels, frames) as WaveGlow's takes them.
+    """
+    turned_folder = folder / "for_vocoders"
+    for block in fold.blocks:
+        for name in {"target", "model"} & set(block.series):
+            file = f"{block.recording}_{block.start}_{name}"
+            values = np.ascontiguousarray(block.series[name], np.float32)
+            turned = np.ascontiguousarray(values.T)
+            if npy:
+                _save(folder / f"{file}.npy", values)
+                _save(turned_folder / f"{file}_T.npy", turned)
+            if pt:
+                write_atomically(turned_folder / f"{file}.pt", serialise(torch.from_numpy(turned)))
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, array, allow_pickle=False)

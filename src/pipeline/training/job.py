@@ -9,10 +9,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from pipeline.artifacts.paths import NULL, PAST_ONLY_SOUND
 from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
 from pipeline.config.train import TrainStage
+from pipeline.config.variants import NULL, PAST_ONLY_SOUND
 from pipeline.data.batches import TrainingData
 from pipeline.data.loading import normalised_subject
 from pipeline.data.subject import SubjectArrays, circularly_shifted
