@@ -27,7 +27,7 @@ cat > dutch.yaml <<'CONFIG'
 data: {sheet: raw/recordings.tsv}
 split: {folds: 10}
 context: past_only_sound
-baseline: {nearest_neighbour: true}
+ridge: {nearest_neighbour: true}
 # The published voices are pitch-shifted, so that their sound may be made; STOI and its ceiling need it.
 export: {audio: all}
 CONFIG

@@ -26,7 +26,7 @@ CONFIG: dict[str, Any] = {
     "simulate": {"mode": "null", "minutes": 2.0, "channels": 12},
     "split": {"folds": 3},
     "model": {"preset": "tiny"},
-    "baseline": {"nearest_neighbour": True},
+    "ridge": {"nearest_neighbour": True},
     "predict": {"importance": False},
     "export": {"audio": "none"},
 }

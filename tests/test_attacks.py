@@ -262,7 +262,7 @@ def test_hdf5(lab: Lab, name: str) -> None:
     for command in (["inspect", "artifact.h5"], ["inspect", "artifact.h5", "--verify", "--plot", "x.png"]):
         assert "error: artifact.h5" in harmless(lab, lambda command=command: lab.pipeline(*command))  # type: ignore[misc]
     arguments = ["--windows", path.name, "--mel", path.name, "--aligned", path.name, "--fold", "0", "--output", "o"]
-    assert "error: artifact.h5" in harmless(lab, lambda: lab.script("baseline", stage_config("baseline"), *arguments))
+    assert "error: artifact.h5" in harmless(lab, lambda: lab.script("ridge", stage_config("ridge"), *arguments))
     with pytest.raises(InputError), opened(path, contamination.SCHEMA):
         pass
     lab.monkeypatch.chdir(lab.folder)

@@ -385,7 +385,7 @@ WRONG_INPUTS: dict[str, tuple[str, list[str]]] = {
     "window": ("window", ["--aligned", OTHER]),
     "contamination": ("contamination", ["--recording", OTHER]),
     "train": ("train", ["--windows", OTHER, "--mel", OTHER, "--aligned", OTHER, "--fold", "0", "--variant", "full"]),
-    "baseline": ("baseline", ["--windows", OTHER, "--mel", OTHER, "--aligned", OTHER, "--fold", "0"]),
+    "ridge": ("ridge", ["--windows", OTHER, "--mel", OTHER, "--aligned", OTHER, "--fold", "0"]),
     "vocode": ("vocode", ["--predictions", OTHER, "--aligned", OTHER, "--checkpoint"]),
 }
 

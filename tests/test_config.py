@@ -60,8 +60,8 @@ def test_equal_values_written_differently_give_equal_texts(tmp_path: Path) -> No
         ("train: {seed: 1.5}", ["train.seed", "valid integer"]),
         ("train: {seed: true}", ["train.seed", "valid integer"]),
         ("fold: 7", ["fold 7", "split.folds is 5"]),
-        ("baseline: {lags_before: 100}", ["lags_before 100", "context_frames 26"]),
-        ("{causal: true, baseline: {lags_after: 5}}", ["lags_after 5", "causal"]),
+        ("ridge: {lags_before: 100}", ["lags_before 100", "context_frames 26"]),
+        ("{causal: true, ridge: {lags_after: 5}}", ["lags_after 5", "causal"]),
         ("{causal: true, train: {normalisation: recording_unlabelled}}", ["whole recording", "causal"]),
         ("mel: {fmax_hz: 20000}", ["fmax_hz", "11025"]),
         ("window: {hop_frames: 200}", ["hop_frames", "length_frames"]),
@@ -119,5 +119,5 @@ def test_only_the_stages_that_read_a_key_see_it() -> None:
 
 
 def test_downstream_follows_the_flow() -> None:
-    assert downstream({"mel"}) == ["mel", "train", "baseline", "predict", "vocode", "evaluate"]
+    assert downstream({"mel"}) == ["mel", "train", "ridge", "predict", "vocode", "evaluate"]
     assert downstream({"evaluate"}) == ["evaluate"]

@@ -122,10 +122,10 @@ def test_what_only_evaluate_reads_reruns_evaluate_alone(own_chain: Path) -> None
 @pytest.mark.slow
 def test_nearest_neighbour_is_scored_where_it_is_asked_for(chain: Path, own_chain: Path) -> None:
     assert "nearest_neighbour" not in json.loads((chain / "results/eval.json").read_text())["summary"]
-    (own_chain / "config.yaml").write_text(SMALL + "baseline: {nearest_neighbour: true}\n")
+    (own_chain / "config.yaml").write_text(SMALL + "ridge: {nearest_neighbour: true}\n")
     result = snakemake(own_chain, "results/eval.json")
     assert result.returncode == 0, result.stdout[-3000:]
-    assert sorted(jobs_run(result.stdout)) == ["baseline", "evaluate"]
+    assert sorted(jobs_run(result.stdout)) == ["evaluate", "ridge"]
     summary = json.loads((own_chain / "results/eval.json").read_text())["summary"]
     assert summary["nearest_neighbour"]["role"] == "baseline"
     assert abs(summary["nearest_neighbour"]["pearson_r"]) < 1

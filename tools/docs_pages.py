@@ -25,9 +25,12 @@ SECTIONS = {
     ],
     "Design": ["design.md", "caching.md", "decoder.md", "benchmarks.md"],
     "Reference": ["configuration.md", "reference/"],
-    "About": ["privacy.md", "licences.md"],
+    "About": ["renamed.md", "privacy.md", "licences.md"],
 }  # fmt: skip
-PARTS = ("signal", "data", "model", "evaluation", "vocoder", "artifacts", "config", "importing", "doctor")
+PARTS = (
+    "stages", "signal", "data", "model", "baselines", "training", "evaluation", "report", "vocoder", "simulation", "raw",
+    "artifacts", "provenance", "config", "importing", "doctor", "run",
+)  # fmt: skip
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -20,7 +20,7 @@ STAGES = {
     "mel": ["--aligned", "none.h5"],
     "window": ["--aligned", "none.h5"],
     "contamination": ["--recording", "none.h5"],
-    "baseline": ["--windows", "none.h5", "--mel", "none.h5", "--aligned", "none.h5", "--fold", "0"],
+    "ridge": ["--windows", "none.h5", "--mel", "none.h5", "--aligned", "none.h5", "--fold", "0"],
     "vocode": ["--voice", "--predictions", "none.h5", "--aligned", "none.h5"],
     "evaluate": ["--folds", "s/fold0", "--variants", "--pooled", "False", "--sound", "False"],
 }

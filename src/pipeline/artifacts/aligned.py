@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.artifacts.core import Artifact, ArtifactWriter, Provenance, Schema, create, opened
 from pipeline.artifacts.recording import Table, read_tables
 
-SCHEMA = Schema("aligned", 1, "align")
+SCHEMA = Schema("aligned", 2, "align")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.artifacts.core import Provenance, Schema, create, opened
 
-SCHEMA = Schema("contamination", 1, "contamination")
+SCHEMA = Schema("contamination", 2, "contamination")
 
 
 def write_contamination(path: Path, values: Mapping[str, Any], provenance: Provenance) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.artifacts.core import Provenance, Schema, create, opened
 
-SCHEMA = Schema("mel", 1, "mel")
+SCHEMA = Schema("mel", 2, "mel")
 
 
 def write_mel(

@@ -17,8 +17,8 @@ import numpy as np
 
 from pipeline.artifacts.core import Artifact, ArtifactWriter, Provenance, Schema, create, opened
 
-PREDICTIONS = Schema("predictions", 1, "predict")
-BASELINES = Schema("baselines", 1, "baseline")
+PREDICTIONS = Schema("predictions", 2, "predict")
+BASELINES = Schema("baselines", 2, "ridge")
 
 
 @dataclass(frozen=True)

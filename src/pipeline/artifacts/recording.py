@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.artifacts.core import Artifact, ArtifactWriter, Provenance, Schema, create, opened
 
-SCHEMA = Schema("recording", 1, "ingest")
+SCHEMA = Schema("recording", 2, "ingest")
 
 Table = dict[str, list]
 

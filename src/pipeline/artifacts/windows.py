@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.artifacts.core import Provenance, Schema, create, opened
 
-SCHEMA = Schema("windows", 1, "window")
+SCHEMA = Schema("windows", 2, "window")
 ROLE_CODES = {"train": 1, "validation": 2, "test": 3}
 ROLE_NAMES = {code: name for name, code in ROLE_CODES.items()}
 

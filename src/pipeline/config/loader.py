@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from pipeline.config.base import Section, subsection
 from pipeline.config.checks import file_problem
+from pipeline.config.renamed import RENAMED
 from pipeline.config.root import Config
 from pipeline.errors import InputError, Problem, raise_if_any
 
@@ -149,13 +150,15 @@ def _fix(value: Any, place: str) -> str:
 
 
 def _unknown_key(source: str, loc: tuple[int | str, ...]) -> Problem:
-    known = _keys_at(loc[:-1])
+    known, place = _keys_at(loc[:-1]), ".".join(map(str, loc))
+    if place in RENAMED:
+        return Problem(source, place, "a key of an earlier version", RENAMED[place], f"Write {RENAMED[place]}")
     name = str(loc[-1])
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     elsewhere = [k for k in all_keys() if k.rsplit(".", 1)[-1] == name]
     hint = near[0] if near else elsewhere[0] if elsewhere else None
     fix = f"Did you mean {hint}?" if hint else "Remove it; config/README.md lists every key"
-    return Problem(source, ".".join(map(str, loc)), "an unknown key", f"one of {', '.join(known)}", fix)
+    return Problem(source, place, "an unknown key", f"one of {', '.join(known)}", fix)
 
 
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:

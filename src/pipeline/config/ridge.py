@@ -1,4 +1,4 @@
-"""The ``baseline`` section, and all that the baseline stage reads."""
+"""The ``ridge`` section, and all that the stage ridge reads."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RidgeConfig(Section):
 
 
 class RidgeStage(Section):
-    """All that the baseline stage reads."""
+    """All that the stage ridge reads."""
 
     ridge: RidgeConfig
     train: Normalisation

@@ -74,7 +74,7 @@ class Config(Section):
             if lags > context:
                 raise ValueError(f"ridge.{name} {lags} reaches beyond window.context_frames {context}: raise that")
         if self.causal and self.ridge.lags_after:
-            raise ValueError(f"baseline.lags_after {self.ridge.lags_after} looks ahead, and causal forbids it")
+            raise ValueError(f"ridge.lags_after {self.ridge.lags_after} looks ahead, and causal forbids it")
         return self
 
     @model_validator(mode="after")

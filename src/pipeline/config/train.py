@@ -13,7 +13,7 @@ from pipeline.config.window_size import WindowSize
 
 
 class Normalisation(Section):
-    """How neural features are normalised; read by train, baseline and predict."""
+    """How neural features are normalised; read by train, ridge and predict."""
 
     normalisation: Literal["train", "recording_unlabelled", "causal_running"] = Field(
         "train",

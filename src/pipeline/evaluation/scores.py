@@ -33,7 +33,7 @@ from pipeline.evaluation.types import (
     Values,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ALPHA = 0.05
 NOT_TESTABLE = "not testable"
 NO_LINK = "no link shown"

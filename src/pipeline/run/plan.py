@@ -27,6 +27,7 @@ from pipeline.provenance.outputs import Output, accepted, mark_for_rerun, withou
 from pipeline.raw.manifest import content_manifest, refuse_copies
 from pipeline.raw.sheet import RecordingRow, read_sheet, rows_of
 from pipeline.run.failures import almost_full, failures
+from pipeline.run.layout import refuse_earlier_layout
 from pipeline.vocoder.hifigan_config import read_hifigan_config
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapp
     """The plan for the given config files, else for ``config/config.yaml`` here or in ``home``.
 
     ``is_job`` says that the main process has already hashed the raw files.  Raises
-    :class:`InputError` with everything wrong with the config and the sheet.
+    :class:`InputError` with everything wrong with the config and the sheet, and for results of an earlier layout.
     """
+    if not is_job:
+        refuse_earlier_layout()
     files = [Path(f) for f in config_files]
     if not files:
         files = [DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else home / DEFAULT_CONFIG]

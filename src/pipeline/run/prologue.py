@@ -18,6 +18,7 @@ from snakemake.exceptions import WorkflowError
 
 from pipeline.config.stages import STAGES
 from pipeline.errors import InputError
+from pipeline.run.layout import mark_layout
 from pipeline.run.plan import Plan, load_plan
 from pipeline.run.resources import resources
 from pipeline.run.slurm import refuse_orphans, watch
@@ -65,6 +66,7 @@ def start(plan: Plan, workflow: Any) -> None:
         refuse_orphans()
     except InputError as error:
         raise WorkflowError(str(error)) from None
+    mark_layout()
     plan.keep_results()
     watch(workflow.rules)
     answer_in_a_thread(signal.SIGTERM)
