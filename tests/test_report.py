@@ -112,6 +112,7 @@ def test_regions_stand_in_a_table_with_their_loss_and_how_many_subjects_have_the
 
 def test_page_is_self_contained_and_well_formed(full: str) -> None:
     page = Page(full)
+    assert full.startswith("<!doctype html>\n")
     assert page.open == []
     assert page.sources
     assert all(source.startswith(("data:", "#")) for source in page.sources)
