@@ -101,7 +101,7 @@ def _command(config: Path, cores: str | None, others: list[str]) -> list[str]:
 
 
 def _snakemake(command: list[str]) -> int:
-    """Run it; returns the exit code of the stage that failed.  Raises :class:`KeyboardInterrupt` where signals to end."""
+    """Run it; returns the exit code of the stage that failed.  Raises :class:`KeyboardInterrupt` after a signal."""
     started_ns, signals = time.time_ns(), []
     # Where the logger is found, also without an installation; and nothing in the working directory, where
     # anybody's files may lie, as Python would otherwise look there first.

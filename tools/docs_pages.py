@@ -28,8 +28,8 @@ SECTIONS = {
     "About": ["renamed.md", "privacy.md", "licences.md"],
 }  # fmt: skip
 PARTS = (
-    "stages", "signal", "data", "model", "baselines", "training", "evaluation", "report", "vocoder", "simulation", "raw",
-    "artifacts", "provenance", "config", "importing", "doctor", "run",
+    "stages", "signal", "data", "model", "baselines", "training", "evaluation", "report", "vocoder", "simulation",
+    "raw", "artifacts", "provenance", "config", "importing", "doctor", "run",
 )  # fmt: skip
 
 

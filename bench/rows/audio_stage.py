@@ -35,7 +35,8 @@ for block in resample_blocks((raw[a : a + 2**16] for a in range(0, len(raw), 2**
 frames = n_frames(len(sound), config)
 attributes = {"recording": "r", "simulated": True, "frame_rate_hz": config.frame_rate_hz, "flavor": config.flavor}
 write_mel(Path(target), log_mel_blocks(array_reader(sound), len(sound), config), frame_times_s(frames, config),
-          np.array(config.band_edges_hz()[1:-1]), attributes | {"log_floor": config.log_floor}, Provenance("{}", {}, []))
+          np.array(config.band_edges_hz()[1:-1]), attributes | {"log_floor": config.log_floor},
+          Provenance("{}", {}, []))
 """
 LIBROSA = """
 import sys, h5py, librosa, numpy as np

@@ -17,7 +17,8 @@ class PredictConfig(Section):
     attention_windows: int = Field(4, ge=0, description="Windows of each fold whose attention weights are kept")
     importance: bool = Field(
         True,
-        description="Predict again with the channels of each shaft and region circularly shifted in time; keep the loss of r",
+        description="Predict again with the channels of each shaft and region circularly shifted in time, and keep "
+        "the loss of r",
     )
     importance_shifts: int = Field(5, ge=1, le=1000, description="Circular shifts that each loss of r is a mean of")
 

@@ -1,4 +1,4 @@
-"""What evaluation reads: the artifacts of all folds, as scores and report take them.
+"""What evaluation reads: the artifacts of all folds, as scores take them.
 
 In: the artifacts named by a :class:`Scope`, below ``results/``.  Out: :class:`EvaluationInputs`.  The stage
 evaluate scores it; ``python -m pipeline report`` draws the page again from it and eval.json.
@@ -6,9 +6,6 @@ evaluate scores it; ``python -m pipeline report`` draws the page again from it a
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +16,6 @@ import soundfile
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.contamination import read_contamination
-from pipeline.artifacts.core import header
 from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedBlock, PredictedFold, read_predicted
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
@@ -32,7 +28,6 @@ from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.scores import RunContext
 from pipeline.evaluation.types import RETRAINED_NULL, Event, FoldPredictions, Sound, TestBlock
 from pipeline.provenance.freshness import refuse_mixture
-from pipeline.report.extras import Attention, LearningCurve, ReportExtras
 
 Fold = tuple[str, int]
 IMPORTANCE_KINDS = ("shaft", "region")
@@ -96,12 +91,14 @@ class Scope:
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """Everything that is scored and shown, and the files that it comes from."""
+    """Everything that is scored, and the files that it comes from; ``windows`` by subject, ``predictions`` by fold."""
 
+    scope: Scope
     folds: list[FoldPredictions]
     context: RunContext
-    extras: ReportExtras
     sources: list[Path]
+    windows: dict[str, Windows]
+    predictions: dict[Fold, PredictedFold]
 
 
 def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
@@ -129,18 +126,10 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
         contamination=contamination,
         subjects={s: _subject(s, predictions, baselines) for s in scope.subjects},
     )
-    extras = ReportExtras(
-        curves={n: _curves(paths.metrics(*scope.trained(n))) for n in names},
-        attention={n: a for n in names if (a := _attention(predictions[n], windows[n[0]]))},
-        contamination=contamination,
-        band_hz=_extra(predictions[names[0]], "band_hz"),
-        config_text=_config_text(config, scope, windows[names[0][0]].recordings[0]),
-        provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},
-    )
     trained_on = {n: windows if scope.pooled else {n[0]: windows[n[0]]} for n in names}
     labels = {n: frozenset[str]().union(*(_training_labels(w, n[1]) for w in trained_on[n].values())) for n in names}
     folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n], labels[n]) for n in names]
-    return EvaluationInputs(folds, context, extras, sources)
+    return EvaluationInputs(scope, folds, context, sources, windows, predictions)
 
 
 # -- one fold -------------------------------------------------------------------------------------
@@ -260,7 +249,7 @@ def _subject(
         "presets": [predictions[n].attributes["preset"] for n in own],
         "permutation_importance": _importance([predictions[n] for n in own]),
     }
-    heads = [h for n in own if (h := _extra(predictions[n], "attention/diagonality")) is not None]
+    heads = [h for n in own if (h := extra(predictions[n], "attention/diagonality")) is not None]
     if heads and len({len(h) for h in heads}) == 1:
         attributes["attention"] = {"diagonality": np.mean(heads, axis=0).tolist()}
     delays = [d for n in own if (d := predictions[n].attributes.get("algorithmic_latency_ms")) is not None]
@@ -269,7 +258,8 @@ def _subject(
     return attributes
 
 
-def _extra(fold: PredictedFold, name: str) -> np.ndarray | None:
+def extra(fold: PredictedFold, name: str) -> np.ndarray | None:
+    """An array that stands beside the blocks of a fold, where there is one."""
     return fold.extras[name][0] if name in fold.extras else None
 
 
@@ -279,7 +269,7 @@ def _importance(folds: Sequence[PredictedFold]) -> dict[str, Any]:
     for kind in IMPORTANCE_KINDS:
         drops: dict[str, list[float]] = {}
         for fold in folds:
-            names, values = _extra(fold, f"importance/{kind}_name"), _extra(fold, f"importance/{kind}_drop")
+            names, values = extra(fold, f"importance/{kind}_name"), extra(fold, f"importance/{kind}_drop")
             if names is not None and values is not None:
                 for name, drop in zip(names.tolist(), values.mean(axis=1).tolist(), strict=True):
                     if np.isfinite(drop):
@@ -288,40 +278,3 @@ def _importance(folds: Sequence[PredictedFold]) -> dict[str, Any]:
         if not drops:
             found["reasons"][kind] = folds[0].attributes.get(f"importance_{kind}_reason", "predict.importance is off")
     return found
-
-
-# -- what only the report shows -------------------------------------------------------------------
-
-
-def _curves(file: Path) -> dict[str, LearningCurve]:
-    """The training history of each network in ``metrics.csv``, by its name."""
-    with file.open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    names = [name for name in (rows[0] if rows else ()) if name.startswith(("train_", "val_"))]
-    curves = {}
-    for network in dict.fromkeys(row["network"] for row in rows):
-        own = [row for row in rows if row["network"] == network]
-        values = {name: np.array([float(row[name] or "nan") for row in own]) for name in names}
-        curves[network] = LearningCurve(np.array([float(row["step"]) for row in own]), values)
-    return curves
-
-
-def _attention(fold: PredictedFold, windows: Windows) -> Attention | None:
-    if "attention/weights" not in fold.extras:
-        return None
-    rate_hz = windows.attributes["frame_rate_hz"]
-    extras = {name.removeprefix("attention/"): values for name, (values, _) in fold.extras.items()}
-    return Attention(extras["weights"][0], extras["output_frame"] / rate_hz, extras["encoder_frame"] / rate_hz)
-
-
-def _config_text(config: EvaluateStage, scope: Scope, recording: str) -> str:
-    """The keys that the stages on the way to the first fold read, as they were recorded."""
-    sections: dict[str, Any] = defaultdict(dict)
-    name = scope.names[0]
-    files = [file for file in (paths.aligned(recording), paths.mel(recording)) if file.exists()]
-    files += [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
-    trained = read_sidecar(paths.model_sidecar(*scope.trained(name)))["config_json"]
-    for text in [*(header(file)["config_json"] for file in files), trained, config.canonical_json()]:
-        for section, values in json.loads(text).items():
-            sections[section] = {**sections[section], **values} if isinstance(values, dict) else values
-    return json.dumps(sections, indent=1, sort_keys=True)

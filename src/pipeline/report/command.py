@@ -10,6 +10,7 @@ from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.inputs import Scope, read_inputs
+from pipeline.report.extras import read_extras
 from pipeline.report.page import report_html
 
 
@@ -22,4 +23,4 @@ def draw_report(out: Path, *, share: bool) -> None:
     config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_SIDECAR)["config_json"])
     document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
     inputs = read_inputs(scope, config)
-    write_text(out, report_html(document, inputs.folds, inputs.extras, config.evaluate, share=share))
+    write_text(out, report_html(document, inputs.folds, read_extras(inputs, config), config.evaluate, share=share))

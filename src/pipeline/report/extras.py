@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from pipeline.artifacts import paths
+from pipeline.artifacts.core import header
+from pipeline.artifacts.predictions import PredictedFold
+from pipeline.artifacts.sidecar import read_sidecar
+from pipeline.artifacts.windows import Windows
+from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.contamination import Contamination
+from pipeline.evaluation.inputs import EvaluationInputs, Scope, extra
 from pipeline.evaluation.types import Values
 
 
@@ -40,6 +54,54 @@ class ReportExtras:
     band_hz: Values | None = None
     config_text: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_extras(inputs: EvaluationInputs, config: EvaluateStage) -> ReportExtras:
+    """Read what the report shows of the folds in ``inputs``."""
+    scope, predictions, windows = inputs.scope, inputs.predictions, inputs.windows
+    names = scope.names
+    return ReportExtras(
+        curves={n: _curves(paths.metrics(*scope.trained(n))) for n in names},
+        attention={n: a for n in names if (a := _attention(predictions[n], windows[n[0]]))},
+        contamination=inputs.context.contamination,
+        band_hz=extra(predictions[names[0]], "band_hz"),
+        config_text=_config_text(config, scope, windows[names[0][0]].recordings[0]),
+        provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},
+    )
+
+
+def _curves(file: Path) -> dict[str, LearningCurve]:
+    """The training history of each network in ``metrics.csv``, by its name."""
+    with file.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    names = [name for name in (rows[0] if rows else ()) if name.startswith(("train_", "val_"))]
+    curves = {}
+    for network in dict.fromkeys(row["network"] for row in rows):
+        own = [row for row in rows if row["network"] == network]
+        values = {name: np.array([float(row[name] or "nan") for row in own]) for name in names}
+        curves[network] = LearningCurve(np.array([float(row["step"]) for row in own]), values)
+    return curves
+
+
+def _attention(fold: PredictedFold, windows: Windows) -> Attention | None:
+    if "attention/weights" not in fold.extras:
+        return None
+    rate_hz = windows.attributes["frame_rate_hz"]
+    extras = {name.removeprefix("attention/"): values for name, (values, _) in fold.extras.items()}
+    return Attention(extras["weights"][0], extras["output_frame"] / rate_hz, extras["encoder_frame"] / rate_hz)
+
+
+def _config_text(config: EvaluateStage, scope: Scope, recording: str) -> str:
+    """The keys that the stages on the way to the first fold read, as they were recorded."""
+    sections: dict[str, Any] = defaultdict(dict)
+    name = scope.names[0]
+    files = [file for file in (paths.aligned(recording), paths.mel(recording)) if file.exists()]
+    files += [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
+    trained = read_sidecar(paths.model_sidecar(*scope.trained(name)))["config_json"]
+    for text in [*(header(file)["config_json"] for file in files), trained, config.canonical_json()]:
+        for section, values in json.loads(text).items():
+            sections[section] = {**sections[section], **values} if isinstance(values, dict) else values
+    return json.dumps(sections, indent=1, sort_keys=True)
 
 
 def switched_off_html() -> str:

@@ -109,6 +109,5 @@ def retrained(found: Document) -> Text:
     if found["reason"]:
         return missing("The null with retrained models", found["reason"])
     r = ", ".join(number(v) for v in found["pearson_r"])
-    return Text(
-        f"{found['trainings']} models trained on circularly shifted neural data reach r = {r}; p = {p_text(found['p_value'])}."
-    )
+    models = f"{found['trainings']} models trained on circularly shifted neural data"
+    return Text(f"{models} reach r = {r}; p = {p_text(found['p_value'])}.")

@@ -8,7 +8,7 @@ from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.inputs import Scope, read_inputs
 from pipeline.evaluation.scores import document_json, score, scores_table
 from pipeline.provenance.freshness import described
-from pipeline.report.extras import switched_off_html
+from pipeline.report.extras import read_extras, switched_off_html
 from pipeline.report.tensorboard import show_in_tensorboard
 from pipeline.stage import Stage
 
@@ -27,7 +27,7 @@ def evaluate(stage: Stage[EvaluateStage]) -> str:
     if config.evaluate.report:
         from pipeline.report.page import report_html  # half a second of matplotlib and jinja2
 
-        page = report_html(document, inputs.folds, inputs.extras, config.evaluate)
+        page = report_html(document, inputs.folds, read_extras(inputs, config), config.evaluate)
     scores_file, table_file, report_file, sidecar = stage.files["output"]
     write_text(scores_file, document_json(document))
     write_text(table_file, scores_table(document))
