@@ -65,7 +65,8 @@ DEFINITIONS = {
     "after what a parabola in timing explains has been taken off; aligned at the annotated and at the acoustic "
     "onset; rank accuracy on the same words, chance 0.5; " + WORD_SWAP_NOTE,
     "level": f"{NO_LINK}: the circular-shift null is not beaten (p ≥ {ALPHA}); {ABOVE_CHANCE}: it is beaten, so "
-    "prediction and sound go together in time, which says neither that words are decoded nor that speech is what they share; "
+    "prediction and sound go together in time, which says neither that words are decoded nor that speech is what they "
+    "share; "
     f"{NOT_TESTABLE} is no level: the circular-shift null cannot be drawn",
     "mean_template": "the mean training word, placed at the true word onsets of the test block: it is told when words "
     "start, which the model has to find out",
