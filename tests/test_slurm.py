@@ -17,7 +17,7 @@ from pipeline.config.loader import load_config
 from pipeline.errors import InputError
 from pipeline.run.ownership import owned_folder, stop_jobs
 from pipeline.run.plan import load_plan
-from pipeline.run.resources import NEEDS, needs, raw_gb
+from pipeline.run.resources import RESOURCES, raw_gb, resources
 from pipeline.run.slurm import ControllerSilentError, cancel_hopeless, jobs_here, refuse_orphans
 
 sys.path.insert(0, str(ROOT / "tests" / "slurm"))
@@ -75,11 +75,11 @@ def test_training_alone_goes_to_the_gpus_and_is_told_before_its_time_is_up() -> 
     assert all("--signal=TERM@" in chosen[rule]["slurm_extra"] for rule in chosen)
 
 
-@pytest.mark.parametrize("stage", NEEDS)
+@pytest.mark.parametrize("stage", RESOURCES)
 def test_what_is_asked_for_grows_with_the_data_and_the_attempt(tmp_path: Path, stage: str) -> None:
     small, large = (load_plan(ROOT, [], [{"simulate": {"minutes": minutes}}], is_job=False) for minutes in (1.0, 200.0))
     for resource, growth in (("mem_mb", 1.5), ("runtime", 2.0)):
-        a, b = (needs(plan, stage, lambda _, p=plan: p.recordings)[resource] for plan in (small, large))
+        a, b = (resources(plan, stage, lambda _, p=plan: p.recordings)[resource] for plan in (small, large))
         assert a(None, attempt=2) == pytest.approx(growth * a(None, attempt=1), abs=1)
         assert b(None, attempt=1) > a(None, attempt=1)
 
