@@ -42,7 +42,7 @@ def write(path: Path, value: float = 1.0, provenance: Provenance | None = None) 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     with opened(write(tmp_path / "a.h5"), SCHEMA) as artifact:
-        assert artifact.attributes() == {"rate_hz": 100.0, "names": ["a", "β"], "simulated": True}
+        assert artifact.root_attributes() == {"rate_hz": 100.0, "names": ["a", "β"], "simulated": True}
         assert artifact.table("channels") == {"name": ["α", "LA2", "x"], "x": [1.0, 2.0, 3.0]}
         assert artifact.table("events") == {"onset": [], "label": []}
         assert artifact.read("features/data", 10, 20).shape == (10, 3)
@@ -179,7 +179,7 @@ def test_no_hdf5_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_flipped_bits_never_change_a_value_unnoticed(tmp_path: Path) -> None:
     original = write(tmp_path / "a.h5").read_bytes()
     with opened(tmp_path / "a.h5", SCHEMA) as artifact:
-        digest, attributes = artifact.content_digest, artifact.attributes()
+        digest, attributes = artifact.content_digest, artifact.root_attributes()
         truth = {name: artifact.read(name) for name in ("features/data", "features/time", "channels/name")}
     generator = random.Random(0)
     for _ in range(200):
@@ -190,7 +190,7 @@ def test_flipped_bits_never_change_a_value_unnoticed(tmp_path: Path) -> None:
         try:
             with opened(tmp_path / "b.h5", SCHEMA) as artifact:
                 assert artifact.content_digest == digest
-                assert artifact.attributes() == attributes
+                assert artifact.root_attributes() == attributes
                 for name, values in truth.items():
                     np.testing.assert_array_equal(artifact.read(name), values)
         except InputError:

@@ -33,7 +33,7 @@ def artifact(path: Path) -> str:
     """Everything that a stage can read of an HDF5 artifact."""
     found: dict[str, Any] = {}
     with opened_any(path) as opened:
-        found |= {name: opened.attribute(name) for name in RESERVED} | {"attributes": opened.attributes()}
+        found |= {name: opened.attribute(name) for name in RESERVED} | {"attributes": opened.root_attributes()}
         names: list[str] = []
         opened.file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
         for name in names:

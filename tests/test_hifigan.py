@@ -96,8 +96,8 @@ def test_long_mels_are_done_in_pieces_that_fit(
     changed = mel.copy()
     changed[50] += 1
     differs = np.flatnonzero(np.abs(vocoder(changed) - vocoder(mel)) > 0) // 256
-    assert 50 - vocoder.reach <= differs.min() < 50 < differs.max() <= 50 + vocoder.reach
-    assert differs.max() - differs.min() > vocoder.reach
+    assert 50 - vocoder.receptive_field <= differs.min() < 50 < differs.max() <= 50 + vocoder.receptive_field
+    assert differs.max() - differs.min() > vocoder.receptive_field
 
 
 def test_newer_names_of_weight_normalisation_load_too(tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ def modules_imported(file: Path) -> Iterator[str]:
 
 
 def test_what_a_run_needs_is_what_its_code_imports() -> None:
-    """Snakemake runs as a program; MNE-Python is an extra that the import of some formats asks for."""
+    """MNE-Python is an extra that the import of some formats needs."""
     used = imported("src", "workflow/scripts", "main.py")
-    assert used - {"mne"} == declared() - {"snakemake"}
+    assert used - {"mne"} == declared()
     assert "mne" in declared("import")
 
 

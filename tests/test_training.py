@@ -393,7 +393,7 @@ def test_networks_side_by_side_are_those_of_one_after_the_other(pair, tmp_path: 
     side_by_side = fit_pair(tmp_path, 2, told_side_by_side.append)
     assert side_by_side.model is not None
     assert model_digest(side_by_side.model) == model_digest(one.model)
-    assert (side_by_side.rows, side_by_side.mix) == (one.rows, one.mix)
+    assert (side_by_side.rows, side_by_side.ensemble_weights) == (one.rows, one.ensemble_weights)
     assert sorted(told_side_by_side, key=told.index) == told == one.rows
     assert (tmp_path / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
 

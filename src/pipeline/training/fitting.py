@@ -268,7 +268,7 @@ def _trainer(
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    precision = {"32": "32-true", "bf16": "bf16-weighted", "16": "16-weighted"}[train.precision]
+    precision = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[train.precision]
     torch.set_num_threads(train.cpu_threads)
     return Trainer(
         accelerator=accelerator, devices=train.devices, precision=precision,  # type: ignore[arg-type]
