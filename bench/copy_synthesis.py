@@ -1,6 +1,6 @@
 """Copy synthesis: real speech to mel, through each vocoder, and back to mel.  What a vocoder alone costs.
 
-    python bench/copy_synthesis.py --speech FOLDER [--voice NAME CHECKPOINT CONFIG]... [--clips N]
+    python bench/copy_synthesis.py --speech FOLDER [--checkpoint NAME CHECKPOINT CONFIG]... [--clips N]
 
 FOLDER holds ``.npy`` clips, int16 at 22 050 Hz.  Prints a row per vocoder: r over time per mel band
 (mean over bands of all clips joined; worst band; worst clip), mean absolute error [nat], STOI,
@@ -36,7 +36,7 @@ def main() -> None:
     """A row for each vocoder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--voice", nargs=3, action="append", default=[], metavar=("NAME", "CHECKPOINT", "CONFIG"))
+    parser.add_argument("--checkpoint", nargs=3, action="append", default=[], metavar=("NAME", "CHECKPOINT", "CONFIG"))
     parser.add_argument("--clips", type=int, default=None)
     options = parser.parse_args()
     torch.set_num_threads(1)
