@@ -46,7 +46,7 @@ def main() -> None:
         mel = MelConfig(flavor=flavor)
         print(row("Griffin-Lim", clips, mel, GriffinLim(mel_filter_bank(mel), mel, VocodeConfig())), flush=True)
     mel = MelConfig(flavor="hifigan")
-    for name, checkpoint, config in options.voice:
+    for name, checkpoint, config in options.checkpoint:
         print(row(name, clips, mel, HifiGan(Path(checkpoint), read_hifigan_config(Path(config), mel))), flush=True)
 
 
