@@ -55,7 +55,9 @@ def stage(chain: Path, name: str, output: Path, prepare: Callable[[], None] | No
     made = chain / "results" / ("mel/sim01_run01.h5" if name == MEL else "sound/sim01/fold0/provenance.json")
     about = header(made) if made.suffix == ".h5" else json.loads(made.read_text())
     aligned = ["--aligned", "results/aligned/sim01_run01.h5"]
-    inputs = aligned if name == MEL else [*aligned, "--predictions", "results/predictions/sim01/fold0.h5", "--checkpoint"]
+    inputs = (
+        aligned if name == MEL else [*aligned, "--predictions", "results/predictions/sim01/fold0.h5", "--checkpoint"]
+    )
     command = [sys.executable, str(ROOT / f"workflow/scripts/{name}.py"), "--config", about["config_json"], *inputs]
     command += ["--log", str(output.parent / f"{name}.log"), "--output", str(output)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}

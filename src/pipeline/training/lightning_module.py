@@ -8,10 +8,9 @@ is what a user of the model will meet.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.baselines.ridge import correlation_per_band
 from pipeline.config.train import TrainConfig
@@ -26,6 +26,7 @@ from pipeline.model.network import Output, Seq2Seq
 from pipeline.model.presets import ACTIVE_STD_NATS, Recipe
 
 Batch = dict[str, Tensor]
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class NonFiniteLossError(Exception):
@@ -40,20 +41,26 @@ class NonFiniteLossError(Exception):
 
 
 class DecoderTraining(LightningModule):
-    """``model`` is trained, ``average`` its exponential moving average, which is validated and released."""
+    """``model`` is trained; :attr:`average`, the moving average of its weights, is validated and released."""
 
     def __init__(
         self, model: Seq2Seq, recipe: Recipe, train: TrainConfig, names: Sequence[str], speech_level_nats: float
     ) -> None:
         super().__init__()
         self.model = model
-        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        self.averaged = AveragedModel(model, multi_avg_fn=self._lerp).requires_grad_(False).eval()
+        self.averaged.n_averaged += 1  # the initial weights: torch would begin with those after the first step
         self.recipe, self.config, self.names = recipe, train, list(names)
         self.speech_level = float(((speech_level_nats - model.mel_mean) / model.mel_scale).mean())
         self.validated: list[tuple[Tensor, Tensor, Tensor]] = []
         self.losses: list[Tensor] = []
         self.metrics: dict[str, float] = {}
         self.pictures: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def average(self) -> Seq2Seq:
+        """The network with averaged weights."""
+        return cast(Seq2Seq, self.averaged.module)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The losses of an epoch that is interrupted."""
@@ -155,12 +162,13 @@ class DecoderTraining(LightningModule):
             case "mix":
                 return 0.5 * (F.mse_loss(a, b) + F.l1_loss(a, b))
 
-    @torch.no_grad()
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        decay = min(self.config.ema_decay, (1 + self.global_step) / (10 + self.global_step))
-        average: list[Tensor] = list(self.average.parameters())
-        current: list[Tensor] = list(self.model.parameters())
-        torch._foreach_lerp_(average, current, 1 - decay)
+        self.averaged.update_parameters(self.model)
+
+    def _lerp(self, averaged: Tensors, current: Tensors, n_averaged: Tensor | int) -> None:
+        """One step of the exponential moving average; its memory grows with the number of steps."""
+        decay = min(self.config.ema_decay, (1 + int(n_averaged)) / (10 + int(n_averaged)))
+        get_ema_multi_avg_fn(decay)(averaged, current, n_averaged)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         output = self.average.generate(batch["features"], batch["subject"])
