@@ -26,6 +26,7 @@ import h5py
 import numpy as np
 
 from pipeline.artifacts.files import atomic_path, require_space
+from pipeline.artifacts.hdf5 import open_to_read
 from pipeline.errors import InputError, Problem
 
 SCHEMA_PREFIX = "seeg-to-audio/"
@@ -411,7 +412,7 @@ def _opened_file(path: Path, stage: str) -> Iterator[h5py.File]:
     if not path.is_file():
         raise _refused(path, "", "no such file", "an artifact", stage)
     try:
-        file = h5py.File(path, "r", locking=False)
+        file = open_to_read(path)
     except OSError as error:
         raise _refused(path, "", f"unreadable HDF5 ({error})", "an artifact", stage) from None
     with file:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 import h5py
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.artifacts.core import ALLOWED_FILTERS
+from pipeline.artifacts.hdf5 import open_to_read
 from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem
 
@@ -30,15 +32,18 @@ class GuardedFile:
             raise InputError(problem)
         self.path = path
         try:
-            self.file = h5py.File(path, "r", locking=False)
+            self.file = open_to_read(path)
         except OSError as error:
             raise self.refused("", f"unreadable HDF5 ({str(error)[:80]})", "an HDF5 file", "Copy it again.") from None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.file.close()
+        # h5py's own errors of what cannot be decoded have no number, unlike those of the system.
+        if isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno is None):
+            raise self.refused("", f"damaged HDF5 ({str(error)[:80]})", "readable data", "Copy it again.") from None
 
     def refused(self, where: str, got: str, expected: str, fix: str) -> InputError:
         return InputError(Problem(str(self.path), where, got, expected, fix))
