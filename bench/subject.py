@@ -14,8 +14,8 @@ from bench.harness import HOME
 
 if TYPE_CHECKING:
     from pipeline.artifacts.windows import Windows
-    from pipeline.data.batches import TrainingData
     from pipeline.data.subject import SubjectArrays
+    from pipeline.data.training_data import TrainingData
     from pipeline.model.presets import Architecture
 
 
@@ -50,7 +50,7 @@ def loaded(work: Path) -> tuple[Windows, SubjectArrays]:
 
 def training_data(work: Path) -> TrainingData:
     """Fold 0 of the subject."""
-    from pipeline.data.batches import TrainingData
+    from pipeline.data.training_data import TrainingData
 
     windows, arrays = loaded(work)
     roles = {role: windows.of(0, role) for role in ("train", "validation")}

@@ -184,7 +184,7 @@ class Chaos:
         outcome.hit = outcome.hit or outcome.code != 0
         undo()
         if outcome.kind.endswith("a checkpoint"):
-            for file in sorted(Path("results/train").glob("*/fold*/runs/*/*/*.ckpt")):
+            for file in sorted(Path("results/train").glob("*/fold*/*/runs/*/*.ckpt")):
                 self._damage(file, outcome.kind)
         return damaged
 
@@ -315,12 +315,12 @@ def _remove(output: Output) -> None:
     """Delete an output; training also forgets its runs, or it would find them."""
     path = Path(output.path)
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    if output.stage == "train":
+    if output.stage in ("train", "ensemble"):
         shutil.rmtree(path.parent / "runs", ignore_errors=True)
 
 
 def _checkpoints() -> list[Path]:
-    return list(Path("results/train").glob("*/fold*/runs/*/*/last.ckpt"))
+    return list(Path("results/train").glob("*/fold*/*/runs/*/last.ckpt"))
 
 
 def _nothing() -> None:

@@ -378,14 +378,17 @@ def _contamination(folder: Path) -> None:
     write_contamination(folder / OTHER, {"result": "none", "matrix": None, "frequencies_hz": None}, Provenance())
 
 
+FILES = ["--windows", OTHER, "--mel", OTHER, "--aligned", OTHER]
+FOLD = ["--fold", "0", "--variant", "full"]
 WRONG_INPUTS: dict[str, tuple[str, list[str]]] = {
     # stage and its arguments: each gets another stage's artifact
     "align": ("align", ["--recording", OTHER]),
     "mel": ("mel", ["--aligned", OTHER]),
     "window": ("window", ["--aligned", OTHER]),
     "contamination": ("contamination", ["--recording", OTHER]),
-    "train": ("train", ["--windows", OTHER, "--mel", OTHER, "--aligned", OTHER, "--fold", "0", "--variant", "full"]),
-    "ridge": ("ridge", ["--windows", OTHER, "--mel", OTHER, "--aligned", OTHER, "--fold", "0"]),
+    "train": ("train", [*FILES, "--ridge", OTHER, *FOLD, "--network", "0-corrector"]),
+    "ensemble": ("ensemble", [*FILES, "--networks", OTHER, *FOLD]),
+    "ridge": ("ridge", [*FILES, *FOLD]),
     "vocode": ("vocode", ["--predictions", OTHER, "--aligned", OTHER, "--checkpoint"]),
 }
 

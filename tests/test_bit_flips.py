@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pytest
 
 from entry import Lab, Outcome
@@ -34,9 +33,7 @@ def artifact(path: Path) -> str:
     found: dict[str, Any] = {}
     with opened_any(path) as opened:
         found |= {name: opened.attribute(name) for name in RESERVED} | {"attributes": opened.root_attributes()}
-        names: list[str] = []
-        opened.file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-        for name in names:
+        for name in opened.datasets():
             values = opened.read(name)
             found[name] = [opened.attributes(name), str(values.dtype), values.shape, values.tobytes().hex()]
     return json.dumps(found, sort_keys=True, default=str)
@@ -79,10 +76,14 @@ KINDS: dict[str, Callable[[Path], str]] = {
     "results/predictions/*/*.h5": artifact,
     "results/train/*/fold*/model.ckpt": released_model,
     "results/train/*/fold*/runs/*/model.ckpt": released_model,
-    "results/train/*/fold*/runs/*/*/last.ckpt": checkpoint,
-    "results/train/*/fold*/runs/*/*/last.ckpt.previous": checkpoint,
+    "results/train/*/fold*/*/network.ckpt": released_model,
+    "results/train/*/fold*/*/runs/*/network.ckpt": released_model,
+    "results/train/*/fold*/*/runs/*/last.ckpt": checkpoint,
+    "results/train/*/fold*/*/runs/*/last.ckpt.previous": checkpoint,
     "results/train/*/fold*/metrics.csv": described("model.json"),
     "results/train/*/fold*/model.json": sidecar,
+    "results/train/*/fold*/*/metrics.csv": described("network.json"),
+    "results/train/*/fold*/*/network.json": sidecar,
     "results/sound/*/*/provenance.json": sidecar,
     "results/sound/*/*/*.wav": described("provenance.json"),
     "results/eval.provenance.json": sidecar,
@@ -150,7 +151,7 @@ def _reported(outcomes: dict[str, Counter[str]]) -> Counter[str]:
 
 def test_every_kind_of_file_of_a_run_is_flipped(spoilt: Path) -> None:
     absent = {kind for kind in KINDS if not list(spoilt.glob(kind))}
-    assert absent <= {"results/train/*/fold*/runs/*/*/last.ckpt.previous"}
+    assert absent <= {"results/train/*/fold*/*/runs/*/last.ckpt.previous"}
     suffixes = {".h5", ".ckpt", ".json", ".csv", ".wav", ".npy"}
     covered = {path for kind in KINDS for path in spoilt.glob(kind)}
     left = {

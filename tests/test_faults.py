@@ -307,7 +307,7 @@ NAMED = {
         4,
         r"error: stage train: out of memory with train.batch_size \d+ and windows of \d+ frames; lower one of them",
     ),
-    "os.kill(os.getpid(), 9)": (1, r"error: logs/train/sim01/fold0.log: the job was ended from outside .*"),
+    "os.kill(os.getpid(), 9)": (1, r"error: logs/train/sim01/fold0/0-corrector.log: the job was ended from outside .*"),
 }
 
 
@@ -392,4 +392,4 @@ def test_main_py_that_is_asked_to_end_takes_its_jobs_along_and_training_resumes(
     assert run.wait() == 5, said.read_text()[-3000:]
     assert "training was interrupted; start again to resume it" in said.read_text()
     assert not list((tmp_path / ".snakemake/locks").glob("*"))
-    assert list(tmp_path.glob("results/train/sim01/fold0/runs/*/*/last.ckpt"))
+    assert list(tmp_path.glob("results/train/sim01/fold0/*/runs/*/last.ckpt"))

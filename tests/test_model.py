@@ -20,7 +20,7 @@ from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import diagonality, latency_frames, predict_continuous, window_starts
 from pipeline.model.model_file import load_model, model_digest, save_model
 from pipeline.model.network import AlignedAttention, AttentionAxes, Seq2Seq, frame_power, position_centres
-from pipeline.model.presets import _RECIPES, Architecture, NetworkRole, network_roles, resolve
+from pipeline.model.presets import _RECIPES, Architecture, NetworkRole, network_roles, preset_for, resolve
 
 SMALL = Architecture(
     n_channels=3, n_bands=7, length_frames=22, context_frames=6, encoder_width=8, encoder_hidden=6,
@@ -223,12 +223,15 @@ def test_the_power_of_a_raw_signal_knows_no_phase() -> None:
 
 
 def test_presets_and_overrides() -> None:
-    assert [m.label for m in network_roles(ModelConfig(preset="large"), 30.0)] == ["0-corrector"]
-    assert [m.label for m in network_roles(ModelConfig(), 30.0)] == ["0-corrector", "1-free"]
-    assert {m.preset for m in network_roles(ModelConfig(networks=3), 1800.0)} == {"large"}
+    assert [role.name for role in network_roles(ModelConfig(preset="large"))] == ["0-corrector"]
+    assert [role.name for role in network_roles(ModelConfig())] == ["0-corrector", "1-free"]
+    assert [role.name for role in network_roles(ModelConfig(ridge_skip=False))] == ["0-free", "1-free"]
+    assert all(NetworkRole.named(role.name) == role for role in network_roles(ModelConfig(networks=12)))
+    assert [preset_for(ModelConfig(), s) for s in (30.0, 300.0, 1800.0)] == ["tiny", "strong", "large"]
+    assert preset_for(ModelConfig(preset="medium"), 30.0) == "medium"
     config = ModelConfig(encoder_width=24, postnet=True)
     train = TrainConfig(max_steps=7, input_noise=0.0)
-    architecture, recipe = resolve(NetworkRole(0, "strong", False), SMALL, config, train)
+    architecture, recipe = resolve(NetworkRole(0, False), "strong", SMALL, config, train)
     assert (architecture.encoder_width, architecture.encoder_dropout, architecture.postnet) == (24, 0.4, True)
     assert (recipe.max_steps, recipe.input_noise, recipe.channel_drop) == (7, 0.0, 0.3)
 
@@ -240,8 +243,8 @@ STEPS = {"tiny": (160, 240), "strong": (160, 240), "medium": (200, 320), "large"
 @pytest.mark.parametrize("per_epoch", [1, 7, 30, 40, 100, 1000, 5000])
 def test_the_steps_of_a_preset_are_kept_whatever_an_epoch_has(preset, per_epoch) -> None:
     for ridge_skip, expected in zip((True, False), STEPS[preset], strict=True):
-        role, train = NetworkRole(0, preset, ridge_skip), TrainConfig(steps_per_epoch=per_epoch)
-        steps = resolve(role, SMALL, ModelConfig(), train)[1].max_steps
+        role, train = NetworkRole(0, ridge_skip), TrainConfig(steps_per_epoch=per_epoch)
+        steps = resolve(role, preset, SMALL, ModelConfig(), train)[1].max_steps
         assert steps % min(per_epoch, steps) == 0, "whole epochs"
         kept = expected + (40 / 3 if expected == 200 else 0)  # two thirds of 320
         assert abs(steps - kept) <= (per_epoch / 2 if kept >= per_epoch else 0.5)
@@ -251,15 +254,15 @@ def test_the_steps_of_a_preset_are_kept_whatever_an_epoch_has(preset, per_epoch)
 
 @pytest.mark.parametrize(("limit", "steps"), [(7, 7), (40, 40), (150, 120)])
 def test_max_steps_is_a_limit_of_whole_epochs(limit, steps) -> None:
-    recipe = resolve(NetworkRole(0, "tiny", True), SMALL, ModelConfig(), TrainConfig(max_steps=limit))[1]
+    recipe = resolve(NetworkRole(0, True), "tiny", SMALL, ModelConfig(), TrainConfig(max_steps=limit))[1]
     assert recipe.max_steps == steps
 
 
 def networks_of(model: ModelConfig) -> list[object]:
     """What the networks of a config are: their parameters' shapes, and what they make of one window."""
     found: list[object] = []
-    for role in network_roles(model, 30.0):
-        architecture, _ = resolve(role, replace(SMALL, rows_per_frame=4), model, TrainConfig())
+    for role in network_roles(model):
+        architecture, _ = resolve(role, preset_for(model, 30.0), replace(SMALL, rows_per_frame=4), model, TrainConfig())
         made = network(architecture)
         torch.manual_seed(0)
         with torch.no_grad():
@@ -285,8 +288,8 @@ def test_every_key_of_the_model_reaches_its_networks(key) -> None:
 
 @pytest.mark.parametrize("key", [k for k, field in TrainConfig.model_fields.items() if field.default is None])
 def test_every_key_of_training_that_may_be_the_presets_overrules_it(key) -> None:
-    role, train = NetworkRole(0, "tiny", True), TrainConfig(**another(TrainConfig, key))
-    recipe = resolve(role, SMALL, ModelConfig(), train)[1]
+    role, train = NetworkRole(0, True), TrainConfig(**another(TrainConfig, key))
+    recipe = resolve(role, "tiny", SMALL, ModelConfig(), train)[1]
     assert getattr(recipe, key) == getattr(train, key) != getattr(_RECIPES["tiny"], key)
 
 
@@ -339,9 +342,9 @@ def test_a_new_key_reaches_the_record_that_has_a_field_of_its_name() -> None:
 
     for kernel, mixup in ((7, 0.2), (None, None)):
         model, train = MoreModel(encoder_kernel=kernel), MoreTrain(mixup=mixup)
-        architecture, recipe = resolve(NetworkRole(0, "tiny", True), SMALL, model, train)
+        architecture, recipe = resolve(NetworkRole(0, True), "tiny", SMALL, model, train)
         assert (architecture.encoder_kernel, recipe.mixup) == (kernel or 15, mixup or 0.7)
-    assert resolve(NetworkRole(0, "tiny", True), SMALL, ModelConfig(), TrainConfig(clip_input=3.0))[0].clip_input == 3.0
+    assert resolve(NetworkRole(0, True), "tiny", SMALL, ModelConfig(), TrainConfig(clip_input=3.0))[0].clip_input == 3.0
 
 
 def test_committee_is_the_weighted_mean_of_members_and_skip() -> None:

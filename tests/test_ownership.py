@@ -108,26 +108,40 @@ def test_a_second_run_is_refused_and_a_killed_one_recovered(training) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("everyone", [False, True], ids=["train.py killed", "SIGTERM to all"])
-def test_networks_side_by_side_end_with_their_training(tmp_path: Path, everyone: bool) -> None:
-    config = SLOW_TRAINING.replace("{preset: tiny}", "{preset: tiny, networks: 2}")
-    (tmp_path / "config.yaml").write_text(config.replace("max_steps: 100000", "max_steps: 100000, patience: 99999"))
+def test_processes_of_a_training_end_with_it(tmp_path: Path, everyone: bool) -> None:
+    long = "devices: 2, max_steps: 100000, patience: 99999"
+    (tmp_path / "config.yaml").write_text(SLOW_TRAINING.replace("max_steps: 100000", long))
     run = start(tmp_path)
     log = tmp_path / "run.log"
-    wait_for(lambda: run.poll() is not None or len(list(tmp_path.glob("results/train/**/last.ckpt"))) == 2)
+    wait_for(lambda: run.poll() is not None or list(tmp_path.glob("results/train/**/last.ckpt")))
     (training,) = jobs(tmp_path)
-    beside = [p for p in training.children() if "spawn_main" in " ".join(p.cmdline())]
-    assert len(beside) == 1, log.read_text()[-3000:]
+    shares = [p for p in training.children() if "spawn_main" in " ".join(p.cmdline())]
+    assert len(shares) == 2, log.read_text()[-3000:]
     if everyone:
         for process in here(tmp_path):
             process.terminate()
     else:
         training.kill()
-    psutil.wait_procs(beside, timeout=20)
-    assert not beside[0].is_running()
+    psutil.wait_procs(shares, timeout=20)
+    assert not any(share.is_running() for share in shares)
     run.wait()
     wait_for(lambda: here(tmp_path) == [], 20)
     if everyone:
         assert "training was interrupted; start again to resume it" in log.read_text()
+
+
+@pytest.mark.slow
+def test_networks_are_trained_side_by_side_and_end_with_their_run(tmp_path: Path) -> None:
+    config = SLOW_TRAINING.replace("{preset: tiny}", "{preset: tiny, networks: 2}")
+    (tmp_path / "config.yaml").write_text(config.replace("max_steps: 100000", "max_steps: 100000, patience: 99999"))
+    run = start(tmp_path)
+    wait_for(lambda: run.poll() is not None or len(list(tmp_path.glob("results/train/**/last.ckpt"))) == 2)
+    assert len(jobs(tmp_path)) == 2, (tmp_path / "run.log").read_text()[-3000:]
+    run.terminate()
+    assert run.wait() == 5
+    wait_for(lambda: here(tmp_path) == [], 20)
+    said = (tmp_path / "run.log").read_text()
+    assert said.count("error: stage train: training was interrupted; start again to resume it") >= 2
 
 
 def test_a_signal_handler_does_not_wait_for_what_it_interrupted() -> None:

@@ -127,3 +127,11 @@ def imported_at_start(stage: str, modules: set[str]) -> list[str]:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.split()
+
+
+def test_an_ensemble_is_weighed_without_lightning() -> None:
+    names = "('torch', 'pytorch_lightning')"
+    code = f"import pipeline.training.weighing, sys; print(*(m for m in {names} if m in sys.modules))"
+    environment = {"PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout.split() == ["torch"], result.stderr

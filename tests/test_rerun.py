@@ -63,14 +63,15 @@ OLD = 1_500_000_000
 # What reruns where a stage does, itself included.
 REACHES = {
     "": "",
-    "simulate": "simulate ingest align mel window contamination train ridge predict vocode evaluate",
-    "ingest": "ingest align mel window contamination train ridge predict vocode evaluate",
-    "align": "align mel window train ridge predict vocode evaluate",
-    "mel": "mel train ridge predict vocode evaluate",
-    "window": "window train ridge predict vocode evaluate",
+    "simulate": "simulate ingest align mel window contamination ridge train ensemble predict vocode evaluate",
+    "ingest": "ingest align mel window contamination ridge train ensemble predict vocode evaluate",
+    "align": "align mel window ridge train ensemble predict vocode evaluate",
+    "mel": "mel ridge train ensemble predict vocode evaluate",
+    "window": "window ridge train ensemble predict vocode evaluate",
     "contamination": "contamination evaluate",
-    "train": "train predict vocode evaluate",
-    "ridge": "ridge evaluate",
+    "ridge": "ridge train ensemble predict vocode evaluate",
+    "train": "train ensemble predict vocode evaluate",
+    "ensemble": "ensemble predict vocode evaluate",
     "predict": "predict vocode evaluate",
     "vocode": "vocode evaluate",
     "evaluate": "evaluate",
@@ -79,23 +80,25 @@ REACHES = {
 # The stages that read a key, by key or section; the longest name that fits counts.
 READERS = {
     "data.sheet": "",
-    "causal": "align window train ridge predict evaluate",
+    "causal": "align window ridge train ensemble predict evaluate",
     "simulate": "simulate",
     "ingest": "ingest",
     "align.features": "align contamination",
     "align": "align",
-    "mel.sample_rate_hz": "align mel window train ridge predict vocode",
-    "mel.hop_length": "align mel window train ridge predict vocode",
-    "mel.flavor": "align mel window train ridge predict vocode",
+    "mel.sample_rate_hz": "align mel window ridge train ensemble predict vocode",
+    "mel.hop_length": "align mel window ridge train ensemble predict vocode",
+    "mel.flavor": "align mel window ridge train ensemble predict vocode",
     "mel.n_fft": "mel window vocode",
     "mel": "mel vocode",
-    "window.length_frames": "window train ridge predict",
-    "window.context_frames": "window train ridge predict",
+    "window.length_frames": "window ridge train ensemble predict",
+    "window.context_frames": "window ridge train ensemble predict",
     "window": "window predict",
     "split": "window",
     "model": "train",
     "train": "train",
-    "train.normalisation": "train ridge predict",
+    "train.normalisation": "ridge train ensemble predict",
+    "train.clip_input": "ridge train",
+    "train.cpu_threads": "train ensemble",
     "ridge": "ridge",
     "predict": "predict",
     "export.npy": "predict",
@@ -111,9 +114,11 @@ READERS = {
 }
 # Keys that add jobs of their own, and the rules that then run.
 ADDS_JOBS = {
-    "fold": "train ridge predict vocode evaluate",
-    "context": "train_variant predict_variant evaluate",
-    "chance.retrain": "train_variant predict_variant evaluate",
+    "fold": "ridge train ensemble predict vocode evaluate",
+    "context": "ridge train ensemble predict evaluate",
+    "chance.retrain": "ridge train ensemble predict evaluate",
+    "model.networks": "train ensemble predict vocode evaluate",
+    "model.ridge_skip": "train ensemble predict vocode evaluate",
 }
 # Another value, where the next number or the other choice would not do.
 VALUES = {
@@ -293,7 +298,7 @@ def touch_raw(work: Work) -> None:
 
 def touch_intermediate(work: Work) -> None:
     """Every file between stages newer than all that is made from it."""
-    folders = ["predictions", "baselines", "train", "windows", "mel", "contamination", "aligned", "recordings"]
+    folders = ["predictions", "train", "baselines", "windows", "mel", "contamination", "aligned", "recordings"]
     for rank, folder in enumerate(folders):
         for path in (work.folder / "results" / folder).rglob("*"):
             os.utime(path, (time.time() + rank, time.time() + rank))
@@ -367,7 +372,7 @@ def forget_and_look_at_another_config(work: Work) -> None:
     work.forget()
     before = (work.folder / "config.yaml").read_text()
     work.configure("train.lr", 0.01)
-    assert set(work.run("--dry-run")) == {"train", "predict", "vocode", "evaluate"}
+    assert set(work.run("--dry-run")) == {"train", "ensemble", "predict", "vocode", "evaluate"}
     (work.folder / "config.yaml").write_text(before)
 
 
@@ -501,7 +506,7 @@ def forget_and_change_evaluate(work: Work) -> None:
     work.configure("evaluate.bootstrap", 101)
 
 
-def forget_and_change_baseline(work: Work) -> None:
+def forget_and_change_ridge(work: Work) -> None:
     work.forget()
     work.configure("ridge.penalties", [100.0])
 
@@ -515,7 +520,7 @@ def no_sound_wanted(work: Work) -> None:
     work.configure("export.audio", "none")
 
 
-ONE = "ingest align mel contamination window train ridge predict vocode evaluate"
+ONE = "ingest align mel contamination window ridge train ensemble predict vocode evaluate"
 RERUN: list[tuple[Callable[[Work], None], str, bool]] = [
     (raw_content_older, ONE, False),
     (raw_content_newer, ONE, True),
@@ -523,12 +528,12 @@ RERUN: list[tuple[Callable[[Work], None], str, bool]] = [
     (events_of_one_recording, ONE, True),
     (offset_in_the_sheet, ONE, True),
     (subject_removed, "evaluate", True),
-    (recording_removed, "window train ridge predict vocode evaluate", True),
+    (recording_removed, "window ridge train ensemble predict vocode evaluate", True),
     (recording_added, ONE, True),
     (subject_added, ONE, True),
-    (recordings_in_another_order, "window train ridge predict vocode evaluate", True),
+    (recordings_in_another_order, "window ridge train ensemble predict vocode evaluate", True),
     (forget_and_change_evaluate, "evaluate", False),
-    (forget_and_change_baseline, "ridge*2 evaluate", True),
+    (forget_and_change_ridge, "ridge*2 train*2 ensemble*2 predict*2 vocode*2 evaluate", True),
     (forget_and_change_raw, ONE, True),
     (no_sound_wanted, "evaluate", True),
 ]
@@ -770,9 +775,9 @@ def test_a_key_reruns_the_stages_that_read_it(key: str, request: pytest.FixtureR
 
 
 def trained_already(work: Work) -> list[str]:
-    """Subjects whose training job found its model."""
-    logs = (work.folder / "logs/train").glob("*/fold0.log")
-    return sorted(log.parent.name for log in logs if "was trained already" in log.read_text())
+    """Subjects of networks whose training job found them."""
+    logs = (work.folder / "logs/train").glob("*/fold0/*.log")
+    return sorted(log.parents[1].name for log in logs if "was trained already" in log.read_text())
 
 
 @pytest.mark.slow
@@ -781,11 +786,11 @@ def test_a_config_set_back_brings_the_model_back_without_training(work: Work) ->
     model = work.folder / "results/train/sim01/fold0/model.ckpt"
     content = model.read_bytes()
     work.configure("train.lr", 0.01)
-    again = times("train*2 predict*2 vocode*2 evaluate")
+    again = times("train*2 ensemble*2 predict*2 vocode*2 evaluate")
     assert work.run() == again
     assert trained_already(work) == []
     assert model.read_bytes() != content
-    shown = {file.parent.name for file in work.folder.glob("results/train/sim01/fold0/runs/*/0-*/**/events.out.*")}
+    shown = {file.parent.name for file in work.folder.glob("results/train/sim01/fold0/0-*/runs/*/*/events.out.*")}
     assert len(shown) == 2, "TensorBoard names both runs"
     assert {"lr=0.01" in name for name in shown} == {True, False}
     (work.folder / "config.yaml").write_text(before)
@@ -796,9 +801,50 @@ def test_a_config_set_back_brings_the_model_back_without_training(work: Work) ->
 
 @pytest.mark.slow
 def test_upstream_that_reran_with_the_same_content_trains_nothing(work: Work) -> None:
-    everything = "ingest*3 align*3 mel*3 contamination*3 window*2 train*2 ridge*2 predict*2 vocode*2 evaluate"
+    everything = "ingest*3 align*3 mel*3 contamination*3 window*2"
+    everything += " ridge*2 train*2 ensemble*2 predict*2 vocode*2 evaluate"
     assert work.run("--forcerun", "ingest") == times(everything)
     assert trained_already(work) == ["sim01", "sim02"]
+
+
+@pytest.mark.slow
+def test_other_baselines_train_nothing_and_another_ridge_skip_trains_again(work: Work) -> None:
+    everything = times("ridge*2 train*2 ensemble*2 predict*2 vocode*2 evaluate")
+    work.configure("ridge.penalties", [100.0])
+    assert work.run() == everything
+    assert trained_already(work) == ["sim01", "sim02"]
+    assert work.pipeline("verify", "--config", "config.yaml").returncode == 0
+    work.configure("train.clip_input", 0.5)
+    assert work.run() == everything
+    assert trained_already(work) == []
+
+
+@pytest.mark.slow
+def test_a_network_more_trains_nothing_but_that(work: Work) -> None:
+    work.configure("model.networks", 2)
+    assert work.run() == times("train*2 ensemble*2 predict*2 vocode*2 evaluate")
+    assert {log.name for log in (work.folder / "logs/train").glob("*/fold0/*.log")} == {"0-corrector.log", "1-free.log"}
+    assert trained_already(work) == []
+    work.configure("ridge.penalties", [100.0])
+    assert work.run() == times("ridge*2 train*2 ensemble*2 predict*2 vocode*2 evaluate"), "the free ones read no ridge"
+
+
+@pytest.mark.slow
+def test_variants_and_pooled_models_have_ridges_of_their_own(work: Work) -> None:
+    work.configure("train.pool", "subjects")
+    work.configure("chance.retrain", 1)
+    work.configure("context", "past_only_sound")
+    assert work.run() == times("ridge*4 train*3 ensemble*3 predict*6 vocode*2 evaluate")
+    results = work.folder / "results"
+    lags = {}
+    for variant in ("", "variants/null0/", "variants/past_only_sound/"):
+        assert (results / f"{variant}train/pooled/fold0/0-corrector/network.json").is_file()
+        with h5py.File(results / f"{variant}baselines/sim01/fold0.h5") as file:
+            lags[variant] = (int(file["skip/lag"][0]), int(file["skip/lag"][-1]))
+            assert ("blocks" in file) == (variant == ""), "only the full model's are compared with it"
+    assert list(lags.values()) == [(-26, 26), (-26, 26), (-26, 0)]
+    assert work.pipeline("verify", "--config", "config.yaml").returncode == 0
+    assert work.run() == Counter()
 
 
 @pytest.mark.slow
@@ -834,7 +880,7 @@ def test_an_accepted_edit_reruns_nothing_and_everything_honours_it(own: Work) ->
 def test_train_honours_an_accepted_edit(own: Work) -> None:
     own.edit("src/pipeline/training/lightning_module.py", add_a_constant)
     assert own.pipeline("accept", "train", "--config", "config.yaml").returncode == 0
-    assert own.run("--forcerun", "train") == times("train*2 predict*2 vocode*2 evaluate")
+    assert own.run("--forcerun", "train") == times("train*2 ensemble*2 predict*2 vocode*2 evaluate")
     assert trained_already(own) == ["sim01", "sim02"]
 
 
@@ -858,7 +904,7 @@ def test_verify_finds_damage_staleness_and_gaps_and_names_the_stage(work: Work) 
         "results/contamination/sim01_run01.h5: missing. Rerun the stage contamination",
         "results/mel/sim01_run01.h5: damaged: another content digest. Rerun the stage mel",
         "results/recordings/sim02_run01.h5: made from another raw/sim02_run01_eeg.npy. Rerun the stage ingest",
-        "results/train/sim01/fold0/model.ckpt: damaged or missing: model.ckpt. Rerun the stage train",
+        "results/train/sim01/fold0/model.ckpt: damaged or missing: model.ckpt. Rerun the stage ensemble",
     ]
 
 
@@ -897,19 +943,19 @@ def test_evaluate_refuses_a_mixture(work: Work, base: Work, old: str, key: str, 
 def test_runs_are_listed_and_pruned_but_for_those_in_use(work: Work) -> None:
     work.configure("train.lr", 0.01)
     work.run()
-    folder = work.folder / "results/train/sim01/fold0/runs"
+    folder = work.folder / "results/train/sim01/fold0/0-corrector/runs"
     used = max(folder.iterdir(), key=lambda run: run.stat().st_mtime)
     unfinished = folder / "0123456789abcdef"
-    (unfinished / "tiny").mkdir(parents=True)
-    (unfinished / "tiny/metrics.csv").write_text("epoch,step,val_loss\n0,1,0.75\n1,2,0.5\n")
-    listed = work.pipeline("runs", "--config", "config.yaml").stdout.splitlines()
-    assert listed[0].split() == ["digest", "subject", "fold", "variant", "state", "val_loss", "MB", "in", "use"]
-    assert len(listed) == 6
-    assert any(line.split()[:5] == [unfinished.name, "sim01", "fold0", "unfinished", "0.5000"] for line in listed)
-    assert sum(line.endswith("yes") for line in listed) == 2
+    unfinished.mkdir()
+    (unfinished / "metrics.csv").write_text("epoch,step,val_loss\n0,1,0.75\n1,2,0.5\n")
+    head, *listed = [line.split() for line in work.pipeline("runs", "--config", "config.yaml").stdout.splitlines()]
+    assert head == ["digest", "subject", "fold", "variant", "network", "state", "val_loss", "MB", "in", "use"]
+    assert len(listed) == 2 * 2 * 2 + 1, "a network and an ensemble of each subject, with either learning rate"
+    assert [unfinished.name, "sim01", "fold0", "0-corrector", "unfinished", "0.5000"] in [row[:6] for row in listed]
+    assert sum(row[-1] == "yes" for row in listed) == 4
     work.pipeline("runs", "--prune", "--config", "config.yaml", stdin="n\n")
     assert unfinished.is_dir()
-    assert "removed 3" in work.pipeline("runs", "--prune", "--config", "config.yaml", stdin="y\n").stdout
+    assert "removed 5" in work.pipeline("runs", "--prune", "--config", "config.yaml", stdin="y\n").stdout
     assert [run.name for run in folder.iterdir()] == [used.name]
     assert work.run() == Counter()
 

@@ -71,7 +71,7 @@ def test_the_profile_names_rules_that_there_are() -> None:
 
 def test_training_alone_goes_to_the_gpus_and_is_told_before_its_time_is_up() -> None:
     chosen = PROFILES["slurm"]["set-resources"]
-    assert {rule for rule, wants in chosen.items() if wants["slurm_partition"] == "gpu"} == {"train", "train_variant"}
+    assert {rule for rule, wants in chosen.items() if wants["slurm_partition"] == "gpu"} == {"train"}
     assert all("--signal=TERM@" in chosen[rule]["slurm_extra"] for rule in chosen)
 
 
@@ -203,7 +203,7 @@ def test_the_workflow_on_slurm_gives_what_it_gives_here(cluster, chain: Path, tm
     )
     assert run.returncode == 0, run.stdout[-4000:]
     assert (tmp_path / "results/eval.json").read_bytes() == (chain / "results/eval.json").read_bytes()
-    assert run.stdout.count("submitted with SLURM jobid") == 5
+    assert run.stdout.count("submitted with SLURM jobid") == 6
     asked = subprocess.run(
         ["sacct", "-X", "--parsable2", "--noheader", "--format=Partition,Account,State,Comment%80,ReqTRES%80"],
         capture_output=True, text=True, check=True,

@@ -28,13 +28,14 @@ def prepare(work: Path) -> None:
 
 def ours(work: Path) -> Run:
 
-    from pipeline.data.batches import TrainingData
+    from pipeline.data.batches import WindowData
+    from pipeline.data.training_data import TrainingData
 
     starts = np.arange(0, FRAMES - LENGTH, HOP)
     windows = np.stack([np.zeros_like(starts), starts], axis=1)
     arrays = [np.load(work / "features.npy")], [np.load(work / "mel.npy")]
     data = TrainingData(*arrays, [0], windows, windows[:64], LENGTH, context=0)
-    loaders = data.loaders(BATCH, N_BATCHES, 0)
+    loaders = WindowData(data, BATCH, N_BATCHES, 0)
 
     def run() -> None:
         for batch in loaders.train_dataloader():

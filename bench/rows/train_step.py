@@ -27,8 +27,9 @@ Step = Callable[[dict[str, "torch.Tensor"], float], None]
 
 
 def _batches(work: Path) -> Iterator[dict[str, torch.Tensor]]:
+    from pipeline.data.batches import WindowData
 
-    data = subject.training_data(work).loaders(BATCH, STEPS, SEED)
+    data = WindowData(subject.training_data(work), BATCH, STEPS, SEED)
     while True:
         yield from data.train_dataloader()
 

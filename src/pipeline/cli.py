@@ -258,7 +258,7 @@ def _accept(options: argparse.Namespace) -> None:
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("runs", help="list the training runs; --prune removes those not in use")
+    parser = commands.add_parser("runs", help="list the runs of networks and models; --prune removes those not in use")
     parser.add_argument("--prune", action="store_true", help="remove all but the runs in use, after asking")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     _add_plan_options(parser)

@@ -210,16 +210,15 @@ def trial_of(name: str, prepared: Path) -> str:
     inject(trial)
     ended = _until(lambda: trial.run.poll() is not None)
     seconds = time.monotonic() - (started if name in BEFORE else struck)
-    whole = (folder / "results/train/sim01/fold0/model.ckpt").is_file()
-    runs = len(list(folder.glob("results/train/sim01/fold0/runs/*")))
+    whole = (folder / "results/train/sim01/fold0/0-corrector/network.ckpt").is_file()
+    runs = len(list(folder.glob("results/train/sim01/fold0/0-corrector/runs/*")))
     jobs = len(re.findall(r"submitted with SLURM jobid", trial.log))
     outcome = f"exit {trial.run.returncode}" if ended else f"still at work after {PATIENCE_S:.0f} s"
     if not ended:
         trial.run.kill()
         subprocess.run(["scancel", *[number for number, _ in trial.queue()]], check=False)
-    return (
-        f"| {inject.__doc__} | {outcome}, model {'whole' if whole else 'missing'} | {jobs} | {runs} | {seconds:.0f} s |"
-    )
+    state = "whole" if whole else "missing"
+    return f"| {inject.__doc__} | {outcome}, network {state} | {jobs} | {runs} | {seconds:.0f} s |"
 
 
 def main() -> None:
@@ -231,7 +230,7 @@ def main() -> None:
     prepared.mkdir()
     (prepared / "config.yaml").write_text(CONFIG)
     local = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml"]
-    target = ["results/windows/sim01.h5", "results/mel/sim01_run01.h5"]
+    target = ["results/baselines/sim01/fold0.h5"]
     subprocess.run([*local, "--cores", "2", "--", *target], cwd=prepared, check=True, capture_output=True)
     print(
         "| done | end of the run | Slurm jobs | training runs | from fault to end |\n|---|---|---|---|---|", flush=True

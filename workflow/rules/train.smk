@@ -1,28 +1,16 @@
-TRAIN = (
-    "{PYTHON:q} {SCRIPTS:q}/train.py --config {params.config:q} --code {CODE[train]:q}"
-    " --log {log:q} --log-level {RUNTIME.log_level:q}"
-    " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --fold {wildcards.fold:q}"
-    " --variant {params.variant:q} --accelerator {RUNTIME.accelerator:q} --threads {threads:q} --output {output:q}"
-)
-
-
+# A job per network.
 rule train:
     input:
         unpack(lambda w: PLAN.data_of(w.model_id)),
+        ridge=lambda w: PLAN.ridges_of(w.model_id, int(w.fold), PLAN.variant_of(w.prefix), w.network),
     output:
-        model="results/train/{model_id}/fold{fold}/model.ckpt",
-        metrics=report(
-            "results/train/{model_id}/fold{fold}/metrics.csv",
-            caption="../report/training.rst",
-            category="Training",
-            subcategory="{model_id}",
-            labels={"fold": "{fold}"},
-        ),
-        sidecar="results/train/{model_id}/fold{fold}/model.json",
+        network="results/{prefix}train/{model_id}/fold{fold}/{network}/network.ckpt",
+        metrics="results/{prefix}train/{model_id}/fold{fold}/{network}/metrics.csv",
+        sidecar="results/{prefix}train/{model_id}/fold{fold}/{network}/network.json",
     log:
-        "logs/train/{model_id}/fold{fold}.log",
+        "logs/{prefix}train/{model_id}/fold{fold}/{network}.log",
     benchmark:
-        "logs/train/{model_id}/fold{fold}.benchmark.tsv"
+        "logs/{prefix}train/{model_id}/fold{fold}/{network}.benchmark.tsv"
     threads: PLAN.training_cores
     resources:
         **resources_of(PLAN, "train", lambda w: PLAN.recordings_of_model(w.model_id)),
@@ -30,36 +18,10 @@ rule train:
     params:
         *PLAN.code("train"),
         config=PLAN.config_json("train"),
-        variant="full",
+        variant=lambda w: PLAN.variant_of(w.prefix),
     shell:
-        TRAIN
-
-
-# A model beside the decoder itself: a null trained on circularly shifted brain signals, or one without what follows the sound.
-rule train_variant:
-    input:
-        unpack(lambda w: PLAN.data_of(w.model_id)),
-    output:
-        model="results/variants/{variant}/train/{model_id}/fold{fold}/model.ckpt",
-        metrics=report(
-            "results/variants/{variant}/train/{model_id}/fold{fold}/metrics.csv",
-            caption="../report/training.rst",
-            category="Training",
-            subcategory="{model_id}",
-            labels={"fold": "{fold}", "variant": "{variant}"},
-        ),
-        sidecar="results/variants/{variant}/train/{model_id}/fold{fold}/model.json",
-    log:
-        "logs/train/{model_id}/fold{fold}.{variant}.log",
-    benchmark:
-        "logs/train/{model_id}/fold{fold}.{variant}.benchmark.tsv"
-    threads: PLAN.training_cores
-    resources:
-        **resources_of(PLAN, "train", lambda w: PLAN.recordings_of_model(w.model_id)),
-        gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,
-    params:
-        *PLAN.code("train"),
-        config=PLAN.config_json("train"),
-        variant="{variant}",
-    shell:
-        TRAIN
+        "{PYTHON:q} {SCRIPTS:q}/train.py --config {params.config:q} --code {CODE[train]:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --ridge {input.ridge:q}"
+        " --fold {wildcards.fold:q} --variant {params.variant:q} --network {wildcards.network:q}"
+        " --accelerator {RUNTIME.accelerator:q} --output {output:q}"

@@ -8,6 +8,6 @@ if __name__ == "__main__":
     run_stage(
         train,
         TrainStage,
-        files=["windows", "mel", "aligned", "output"],
-        options=["fold", "variant", "accelerator", "threads"],
+        files=["windows", "mel", "aligned", "ridge", "output"],
+        options=["fold", "variant", "network", "accelerator"],
     )

@@ -327,6 +327,18 @@ def content_digest(path: Path, schema: Schema | None = None) -> str:
         return artifact.content_digest
 
 
+def part_digest(part: Path) -> str:
+    """The recorded digest of a group of an artifact, named as ``file.h5/group``.
+
+    Its stage records it as the root attribute ``group_digest``, for readers that depend on nothing else in the file.
+    """
+    with opened_any(part.parent) as artifact:
+        found = artifact.attribute(f"{part.name}_digest")
+        if found is None:
+            raise _refused(artifact.path, part.name, "no digest", "the digest of a group", artifact.stage)
+        return str(found)
+
+
 def _chunk_shape(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
     row_bytes = max(1, int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize)
     return (int(np.clip(CHUNK_BYTES // row_bytes, 1, shape[0])), *shape[1:])

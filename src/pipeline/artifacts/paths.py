@@ -9,6 +9,8 @@ from pipeline.config.variants import FULL
 RESULTS = Path("results")
 #: What eval.json, scores.tsv and the report were made from.
 EVALUATION_SIDECAR = RESULTS / "eval.provenance.json"
+#: Name of the group in the baselines that holds the ridge which networks correct.
+SKIP = "skip"
 
 
 def _of(variant: str) -> Path:
@@ -52,12 +54,26 @@ def metrics(subject: str, fold: int, variant: str = FULL) -> Path:
     return train(subject, fold, variant) / "metrics.csv"
 
 
+def network(subject: str, fold: int, name: str, variant: str = FULL) -> Path:
+    return train(subject, fold, variant) / name / "network.ckpt"
+
+
+def network_sidecar(subject: str, fold: int, name: str, variant: str = FULL) -> Path:
+    """What the network was made from, readable without torch."""
+    return train(subject, fold, variant) / name / "network.json"
+
+
 def predictions(subject: str, fold: int, variant: str = FULL) -> Path:
     return _of(variant) / "predictions" / subject / f"fold{fold}.h5"
 
 
-def baselines(subject: str, fold: int) -> Path:
-    return RESULTS / "baselines" / subject / f"fold{fold}.h5"
+def baselines(subject: str, fold: int, variant: str = FULL) -> Path:
+    return _of(variant) / "baselines" / subject / f"fold{fold}.h5"
+
+
+def skip_of(baselines: str | Path) -> Path:
+    """The ridge that networks correct, as a part of the baselines: all of them that training depends on."""
+    return Path(baselines) / SKIP
 
 
 def sound(subject: str, fold: int) -> Path:

@@ -3,7 +3,8 @@
 Both hold the test blocks of a fold laid out alike: ``/blocks/{i}/{series}`` (frame, mel)
 float32 in nats beside ``/blocks/{i}/time`` [s on the audio clock].  Series of predictions
 are ``target``, ``model``, ``model_teacher_forced``; of baselines ``ridge``,
-``mean_spectrum`` and so on.  Predictions carry ``/attention`` of some windows.
+``mean_spectrum`` and so on.  Predictions carry ``/attention`` of some windows, baselines the ridge that networks
+correct (:mod:`pipeline.artifacts.ridge_skip`); the baselines of a variant hold nothing but that.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts.core import Artifact, ArtifactWriter, Provenance, Schema, create, opened
+from pipeline.artifacts.paths import SKIP
 
 PREDICTIONS = Schema("predictions", 2, "predict")
-BASELINES = Schema("baselines", 2, "ridge")
+BASELINES = Schema("baselines", 3, "ridge")
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,11 @@ def write_predicted(path: Path, schema: Schema, fold: PredictedFold, provenance:
 
 
 def read_predicted(path: Path, schema: Schema) -> PredictedFold:
-    """Read predictions or baselines."""
+    """Read predictions or baselines, without the ridge skip."""
     with opened(path, schema) as artifact:
         attributes = artifact.root_attributes()
         blocks = [_read_block(artifact, f"blocks/{i}") for i in range(attributes.pop("n_blocks"))]
-        others = [name for name in artifact.datasets() if not name.startswith("blocks/")]
+        others = [name for name in artifact.datasets() if not name.startswith(("blocks/", f"{SKIP}/"))]
         extras = {name: (artifact.read(name), artifact.dimensions(name)) for name in others}
         return PredictedFold(blocks, attributes, extras)
 

@@ -42,8 +42,6 @@ class Ridge:
     ``weights`` is (lag, channel, band), ``lags`` in mel frames, ``penalty`` per band,
     ``validation_r`` the mean correlation over active bands on the validation spans.
     ``plain_penalty`` is that of the plain ridge which told what channels and lags matter; None where none was asked.
-    ``power_floor`` (channel,) is that of the frames' power where they are of raw signals, else None
-    (:mod:`pipeline.signal.frame_power`).
     """
 
     weights: Array
@@ -55,7 +53,6 @@ class Ridge:
     penalty: Array
     validation_r: float
     plain_penalty: float | None = None
-    power_floor: Array | None = None
 
     def predict(self, features: Array, start: int, stop: int) -> Array:
         """Mel (stop - start, band) [nats] of frames start … stop of one recording's (frame, channel)."""

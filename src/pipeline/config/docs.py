@@ -90,7 +90,8 @@ def _reruns(key: str) -> str:
     behind = [stage for stage in downstream(set(direct)) if stage not in direct]
     if not direct:
         return "the jobs that it adds" if key in ("data.sheet", "fold", "context") else "nothing"
-    return ", ".join(direct) + (" and what follows" if behind else "")
+    added = "the networks that it adds, " if key in ("model.networks", "model.ridge_skip") else ""
+    return added + ", ".join(direct) + (" and what follows" if behind else "")
 
 
 def _keys(section: Section, prefix: str) -> Iterator[tuple[str, FieldInfo, Any]]:

@@ -1,4 +1,4 @@
-"""The ``model`` section: which network, and how large."""
+"""The ``model`` section: which networks, and how large."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from pipeline.config.base import Section
 Preset = Literal["auto", "tiny", "strong", "medium", "large"]
 
 
-class ModelConfig(Section):
+class NetworkConfig(Section):
     """A preset, and keys that overrule single values of it (null: the preset's value).
 
     ``tiny`` is for less than a minute of data, ``strong`` for noisy recordings of
     minutes (much regularisation), ``medium`` for clean ones, ``large`` for tens of
-    minutes.  ``auto`` goes by the amount of data and trains two networks, one of which
-    corrects a ridge regression; the validation block weighs them.
+    minutes.  ``auto`` goes by the amount of data.
     """
 
     preset: Preset = Field("auto", description="Size and regularisation of the network, or auto")
@@ -32,14 +31,26 @@ class ModelConfig(Section):
         True,
         description="Learned time-aligned bias of the attention; without it the decoder ignores the brain",
     )
-    ridge_skip: bool = Field(True, description="Let every second network, the first included, correct a ridge")
-    networks: int | None = Field(
-        None, ge=1, le=16, description="Networks whose mean is the output; null: 2 for auto, else 1"
-    )
     postnet: bool = Field(False, description="Convolutions over the whole predicted window")
     band_filters: int = Field(
         4, ge=1, le=32, description="Learned band-pass filters per channel; for raw features only"
     )
+
+
+class EnsembleConfig(Section):
+    """Which networks a model is made of; the job of one network does not see it."""
+
+    ridge_skip: bool = Field(True, description="Let every second network, the first included, correct a ridge")
+    networks: int | None = Field(
+        None, ge=1, le=16, description="Networks whose mean is the output; null: 2 for auto, else 1"
+    )
+
+
+class ModelConfig(EnsembleConfig, NetworkConfig):
+    """The whole section.
+
+    ``auto`` trains two networks, a named preset one.
+    """
 
     @property
     def n_networks(self) -> int:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
 from pipeline.config.mel_grid import MelGrid
-from pipeline.config.train import Normalisation
+from pipeline.config.train import InputScale
 from pipeline.config.window_size import WindowSize
 
 
@@ -42,7 +42,7 @@ class RidgeStage(Section):
     """All that the stage ridge reads."""
 
     ridge: RidgeConfig
-    train: Normalisation
+    train: InputScale
     causal: bool
     window: WindowSize
     mel: MelGrid

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.config.align import AlignStage
 from pipeline.config.base import Section, pick, subsection
 from pipeline.config.contamination import ContaminationStage
+from pipeline.config.ensemble import EnsembleStage
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.config.ingest import IngestStage
 from pipeline.config.mel import MelStage
@@ -23,8 +24,9 @@ STAGES: dict[str, type[Section]] = {
     "window": WindowStage,
     "mel": MelStage,
     "contamination": ContaminationStage,
-    "train": TrainStage,
     "ridge": RidgeStage,
+    "train": TrainStage,
+    "ensemble": EnsembleStage,
     "predict": PredictStage,
     "vocode": VocodeStage,
     "evaluate": EvaluateStage,
@@ -34,12 +36,13 @@ STAGES: dict[str, type[Section]] = {
 CONSUMERS: dict[str, tuple[str, ...]] = {
     "simulate": ("ingest",),
     "ingest": ("align", "contamination"),
-    "align": ("mel", "window", "train", "ridge", "predict"),
-    "mel": ("train", "ridge", "predict"),
-    "window": ("train", "ridge", "predict"),
+    "align": ("mel", "window", "ridge", "train", "ensemble", "predict"),
+    "mel": ("ridge", "train", "ensemble", "predict"),
+    "window": ("ridge", "train", "ensemble", "predict"),
     "contamination": ("evaluate",),
-    "train": ("predict", "evaluate"),
-    "ridge": ("evaluate",),
+    "ridge": ("train", "evaluate"),
+    "train": ("ensemble",),
+    "ensemble": ("predict", "evaluate"),
     "predict": ("vocode", "evaluate"),
     "vocode": ("evaluate",),
     "evaluate": (),

@@ -8,12 +8,12 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
 from pipeline.config.mel_grid import MelGrid
-from pipeline.config.model import ModelConfig
+from pipeline.config.model import NetworkConfig
 from pipeline.config.window_size import WindowSize
 
 
 class Normalisation(Section):
-    """How neural features are normalised; read by train, ridge and predict."""
+    """How neural features are normalised; read by ridge, train, ensemble and predict."""
 
     normalisation: Literal["train", "recording_unlabelled", "causal_running"] = Field(
         "train",
@@ -22,7 +22,23 @@ class Normalisation(Section):
     )
 
 
-class TrainConfig(Normalisation):
+class InputScale(Normalisation):
+    """What the ridge that networks correct shares with them."""
+
+    clip_input: float = Field(
+        5.0,
+        gt=0,
+        description="Normalised features are limited to ± this, against spikes [standard deviations]",
+    )
+
+
+class Arithmetic(Normalisation):
+    """What the ensemble shares with its networks."""
+
+    cpu_threads: int = Field(1, ge=1, le=256, description="Threads of the arithmetic; part of the result on CPUs")
+
+
+class TrainConfig(Arithmetic, InputScale):
     """Optimisation, regularisation and reproducibility; null means the preset's value."""
 
     lr: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW (warm-up, then cosine)")
@@ -59,18 +75,12 @@ class TrainConfig(Normalisation):
         description="Weight of the error of speech frames about its own mean, added to the loss; null: 0 for a network "
         "that corrects the ridge skip, 1 for one without",
     )
-    clip_input: float = Field(
-        5.0,
-        gt=0,
-        description="Normalised features are limited to ± this, against spikes [standard deviations]",
-    )
     grad_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient")
     precision: Literal["32", "bf16", "16"] = Field("32", description="Arithmetic of training: 32 bit or mixed")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, order, dropout and noise")
     devices: int = Field(
         1, ge=1, le=64, description="GPUs (or CPU processes) that share each batch; part of the result [count]"
     )
-    cpu_threads: int = Field(1, ge=1, le=256, description="Threads of the arithmetic; part of the result on CPUs")
     deterministic: bool = Field(True, description="Use deterministic algorithms only (CPU: always repeatable)")
     pool: Literal["none", "subjects"] = Field(
         "none", description="One model per subject, or one for all with an input layer per subject"
@@ -84,9 +94,9 @@ class TrainConfig(Normalisation):
 
 
 class TrainStage(Section):
-    """All that the train stage reads."""
+    """All that the training of one network reads."""
 
-    model: ModelConfig
+    model: NetworkConfig
     train: TrainConfig
     causal: bool
     window: WindowSize

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -23,6 +22,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pipeline.data.training_data import TrainingData
 from pipeline.signal.frame_power import edge_rows
 
 Array = NDArray[np.float32]
@@ -32,66 +32,6 @@ Window = tuple[int, int]
 
 #: Of a GPU's free memory, what the data may take; the network and its activations need the rest.
 RESIDENT_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """All that one training run may see.
-
-    features    per recording (n_frames * rows_per_frame, channel), raw units; channel
-                counts may differ between subjects only
-    mel         per recording (n_frames, band) [nats]
-    subject     per recording, index of its subject, 0 … n_subjects - 1
-    train, val  windows (n, 2): recording index, start frame
-    length, context   frames of a window, and of neural context on each side
-    rows_per_frame      feature rows per mel frame, m
-    names       per recording, its id, for messages
-    """
-
-    features: Sequence[Array]
-    mel: Sequence[Array]
-    subject: Sequence[int]
-    train: NDArray[np.int64]
-    val: NDArray[np.int64]
-    length: int
-    context: int
-    rows_per_frame: int = 1
-    frame_rate_hz: float = 22050 / 256
-    names: Sequence[str] = field(default_factory=list)
-
-    @property
-    def n_channels(self) -> int:
-        """The largest channel count; subjects with fewer are padded with zeros."""
-        return max(f.shape[1] for f in self.features)
-
-    @property
-    def n_subjects(self) -> int:
-        return max(self.subject) + 1
-
-    def spans(self, role: str) -> list[tuple[int, int, int]]:
-        """The frames under a role's windows as disjoint (recording, start, stop)."""
-        windows = self.train if role == "train" else self.val
-        return merge_windows(windows, self.length, [len(m) for m in self.mel])
-
-    def seconds(self, role: str) -> float:
-        """Length of a role's frames [s]."""
-        return sum(b - a for _, a, b in self.spans(role)) / self.frame_rate_hz
-
-    def loaders(self, batch_size: int, steps_per_epoch: int, seed: int, ridge_mel: Sequence[Array] = ()) -> WindowData:
-        """The batches of this data; ``ridge_mel`` are arrays like ``mel`` that ride along with training windows."""
-        return WindowData(self, batch_size, steps_per_epoch, seed, ridge_mel)
-
-
-def merge_windows(windows: NDArray[np.int64], length: int, n_frames: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Union of windows as sorted, disjoint spans (recording, start, stop), cut at each recording's end."""
-    spans: list[tuple[int, int, int]] = []
-    for recording, start in sorted(map(tuple, windows.tolist())):
-        stop = min(start + length, n_frames[recording])
-        if spans and spans[-1][0] == recording and start <= spans[-1][2]:
-            spans[-1] = (recording, spans[-1][1], max(stop, spans[-1][2]))
-        else:
-            spans.append((recording, start, stop))
-    return spans
 
 
 class WindowSet(Dataset[Batch]):

@@ -15,14 +15,15 @@ import numpy as np
 from pipeline.config.root import Config
 from pipeline.doctor.folds import SubjectFolds
 from pipeline.doctor.recordings import Examined
-from pipeline.model.presets import Architecture, network_roles, resolve
+from pipeline.model.presets import Architecture, network_roles, preset_for, resolve
 
 #: Seconds of one training step of 16 windows of 96 frames with 64 columns, and what 64 columns more add.
 STEP_S = {"tiny": (0.052, 0.004), "strong": (0.065, 0.004), "medium": (0.065, 0.004), "large": (0.172, 0.008)}
-#: Megabytes that a trained network leaves: checkpoints to resume from, weights, logs.
-NETWORK_MB = {"tiny": 3, "strong": 10, "medium": 10, "large": 32}
+#: Megabytes that a trained network of 32 channels leaves: checkpoints to resume from, its weights there, published and
+#: in the model.
+NETWORK_MB = {"tiny": 8, "strong": 27, "medium": 27, "large": 82}
 #: Seconds of the other stages: for each recording, each fold, and each minute and channel of sound.
-RECORDING_S, FOLD_S, CHANNEL_MINUTE_S, TEST_MINUTE_S = 12.0, 25.0, 0.03, 10.0
+RECORDING_S, FOLD_S, CHANNEL_MINUTE_S, TEST_MINUTE_S = 12.0, 40.0, 0.03, 10.0
 #: Bytes of a process with torch and Lightning; copies of a subject's features and mel that it holds.
 PROCESS_BYTES, COPIES = 700_000_000, 4
 #: Spectrograms of the test blocks: target, model, teacher-forced, ridge and the other baselines.
@@ -116,7 +117,7 @@ def _trainings(
 ) -> list[tuple[str, int, int]]:
     """Preset, steps at most and feature columns of every network that is trained."""
     columns = {found.row.subject: found.n_columns for found in recordings if found.n_columns}
-    found = []
+    found: list[tuple[str, int, int]] = []
     pooled = config.train.pool == "subjects"
     for fold in config.folds:
         seconds = [60 * one.counts[fold]["train"].minutes for one in subjects]
@@ -124,9 +125,10 @@ def _trainings(
         jobs = jobs or [(s, columns[one.subject]) for s, one in zip(seconds, subjects, strict=True)]
         for train_s, width in jobs * (1 + len(config.variants)):
             base = Architecture(width, config.mel.n_mels, config.window.length_frames, config.window.context_frames)
-            for role in network_roles(config.model, train_s):
-                recipe = resolve(role, base, config.model, config.train)[1]
-                found.append((role.preset, recipe.max_steps, width))
+            preset = preset_for(config.model, train_s)
+            for role in network_roles(config.model):
+                recipe = resolve(role, preset, base, config.model, config.train)[1]
+                found.append((preset, recipe.max_steps, width))
     return found
 
 

@@ -28,6 +28,7 @@ from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.scores import RunContext
 from pipeline.evaluation.types import RETRAINED_NULL, Event, FoldPredictions, Sound, TestBlock
 from pipeline.provenance.freshness import refuse_mixture
+from pipeline.provenance.runs import NETWORK_SIDECAR
 
 Fold = tuple[str, int]
 IMPORTANCE_KINDS = ("shaft", "region")
@@ -83,7 +84,8 @@ class Scope:
         """What says of itself what it was made from, of everything that is scored."""
         files = [paths.windows(subject) for subject in self.subjects]
         files += [paths.contamination(r) for w in windows.values() for r in w.recordings]
-        files += dict.fromkeys(paths.model_sidecar(*self.trained(name)) for name in self.names)
+        models = list(dict.fromkeys(paths.model_sidecar(*self.trained(name)) for name in self.names))
+        files += [*models, *(network for model in models for network in _networks(model))]
         files += [paths.predictions(*name, variant) for variant in (FULL, *self.variants) for name in self.names]
         files += [paths.baselines(*name) for name in self.names]
         return files + ([paths.sound_sidecar(*name) for name in self.names] if self.has_sound else [])
@@ -130,6 +132,11 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
     labels = {n: frozenset[str]().union(*(_training_labels(w, n[1]) for w in trained_on[n].values())) for n in names}
     folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n], labels[n]) for n in names]
     return EvaluationInputs(scope, folds, context, sources, windows, predictions)
+
+
+def _networks(model: Path) -> list[Path]:
+    """What the networks of a model were made from."""
+    return [Path(path) for path, _ in read_sidecar(model)["inputs"] if Path(path).name == NETWORK_SIDECAR]
 
 
 # -- one fold -------------------------------------------------------------------------------------

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
-from pipeline.config.model import ModelConfig
+from pipeline.config.model import ModelConfig, NetworkConfig, Preset
 from pipeline.config.train import TrainConfig
 
 # A band that varies less over the training frames holds no sound (the top of a recording at 8 kHz): its mean
 # is its prediction, and it takes no part in losses and scores.
 ACTIVE_STD_NATS = 0.1
 SHORT_S, LONG_S = 60.0, 900.0  # auto: tiny below the first, large above the second
+CORRECTOR, FREE = "corrector", "free"
 SKIP_STEPS = 2 / 3  # of a preset's steps, for a network that corrects the ridge skip
 
 
@@ -75,42 +76,48 @@ _RECIPES = {
 
 @dataclass(frozen=True)
 class NetworkRole:
-    """One network of an ensemble: its number, preset, and whether it corrects the ridge skip."""
+    """One network of an ensemble: its number, and whether it corrects the ridge skip."""
 
     index: int
-    preset: str
     ridge_skip: bool
 
     @property
-    def label(self) -> str:
+    def name(self) -> str:
         """Name of its folder and of its rows in the metrics."""
-        return f"{self.index}-{'corrector' if self.ridge_skip else 'free'}"
+        return f"{self.index}-{CORRECTOR if self.ridge_skip else FREE}"
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The role back from its name."""
+        index, role = name.split("-")
+        return cls(int(index), role == CORRECTOR)
 
 
-def network_roles(model: ModelConfig, train_s: float) -> list[NetworkRole]:
-    """The networks to train for so much training data [s]: auto trains two, a named preset one.
+def network_roles(model: ModelConfig) -> list[NetworkRole]:
+    """The networks to train: they take turns in correcting the ridge skip and doing without."""
+    return [NetworkRole(k, model.ridge_skip and k % 2 == 0) for k in range(model.n_networks)]
 
-    Networks take turns in correcting the ridge skip and doing without.
-    """
-    preset = model.preset
-    if preset == "auto":
-        preset = "tiny" if train_s < SHORT_S else "strong" if train_s < LONG_S else "large"
-    return [NetworkRole(k, preset, model.ridge_skip and k % 2 == 0) for k in range(model.n_networks)]
+
+def preset_for(model: NetworkConfig, train_s: float) -> Preset:
+    """The preset to train with; auto goes by the amount of training data [s]."""
+    if model.preset != "auto":
+        return model.preset
+    return "tiny" if train_s < SHORT_S else "strong" if train_s < LONG_S else "large"
 
 
 def resolve(
-    role: NetworkRole, base: Architecture, model: ModelConfig, train: TrainConfig
+    role: NetworkRole, preset: Preset, base: Architecture, model: NetworkConfig, train: TrainConfig
 ) -> tuple[Architecture, Recipe]:
     """The role's architecture and recipe: its preset's, overruled by every key of the config that has their name.
 
     ``base`` carries what the data decides (channels, bands, window, subjects, causal).
     """
-    sizes = {**_SIZES[role.preset], **_given(model, Architecture), **_given(train, Architecture)}
-    recipe = _RECIPES[role.preset]
+    sizes = {**_SIZES[preset], **_set_keys(model, Architecture), **_set_keys(train, Architecture)}
+    recipe = _RECIPES[preset]
     if not role.ridge_skip:  # it makes up for the ridge, which learns the contrast with silence before what is said
         recipe = replace(recipe, speech_weight=1.0)
     steps = _whole_epochs(recipe.max_steps, role, train)
-    recipe = replace(recipe, **{**_given(train, Recipe), "max_steps": steps})
+    recipe = replace(recipe, **{**_set_keys(train, Recipe), "max_steps": steps})
     return replace(base, **{**sizes, "ridge_skip": role.ridge_skip}), recipe
 
 
@@ -127,7 +134,7 @@ def _whole_epochs(preset_steps: int, role: NetworkRole, train: TrainConfig) -> i
     return train.steps_per_epoch * (int(epochs) if train.max_steps else round(epochs))
 
 
-def _given(section: ModelConfig | TrainConfig, record: type[Architecture | Recipe]) -> dict[str, Any]:
+def _set_keys(section: NetworkConfig | TrainConfig, record: type[Architecture | Recipe]) -> dict[str, Any]:
     """The keys of a section that are fields of the record, but for those that leave the value to the preset."""
     names = {field.name for field in fields(record)}
     return {name: value for name, value in section if name in names and value is not None}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import paths
-from pipeline.artifacts.core import header, opened_any, recomputed_digest
+from pipeline.artifacts.core import header, opened_any, part_digest, recomputed_digest
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar, refuse_damaged
 from pipeline.config.canonical import digest
@@ -138,7 +138,8 @@ def accept(outputs: Iterable[Output], stage: str, present_code: Mapping[str, str
 
 
 def content_of(path: str) -> str | None:
-    """Content of an output, or of a raw file that a stage made; None where nothing says.
+    """Content of an output, of a part of one (``file.h5/group``), or of a raw file that a stage made; None where
+    nothing says.
 
     Outputs lie below ``results/``: what an artifact says of files elsewhere is not followed.
     """
@@ -147,6 +148,8 @@ def content_of(path: str) -> str | None:
     try:
         if Path(path).suffix in (".h5", ".json"):
             return str(described(path)["content_digest"])
+        if Path(path).parent.suffix == ".h5":
+            return part_digest(Path(path))
         return dict(read_sidecar(Path(path).with_name("provenance.json"))["files"]).get(Path(path).name)
     except InputError:
         return None

@@ -1,7 +1,7 @@
-"""Training runs by content: ``results/train/{subject}/fold{k}/runs/{digest}/``.
+"""Training by content: ``results/train/{id}/fold{k}/{network}/runs/{digest}/``, and ``…/fold{k}/runs/{digest}/``.
 
-The digest names everything that a trained model depends on, so a finished run is
-found again whenever the same training is asked for, and an unfinished one resumed.
+The digest names everything that a trained network, or an ensemble of them, depends on, so a finished run is
+found again whenever the same is asked for, and an unfinished training is resumed.
 Snakemake knows nothing of these folders and never deletes them.
 """
 
@@ -20,17 +20,23 @@ from pipeline.errors import InputError, StageFailureError
 
 DIGEST_CHARACTERS = 16
 MODEL, METRICS, SIDECAR = "model.ckpt", "metrics.csv", "model.json"
+NETWORK, NETWORK_SIDECAR = "network.ckpt", "network.json"
 
 
 def run_digest(inputs: Iterable[str], config_json: str, code: Mapping[str, str], job: Sequence[object]) -> str:
-    """Name of a training run from the content of its inputs, its config, its code, and which fold and variant it is."""
+    """Name of a run from the content of its inputs, its config, its code, and which fold, variant and network it is."""
     return digest([list(inputs), config_json, dict(code), list(job)])[:DIGEST_CHARACTERS]
 
 
+def sidecar_of(run: Path) -> Path:
+    """What vouches for a finished run of an ensemble or, else, of a network."""
+    return run / SIDECAR if (run / SIDECAR).exists() else run / NETWORK_SIDECAR
+
+
 def is_finished(run: Path) -> bool:
-    """Whether the run holds its released model, undamaged: what vouches for it is written last."""
+    """Whether the run holds its model or network, undamaged: what vouches for it is written last."""
     with suppress(InputError):
-        return not damaged_files(run / SIDECAR)
+        return not damaged_files(sidecar_of(run))
     return False
 
 
@@ -49,5 +55,5 @@ def owned(run: Path) -> Iterator[None]:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StageFailureError(f"another job is training in {run}", 1) from None
+            raise StageFailureError(f"another job is at work in {run}", 1) from None
         yield

@@ -97,7 +97,7 @@ def _config_text(config: EvaluateStage, scope: Scope, recording: str) -> str:
     name = scope.names[0]
     files = [file for file in (paths.aligned(recording), paths.mel(recording)) if file.exists()]
     files += [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
-    trained = read_sidecar(paths.model_sidecar(*scope.trained(name)))["config_json"]
+    trained = json.dumps(read_sidecar(paths.model_sidecar(*scope.trained(name)))["config"])
     for text in [*(header(file)["config_json"] for file in files), trained, config.canonical_json()]:
         for section, values in json.loads(text).items():
             sections[section] = {**sections[section], **values} if isinstance(values, dict) else values

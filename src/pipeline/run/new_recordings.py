@@ -14,7 +14,7 @@ from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.mel import read_mel
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.config.checks import id_problem
-from pipeline.config.train import TrainStage
+from pipeline.config.ensemble import ModelSettings
 from pipeline.data.subject import on_mel_grid, rows_per_frame
 from pipeline.errors import InputError, Problem
 from pipeline.model.device import device_of
@@ -28,15 +28,15 @@ from pipeline.stages.predict import write_mels
 def predict_recording(run: str, recording: str, folder: Path, npy: bool, accelerator: str) -> Path:
     """Predict a whole aligned recording, with sound or without; returns the predictions file.
 
-    ``run`` is the beginning of a run's digest.  Raises :class:`InputError` when there is no such
-    run or recording, or when it lacks channels that the model was trained on.
+    ``run`` is the beginning of a model's digest.  Raises :class:`InputError` when there is no such
+    model or recording, or when it lacks channels that the model was trained on.
     """
     if problem := id_problem(recording, "--recording", ""):
         raise InputError(problem)
     found = find_run(paths.RESULTS / "train", run)
     model, meta = load_model(found / MODEL)
     model = model.to(device_of(accelerator))
-    config = TrainStage.model_validate(meta["config"])
+    config = ModelSettings.model_validate(meta["config"])
     aligned, mel_path = paths.aligned(recording), paths.mel(recording)
     info = aligned_info(aligned)
     subject = _subject_index(info, meta["subjects"])
@@ -59,7 +59,7 @@ def predict_recording(run: str, recording: str, folder: Path, npy: bool, acceler
 
 
 def find_run(train_folder: Path, prefix: str) -> Path:
-    """The finished run whose digest begins with ``prefix``.  Raises :class:`InputError`."""
+    """The run of the ensemble whose digest begins with ``prefix``.  Raises :class:`InputError`."""
     # Nothing but hexadecimal digits reaches the pattern, so that it cannot leave the folder.
     pattern = f"{prefix}*" if re.fullmatch(r"[0-9a-f]+", prefix) else ""
     finished = [run for run in sorted(train_folder.glob("*/fold*/runs/*")) if is_finished(run)]
@@ -79,7 +79,7 @@ def _subject_index(info: AlignedInfo, subjects: list[str]) -> int:
     return subjects.index(info.subject) if info.subject in subjects else 0
 
 
-def _features(info: AlignedInfo, aligned: Path, names: list[str], config: TrainStage) -> np.ndarray:
+def _features(info: AlignedInfo, aligned: Path, names: list[str], config: ModelSettings) -> np.ndarray:
     """The model's channels of a recording on the mel's grid, normalised as in training."""
     columns = feature_columns(aligned)
     missing = [name for name in names if name not in columns]
@@ -98,7 +98,7 @@ def _features(info: AlignedInfo, aligned: Path, names: list[str], config: TrainS
     return normalise_recording(gridded, config.train.normalisation, m, config.mel.frame_rate_hz)
 
 
-def _covered(info: AlignedInfo, config: TrainStage) -> tuple[int, int]:
+def _covered(info: AlignedInfo, config: ModelSettings) -> tuple[int, int]:
     """Mel frames that have brain signal."""
     grid = config.mel
     first = math.ceil((info.first_time_s - grid.first_frame_s) * grid.frame_rate_hz)

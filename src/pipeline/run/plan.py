@@ -22,6 +22,7 @@ from pipeline.config.simulate import simulated_sheet
 from pipeline.config.stages import STAGES, stage_json
 from pipeline.config.variants import FULL
 from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.model.presets import NetworkRole, network_roles
 from pipeline.provenance.fingerprint import code_fingerprints
 from pipeline.provenance.outputs import Output, accepted, mark_for_rerun, without_record
 from pipeline.raw.manifest import content_manifest, refuse_copies
@@ -108,10 +109,33 @@ class Plan:
 
     @property
     def training_cores(self) -> int:
-        """Cores that a training job has work for: its networks are trained side by side, or one on several devices."""
-        train = self.config.train
-        alone = train.devices > 1 or self.config.runtime.accelerator == "gpu"
-        return train.cpu_threads * (train.devices if alone else self.config.model.n_networks)
+        """Cores that the training of one network has work for."""
+        return self.config.train.cpu_threads * self.config.train.devices
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of the networks that one model is made of."""
+        return [role.name for role in network_roles(self.config.model)]
+
+    def networks_of(self, model_id: str, fold: int, variant: str) -> list[str]:
+        """The networks of one model."""
+        return [str(paths.network(model_id, fold, name, variant)) for name in self.networks]
+
+    def ridges_of(self, model_id: str, fold: int, variant: str, network: str) -> list[str]:
+        """Each subject's ridge, where the network corrects it."""
+        if not NetworkRole.named(network).ridge_skip:
+            return []
+        return [str(paths.baselines(subject, fold, variant)) for subject in self.subjects_of(model_id)]
+
+    @property
+    def prefix_pattern(self) -> str:
+        """Matches what a model's files begin with below ``results/``: nothing, or the folder of its variant."""
+        return f"(variants/({self.one_of(self.config.variants) or 'none'})/)?"
+
+    @staticmethod
+    def variant_of(prefix: str) -> str:
+        """The variant whose files begin so."""
+        return Path(prefix).name or FULL
 
     def recordings_of_model(self, model_id: str) -> list[str]:
         """The recordings that a model is trained on."""
@@ -209,27 +233,42 @@ class Plan:
             made.append(self._output("window", paths.windows(subject), inputs=aligned))
         variants = [FULL, *self.config.variants]
         for fold in self.config.folds:
-            made += [self._trained(model_id, fold, v) for v in variants for model_id in self.model_ids]
-            for subject in self.subjects:
-                made += self._fold_outputs(subject, fold, variants)
+            made += [o for subject in self.subjects for o in self._ridges(subject, fold, variants)]
+            made += [o for variant in variants for m in self.model_ids for o in self._trained(m, fold, variant)]
+            made += [o for subject in self.subjects for o in self._fold_outputs(subject, fold, variants)]
         scored = [paths.described_by(Path(f)) for f in self.evaluated()]
         made.append(self._output("evaluate", paths.RESULTS / "eval.json", paths.EVALUATION_SIDECAR, scored))
         return made
 
-    def _trained(self, model_id: str, fold: int, variant: str) -> Output:
-        data = [f for files in self.data_of(model_id).values() for f in files]
-        name = (model_id, fold, variant)
-        return self._output("train", paths.model(*name), paths.model_sidecar(*name), data)
+    def _ridges(self, subject: str, fold: int, variants: list[str]) -> Iterator[Output]:
+        """Of the full model, which the evaluation reads, and of variants with a network that corrects it."""
+        corrected = any(role.ridge_skip for role in network_roles(self.config.model))
+        for variant in variants if corrected else [FULL]:
+            yield self._output("ridge", paths.baselines(subject, fold, variant), inputs=self._files_of(subject))
+
+    def _trained(self, model_id: str, fold: int, variant: str) -> Iterator[Output]:
+        """A model's networks, and their ensemble."""
+        data, sidecars = self._files_of(model_id), []
+        for network in self.networks:
+            name = (model_id, fold, network, variant)
+            described_by = paths.network_sidecar(*name)
+            skips = map(paths.skip_of, self.ridges_of(model_id, fold, variant, network))
+            yield self._output("train", paths.network(*name), described_by, [*data, *skips])
+            sidecars.append(described_by)
+        whole = (model_id, fold, variant)
+        yield self._output("ensemble", paths.model(*whole), paths.model_sidecar(*whole), [*data, *sidecars])
+
+    def _files_of(self, model_id: str) -> list[str]:
+        return [file for files in self.data_of(model_id).values() for file in files]
 
     def _fold_outputs(self, subject: str, fold: int, variants: list[str]) -> Iterator[Output]:
-        files = self.data_of(subject)
-        data: list[Path | str] = [f for kind in files.values() for f in kind]
-        yield self._output("ridge", paths.baselines(subject, fold), inputs=data)
+        data = self._files_of(subject)
         for variant in variants:
             sidecar = paths.model_sidecar(self.model_id_of(subject), fold, variant)
             yield self._output("predict", paths.predictions(subject, fold, variant), inputs=[*data, str(sidecar)])
         if self.config.writes_sound:
-            with_audio = [str(paths.predictions(subject, fold)), *files["aligned"], *self.vocoder_files]
+            aligned = self.data_of(subject)["aligned"]
+            with_audio = [str(paths.predictions(subject, fold)), *aligned, *self.vocoder_files]
             yield self._output("vocode", paths.sound(subject, fold), paths.sound_sidecar(subject, fold), with_audio)
 
     def _output(
@@ -303,7 +342,9 @@ class Plan:
         folds = [(subject, fold) for subject in self.subjects for fold in self.config.folds]
         files = [paths.windows(subject) for subject in self.subjects]
         files += [paths.contamination(recording) for recording in with_audio]
-        files += [paths.metrics(model_id, fold) for model_id in self.model_ids for fold in self.config.folds]
+        models = [(model_id, fold) for model_id in self.model_ids for fold in self.config.folds]
+        files += [paths.metrics(*model) for model in models]
+        files += [paths.network_sidecar(*model, network) for model in models for network in self.networks]
         files += [paths.predictions(*fold) for fold in folds]
         files += [paths.baselines(*fold) for fold in folds]
         files += [paths.predictions(*fold, variant) for variant in self.config.variants for fold in folds]

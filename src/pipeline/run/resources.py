@@ -34,8 +34,9 @@ RESOURCES = {
     "mel": Request(800, 1000, 10, 10),
     "contamination": Request(1000, 3000, 10, 20),
     "window": Request(800, 200, 10, 5),
+    "ridge": Request(2000, 10000, 30, 120),
     "train": Request(3000, 8000, 120, 240),
-    "ridge": Request(1500, 8000, 20, 60),
+    "ensemble": Request(2500, 6000, 20, 60),
     "predict": Request(2500, 6000, 20, 60),
     "vocode": Request(1500, 2000, 20, 60),
     "evaluate": Request(2000, 2000, 20, 30),
@@ -45,8 +46,6 @@ RESOURCES = {
 def resources(plan: Plan, stage: str, recordings: Callable[[Any], Iterable[str]]) -> dict[str, Callable[..., int]]:
     """A rule's ``resources``; ``recordings`` names those that a job reads, given its wildcards."""
     request = RESOURCES[stage]
-    # Each network that is trained beside another has its own copy of the data.
-    copies = 0.5 * (1 + plan.training_cores // plan.config.train.cpu_threads) if stage == "train" else 1.0
 
     def of(always: float, per_gb: float, growth: float) -> Callable[..., int]:
         def requested(wildcards: Any, attempt: int) -> int:
@@ -56,7 +55,7 @@ def resources(plan: Plan, stage: str, recordings: Callable[[Any], Iterable[str]]
 
     # A training that ran out of time needs no more memory, and a node has no fourfold.
     return {
-        "mem_mb": of(copies * request.mb, copies * request.mb_per_gb, 0.5),
+        "mem_mb": of(request.mb, request.mb_per_gb, 0.5),
         "runtime": of(request.minutes, request.minutes_per_gb, 1.0),
     }
 

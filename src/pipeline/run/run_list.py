@@ -1,4 +1,4 @@
-"""The training runs on disk, for people: ``python -m pipeline runs``.
+"""The runs of networks and ensembles on disk, for people: ``python -m pipeline runs``.
 
 Apart from :mod:`pipeline.provenance.runs`, which the stage train imports: nothing here can make it
 train again.
@@ -18,19 +18,26 @@ from pipeline.artifacts.paths import RESULTS
 from pipeline.config.variants import FULL
 from pipeline.provenance.freshness import content_of
 from pipeline.provenance.outputs import Output
-from pipeline.provenance.runs import METRICS, SIDECAR, is_finished, owned, run_digest
+from pipeline.provenance.runs import METRICS, is_finished, owned, run_digest, sidecar_of
 
-PATTERNS = ("train/*/fold*/runs/*", "variants/*/train/*/fold*/runs/*")
+#: Of models, then of networks.
+PATTERNS = tuple(
+    f"{variant}train/*/fold*/{network}runs/*" for variant in ("", "variants/*/") for network in ("", "*-*/")
+)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run on disk; ``val_loss`` is the best so far, None before the first epoch's end."""
+    """One training run on disk, or an ensemble, whose ``network`` is empty.
+
+    ``val_loss`` is the best so far, None before the first epoch's end.
+    """
 
     folder: Path
     subject: str
     fold: str
     variant: str
+    network: str
     state: str
     val_loss: float | None
     size_bytes: int
@@ -40,17 +47,21 @@ class Run:
 def wanted_runs(outputs: Iterable[Output]) -> Iterator[str]:
     """Digests of the runs that the present config asks for, as far as their inputs are there."""
     for output in outputs:
-        if output.stage == "train":
-            path = Path(output.path)
-            variant = path.parts[2] if path.parts[1] == "variants" else FULL
+        if output.stage in ("train", "ensemble"):
             contents = [content_of(file) for file in output.inputs]
             if None not in contents:
-                job = [int(path.parent.name.removeprefix("fold")), variant]
-                yield run_digest(map(str, contents), output.config_json, output.code, job)
+                yield run_digest(map(str, contents), output.config_json, output.code, _job(Path(output.path)))
+
+
+def _job(path: Path) -> list[object]:
+    """Fold, variant and, of a network, its name."""
+    variant = path.parts[2] if path.parts[1] == "variants" else FULL
+    fold, *network = path.parts[path.parts.index("train") + 2 : -1]
+    return [int(fold.removeprefix("fold")), variant, *network]
 
 
 def list_runs(wanted: Iterable[str] = (), results: Path = RESULTS) -> list[Run]:
-    """All runs, by variant, subject, fold and digest.
+    """All runs, by variant, subject, fold, network and digest.
 
     In use are those whose model is published, and the digests in ``wanted``: what the
     present config would train, or go on training.
@@ -67,31 +78,35 @@ def _is_own(folder: Path) -> bool:
 
 def runs_table(runs: Iterable[Run]) -> str:
     """A line per run."""
-    lines = [f"{'digest':18}{'subject':14}{'fold':8}{'variant':17}{'state':12}{'val_loss':>10}{'MB':>8}  in use"]
+    head = f"{'digest':18}{'subject':14}{'fold':8}{'variant':17}{'network':13}{'state':12}{'val_loss':>10}"
+    lines = [f"{head}{'MB':>8}  in use"]
     for r in runs:
         loss = "" if r.val_loss is None else f"{r.val_loss:.4f}"
         size, used = f"{r.size_bytes / 1e6:.1f}", "yes" if r.in_use else ""
-        line = f"{r.folder.name:18}{r.subject:14}{r.fold:8}{r.variant:17}{r.state:12}{loss:>10}{size:>8}  {used}"
-        lines.append(line.rstrip())
+        name = f"{r.folder.name:18}{r.subject:14}{r.fold:8}{r.variant:17}{r.network:13}"
+        lines.append(f"{name}{r.state:12}{loss:>10}{size:>8}  {used}".rstrip())
     return "\n".join(lines)
 
 
 def prune(runs: Iterable[Run]) -> None:
-    """Remove runs.  Raises :class:`StageFailureError` where one is being trained."""
+    """Remove runs.  Raises :class:`StageFailureError` where a job is at work in one."""
     for run in runs:
         with owned(run.folder):
             shutil.rmtree(run.folder)
 
 
 def _run(folder: Path, results: Path, wanted: set[str]) -> Run:
-    finished, published = is_finished(folder), folder.parents[1] / SIDECAR
-    is_published = finished and published.is_file() and published.read_bytes() == (folder / SIDECAR).read_bytes()
+    finished, own = is_finished(folder), sidecar_of(folder)
+    published = folder.parents[1] / own.name
+    is_published = finished and published.is_file() and published.read_bytes() == own.read_bytes()
     parts = folder.relative_to(results).parts
+    subject, fold, *network = parts[parts.index("train") + 1 : -2]
     return Run(
         folder=folder,
-        subject=folder.parents[2].name,
-        fold=folder.parents[1].name,
+        subject=subject,
+        fold=fold,
         variant=parts[1] if parts[0] == "variants" else "",
+        network="".join(network),
         state="finished" if finished else "unfinished",
         val_loss=_val_loss(folder),
         size_bytes=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()),
@@ -100,10 +115,11 @@ def _run(folder: Path, results: Path, wanted: set[str]) -> Run:
 
 
 def _val_loss(folder: Path) -> float | None:
-    """The smallest of all epochs, so far, of the network that is or would be kept."""
+    """Of what was released; of an unfinished network, the smallest so far."""
     if is_finished(folder):
-        return float(json.loads((folder / SIDECAR).read_text(encoding="utf-8"))["best_val_loss"])
-    return min((loss for file in folder.glob(f"*/{METRICS}") for loss in _losses(file)), default=None)
+        return float(json.loads(sidecar_of(folder).read_text(encoding="utf-8"))["best_val_loss"])
+    metrics = folder / METRICS
+    return min(_losses(metrics), default=None) if metrics.is_file() else None
 
 
 def _losses(file: Path) -> Iterator[float]:

@@ -1,4 +1,4 @@
-"""The baselines of the network on the same test blocks: ridge, mean spectrum, mean template, envelope.
+"""The ridge that networks correct, and the baselines on the test blocks: ridge, mean spectrum and template, envelope.
 
 The mean template is told the true onsets of the test block's words, which no decoder
 knows; where asked for, the nearest neighbour on lagged features stands beside them.
@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.predictions import BASELINES, PredictedBlock, PredictedFold, write_predicted
+from pipeline.artifacts.ridge_skip import RidgeSkip
 from pipeline.artifacts.windows import BlockRow, Windows, read_windows
 from pipeline.baselines.ridge import (
     fit_envelope,
@@ -23,21 +24,46 @@ from pipeline.baselines.ridge import (
     place_template,
     single_lag_r,
 )
+from pipeline.baselines.ridge_skip import fit_ridge_skip
 from pipeline.config.ridge import RidgeStage
-from pipeline.data.loading import normalised_subject
+from pipeline.config.variants import FULL, PAST_ONLY_SOUND
+from pipeline.data.loading import normalised_subject, training_data
+from pipeline.data.subject import SubjectArrays
 from pipeline.evaluation.metrics import speech_threshold
 from pipeline.stage import Stage
 
 CLIP_STANDARD_DEVIATIONS = 5.0
 TEMPLATE_BEFORE_S, TEMPLATE_AFTER_S = 0.2, 1.5
 
+Span = tuple[int, int, int]
+Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]
+
 
 def ridge(stage: Stage[RidgeStage]) -> str:
-    config, fold = stage.config, int(stage.options["fold"])
+    config, fold, variant = stage.config, int(stage.options["fold"]), stage.options["variant"]
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     windows = read_windows(stage.file("windows"))
-    rate_hz = config.mel.frame_rate_hz
     arrays = normalised_subject(windows, stage.files["aligned"], stage.files["mel"], config)
+    skip = _skip(windows, arrays, fold, variant, config)
+    # What models are compared with is the full model's ridge, in all variants.
+    found = _baselines(windows, arrays, fold, config) if variant == FULL else PredictedFold([], {})
+    attributes = {"subject": windows.subject, "fold": fold, "variant": variant, "skip_digest": skip.digest()}
+    attributes["simulated"] = bool(windows.attributes["simulated"])
+    result = PredictedFold(found.blocks, attributes | found.attributes, {**found.extras, **skip.arrays()})
+    provenance = stage.provenance([(path, content_digest(path)) for path in inputs])
+    write_predicted(stage.file("output"), BASELINES, result, provenance)
+    return f"ridge with {len(skip.lags)} lags × {skip.weights.shape[1]} channels → {stage.file('output')}"
+
+
+def _skip(windows: Windows, arrays: SubjectArrays, fold: int, variant: str, config: RidgeStage) -> RidgeSkip:
+    """The ridge that the networks of a variant correct."""
+    data = training_data([(windows, arrays)], fold, variant, config)
+    return fit_ridge_skip(data, config.causal or variant == PAST_ONLY_SOUND, config.train.clip_input)
+
+
+def _baselines(windows: Windows, arrays: SubjectArrays, fold: int, config: RidgeStage) -> PredictedFold:
+    """Everything that the network is compared with, on the test blocks."""
+    rate_hz = config.mel.frame_rate_hz
     train, validation, test = (_spans(windows, fold, role) for role in ("train", "validation", "test"))
     x, _ = frame_features(arrays.features, train, arrays.rows_per_frame)
     lags, penalties = _lags(config), config.ridge.penalties
@@ -63,37 +89,36 @@ def ridge(stage: Stage[RidgeStage]) -> str:
         times_s = config.mel.first_frame_s + np.arange(start, stop) / rate_hz
         return PredictedBlock(windows.recordings[r], start, times_s, series)
 
-    max_lag = round(config.ridge.latency_range_s * rate_hz)
-    latencies = np.arange(-max_lag, max_lag + 1)
+    attributes = {
+        "speech_threshold_nats": float(speech_threshold(_frames(arrays.mel, train))),
+        "causal": config.causal,
+        "lags_before": lags[0],
+        "lags_after": lags[1],
+        "ridge_penalty": np.asarray(ridge.penalty, np.float64).tolist(),
+    }
+    blocks = [predicted(block) for block in windows.blocks_of(fold, "test")]
+    return PredictedFold(blocks, attributes, _latency(x, arrays.mel, train, test, config))
+
+
+def _latency(
+    x: Sequence[np.ndarray], mel: Sequence[np.ndarray], train: list[Span], test: list[Span], config: RidgeStage
+) -> Extras:
+    """r of a ridge that sees one feature frame, by its lag."""
+    max_lag = round(config.ridge.latency_range_s * config.mel.frame_rate_hz)
+    lags = np.arange(-max_lag, max_lag + 1)
     beyond = max(0, max_lag - config.window.context_frames)
-    latency_r = single_lag_r(x, arrays.mel, _shortened(train, beyond), _shortened(test, beyond), latencies.tolist())
-    result = PredictedFold(
-        [predicted(block) for block in windows.blocks_of(fold, "test")],
-        {
-            "subject": windows.subject,
-            "fold": fold,
-            "simulated": bool(windows.attributes["simulated"]),
-            "speech_threshold_nats": float(speech_threshold(_frames(arrays.mel, train))),
-            "causal": config.causal,
-            "lags_before": lags[0],
-            "lags_after": lags[1],
-            "ridge_penalty": np.asarray(ridge.penalty, np.float64).tolist(),
-        },
-        {
-            "latency/lag_s": (latencies / rate_hz, ("lag",)),
-            "latency/r": (np.asarray(latency_r, np.float32), ("lag",)),
-        },
-    )
-    provenance = stage.provenance([(path, content_digest(path)) for path in inputs])
-    write_predicted(stage.file("output"), BASELINES, result, provenance)
-    return f"ridge with {len(ridge.lags)} lags × {x[0].shape[1]} channels → {stage.file('output')}"
+    r = single_lag_r(x, mel, _shortened(train, beyond), _shortened(test, beyond), lags.tolist())
+    return {
+        "latency/lag_s": (lags / config.mel.frame_rate_hz, ("lag",)),
+        "latency/r": (np.asarray(r, np.float32), ("lag",)),
+    }
 
 
-def _spans(windows: Windows, fold: int, role: str) -> list[tuple[int, int, int]]:
+def _spans(windows: Windows, fold: int, role: str) -> list[Span]:
     return [(b.recording, b.start, b.stop) for b in windows.blocks_of(fold, role)]
 
 
-def _shortened(spans: list[tuple[int, int, int]], frames: int) -> list[tuple[int, int, int]]:
+def _shortened(spans: list[Span], frames: int) -> list[Span]:
     """The spans without ``frames`` at each end, so that the widest lag stays within what their role may see."""
     return [(r, start + frames, stop - frames) for r, start, stop in spans if stop - start > 2 * frames]
 
@@ -109,5 +134,5 @@ def _onset_frames(windows: Windows, recording: int, rate_hz: float) -> np.ndarra
     return np.array([round(e.onset_s * rate_hz) for e in windows.events if e.recording == recording], np.int64)
 
 
-def _frames(mel: Sequence[np.ndarray], spans: Sequence[tuple[int, int, int]]) -> np.ndarray:
+def _frames(mel: Sequence[np.ndarray], spans: Sequence[Span]) -> np.ndarray:
     return np.concatenate([mel[r][start:stop] for r, start, stop in spans])

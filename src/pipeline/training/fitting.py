@@ -15,7 +15,7 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,6 @@ from pipeline.training.workers import run_in_processes
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 Row = dict[str, float]
-LabelledRow = dict[str, float | str]
-Report = Callable[[LabelledRow], None]
 OnStep = Callable[[int, int], None]
 Fitted = tuple[Seq2Seq | None, list[Row]]
 
@@ -70,7 +68,7 @@ class RunKeeper(Callback):
 
     @property
     def run(self) -> str:
-        """The run's name, by its content, and the network's."""
+        """The run's name, which tells its content."""
         return f"{self.run_dir.parent.name}/{self.run_dir.name}"
 
     def wrote(self, checkpoint: dict[str, Any]) -> bool:
@@ -151,7 +149,7 @@ class StepReport(Callback):
             self.on_step(trainer.global_step, self.n_steps)
 
 
-def write_metrics(path: Path, rows: Sequence[Mapping[str, float | str]]) -> None:
+def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """One line per epoch; numbers in the shortest form that reads back equal."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
@@ -192,7 +190,8 @@ def fit_network(
     _recall(keeper)
     stop_requested = False
     if not keeper.ended(epochs) and train.devices == 1:
-        _fit(fit.module, fit.loaders(steps), keeper, StepReport(on_step, epochs * steps), epochs, fit.accelerator)
+        report = StepReport(on_step, epochs * steps)
+        _fit(fit.module, fit.loaders(steps), keeper, report, epochs, fit.accelerator)
         stop_requested = keeper.stop_requested
     elif not keeper.ended(epochs):
         there = (RunKeeper(fit.run_dir, fit.title, train.patience, None), StepReport(None, epochs * steps))
@@ -200,22 +199,6 @@ def fit_network(
         stop_requested = run_in_processes(_fit_part, arguments, train.devices, keeper.take)
     best = load_model(fit.run_dir / "best.ckpt")[0].networks[0] if keeper.ended(epochs) and not stop_requested else None
     return best, keeper.rows
-
-
-def fit_several(fits: Iterable[Fit], report: Report, on_step: OnStep | None = None) -> list[Fitted]:
-    """Train one after the other, up to an interruption; ``report`` gets the row of each epoch, with its network."""
-    fitted: list[Fitted] = []
-    for fit in fits:
-        name = fit.run_dir.name
-        fitted.append(fit_network(fit, lambda row, name=name: report(labelled(name, row)), on_step))  # type: ignore[misc]
-        if fitted[-1][0] is None:
-            break
-    return fitted
-
-
-def labelled(network: str, row: Row) -> LabelledRow:
-    """A row of the run's own metrics, which hold all networks'."""
-    return {"network": network, **row}
 
 
 def _fit(

@@ -1,7 +1,6 @@
-"""Processes beside this one that do a part of its work and end with it, however it ends.  No torch in here.
+"""Processes that train one network on several devices and end with this one, however it ends.  No torch in here.
 
-For training: one network on several devices, or a network beside another.  The
-processes are started here and not by ``srun``: a Slurm job of one task with n GPUs
+They are started here and not by ``srun``: a Slurm job of one task with n GPUs
 is all that is needed, and what Slurm says of tasks is not read.
 """
 
@@ -26,18 +25,22 @@ Work = Callable[..., object]
 
 
 class Worker:
-    """A process that waits for work.  Used in a ``with`` block, at whose end it has ended.
+    """A process that runs ``work(*arguments, tell)``, all of it pickled; what it tells reaches ``on_message`` here.
 
-    Meanwhile it does ``first``: imports, say, which take seconds where torch and Lightning are behind them.
+    Used in a ``with`` block, at whose end it has ended.
     """
 
-    def __init__(self, first: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, work: Work, arguments: tuple[Any, ...], on_message: Callable[[Any], None], environment: dict[str, str]
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self._mail, theirs = context.Pipe()
-        self._on_message: Callable[[Any], None] = lambda message: None
-        self._process = context.Process(target=_serve, args=(theirs, first), daemon=True)
+        self._on_message = on_message
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
+        # torch would hand its tensors over in shared memory, and every process would move the same weights.
+        self._mail.send_bytes(pickle.dumps((work, arguments, environment)))
 
     def __enter__(self) -> Worker:
         return self
@@ -47,20 +50,8 @@ class Worker:
         self._process.join()
         self._mail.close()
 
-    def give(
-        self,
-        work: Work,
-        arguments: tuple[Any, ...],
-        on_message: Callable[[Any], None] | None = None,
-        environment: dict[str, str] | None = None,
-    ) -> None:
-        """Have it run ``work(*arguments, tell)``, all of it pickled; what it tells reaches ``on_message`` here."""
-        self._on_message = on_message or self._on_message
-        # torch would hand its tensors over in shared memory, and every process would move the same weights.
-        self._mail.send_bytes(pickle.dumps((work, arguments, environment or {})))
-
     def is_done(self) -> bool:
-        """Whether it has ended; raises what it ended with.  One that was signals to end has just ended."""
+        """Whether it has ended; raises what it ended with.  One that was asked to end has just ended."""
         while (message := self._next_message()) is not None:
             if isinstance(message, Exception):
                 raise message from None
@@ -84,8 +75,6 @@ class Worker:
 
 def wait_for(workers: Sequence[Worker]) -> bool:
     """Wait for the end of all, passing SIGTERM on; whether it came.  Raises what the first to fail ended with."""
-    if not workers:
-        return False
     signals: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
@@ -103,25 +92,22 @@ def wait_for(workers: Sequence[Worker]) -> bool:
 
 
 def run_in_processes(work: Work, arguments: tuple[Any, ...], n: int, on_message: Callable[[Any], None]) -> bool:
-    """``work`` in ``n`` processes that find each other, their rank in LOCAL_RANK; whether they were signals to end."""
+    """``work`` in ``n`` processes that find each other, their rank in LOCAL_RANK; whether they were asked to end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     together = {"WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     with ExitStack() as stack:
-        workers = [stack.enter_context(Worker()) for _ in range(n)]
-        for rank, worker in enumerate(workers):
-            worker.give(work, arguments, on_message, {**together, "LOCAL_RANK": str(rank)})
+        ranks = [{**together, "LOCAL_RANK": str(rank)} for rank in range(n)]
+        workers = [stack.enter_context(Worker(work, arguments, on_message, rank)) for rank in ranks]
         return wait_for(workers)
 
 
-def _serve(mail: Connection, first: Callable[[], object] | None) -> None:
+def _serve(mail: Connection) -> None:
     """The life of a worker."""
     # One that was started in the background has inherited to ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if first:
-        first()
     try:
         work, arguments, environment = pickle.loads(mail.recv_bytes())
     except EOFError:

@@ -1,0 +1,76 @@
+"""What networks are trained on: the arrays of all their recordings, and the windows that train and validate.
+
+No torch in here: ridge reads the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All that one training run may see.
+
+    features    per recording (n_frames * rows_per_frame, channel), raw units; channel
+                counts may differ between subjects only
+    mel         per recording (n_frames, band) [nats]
+    subject     per recording, index of its subject, 0 … n_subjects - 1
+    train, val  windows (n, 2): recording index, start frame
+    length, context   frames of a window, and of neural context on each side
+    rows_per_frame      feature rows per mel frame, m
+    names       per recording, its id, for messages
+    """
+
+    features: Sequence[Array]
+    mel: Sequence[Array]
+    subject: Sequence[int]
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    length: int
+    context: int
+    rows_per_frame: int = 1
+    frame_rate_hz: float = 22050 / 256
+    names: Sequence[str] = field(default_factory=list)
+
+    @property
+    def n_channels(self) -> int:
+        """The largest channel count; subjects with fewer are padded with zeros."""
+        return max(f.shape[1] for f in self.features)
+
+    @property
+    def n_subjects(self) -> int:
+        return max(self.subject) + 1
+
+    def spans(self, role: str) -> list[tuple[int, int, int]]:
+        """The frames under a role's windows as disjoint (recording, start, stop)."""
+        windows = self.train if role == "train" else self.val
+        return merge_windows(windows, self.length, [len(m) for m in self.mel])
+
+    def seconds(self, role: str) -> float:
+        """Length of a role's frames [s]."""
+        return sum(b - a for _, a, b in self.spans(role)) / self.frame_rate_hz
+
+    @property
+    def speech_level_nats(self) -> float:
+        """Mean log-mel above which a frame is speech: midway between 10th and 90th percentile of training frames."""
+        loudness = np.concatenate([self.mel[r][a:b].mean(axis=1) for r, a, b in self.spans("train")])
+        return float(np.percentile(loudness, [10, 90]).mean())
+
+
+def merge_windows(windows: NDArray[np.int64], length: int, n_frames: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Union of windows as sorted, disjoint spans (recording, start, stop), cut at each recording's end."""
+    spans: list[tuple[int, int, int]] = []
+    for recording, start in sorted(map(tuple, windows.tolist())):
+        stop = min(start + length, n_frames[recording])
+        if spans and spans[-1][0] == recording and start <= spans[-1][2]:
+            spans[-1] = (recording, spans[-1][1], max(stop, spans[-1][2]))
+        else:
+            spans.append((recording, start, stop))
+    return spans

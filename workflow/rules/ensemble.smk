@@ -1,0 +1,30 @@
+rule ensemble:
+    input:
+        unpack(lambda w: PLAN.data_of(w.model_id)),
+        networks=lambda w: PLAN.networks_of(w.model_id, int(w.fold), PLAN.variant_of(w.prefix)),
+    output:
+        model="results/{prefix}train/{model_id}/fold{fold}/model.ckpt",
+        metrics=report(
+            "results/{prefix}train/{model_id}/fold{fold}/metrics.csv",
+            caption="../report/training.rst",
+            category="Training",
+            subcategory="{model_id}",
+            labels=lambda w: {"fold": w.fold, "variant": PLAN.variant_of(w.prefix)},
+        ),
+        sidecar="results/{prefix}train/{model_id}/fold{fold}/model.json",
+    log:
+        "logs/{prefix}ensemble/{model_id}/fold{fold}.log",
+    benchmark:
+        "logs/{prefix}ensemble/{model_id}/fold{fold}.benchmark.tsv"
+    threads: PLAN.config.train.cpu_threads
+    resources:
+        **resources_of(PLAN, "ensemble", lambda w: PLAN.recordings_of_model(w.model_id)),
+    params:
+        *PLAN.code("ensemble"),
+        config=PLAN.config_json("ensemble"),
+        variant=lambda w: PLAN.variant_of(w.prefix),
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/ensemble.py --config {params.config:q} --code {CODE[ensemble]:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --networks {input.networks:q} --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q}"
+        " --fold {wildcards.fold:q} --variant {params.variant:q} --output {output:q}"

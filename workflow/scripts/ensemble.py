@@ -1,0 +1,13 @@
+"""The command of the stage ensemble."""
+
+from pipeline.config.ensemble import EnsembleStage
+from pipeline.stage import run_stage
+from pipeline.stages.ensemble import ensemble
+
+if __name__ == "__main__":
+    run_stage(
+        ensemble,
+        EnsembleStage,
+        files=["networks", "windows", "mel", "aligned", "output"],
+        options=["fold", "variant"],
+    )
