@@ -162,7 +162,8 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 class Fit:
     """A network to train: its untrained module, what makes its batches (given the steps per epoch), where and how.
 
-    ``title`` names the run to people who compare it with others in TensorBoard.
+    ``title`` names the run to people who compare it with others in TensorBoard; ``card`` is the place of the one
+    GPU to take, None where any will do.
     """
 
     module: DecoderTraining
@@ -170,6 +171,7 @@ class Fit:
     run_dir: Path
     accelerator: Accelerator = "auto"
     title: str = ""
+    card: int | None = None
 
 
 def fit_network(
@@ -191,7 +193,7 @@ def fit_network(
     stop_requested = False
     if not keeper.ended(epochs) and train.devices == 1:
         report = StepReport(on_step, epochs * steps)
-        _fit(fit.module, fit.loaders(steps), keeper, report, epochs, fit.accelerator)
+        _fit(fit.module, fit.loaders(steps), keeper, report, epochs, fit.accelerator, fit.card)
         stop_requested = keeper.stop_requested
     elif not keeper.ended(epochs):
         there = (RunKeeper(fit.run_dir, fit.title, train.patience, None), StepReport(None, epochs * steps))
@@ -203,10 +205,10 @@ def fit_network(
 
 def _fit(
     module: DecoderTraining, data: LightningDataModule, keeper: RunKeeper, report: StepReport, epochs: int,
-    accelerator: Accelerator,
+    accelerator: Accelerator, card: int | None = None,
 ) -> None:  # fmt: skip
     """Train until all is done or the process is asked to end; of several processes, the part of this one."""
-    trainer = _trainer(keeper.run_dir, module.config, epochs, accelerator, [keeper, report])
+    trainer = _trainer(keeper.run_dir, module.config, epochs, accelerator, card, [keeper, report])
     with suppress(SIGTERMException, SystemExit):  # Lightning's answers to SIGTERM and Ctrl-C
         trainer.fit(module, datamodule=data, ckpt_path=_recall(keeper), weights_only=True)
     module.trainer = None  # which holds the data
@@ -245,7 +247,12 @@ def _has_best(keeper: RunKeeper) -> bool:
 
 
 def _trainer(
-    run_dir: Path, train: TrainConfig, epochs: int, accelerator: Accelerator, callbacks: list[Callback]
+    run_dir: Path,
+    train: TrainConfig,
+    epochs: int,
+    accelerator: Accelerator,
+    card: int | None,
+    callbacks: list[Callback],
 ) -> Trainer:
     """A trainer that writes nothing of its own accord and leaves job control to the caller."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -254,7 +261,7 @@ def _trainer(
     precision = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[train.precision]
     torch.set_num_threads(train.cpu_threads)
     return Trainer(
-        accelerator=accelerator, devices=train.devices, precision=precision,  # type: ignore[arg-type]
+        accelerator=accelerator, devices=train.devices if card is None else [card], precision=precision,  # type: ignore[arg-type]
         strategy="ddp_find_unused_parameters_true" if train.devices > 1 else "auto", max_epochs=epochs,
         callbacks=callbacks, plugins=[AtomicCheckpointIO(), LightningEnvironment()], default_root_dir=run_dir,
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +16,13 @@ from pipeline.config.variants import PAST_ONLY_SOUND
 from pipeline.data.loading import SubjectData, read_subjects, training_data
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_NON_FINITE_LOSS, EXIT_OUT_OF_MEMORY, StageFailureError
+from pipeline.model.device import device_of
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.model_file import model_digest, save_model
 from pipeline.model.presets import NetworkRole
 from pipeline.provenance.runs import METRICS, NETWORK, NETWORK_SIDECAR
 from pipeline.stage import Stage
+from pipeline.training.card import held_cards
 from pipeline.training.fitting import Accelerator, Row
 from pipeline.training.lightning_module import NonFiniteLossError
 from pipeline.training.network import NetworkOutcome, train_network
@@ -57,7 +60,7 @@ def _fit(
     config = stage.config
     torch.set_num_threads(config.train.cpu_threads)
     try:
-        with stage.counter("steps") as count:
+        with _card(stage) as card, stage.counter("steps") as count:
             return train_network(
                 data,
                 role,
@@ -67,6 +70,7 @@ def _fit(
                 skips,
                 causal=config.causal or stage.options["variant"] == PAST_ONLY_SOUND,
                 accelerator=cast(Accelerator, stage.options["accelerator"] or "auto"),
+                card=card,
                 on_epoch=lambda row: stage.log.info("%s", _epoch_line(role.name, row)),
                 on_step=count,
             )
@@ -80,6 +84,18 @@ def _fit(
             f"{config.window.length_frames} frames; lower one of them"
         )
         raise StageFailureError(message, EXIT_OUT_OF_MEMORY) from error
+
+
+@contextmanager
+def _card(stage: Stage[TrainStage]) -> Iterator[int | None]:
+    """The one GPU to train on, held meanwhile; None on a CPU, and where several devices share each batch."""
+    if device_of(stage.options["accelerator"]) == "cpu":
+        yield None
+        return
+    devices = stage.config.train.devices
+    cards = [str(torch.cuda.get_device_properties(place).uuid) for place in range(torch.cuda.device_count())]
+    with held_cards(cards, devices, stage.log) as places:
+        yield places[0] if devices == 1 else None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -53,12 +53,13 @@ def train_network(
     skips: Sequence[RidgeSkip] = (),
     causal: bool = False,
     accelerator: Accelerator = "auto",
+    card: int | None = None,
     on_epoch: Callable[[Row], None] | None = None,
     on_step: OnStep | None = None,
 ) -> NetworkOutcome:
     """Train one network in ``run_dir``.
 
-    ``skips`` holds each subject's ridge where the role corrects one.
+    ``skips`` holds each subject's ridge where the role corrects one; ``card`` is the GPU to take, None any.
     ``on_epoch`` gets each metrics row, ``on_step`` steps done and steps at most.
     Raises :class:`~pipeline.training.lightning_module.NonFiniteLossError`.
     """
@@ -75,7 +76,7 @@ def train_network(
     loaders = partial(
         WindowData, data, own.batch_size, seed=own.seed, ridge_mel=[ridge_mel[name] for name in names if ridge_mel]
     )
-    fit = Fit(module, loaders, run_dir, accelerator, run_title(model, train))
+    fit = Fit(module, loaders, run_dir, accelerator, run_title(model, train), card)
     trained, rows = fit_network(fit, on_epoch, on_step)
     return NetworkOutcome(trained, preset, rows)
 
