@@ -26,11 +26,11 @@ def whole(work: Path) -> Run:
 
 
 def stage_seconds(work: Path) -> dict[str, float]:
-    """What each stage says that its work took, without start and imports."""
+    """What each stage, and each network, says that its work took, without start and imports."""
     found = {}
     for log in sorted((work / "run/logs").rglob("*.log")):
         for name, seconds in re.findall(r"(\w+): done in ([\d.]+) s", log.read_text()):
-            found[name] = float(seconds)
+            found[f"{name} {log.stem}" if name == "train" else name] = float(seconds)
     return found
 
 
