@@ -249,7 +249,7 @@ def test_bad_table(lab: Lab, name: str) -> None:
 
 BAD_CONFIGS: dict[str, tuple[str | bytes, str, int]] = {
     # name: settings (bytes: the whole file), words, problems
-    "hop longer than the window": ("window: {hop_frames: 97}", "hop_frames is longer", 1),
+    "hop longer than the window": ("window: {hop_s: 1.13}", "hop_s is longer", 1),
     "window longer than the transform": ("mel: {win_length: 2048}", "win_length", 1),
     "fmax above Nyquist": ("mel: {fmax_hz: 12000}", "11025", 1),
     "fmin above fmax": ("mel: {fmin_hz: 9000}", "fmin", 1),
@@ -409,7 +409,7 @@ def test_wrong_input_of_a_stage(lab: Lab, stage: str, what: str) -> None:
 FOREIGN_MODELS: dict[str, tuple[str, str, list[str]]] = {
     # name: settings beside the run's own, fold, words
     "of another fold": ("", "1", ["model.ckpt[fold]: got 0, expected 1"]),
-    "of another config": ("window: {length_frames: 64}", "0", ["model.ckpt[window.length_frames]: got 96"]),
+    "of another config": ("window: {length_s: 0.75}", "0", ["model.ckpt[window.length_s]: got 1.12"]),
     "of a causal run": ("causal: true", "0", ["causal"]),
 }
 

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.config.docs import default_files
 from pipeline.config.loader import all_keys, load_config, parse_override
+from pipeline.config.ridge import RidgeStage
 from pipeline.config.root import Config
 from pipeline.config.stages import STAGES, downstream, readers, stage_json
 from pipeline.errors import InputError
@@ -60,11 +61,14 @@ def test_equal_values_written_differently_give_equal_texts(tmp_path: Path) -> No
         ("train: {seed: 1.5}", ["train.seed", "valid integer"]),
         ("train: {seed: true}", ["train.seed", "valid integer"]),
         ("fold: 7", ["fold 7", "split.folds is 5"]),
-        ("ridge: {lags_before: 100}", ["lags_before 100", "context_frames 26"]),
-        ("{causal: true, ridge: {lags_after: 5}}", ["lags_after 5", "causal"]),
+        ("ridge: {lags_before_s: 1}", ["lags_before_s 1", "context_s 0.3"]),
+        ("{causal: true, ridge: {lags_after_s: 0.05}}", ["lags_after_s 0.05", "causal"]),
         ("{causal: true, train: {normalisation: recording_unlabelled}}", ["whole recording", "causal"]),
         ("mel: {fmax_hz: 20000}", ["fmax_hz", "11025"]),
-        ("window: {hop_frames: 200}", ["hop_frames", "length_frames"]),
+        ("window: {hop_s: 2}", ["hop_s", "length_s"]),
+        ("window: {length_s: 0.05, hop_s: 0.05}", ["length_s 0.05 is 4 mel frames", "needs 8"]),
+        ("window: {hop_s: 0.001}", ["hop_s 0.001 is 0 mel frames", "0.0116 s"]),
+        ("model: {attention_width_s: 0.005}", ["attention_width_s 0.005 is 0 mel frames"]),
         ("1: 2", ["the key 1"]),
         ("train: {lr: 1", ["line"]),
     ],
@@ -77,6 +81,30 @@ def test_bad_configs_are_refused_with_a_fix(tmp_path: Path, text: str, words: li
     assert "Fix: " in message
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(("grid", "frames"), [({}, (96, 26, 24)), ({"hop_length": 200}, (123, 33, 31))])
+def test_seconds_become_the_nearest_frames_of_the_grid(grid: dict[str, int], frames: tuple[int, ...]) -> None:
+    config = load_config([], [{"mel": grid}])
+    window = config.window
+    found = tuple(config.mel.frames(s) for s in (window.length_s, window.context_s, window.hop_s))
+    assert found == frames
+    for frame_count, duration_s in zip(found, (window.length_s, window.context_s, window.hop_s), strict=True):
+        assert abs(frame_count / config.mel.frame_rate_hz - duration_s) <= 0.5 / config.mel.frame_rate_hz
+
+
+@pytest.mark.parametrize(
+    ("settings", "lags"),
+    [
+        ({}, (26, 26)),
+        ({"causal": True}, (26, 0)),
+        ({"ridge": {"lags_before_s": 0.1, "lags_after_s": 0.0}}, (9, 0)),
+        ({"mel": {"hop_length": 200}}, (33, 33)),
+    ],
+)
+def test_lags_of_the_ridge_are_seconds(settings: dict[str, object], lags: tuple[int, int]) -> None:
+    stage = RidgeStage.from_json(stage_json("ridge", load_config([], [settings])))
+    assert stage.lags_frames == lags
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:

@@ -305,7 +305,7 @@ NAMED = {
     "loss = loss * float('nan')": (3, r"error: stage train: loss is not finite at step 20, recordings sim01_run01"),
     "raise torch.cuda.OutOfMemoryError('CUDA out of memory')": (
         4,
-        r"error: stage train: out of memory with train.batch_size \d+ and windows of \d+ frames; lower one of them",
+        r"error: stage train: out of memory with train.batch_size \d+ and windows of [\d.]+ s; lower one of them",
     ),
     "os.kill(os.getpid(), 9)": (1, r"error: logs/train/sim01/fold0/0-corrector.log: the job was ended from outside .*"),
 }

@@ -55,10 +55,10 @@ def test_a_key_of_an_earlier_version_is_refused_with_its_new_name(old: str, tmp_
 
 
 def test_the_published_table_holds_every_renamed_key() -> None:
-    rows = re.findall(r"^\| `([\w.]+)`.* \| `([\w.]+)` \|$", (ROOT / "docs" / "renamed.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w.]+)`.* \| `([^`|]+)` \|$", (ROOT / "docs" / "renamed.md").read_text(), re.MULTILINE)
     assert RENAMED.items() <= set(rows)
     sections = {key.split(".")[0] for key in all_keys()}
-    assert set(RENAMED.values()) <= {*all_keys(), *sections}
+    assert {re.split(r"[^\w.]", new)[0] for new in RENAMED.values()} <= {*all_keys(), *sections}
     assert not set(RENAMED) & {*all_keys(), *sections}
 
 

@@ -105,12 +105,11 @@ def test_too_little_data_names_what_to_change(timelines: list[Timeline], config:
 
 def test_windows_avoid_bad_intervals_by_their_margin() -> None:
     timeline = replace(LONG[0], bad=((1000, 1100),))
-    config = WindowConfig()
     blocks = [Block(0, "train", 0, 3000)]
-    kept = [s for _, s in window_starts(blocks, [timeline], config, 26)]
+    kept = [s for _, s in window_starts(blocks, [timeline], 96, 24, 26)]
     assert kept
     assert not any(s - 26 < 1100 and s + 96 + 26 > 1000 for s in kept)
-    everything = window_starts(blocks, [timeline], config, None)
+    everything = window_starts(blocks, [timeline], 96, 24, None)
     assert len(everything) > len(kept)
 
 
@@ -181,7 +180,7 @@ def test_a_purge_gap_below_what_filters_reach_is_refused() -> None:
 
 def test_a_recording_shorter_than_a_window_is_named() -> None:
     short = info(n_features=50, n_audio=22050)
-    with pytest.raises(InputError, match=r"length_frames"):
+    with pytest.raises(InputError, match=r"length_s"):
         window_index([short], [87], stage())
 
 

@@ -368,6 +368,34 @@ def module_without_chance(devices: int) -> DecoderTraining:
     return DecoderTraining(network, replace(recipe, mixup=0.0, speech_weight=0.0), train, data.names, -5.0)
 
 
+@pytest.mark.parametrize("key", ModelConfig.model_fields)
+def test_every_key_of_the_model_reaches_the_networks(key: str) -> None:
+    other = {
+        "preset": "tiny", "encoder_width": 24, "encoder_hidden": 20, "decoder_hidden": 20, "heads": 2,
+        "reduction_factor": 2, "attention_bias": False, "attention_width_s": 0.1, "attention_offset_s": 0.1,
+        "ridge_skip": False, "networks": 1, "postnet": True, "band_filters": 3,
+    }  # fmt: skip
+    data, plain = make_data(m=3), ModelConfig(preset="medium", networks=2)
+
+    def networks(model: ModelConfig) -> list[dict[str, tuple[int, ...] | bytes]]:
+        built = [build_network(data, role, model, TrainConfig(), False) for role in network_roles(model, 100.0)]
+        shapes = [{name: (*x.shape,) for name, x in n.state_dict().items()} for n in built]
+        bias = [{"bias": n.decoder.attention.bias().detach().numpy().tobytes()} for n in built]
+        return [{**s, **b} for s, b in zip(shapes, bias, strict=True)]
+
+    assert networks(plain.model_copy(update={key: other[key]})) != networks(plain)
+
+
+def test_the_attention_begins_as_wide_in_seconds_at_any_frame_rate() -> None:
+    for rate_hz, frames in ((22050 / 256, 4), (22050 / 200, 6)):
+        data = replace(make_data(), frame_rate_hz=rate_hz)
+        (role,) = network_roles(MODEL, 100.0)
+        attention = build_network(data, role, MODEL, TrainConfig(), causal=False).decoder.attention
+        assert_allclose(attention.log_width.exp().detach(), frames, rtol=1e-6)
+        assert attention.offset_frames[0] == -frames
+        assert attention.offset_frames[-1] == frames
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path, monkeypatch) -> None:
     for name in ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_PROCID"):

@@ -9,6 +9,11 @@ from pydantic import Field
 from pipeline.config.base import Section
 
 
+def nearest_frames(duration_s: float, frame_rate_hz: float) -> int:
+    """:meth:`MelGrid.frames` where the rate alone is known."""
+    return round(duration_s * frame_rate_hz)
+
+
 class MelGrid(Section):
     """Rate and hop of the mel spectrogram, and which vocoder's framing it follows.
 
@@ -22,6 +27,10 @@ class MelGrid(Section):
     flavor: Literal["tacotron2", "hifigan"] = Field(
         "tacotron2", description="Whose mel it is: centre padding of Tacotron 2/WaveGlow, or HiFi-GAN's"
     )
+
+    def frames(self, duration_s: float) -> int:
+        """``duration_s`` in whole mel frames, the nearest number: how seconds of the config become frames."""
+        return nearest_frames(duration_s, self.frame_rate_hz)
 
     @property
     def frame_rate_hz(self) -> float:

@@ -31,6 +31,15 @@ class NetworkConfig(Section):
         True,
         description="Learned time-aligned bias of the attention; without it the decoder ignores the brain",
     )
+    attention_width_s: float = Field(
+        0.05, gt=0, description="Standard deviation of that bias before training, at least a mel frame [s]"
+    )
+    attention_offset_s: float = Field(
+        0.05,
+        ge=0,
+        description="Before training the heads look from so long before a sound frame to so long after it "
+        "(causal: until it) [s]",
+    )
     postnet: bool = Field(False, description="Convolutions over the whole predicted window")
     band_filters: int = Field(
         4, ge=1, le=32, description="Learned band-pass filters per channel; for raw features only"

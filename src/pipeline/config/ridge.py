@@ -18,11 +18,11 @@ class RidgeConfig(Section):
         min_length=1,
         description="Ridge penalties to choose from, per band on the validation block [training frames]",
     )
-    lags_before: int | None = Field(
-        None, ge=0, description="Feature frames before the sound frame; null: the window's context [frames]"
+    lags_before_s: float | None = Field(
+        None, ge=0, description="Features from so long before the sound frame; null: the window's context [s]"
     )
-    lags_after: int | None = Field(
-        None, ge=0, description="Feature frames after it; null: the context, none if causal [frames]"
+    lags_after_s: float | None = Field(
+        None, ge=0, description="Features until so long after it; null: the context, 0 if causal [s]"
     )
     latency_range_s: float = Field(0.5, gt=0, description="Single-lag ridge is scored from minus to plus this lag [s]")
     nearest_neighbour: bool = Field(
@@ -46,3 +46,11 @@ class RidgeStage(Section):
     causal: bool
     window: WindowSize
     mel: MelGrid
+
+    @property
+    def lags_frames(self) -> tuple[int, int]:
+        """Mel frames before and after the sound frame whose features the ridge reads."""
+        context_s, before_s, after_s = self.window.context_s, self.ridge.lags_before_s, self.ridge.lags_after_s
+        if after_s is None:
+            after_s = 0.0 if self.causal else context_s
+        return self.mel.frames(context_s if before_s is None else before_s), self.mel.frames(after_s)

@@ -24,6 +24,8 @@ from pipeline.config.variants import NULL, PAST_ONLY_SOUND
 from pipeline.config.vocode import ExportConfig, VocodeConfig
 from pipeline.config.window import SplitConfig, WindowConfig
 
+SHORTEST_WINDOW_FRAMES = 8  # twice what the encoder pools
+
 
 class Config(Section):
     """Everything a run can be told."""
@@ -66,15 +68,31 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _durations_hold_frames(self) -> Self:
+        """What the seconds come to on the mel's grid."""
+        durations = {
+            "window.length_s": (self.window.length_s, SHORTEST_WINDOW_FRAMES),
+            "window.hop_s": (self.window.hop_s, 1),
+            "model.attention_width_s": (self.model.attention_width_s, 1),
+        }
+        for name, (duration_s, least) in durations.items():
+            if self.mel.frames(duration_s) < least:
+                raise ValueError(
+                    f"{name} {duration_s:g} is {self.mel.frames(duration_s)} mel frames, and needs {least}: "
+                    f"at least {least / self.mel.frame_rate_hz:.3g} s"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _ridge_within_context(self) -> Self:
         """The gaps between training and test are made for the context that the network sees."""
-        context = self.window.context_frames
-        for name in ("lags_before", "lags_after"):
-            lags = getattr(self.ridge, name) or 0
-            if lags > context:
-                raise ValueError(f"ridge.{name} {lags} reaches beyond window.context_frames {context}: raise that")
-        if self.causal and self.ridge.lags_after:
-            raise ValueError(f"ridge.lags_after {self.ridge.lags_after} looks ahead, and causal forbids it")
+        context_s = self.window.context_s
+        for name in ("lags_before_s", "lags_after_s"):
+            lag_s = getattr(self.ridge, name) or 0
+            if lag_s > context_s:
+                raise ValueError(f"ridge.{name} {lag_s:g} reaches beyond window.context_s {context_s:g}: raise that")
+        if self.causal and self.ridge.lags_after_s:
+            raise ValueError(f"ridge.lags_after_s {self.ridge.lags_after_s:g} looks ahead, and causal forbids it")
         return self
 
     @model_validator(mode="after")

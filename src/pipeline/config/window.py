@@ -14,7 +14,9 @@ from pipeline.config.window_size import WindowSize
 class WindowConfig(WindowSize):
     """Size and spacing of the windows, and the gap between roles."""
 
-    hop_frames: int = Field(24, ge=1, description="Distance of the starts of neighbouring windows [mel frames]")
+    hop_s: float = Field(
+        0.28, gt=0, description="Distance of the starts of neighbouring windows, at least a mel frame [s]"
+    )
     purge_gap_s: float | None = Field(
         None,
         ge=0,
@@ -23,8 +25,8 @@ class WindowConfig(WindowSize):
 
     @model_validator(mode="after")
     def _hop_within_window(self) -> Self:
-        if self.hop_frames > self.length_frames:
-            raise ValueError("hop_frames is longer than length_frames: frames between windows would be lost")
+        if self.hop_s > self.length_s:
+            raise ValueError("window.hop_s is longer than length_s: frames between windows would be lost")
         return self
 
 

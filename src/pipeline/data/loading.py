@@ -70,7 +70,7 @@ def training_data(subjects: Sequence[SubjectData], fold: int, variant: str, conf
     for i, (index, arrays) in enumerate(subjects):
         for role, found in windows.items():
             found.append(index.of(fold, role) + np.array([len(features), 0]))
-        features += variant_features(index, arrays, fold, variant, config.window.context_frames)
+        features += variant_features(index, arrays, fold, variant, config.mel.frames(config.window.context_s))
         subject += [i] * len(arrays.features)
     return TrainingData(
         features=features,
@@ -78,8 +78,8 @@ def training_data(subjects: Sequence[SubjectData], fold: int, variant: str, conf
         subject=subject,
         train=np.concatenate(windows["train"]),
         val=np.concatenate(windows["validation"]),
-        length=config.window.length_frames,
-        context=config.window.context_frames,
+        length=config.mel.frames(config.window.length_s),
+        context=config.mel.frames(config.window.context_s),
         rows_per_frame=subjects[0][1].rows_per_frame,
         frame_rate_hz=config.mel.frame_rate_hz,
         names=[name for index, _ in subjects for name in index.recordings],

@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 from random import Random
 from typing import Literal
 
-from pipeline.config.window import SplitConfig, WindowConfig
+from pipeline.config.window import SplitConfig
 from pipeline.errors import InputError, Problem
 
 Role = Literal["train", "validation", "test"]
@@ -76,9 +76,9 @@ def split(timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: in
 
 
 def window_starts(
-    blocks: Iterable[Block], timelines: Sequence[Timeline], config: WindowConfig, margin: int | None
+    blocks: Iterable[Block], timelines: Sequence[Timeline], length: int, hop: int, margin: int | None
 ) -> list[tuple[int, int]]:
-    """(recording index, first frame) of every window that lies in ``blocks``.
+    """(recording index, first frame) of the windows that lie in ``blocks``: ``length`` frames each, ``hop`` apart.
 
     A window that comes within ``margin`` frames of a bad interval is left out; with
     None, bad intervals do not count.
@@ -86,8 +86,8 @@ def window_starts(
     starts = []
     for block in blocks:
         bad = () if margin is None else timelines[block.recording].bad
-        for start in range(block.start, block.stop - config.length_frames + 1, config.hop_frames):
-            stop = start + config.length_frames
+        for start in range(block.start, block.stop - length + 1, hop):
+            stop = start + length
             if not any(start - (margin or 0) < b and a < stop + (margin or 0) for a, b in bad):
                 starts.append((block.recording, start))
     return starts
@@ -270,6 +270,6 @@ def _too_little(role: Role, fold: int, config: SplitConfig, gap: int, frame_rate
             "split",
             f"no data left to {role} in fold {fold} of {config.folds}",
             f"blocks longer than the purge gap of {gap / frame_rate_hz:.2f} s around them",
-            "Lower split.folds, raise split.validation_fraction, shorten window.context_frames, or add recordings",
+            "Lower split.folds, raise split.validation_fraction, shorten window.context_s, or add recordings",
         )
     )

@@ -22,11 +22,12 @@ def window_index(infos: Sequence[AlignedInfo], n_frames: Sequence[int], config: 
     ``n_frames`` is the number of mel frames of each recording.  Raises
     :class:`InputError` where a recording, a block or the purge gap is too short.
     """
-    size, grid = config.window, config.mel
+    grid = config.mel
+    context = grid.frames(config.window.context_s)
     fields = widest(
         receptive_field(
             i,
-            size.context_frames,
+            context,
             grid,
             grid.n_fft,
             interpolation_support_s(i.feature_rate_hz, grid, i.causal),
@@ -65,14 +66,14 @@ def _timeline(info: AlignedInfo, n_frames: int, config: WindowStage) -> Timeline
     first = math.ceil((info.first_time_s - grid.first_frame_s) * grid.frame_rate_hz)
     last = math.floor((info.last_time_s - grid.first_frame_s) * grid.frame_rate_hz)
     start, stop = max(0, first), min(n_frames, last + 1)
-    if stop - start < config.window.length_frames:
+    if stop - start < grid.frames(config.window.length_s):
         raise InputError(
             Problem(
                 info.recording,
                 "duration",
                 f"{max(0, stop - start) / grid.frame_rate_hz:.2f} s of brain and sound",
-                f"at least one window of {config.window.length_frames / grid.frame_rate_hz:.2f} s",
-                "Shorten window.length_frames, check audio_offset_s, or leave the recording out",
+                f"at least one window of {config.window.length_s:.2f} s",
+                "Shorten window.length_s, check audio_offset_s, or leave the recording out",
             )
         )
     events = tuple(
@@ -105,6 +106,7 @@ def _index(
     blocks: dict[int, list[Block]],
     fields: ReceptiveField,
 ) -> Windows:
+    length, hop = config.mel.frames(config.window.length_s), config.mel.frames(config.window.hop_s)
     roles: dict[tuple[int, int], dict[int, int]] = {}
     block_rows: list[BlockRow] = []
     spans: list[SpanRow] = []
@@ -112,13 +114,13 @@ def _index(
         for role in ROLES:
             of_role = [b for b in fold_blocks if b.role == role]
             # Training leaves out what touches a bad interval; the other roles are scored with and without.
-            margin = config.window.context_frames if role == "train" else None
-            found = window_starts(of_role, timelines, config.window, margin)
+            margin = config.mel.frames(config.window.context_s) if role == "train" else None
+            found = window_starts(of_role, timelines, length, hop, margin)
             if not found and role != "test":
                 raise _no_window(role, fold, config)
             for start in found:
                 roles.setdefault(start, {})[fold] = ROLE_CODES[role]
-            seen = _stretches(found, config.window.length_frames) if role == "train" else of_role
+            seen = _stretches(found, length) if role == "train" else of_role
             rows = [BlockRow(fold, role, b.recording, b.start, b.stop) for b in seen]
             block_rows += rows
             spans += [s for row in rows for s in raw_spans(row, infos[row.recording], fields, config.mel)]
@@ -158,9 +160,9 @@ def _attributes(config: WindowStage, infos: Sequence[AlignedInfo], fields: Recep
         "simulated": any(i.simulated for i in infos),
         "causal": config.causal,
         "frame_rate_hz": config.mel.frame_rate_hz,
-        "length_frames": config.window.length_frames,
-        "context_frames": config.window.context_frames,
-        "hop_frames": config.window.hop_frames,
+        "length_frames": config.mel.frames(config.window.length_s),
+        "context_frames": config.mel.frames(config.window.context_s),
+        "hop_frames": config.mel.frames(config.window.hop_s),
         "purge_gap_frames": _gap_frames(fields, config),
         "receptive_field_past_s": fields.past_s,
         "receptive_field_future_s": fields.future_s,
@@ -172,13 +174,12 @@ def _attributes(config: WindowStage, infos: Sequence[AlignedInfo], fields: Recep
 
 
 def _no_window(role: str, fold: int, config: WindowStage) -> InputError:
-    length_s = config.window.length_frames / config.mel.frame_rate_hz
     return InputError(
         Problem(
             "config",
             "split",
-            f"no window of {length_s:.2f} s fits into the {role} blocks of fold {fold}",
+            f"no window of {config.window.length_s:.2f} s fits into the {role} blocks of fold {fold}",
             "longer blocks",
-            "Lower split.folds, shorten window.length_frames, or raise split.validation_fraction",
+            "Lower split.folds, shorten window.length_s, or raise split.validation_fraction",
         )
     )

@@ -51,7 +51,7 @@ def cost(config: Config, recordings: Sequence[Examined], subjects: Sequence[Subj
     steps, train_s = 0, 0.0
     for preset, n_steps, columns in _trainings(config, recordings, subjects):
         base, more = STEP_S[preset]
-        size = config.train.batch_size / 16 * config.window.length_frames / 96
+        size = config.train.batch_size / 16 * config.mel.frames(config.window.length_s) / 96
         steps += n_steps
         train_s += n_steps * size * (base + more * (columns - 64) / 64)
         networks_mb += NETWORK_MB[preset]
@@ -124,7 +124,8 @@ def _trainings(
         jobs = [(sum(seconds), max(columns.values()))] if pooled else []
         jobs = jobs or [(s, columns[one.subject]) for s, one in zip(seconds, subjects, strict=True)]
         for train_s, width in jobs * (1 + len(config.variants)):
-            base = Architecture(width, config.mel.n_mels, config.window.length_frames, config.window.context_frames)
+            length, context = (config.mel.frames(s) for s in (config.window.length_s, config.window.context_s))
+            base = Architecture(width, config.mel.n_mels, length, context)
             preset = preset_for(config.model, train_s)
             for role in network_roles(config.model):
                 recipe = resolve(role, preset, base, config.model, config.train)[1]

@@ -246,6 +246,8 @@ class AlignedAttention(nn.Module):
     time, c the centre of the output group, both in mel frames from the window's start; delta and
     sigma are learned.  Without this bias the decoder learns to continue its own output and
     ignores the brain.  ``position_frames`` and ``group_frames`` are those of :class:`AttentionAxes`.
+    Before training sigma is ``first_width``, and the heads' deltas run from minus to plus ``first_offset``, in mel
+    frames.
     """
 
     position_frames: Tensor
@@ -254,6 +256,7 @@ class AlignedAttention(nn.Module):
     def __init__(
         self, query_width: int, memory_width: int, heads: int, group_size: int,
         position_frames: Tensor, group_frames: Tensor, biased: bool, causal: bool,
+        first_width: float = 4.0, first_offset: float = 4.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.heads, self.group_size, self.biased, self.causal = heads, group_size, biased, causal
@@ -261,8 +264,8 @@ class AlignedAttention(nn.Module):
         self.query = nn.Linear(query_width, heads * self.head_width)
         self.key = nn.Linear(memory_width, heads * self.head_width, bias=False)
         self.value = nn.Linear(memory_width, heads * self.head_width)
-        self.offset_frames = nn.Parameter(torch.linspace(-4.0, 0.0 if causal else 4.0, heads))
-        self.log_width = nn.Parameter(torch.full((heads,), math.log(4.0)))
+        self.offset_frames = nn.Parameter(torch.linspace(-first_offset, 0.0 if causal else first_offset, heads))
+        self.log_width = nn.Parameter(torch.full((heads,), math.log(first_width)))
         self.register_buffer("position_frames", position_frames, persistent=False)
         self.register_buffer("group_frames", group_frames, persistent=False)
 
@@ -326,7 +329,7 @@ class Decoder(nn.Module):
         self.attention = AlignedAttention(
             a.decoder_hidden, memory_width, a.heads, self.group,
             position_centres(n_positions, a.context_frames), self.group * torch.arange(self.n_groups),
-            a.attention_bias, a.causal,
+            a.attention_bias, a.causal, a.attention_width_frames, a.attention_offset_frames,
         )  # fmt: skip
         self.hidden = nn.Linear(a.decoder_hidden + self.attention.width, a.decoder_hidden)
         self.dropout = nn.Dropout(a.decoder_dropout)

@@ -36,6 +36,8 @@ class Architecture:
     encoder_dropout: float = 0.2
     decoder_dropout: float = 0.1
     attention_bias: bool = True
+    attention_width_frames: int = 4
+    attention_offset_frames: int = 4
     ridge_skip: bool = True
     postnet: bool = False
     band_filters: int = 4

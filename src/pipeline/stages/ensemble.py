@@ -65,7 +65,7 @@ def _weigh(stage: Stage[EnsembleStage], run: Path, inputs: Sequence[tuple[Path, 
     data = training_data(subjects, int(stage.options["fold"]), stage.options["variant"], stage.config)
     torch.set_num_threads(stage.config.train.cpu_threads)
     whole = Ensemble.of([network for model, _ in loaded for network in model.networks])
-    loss, r = weigh_on_validation(whole, data, hop=max(1, stage.config.window.length_frames // 4))
+    loss, r = weigh_on_validation(whole, data, hop=max(1, data.length // 4))
     meta = _meta(stage, metas, loss, r, whole.weights.tolist())
     write_text(run / METRICS, _metrics(stage.files["networks"]))
     save_model(run / MODEL, whole, meta)

@@ -40,7 +40,7 @@ def predict(stage: Stage[PredictStage]) -> str:
     model, meta = load_model(stage.file("model"))
     _refuse_foreign(stage, meta, windows.subject, arrays.feature_names)
     model = model.to(device_of(stage.options["accelerator"]))
-    own, hop = meta["subjects"].index(windows.subject), config.window.hop_frames
+    own, hop = meta["subjects"].index(windows.subject), config.mel.frames(config.window.hop_s)
     extras: Extras = {}
 
     def predicted(block: BlockRow) -> PredictedBlock:

@@ -66,7 +66,7 @@ def _baselines(windows: Windows, arrays: SubjectArrays, fold: int, config: Ridge
     rate_hz = config.mel.frame_rate_hz
     train, validation, test = (_spans(windows, fold, role) for role in ("train", "validation", "test"))
     x, _ = frame_features(arrays.features, train, arrays.rows_per_frame)
-    lags, penalties = _lags(config), config.ridge.penalties
+    lags, penalties = config.lags_frames, config.ridge.penalties
     ridge = fit_ridge(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
     envelope = fit_envelope(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
     spectrum = mean_spectrum(arrays.mel, train)
@@ -106,7 +106,7 @@ def _latency(
     """r of a ridge that sees one feature frame, by its lag."""
     max_lag = round(config.ridge.latency_range_s * config.mel.frame_rate_hz)
     lags = np.arange(-max_lag, max_lag + 1)
-    beyond = max(0, max_lag - config.window.context_frames)
+    beyond = max(0, max_lag - config.mel.frames(config.window.context_s))
     r = single_lag_r(x, mel, _shortened(train, beyond), _shortened(test, beyond), lags.tolist())
     return {
         "latency/lag_s": (lags / config.mel.frame_rate_hz, ("lag",)),
@@ -121,13 +121,6 @@ def _spans(windows: Windows, fold: int, role: str) -> list[Span]:
 def _shortened(spans: list[Span], frames: int) -> list[Span]:
     """The spans without ``frames`` at each end, so that the widest lag stays within what their role may see."""
     return [(r, start + frames, stop - frames) for r, start, stop in spans if stop - start > 2 * frames]
-
-
-def _lags(config: RidgeStage) -> tuple[int, int]:
-    """The context on each side of a window, unless told otherwise."""
-    context = config.window.context_frames
-    before, after = config.ridge.lags_before, config.ridge.lags_after
-    return context if before is None else before, (0 if config.causal else context) if after is None else after
 
 
 def _onset_frames(windows: Windows, recording: int, rate_hz: float) -> np.ndarray:

@@ -81,7 +81,7 @@ def _fit(
             raise
         message = (
             f"out of memory with train.batch_size {config.train.batch_size} and windows of "
-            f"{config.window.length_frames} frames; lower one of them"
+            f"{config.window.length_s:g} s; lower one of them"
         )
         raise StageFailureError(message, EXIT_OUT_OF_MEMORY) from error
 

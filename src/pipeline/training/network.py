@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pipeline.artifacts.ridge_skip import RidgeSkip
+from pipeline.config.mel_grid import nearest_frames
 from pipeline.config.model import NetworkConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import WindowData
@@ -101,6 +102,8 @@ def build_network(
     base = Architecture(
         n_channels=data.n_channels, n_bands=data.mel[0].shape[1], length_frames=data.length,
         context_frames=data.context, rows_per_frame=data.rows_per_frame, n_subjects=data.n_subjects, causal=causal,
+        attention_width_frames=nearest_frames(model.attention_width_s, data.frame_rate_hz),
+        attention_offset_frames=nearest_frames(model.attention_offset_s, data.frame_rate_hz),
     )  # fmt: skip
     architecture, _ = resolve(role, preset_for(model, data.seconds("train")), base, model, train)
     torch.manual_seed(train.seed)
