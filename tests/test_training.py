@@ -378,7 +378,7 @@ def test_every_key_of_the_model_reaches_the_networks(key: str) -> None:
     data, plain = make_data(m=3), ModelConfig(preset="medium", networks=2)
 
     def networks(model: ModelConfig) -> list[dict[str, tuple[int, ...] | bytes]]:
-        built = [build_network(data, role, model, TrainConfig(), False) for role in network_roles(model, 100.0)]
+        built = [build_network(data, role, model, TrainConfig(), False) for role in network_roles(model)]
         shapes = [{name: (*x.shape,) for name, x in n.state_dict().items()} for n in built]
         bias = [{"bias": n.decoder.attention.bias().detach().numpy().tobytes()} for n in built]
         return [{**s, **b} for s, b in zip(shapes, bias, strict=True)]
@@ -389,7 +389,7 @@ def test_every_key_of_the_model_reaches_the_networks(key: str) -> None:
 def test_the_attention_begins_as_wide_in_seconds_at_any_frame_rate() -> None:
     for rate_hz, frames in ((22050 / 256, 4), (22050 / 200, 6)):
         data = replace(make_data(), frame_rate_hz=rate_hz)
-        (role,) = network_roles(MODEL, 100.0)
+        (role,) = network_roles(MODEL)
         attention = build_network(data, role, MODEL, TrainConfig(), causal=False).decoder.attention
         assert_allclose(attention.log_width.exp().detach(), frames, rtol=1e-6)
         assert attention.offset_frames[0] == -frames
