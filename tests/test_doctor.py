@@ -186,7 +186,7 @@ def test_all_problems_come_at_once(work: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ({"align": {"bands": [[400, 600]]}}, "600"),
+        ({"align": {"features": [{"kind": "band_envelope", "bands": [[400, 600]]}]}}, "600"),
         ({"split": {"folds": 40}}, "Lower split.folds"),
         ({"window": {"purge_gap_s": 0.01}}, "purge_gap_s"),
         ({"align": {"channels": {"include": ["nowhere"]}}}, "nowhere"),

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
 import soxr
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from scipy import signal
 
 from pipeline.config.align import AlignConfig, AlignStage, ChannelsConfig
+from pipeline.config.features import FASTEST_GIVEN_RATIO, BandEnvelopeConfig, FeatureSection, LowPassConfig
 from pipeline.config.mel_grid import MelGrid
 from pipeline.errors import InputError
-from pipeline.signal import causal, envelope
-from pipeline.signal.bands import band_pass_power, notches_hz, zero_phase_response
+from pipeline.signal import causal, zero_phase
+from pipeline.signal.bands import Passband, band_pass_power
 from pipeline.signal.blocks import Reader, array_reader
-from pipeline.signal.envelope import extract_features, feature_names, filter_support_s
+from pipeline.signal.features import given
+from pipeline.signal.features.base import Blocks, FeatureKind
+from pipeline.signal.features.filtered import FilteredFeature
+from pipeline.signal.features.stack import Features
 from pipeline.signal.reference import Reference, bad_channels, selected_channels, shaft_and_contact
 from pipeline.signal.resample import resample_blocks, resampled_length, resampler_support_s
 
 RATE_HZ = 1024.0
+SIGNAL, GIVEN, LOW_PASS = {"kind": "signal"}, {"kind": "given"}, {"kind": "low_pass"}
 
 
 def recording(seconds: float, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -35,10 +42,29 @@ def recording(seconds: float, channels: int = 3, seed: int = 0) -> np.ndarray:
     return x.astype(np.float32)
 
 
+def envelope_of(*bands: tuple[float, float], **keys: Any) -> dict[str, Any]:
+    """An entry of ``align.features``."""
+    return {"kind": "band_envelope", **({"bands": bands} if bands else {}), **keys}
+
+
+def align(*features: dict[str, Any], **keys: Any) -> AlignConfig:
+    return AlignConfig.model_validate({**({"features": features} if features else {}), **keys})
+
+
+def of(config: AlignConfig, rate_hz: float = RATE_HZ) -> Features:
+    return Features(config, MelGrid(), rate_hz)
+
+
 def features(
     x: np.ndarray, config: AlignConfig, times_s: np.ndarray, causal: bool = False, rate_hz: float = RATE_HZ
 ) -> np.ndarray:
-    return collect(extract_features(array_reader(x), len(x), rate_hz, config, times_s, causal))
+    return collect(of(config, rate_hz).blocks(array_reader(x), len(x), times_s, causal))
+
+
+def passband(
+    config: AlignConfig, band: tuple[float, float] = (70.0, 170.0), rate_hz: float = RATE_HZ, order: int = 4
+) -> Passband:
+    return Passband(*band, rate_hz, order, config.line_noise_hz, config.notch_width_hz)
 
 
 def collect(blocks: Iterator[tuple[int, np.ndarray]]) -> np.ndarray:
@@ -54,17 +80,21 @@ def collect(blocks: Iterator[tuple[int, np.ndarray]]) -> np.ndarray:
 def textbook(x: np.ndarray, config: AlignConfig, times_s: np.ndarray) -> np.ndarray:
     """Verwoert et al. 2022 as it is written down, in float64 on the whole recording."""
     columns = []
-    for band in config.bands:
+    (keys,) = config.features
+    assert isinstance(keys, BandEnvelopeConfig)
+    for band in keys.bands:
         y = signal.detrend(x.astype(np.float64), axis=0)
-        sos = signal.butter(config.filter_order, band, "bandpass", fs=RATE_HZ, output="sos")
+        sos = signal.butter(keys.filter_order, band, "bandpass", fs=RATE_HZ, output="sos")
         y = signal.sosfiltfilt(sos, y, axis=0)
-        for notch in notches_hz(band, RATE_HZ, config):
-            sos = signal.butter(config.filter_order, notch, "bandstop", fs=RATE_HZ, output="sos")
+        for notch in Passband(
+            *band, RATE_HZ, keys.filter_order, config.line_noise_hz, config.notch_width_hz
+        ).notches_hz():
+            sos = signal.butter(keys.filter_order, notch, "bandstop", fs=RATE_HZ, output="sos")
             y = signal.sosfiltfilt(sos, y, axis=0)
         # Tapered over 10 s, so that the circular Hilbert transform does not feel its seam far inside.
         y *= signal.windows.tukey(len(y), 20 * RATE_HZ / len(y))[:, None]
         amplitude = np.abs(signal.hilbert(y, axis=0))
-        length = round(config.frame_length_s * RATE_HZ)
+        length = round(keys.frame_length_s * RATE_HZ)
         first = np.floor(times_s * RATE_HZ - (length - 1) / 2 + 0.5).astype(int)
         columns.append(np.stack([amplitude[a : a + length].mean(axis=0) for a in first]))
     return np.concatenate(columns, axis=1)
@@ -74,8 +104,8 @@ def textbook(x: np.ndarray, config: AlignConfig, times_s: np.ndarray) -> np.ndar
     "config",
     [
         AlignConfig(),
-        AlignConfig(line_noise_hz=60.0, filter_order=3, bands=((70.0, 150.0),)),
-        AlignConfig(line_noise_hz=0.0, bands=((13.0, 30.0), (70.0, 170.0)), frame_length_s=0.1),
+        align(envelope_of((70.0, 150.0), filter_order=3), line_noise_hz=60.0),
+        align(envelope_of((13.0, 30.0), (70.0, 170.0), frame_length_s=0.1), line_noise_hz=0.0),
     ],
 )
 def test_envelope_is_the_textbook_chain(config: AlignConfig) -> None:
@@ -102,7 +132,7 @@ def test_block_borders_leave_no_trace(block: int, monkeypatch: pytest.MonkeyPatc
     x = recording(100)
     times_s = np.arange(0, 9990) / 100
     usual = features(x, AlignConfig(), times_s)
-    monkeypatch.setattr(envelope, "_SHORTEST_BLOCK", block)
+    monkeypatch.setattr(zero_phase, "_SHORTEST_BLOCK", block)
     relative = (features(x, AlignConfig(), times_s) - usual) / usual.mean(axis=0)
     assert np.abs(relative).max() < 2e-4
     assert np.sqrt((relative**2).mean()) < 5e-6
@@ -119,32 +149,30 @@ def test_channel_groups_do_not_mix() -> None:
 
 def test_threads_change_no_bit() -> None:
     x, times_s = recording(20, channels=40), np.arange(100, 1900) / 100
-    config = AlignConfig(bands=[(70, 110), (110, 170)])
-    alone, shared = (
-        collect(extract_features(array_reader(x), len(x), RATE_HZ, config, times_s, False, threads))
-        for threads in (1, 3)
-    )
+    config = align(envelope_of((70, 110), (110, 170)))
+    alone, shared = (collect(of(config).blocks(array_reader(x), len(x), times_s, False, threads)) for threads in (1, 3))
     np.testing.assert_array_equal(alone, shared)
 
 
 def test_several_bands_stand_band_by_band() -> None:
-    config = AlignConfig(bands=((13.0, 30.0), (70.0, 170.0)))
+    bands = ((13.0, 30.0), (70.0, 170.0))
+    config = align(envelope_of(*bands))
     x = recording(20, channels=2)
     times_s = np.arange(100, 1900) / 100
     both = features(x, config, times_s)
-    for i, band in enumerate(config.bands):
-        alone = features(x, AlignConfig(bands=(band,)), times_s)
+    for i, band in enumerate(bands):
+        alone = features(x, align(envelope_of(band)), times_s)
         np.testing.assert_allclose(both[:, 2 * i : 2 * i + 2], alone, rtol=2e-3, atol=1e-3)
-    assert feature_names(["A1", "A2"], config) == ["A1 13-30 Hz", "A2 13-30 Hz", "A1 70-170 Hz", "A2 70-170 Hz"]
-    assert feature_names(["A1", "A2"], AlignConfig()) == ["A1", "A2"]
+    assert of(config).names(["A1", "A2"]) == ["A1 13-30 Hz", "A2 13-30 Hz", "A1 70-170 Hz", "A2 70-170 Hz"]
+    assert of(AlignConfig()).names(["A1", "A2"]) == ["A1", "A2"]
 
 
 def test_logarithm_is_of_the_envelope() -> None:
     x = recording(10)
     times_s = np.arange(100, 900) / 100
     linear = features(x, AlignConfig(), times_s)
-    np.testing.assert_allclose(features(x, AlignConfig(log_envelope=True), times_s), np.log(linear), atol=1e-5)
-    assert np.isfinite(features(np.zeros((5000, 1), np.float32), AlignConfig(log_envelope=True), times_s[:300])).all()
+    np.testing.assert_allclose(features(x, align(envelope_of(log=True)), times_s), np.log(linear), atol=1e-5)
+    assert np.isfinite(features(np.zeros((5000, 1), np.float32), align(envelope_of(log=True)), times_s[:300])).all()
 
 
 @pytest.mark.parametrize("forward_only", [False, True])
@@ -169,10 +197,10 @@ def test_frames_may_lie_at_any_times() -> None:
     assert np.abs(out - expected).max() < 2e-4 * expected.mean()
 
 
-@pytest.mark.parametrize("features_kind", ["envelope", "raw"])
+@pytest.mark.parametrize("kind", ["band_envelope", "signal", "low_pass"])
 @pytest.mark.parametrize("forward_only", [False, True])
-def test_very_short_recordings_have_features_to_their_ends(features_kind: str, forward_only: bool) -> None:
-    config = AlignConfig.model_validate({"features": features_kind})
+def test_very_short_recordings_have_features_to_their_ends(kind: str, forward_only: bool) -> None:
+    config = align({"kind": kind})
     x = recording(2)
     times_s = np.arange(0, 200) / 100
     out = features(x, config, times_s, forward_only)
@@ -185,10 +213,12 @@ def test_very_short_recordings_have_features_to_their_ends(features_kind: str, f
 
 CAUSAL = [
     (AlignConfig(), RATE_HZ),
-    (AlignConfig(bands=((4.0, 8.0), (70.0, 170.0)), log_envelope=True), RATE_HZ),
-    (AlignConfig(features="raw", feature_rate_hz=200.0), RATE_HZ),
-    (AlignConfig(features="none"), 64.0),
-    (AlignConfig(features="none"), 200.0),
+    (align(envelope_of((4.0, 8.0), (70.0, 170.0), log=True)), RATE_HZ),
+    (align(SIGNAL, feature_rate_hz=200.0), RATE_HZ),
+    (align(LOW_PASS), RATE_HZ),
+    (align(envelope_of(), LOW_PASS, envelope_of((13.0, 30.0), frame_length_s=0.1)), RATE_HZ),
+    (align(GIVEN), 64.0),
+    (align(GIVEN), 200.0),
 ]
 
 
@@ -206,13 +236,16 @@ def test_the_future_changes_no_causal_frame(config: AlignConfig, rate_hz: float)
         assert not np.array_equal(after[~past], before[~past])
 
 
-@pytest.mark.parametrize("config", [AlignConfig(), AlignConfig(features="raw", feature_rate_hz=200.0)])
+@pytest.mark.parametrize("config", [AlignConfig(), align(SIGNAL, feature_rate_hz=200.0), align(LOW_PASS)])
 def test_causal_state_is_carried_across_blocks(config: AlignConfig) -> None:
     x = recording(20)
     times_s = np.arange(0, 1990) / 100
-    usual = collect(causal.causal_features(array_reader(x), len(x), RATE_HZ, config, times_s))
+    (kind,) = of(config).kinds
+    assert isinstance(kind, FilteredFeature)
+    whole = (array_reader(x), kind.passbands, kind._framing(True), times_s)
+    usual = collect(causal.causal_frames(*whole, envelope=kind.envelope))
     for block in (37, 1000, 50_000):
-        other = collect(causal.causal_features(array_reader(x), len(x), RATE_HZ, config, times_s, block))
+        other = collect(causal.causal_frames(*whole, envelope=kind.envelope, block_samples=block))
         assert np.array_equal(other, usual)
 
 
@@ -237,14 +270,16 @@ def test_causal_pair_stands_in_quadrature() -> None:
 
 
 @pytest.mark.parametrize("forward_only", [False, True])
-@pytest.mark.parametrize("config", [AlignConfig(), AlignConfig(features="raw", feature_rate_hz=200.0)])
+@pytest.mark.parametrize(
+    "config", [AlignConfig(), align(SIGNAL, feature_rate_hz=200.0), align(LOW_PASS), align(envelope_of(), LOW_PASS)]
+)
 def test_support_is_how_far_a_sample_reaches(config: AlignConfig, forward_only: bool) -> None:
-    past_s, future_s = filter_support_s(config, RATE_HZ, forward_only)
+    past_s, future_s = of(config).support_s(forward_only)
     impulse = np.zeros((round(20 * RATE_HZ), 1), np.float32)
     impulse[round(10 * RATE_HZ)] = 1
     times_s = np.arange(0, 1990) / 100
-    response = np.abs(features(impulse, config, times_s, forward_only)[:, 0])
-    reached = times_s[response > 1e-3 * response.max()]
+    response = np.abs(features(impulse, config, times_s, forward_only))
+    reached = times_s[(response > 1e-3 * response.max(axis=0)).any(axis=1)]
     assert -0.02 - future_s < reached[0] - 10
     assert reached[-1] - 10 < past_s + 0.02
     # It is no looser than a few tenths of a second either.
@@ -253,9 +288,9 @@ def test_support_is_how_far_a_sample_reaches(config: AlignConfig, forward_only: 
 
 
 def test_support_grows_with_narrower_notches() -> None:
-    wide = filter_support_s(AlignConfig(), RATE_HZ, False)[0]
-    narrow = filter_support_s(AlignConfig(notch_width_hz=2.0), RATE_HZ, False)[0]
-    none = filter_support_s(AlignConfig(line_noise_hz=0.0), RATE_HZ, False)[0]
+    wide = of(AlignConfig()).support_s(False)[0]
+    narrow = of(AlignConfig(notch_width_hz=2.0)).support_s(False)[0]
+    none = of(AlignConfig(line_noise_hz=0.0)).support_s(False)[0]
     assert none < 0.2 < wide < 1.0 < narrow
 
 
@@ -272,46 +307,41 @@ def test_closed_form_is_scipys_butterworth(order: int) -> None:
 
 def test_mains_and_everything_outside_the_band_is_gone() -> None:
     config = AlignConfig()
-    assert notches_hz((70.0, 170.0), RATE_HZ, config)[:3] == [(48, 52), (98, 102), (148, 152)]
-    response = zero_phase_response(np.array([0.0, 10, 50, 85, 100, 120, 150, 400, 512]), (70, 170), RATE_HZ, config)
+    assert passband(config).notches_hz()[:3] == [(48, 52), (98, 102), (148, 152)]
+    response = passband(config).zero_phase_response(np.array([0.0, 10, 50, 85, 100, 120, 150, 400, 512]))
     assert response[[3, 5]].min() > 0.9
     assert response[[0, 1, 2, 4, 6, 7, 8]].max() < 1e-3
-    assert notches_hz((70.0, 170.0), RATE_HZ, AlignConfig(line_noise_hz=0.0)) == []
+    assert passband(AlignConfig(line_noise_hz=0.0)).notches_hz() == []
     # No notch reaches half of the rate.
-    assert max(high for _, high in notches_hz((70.0, 149.0), 304.0, config)) < 152
+    assert max(high for _, high in passband(config, (70.0, 149.0), 304.0).notches_hz()) < 152
 
 
 @pytest.mark.parametrize(
     ("config", "rate_hz", "message"),
     [
-        (AlignConfig(), 256.0, r"align.bands.*70, 170.*256 Hz"),
-        (AlignConfig(bands=((13.0, 30.0), (70.0, 128.0))), 256.0, r"align.bands.*70, 128"),
-        (AlignConfig(features="raw", feature_rate_hz=400.0), 256.0, r"align.raw_high_hz"),
-        (AlignConfig(features="none"), 256.0, r"align.features.*200 Hz"),
+        (AlignConfig(), 256.0, r"align.features.*70, 170.*256 Hz"),
+        (align(envelope_of((13.0, 30.0), (70.0, 128.0))), 256.0, r"align.features.*70, 128"),
+        (align(SIGNAL, feature_rate_hz=400.0), 256.0, r"align.features.*1, 160"),
+        (align(envelope_of(), {"kind": "low_pass", "cutoff_hz": 40.0}), 80.0, r"(?s)70, 170.*0, 40"),
+        (align(GIVEN), 345.0, r"align.features.*345 Hz.*at most 344.5 Hz"),
     ],
 )
-@pytest.mark.parametrize("forward_only", [False, True])
-def test_what_does_not_fit_the_rate_is_refused(
-    config: AlignConfig, rate_hz: float, message: str, forward_only: bool
-) -> None:
-    x = recording(2)
-    with pytest.raises(InputError, match=message):  # before the first block is read
-        extract_features(array_reader(x), len(x), rate_hz, config, np.arange(10) / 100, forward_only)
-    with pytest.raises(InputError, match=message):
-        filter_support_s(config, rate_hz, forward_only)
+def test_what_does_not_fit_the_rate_is_refused(config: AlignConfig, rate_hz: float, message: str) -> None:
+    with pytest.raises(InputError, match=message):  # before anything is read
+        of(config, rate_hz)
 
 
-@pytest.mark.parametrize(
-    ("config", "rate_hz"), [(AlignConfig(), RATE_HZ), (AlignConfig(features="raw"), RATE_HZ), CAUSAL[-1]]
-)
+@pytest.mark.parametrize(("config", "rate_hz"), [(AlignConfig(), RATE_HZ), (align(SIGNAL), RATE_HZ), CAUSAL[-1]])
 @pytest.mark.parametrize("times_s", [[-0.01, 0.5], [0.5, 2.0], [0.5, 0.5], [0.6, 0.5]])
 def test_impossible_times_are_refused(config: AlignConfig, rate_hz: float, times_s: list[float]) -> None:
     x = recording(2)[: int(2 * rate_hz)]
     with pytest.raises(ValueError, match="frame times"):
-        extract_features(array_reader(x), len(x), rate_hz, config, np.array(times_s), False)
+        of(config, rate_hz).blocks(array_reader(x), len(x), np.array(times_s), False)
 
 
-@pytest.mark.parametrize("config", [AlignConfig(), AlignConfig(log_envelope=True), AlignConfig(features="raw")])
+@pytest.mark.parametrize(
+    "config", [AlignConfig(), align(envelope_of(log=True)), align(SIGNAL), align(envelope_of(), LOW_PASS)]
+)
 def test_what_is_not_finite_is_refused(config: AlignConfig) -> None:
     x = recording(3)
     x[700, 1] = np.nan
@@ -330,7 +360,7 @@ def _peak_memory(seconds: int, forward_only: bool) -> int:
     n_samples = int(seconds * RATE_HZ)
     times_s = np.arange(0, seconds * 100 - 1) / 100
     tracemalloc.start()
-    for _ in extract_features(read, n_samples, RATE_HZ, AlignConfig(), times_s, forward_only):
+    for _ in of(AlignConfig()).blocks(read, n_samples, times_s, forward_only):
         pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -343,12 +373,126 @@ def test_memory_does_not_grow_with_the_recording(forward_only: bool) -> None:
     assert _peak_memory(180, forward_only) < 1.25 * _peak_memory(45, forward_only)
 
 
-# --- raw and ready-made features ---------------------------------------------------------------
+# --- the slow signal, and features side by side -------------------------------------------------
+
+
+def frame_means(x: np.ndarray, times_s: np.ndarray, length: int, first: float) -> np.ndarray:
+    """Means of ``length`` samples, ``first`` the distance of the first of them from a frame's time [samples]."""
+    starts = np.floor(times_s * RATE_HZ + first + 1e-6).astype(int)
+    return np.stack([x[a : a + length].mean(axis=0) for a in starts])
+
+
+@pytest.mark.parametrize("cutoff_hz", [0.5, 5.0, 30.0])
+@pytest.mark.parametrize("drift_uv_per_s", [0.0, 300.0])
+def test_low_pass_is_the_textbook_filter_with_offset_and_drift(cutoff_hz: float, drift_uv_per_s: float) -> None:
+    x = recording(100) + (drift_uv_per_s * np.arange(100 * int(RATE_HZ))[:, None] / RATE_HZ).astype(np.float32)
+    times_s = 14 + np.arange(7200) / 100
+    sos = signal.butter(4, cutoff_hz, "lowpass", fs=RATE_HZ, output="sos")
+    expected = frame_means(signal.sosfiltfilt(sos, x.astype(np.float64), axis=0), times_s, 51, 0.5 - 25)
+    out = features(x, align({"kind": "low_pass", "cutoff_hz": cutoff_hz}, line_noise_hz=0.0), times_s)
+    assert np.abs(out - expected).max() < 1e-5 * expected.std(axis=0).max()
+    assert np.sqrt(((out - expected) ** 2).mean()) < 2e-6 * expected.std(axis=0).max()
+
+
+def test_a_low_pass_that_reaches_the_mains_is_notched() -> None:
+    time_s = np.arange(round(30 * RATE_HZ)) / RATE_HZ
+    hum = np.sin(2 * np.pi * 50 * time_s)[:, None].astype(np.float32)
+    times_s = 5 + np.arange(4000) / 200
+    keys = {"feature_rate_hz": 200.0}
+    wide = {"kind": "low_pass", "cutoff_hz": 80.0, "frame_length_s": 0.005}
+    assert np.abs(features(hum, align(wide, **keys), times_s)).max() < 1e-3
+    assert np.abs(features(hum, align(wide, line_noise_hz=0.0, **keys), times_s)).max() > 0.8
+
+
+def test_causal_low_pass_is_the_forward_filter_over_the_past_frame() -> None:
+    x = recording(40)
+    times_s = 1 + np.arange(3800) / 100
+    sos = signal.butter(4, 5.0, "lowpass", fs=RATE_HZ, output="sos")
+    start = signal.sosfilt_zi(sos)[:, :, None] * x[0].astype(np.float64)
+    forward = signal.sosfilt(sos, x.astype(np.float64), axis=0, zi=start)[0]
+    out = features(x, align(LOW_PASS), times_s, causal=True)
+    np.testing.assert_allclose(out, frame_means(forward, times_s, 51, -50.0), rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("forward_only", [False, True])
+def test_features_stand_side_by_side_as_each_alone(forward_only: bool) -> None:
+    x, times_s = recording(60, channels=2), np.arange(100, 5900) / 100
+    entries = [envelope_of((13.0, 30.0), (70.0, 170.0), log=True), LOW_PASS, envelope_of((30.0, 60.0))]
+    whole = features(x, align(*entries), times_s, forward_only)
+    alone = [features(x, align(entry), times_s, forward_only) for entry in entries]
+    np.testing.assert_array_equal(whole, np.concatenate(alone, axis=1))
+    stack = of(align(*entries))
+    assert stack.names(["A1", "A2"])[3:6] == ["A2 70-170 Hz", "A1 0-5 Hz", "A2 0-5 Hz"]
+    assert stack.units("µV", 2) == ["ln(µV)"] * 4 + ["µV"] * 4
+    supports = [of(align(entry)).support_s(forward_only) for entry in entries]
+    assert stack.support_s(forward_only) == tuple(np.max(supports, axis=0))
+    amplitudes = stack.amplitudes(whole)
+    np.testing.assert_array_equal(amplitudes[:, 4:6], np.abs(whole[:, 4:6]))
+    np.testing.assert_array_equal(np.delete(amplitudes, [4, 5], axis=1), np.delete(whole, [4, 5], axis=1))
+
+
+class PowerConfig(FeatureSection):
+    """The section of a kind that the package does not have."""
+
+    kind: Literal["power"] = "power"
+    length_s: float = 0.1
+
+
+class Power(FeatureKind[PowerConfig], section=PowerConfig):
+    """Mean square of the past ``length_s``."""
+
+    def units(self, of_signal: str) -> str:
+        return f"{of_signal}²"
+
+    def support_s(self, causal: bool) -> tuple[float, float]:
+        return self.keys.length_s, 0.0
+
+    def blocks(self, read: Reader, n_samples: int, frame_times_s: np.ndarray, causal: bool, threads: int) -> Blocks:
+        for start, time_s in enumerate(frame_times_s):
+            stop = int(time_s * self.sampling.rate_hz) + 1
+            samples = read(max(0, stop - int(self.keys.length_s * self.sampling.rate_hz)), stop)
+            yield start, np.mean(np.square(samples), axis=0, keepdims=True, dtype=np.float32)
+
+
+class WithPower(AlignConfig):
+    """The one line that a new kind needs: its place in the union."""
+
+    features: tuple[Annotated[BandEnvelopeConfig | PowerConfig, Field(discriminator="kind")], ...] = Field(
+        (BandEnvelopeConfig(),), strict=False
+    )
+
+
+def test_a_new_kind_is_a_section_and_a_class() -> None:
+    config = WithPower.model_validate({"features": [{"kind": "power"}, envelope_of()]})
+    x, times_s = recording(20, channels=2), np.arange(100, 1900) / 100
+    out = features(x, config, times_s)
+    np.testing.assert_array_equal(out[:, 2:], features(x, AlignConfig(), times_s))
+    np.testing.assert_allclose(out[0, :2], np.square(x[1024 - 101 : 1025]).mean(axis=0), rtol=1e-5)
+    assert of(config).names(["A1", "A2"])[:2] == ["A1 power", "A2 power"]
+    assert of(config).units("µV", 2) == ["µV²", "µV²", "µV", "µV"]
+    assert of(config).support_s(False)[1] == of(AlignConfig()).support_s(False)[1]
+
+
+@pytest.mark.parametrize("grid", [MelGrid(), MelGrid(hop_length=200)])
+def test_given_features_are_at_most_four_times_as_fast_as_the_mel(grid: MelGrid) -> None:
+    fastest_hz = 4 * grid.frame_rate_hz
+    Features(align(GIVEN), grid, fastest_hz)
+    with pytest.raises(InputError, match=f"at most {fastest_hz:.1f} Hz"):
+        Features(align(GIVEN), grid, fastest_hz + 0.1)
+
+
+def test_the_page_on_features_names_the_same_limit() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "own_feature.md").read_text()
+    fastest_hz = FASTEST_GIVEN_RATIO * MelGrid().frame_rate_hz
+    assert f"{FASTEST_GIVEN_RATIO:g} × the mel's frame rate ({fastest_hz:.1f} Hz by default)" in page
+
+
+# --- the signal itself, and ready-made features ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate_hz", [512.0, 1000.0, 2048.0])
-def test_raw_keeps_the_band_at_the_exact_times(rate_hz: float) -> None:
-    config = AlignConfig(features="raw", feature_rate_hz=200.0, line_noise_hz=0.0)
+def test_a_signal_keeps_the_band_at_the_exact_times(rate_hz: float) -> None:
+    config = align(SIGNAL, feature_rate_hz=200.0, line_noise_hz=0.0)
     time_s = np.arange(int(20 * rate_hz)) / rate_hz
     inside = np.sin(2 * np.pi * 30 * time_s)
     outside = np.sin(2 * np.pi * 110 * time_s) + 50
@@ -357,8 +501,8 @@ def test_raw_keeps_the_band_at_the_exact_times(rate_hz: float) -> None:
     np.testing.assert_allclose(out[:, 0], np.sin(2 * np.pi * 30 * times_s), atol=2e-3)
 
 
-def test_causal_raw_keeps_the_band_and_leaves_no_alias() -> None:
-    config = AlignConfig(features="raw", feature_rate_hz=200.0, line_noise_hz=0.0)
+def test_a_causal_signal_keeps_the_band_and_leaves_no_alias() -> None:
+    config = align(SIGNAL, feature_rate_hz=200.0, line_noise_hz=0.0)
     time_s = np.arange(int(20 * RATE_HZ)) / RATE_HZ
     times_s = 4 + np.arange(3000) / 200
     kept = features(np.sin(2 * np.pi * 30 * time_s)[:, None].astype(np.float32), config, times_s, True)
@@ -369,7 +513,7 @@ def test_causal_raw_keeps_the_band_and_leaves_no_alias() -> None:
 
 def test_ready_made_features_pass_unchanged() -> None:
     x = recording(5)[:500]
-    config = AlignConfig(features="none")
+    config = align(GIVEN)
     times_s = np.arange(500) / 100
     for forward_only in (False, True):
         assert np.array_equal(features(x, config, times_s, forward_only, 100.0), x)
@@ -378,7 +522,7 @@ def test_ready_made_features_pass_unchanged() -> None:
 
 def test_slow_features_are_interpolated_or_held() -> None:
     x = recording(5)[:40]
-    config = AlignConfig(features="none")
+    config = align(GIVEN)
     times_s = np.arange(0, 480) / 100
     expected = np.stack([np.interp(times_s, np.arange(40) / 8, column) for column in x.T], axis=1)
     np.testing.assert_allclose(features(x, config, times_s, False, 8.0), expected, rtol=1e-5)
@@ -390,15 +534,15 @@ def test_fast_features_are_averaged() -> None:
     time_s = np.arange(2000) / 200
     x = (3 + (-1.0) ** np.arange(2000))[:, None].astype(np.float32)
     for forward_only in (False, True):
-        out = features(x, AlignConfig(features="none"), time_s[2:1900:2], forward_only, 200.0)
+        out = features(x, align(GIVEN), time_s[2:1900:2], forward_only, 200.0)
         np.testing.assert_allclose(out, 3, rtol=1e-6)
 
 
 def test_blocks_of_passed_features_join(monkeypatch: pytest.MonkeyPatch) -> None:
     x = recording(20)[:2000]
-    config, times_s = AlignConfig(features="none"), np.arange(0, 1000) / 100
+    config, times_s = align(GIVEN), np.arange(0, 1000) / 100
     whole = features(x, config, times_s, False, 160.0)
-    monkeypatch.setattr(envelope, "_SHORTEST_BLOCK", 50)
+    monkeypatch.setattr(given, "_FRAMES_AT_ONCE", 50)
     assert np.array_equal(features(x, config, times_s, False, 160.0), whole)
 
 
@@ -584,9 +728,9 @@ def test_channels_are_chosen_by_name_and_region() -> None:
 
 
 def test_lists_from_yaml_and_toml_are_bands() -> None:
-    keys = {"bands": [[13, 30], [70.0, 170]], "channels": {"include": ["LA1"], "exclude": []}}
-    config = AlignConfig.model_validate(keys)
-    assert config.bands == ((13.0, 30.0), (70.0, 170.0))
+    entries = [{"kind": "band_envelope", "bands": [[13, 30], [70.0, 170]]}, {"kind": "low_pass"}]
+    config = AlignConfig.model_validate({"features": entries, "channels": {"include": ["LA1"], "exclude": []}})
+    assert config.features == (BandEnvelopeConfig(bands=((13.0, 30.0), (70.0, 170.0))), LowPassConfig())
     stage = AlignStage(align=config, causal=True, mel=MelGrid())
     assert AlignStage.from_json(stage.canonical_json()) == stage
 
@@ -594,16 +738,26 @@ def test_lists_from_yaml_and_toml_are_bands() -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"bands": []}, "at least 1"),
-        ({"bands": [[70, 170, 200]]}, "at most 2"),
-        ({"bands": [["70", "170"]]}, "valid number"),
-        ({"bands": [[170, 70]]}, "not 0 < low < high"),
-        ({"bands": [[0, 70]]}, "not 0 < low < high"),
-        ({"bands": [[70, 170], [70, 170]]}, "twice"),
+        ({"features": []}, "at least one kind"),
+        ({"features": [{}]}, "discriminator 'kind'"),
+        ({"features": [{"kind": "envelope"}]}, "'band_envelope', 'low_pass', 'signal', 'given'"),
+        ({"features": [GIVEN | {"bands": [[1, 2]]}]}, "not permitted"),
+        ({"features": [envelope_of(bands=[])]}, "at least 1"),
+        ({"features": [envelope_of((70, 170, 200))]}, "at most 2"),
+        ({"features": [envelope_of(("70", "170"))]}, "valid number"),
+        ({"features": [envelope_of((170, 70))]}, "not 0 < low < high"),
+        ({"features": [envelope_of((0, 70))]}, "not 0 < low < high"),
+        ({"features": [envelope_of((70, 170), (70, 170))]}, "70-170 Hz twice"),
+        ({"features": [envelope_of(), envelope_of(log=True)]}, "70-170 Hz twice"),
+        ({"features": [LOW_PASS, LOW_PASS]}, "0-5 Hz twice"),
+        ({"features": [SIGNAL, LOW_PASS]}, "signal stands alone, since the network"),
+        ({"features": [envelope_of(), GIVEN]}, "given stands alone, since of input"),
+        ({"features": [GIVEN, GIVEN]}, "given stands alone"),
+        ({"features": [{"kind": "low_pass", "cutoff_hz": 50}]}, "features.0 .*feature_rate_hz / 2"),
         ({"notch_width_hz": 50.0}, "not below line_noise_hz"),
-        ({"features": "raw", "raw_high_hz": 50.0}, "feature_rate_hz / 2"),
+        ({"features": [{"kind": "signal", "high_hz": 50.0}]}, "feature_rate_hz / 2"),
         ({"reference": "average"}, "laplacian"),
-        ({"log_envelope": "yes"}, "valid boolean"),
+        ({"features": [envelope_of(log="yes")]}, "valid boolean"),
     ],
 )
 def test_a_config_that_cannot_be_is_refused(keys: dict[str, object], message: str) -> None:

@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from conftest import ROOT, snakemake
-from pipeline.config.loader import all_keys, load_config
-from pipeline.config.renamed import RENAMED
+from pipeline.config.loader import all_keys, load_config, parse_override
+from pipeline.config.renamed import RENAMED, RENAMED_VALUES
 from pipeline.config.stages import STAGES
 from pipeline.errors import InputError
 
+TABLE = (ROOT / "docs" / "renamed.md").read_text()
 PACKAGE = ROOT / "src" / "pipeline"
 
 
@@ -54,9 +55,21 @@ def test_a_key_of_an_earlier_version_is_refused_with_its_new_name(old: str, tmp_
     assert problem.fix == f"Write {RENAMED[old]}"
 
 
+@pytest.mark.parametrize(("key", "value"), RENAMED_VALUES)
+def test_a_value_of_an_earlier_version_is_refused_with_its_new_form(key: str, value: str) -> None:
+    with pytest.raises(InputError) as refused:
+        load_config([], [parse_override(f"{key}={value}")])
+    (problem,) = refused.value.problems
+    assert problem.field == key
+    assert problem.fix == f"Write {RENAMED_VALUES[key, value]}"
+    load_config([], [parse_override(RENAMED_VALUES[key, value].replace(": ", "=", 1))])
+
+
 def test_the_published_table_holds_every_renamed_key() -> None:
-    rows = re.findall(r"^\| `([\w.]+)`.* \| `([^`|]+)` \|$", (ROOT / "docs" / "renamed.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w.]+)`.* \| `([^`|]+)` \|$", TABLE, re.MULTILINE)
+    values = re.findall(r"^\| `([\w.]+): (\w+)` \| `([^`|]+)` \|$", TABLE, re.MULTILINE)
     assert RENAMED.items() <= set(rows)
+    assert {(key, old, new) for (key, old), new in RENAMED_VALUES.items()} <= set(values)
     sections = {key.split(".")[0] for key in all_keys()}
     assert {re.split(r"[^\w.]", new)[0] for new in RENAMED.values()} <= {*all_keys(), *sections}
     assert not set(RENAMED) & {*all_keys(), *sections}

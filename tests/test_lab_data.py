@@ -25,7 +25,7 @@ data: {sheet: "the raw data/recordings.tsv"}
 fold: 1
 causal: true
 mel: {flavor: hifigan}
-align: {bands: [[15, 30], [70, 170]], reference: shaft, log_envelope: true}
+align: {features: [{kind: band_envelope, bands: [[15, 30], [70, 170]], log: true}], reference: shaft}
 split: {folds: 3, validation_fraction: 0.2}
 model: {preset: tiny}
 train: {max_steps: 20, steps_per_epoch: 10, normalisation: causal_running}

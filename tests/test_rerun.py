@@ -124,11 +124,9 @@ ADDS_JOBS = {
 VALUES = {
     "data.sheet": "raw/same.tsv",
     "fold": 1,
-    "align.bands": [[80.0, 150.0]],
-    "align.features": "none",
+    "align.features": [{"kind": "given"}],
     "align.channels.include": ["ch001"],
     "align.channels.exclude": ["ch002"],
-    "align.raw_high_hz": 30.0,
     "ridge.penalties": [10.0],
     "ridge.lags_before_s": 0.1,
     "ridge.lags_after_s": 0.1,
@@ -348,7 +346,7 @@ def runtime_settings(work: Work) -> None:
 
 
 def a_default_written_out(work: Work) -> None:
-    work.configure("align.bands", [[70, 170]])
+    work.configure("align.features", [{"kind": "band_envelope", "bands": [[70, 170]]}])
 
 
 def a_number_written_otherwise(work: Work) -> None:

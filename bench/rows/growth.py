@@ -25,7 +25,8 @@ def prepare(work: Path) -> None:
 
 def features(minutes: float, channels: int) -> Run:
     from pipeline.config.align import AlignConfig
-    from pipeline.signal.envelope import extract_features
+    from pipeline.config.mel_grid import MelGrid
+    from pipeline.signal.features.stack import Features
 
     block = np.random.default_rng(0).standard_normal((1 << 17, channels), np.float32)
     n = round(minutes * 60 * 1024)
@@ -35,7 +36,7 @@ def features(minutes: float, channels: int) -> Run:
         return block.take(np.arange(start, stop), axis=0, mode="wrap")
 
     def run() -> None:
-        for _ in extract_features(read, n, 1024.0, AlignConfig(), times_s, causal=False):
+        for _ in Features(AlignConfig(), MelGrid(), 1024.0).blocks(read, n, times_s, causal=False):
             pass
 
     return run

@@ -28,10 +28,11 @@ def frame_times_s(n_samples: int) -> np.ndarray:
 
 def _blocks(path: Path, causal: bool, threads: int) -> Iterator[tuple[int, np.ndarray]]:
     from pipeline.config.align import AlignConfig
-    from pipeline.signal.envelope import extract_features
+    from pipeline.config.mel_grid import MelGrid
+    from pipeline.signal.features.stack import Features
 
     read, n = npy_reader(path)
-    return extract_features(read, n, RATE_HZ, AlignConfig(), frame_times_s(n), causal, threads)
+    return Features(AlignConfig(), MelGrid(), RATE_HZ).blocks(read, n, frame_times_s(n), causal, threads)
 
 
 def _features(minutes: int, causal: bool = False, threads: int = 1) -> Callable[[Path], Run]:
@@ -69,12 +70,11 @@ def textbook(work: Path) -> Run:
 def _textbook(samples: np.ndarray) -> np.ndarray:
     from scipy import signal
 
-    from pipeline.config.align import AlignConfig
-    from pipeline.signal.bands import notches_hz
+    from pipeline.signal.bands import Passband
 
     x = signal.detrend(samples, axis=0)
     x = signal.sosfiltfilt(signal.butter(4, (70, 170), "bandpass", fs=RATE_HZ, output="sos"), x, axis=0)
-    for band in notches_hz((70, 170), RATE_HZ, AlignConfig()):
+    for band in Passband(70.0, 170.0, RATE_HZ, 4, 50.0, 4.0).notches_hz():
         notch = signal.butter(4, band, "bandstop", fs=RATE_HZ, output="sos")
         x = signal.sosfiltfilt(notch, x, axis=0)
     envelope = np.abs(signal.hilbert(x, axis=0))

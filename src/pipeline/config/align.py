@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections import Counter
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.feature_kind import FeatureKind
+from pipeline.config.features import BandEnvelopeConfig, Feature
 from pipeline.config.mel_grid import MelGrid
-
-# Strict pydantic refuses a list for a tuple, and lists are all that YAML and TOML have.
-Band = Annotated[tuple[float, float], Field(strict=False)]
 
 
 class ChannelsConfig(Section):
@@ -36,29 +34,19 @@ class ClockConfig(Section):
     segment_s: float = Field(30.0, gt=0, description="Length of the pieces whose lags show the residual drift [s]")
 
 
-class AlignConfig(FeatureKind):
+class AlignConfig(Section):
     """How raw neural signals become features."""
 
-    bands: tuple[Band, ...] = Field(
-        ((70.0, 170.0),),
+    features: tuple[Feature, ...] = Field(
+        (BandEnvelopeConfig(),),
         strict=False,
-        min_length=1,
-        description="Bands whose envelopes are stacked, each [low, high] [Hz]",
+        description="Neural features, stacked; each entry has a kind and its keys, which config/README.md lists",
     )
     feature_rate_hz: float = Field(100.0, gt=0, description="Feature frames per second [Hz]")
-    frame_length_s: float = Field(0.05, gt=0, description="Time that one envelope frame averages over [s]")
-    filter_order: int = Field(
-        4, ge=1, le=10, description="Order of the Butterworth prototype of band-pass and notches [1]"
-    )
     line_noise_hz: float = Field(
         50.0, ge=0, description="Mains frequency, notched with its harmonics; 0: no notch [Hz]"
     )
     notch_width_hz: float = Field(4.0, gt=0, description="Width of each notch between its -3 dB points [Hz]")
-    log_envelope: bool = Field(False, description="Take the natural logarithm of the envelope")
-    raw_low_hz: float = Field(1.0, ge=0.1, description="Lower edge of what features: raw keeps [Hz]")
-    raw_high_hz: float = Field(
-        0.0, ge=0, description="Upper edge of what features: raw keeps; 0: 0.4 of feature_rate_hz [Hz]"
-    )
     reference: Literal["none", "car", "shaft", "bipolar", "laplacian"] = Field(
         "none", description="Re-referencing of good channels before filtering"
     )
@@ -69,27 +57,31 @@ class AlignConfig(FeatureKind):
     )
 
     @property
-    def raw_band_hz(self) -> tuple[float, float]:
-        """What ``features: raw`` keeps [Hz]."""
-        return self.raw_low_hz, self.raw_high_hz or 0.4 * self.feature_rate_hz
+    def input_is_raw(self) -> bool:
+        """Whether the neural data are signals as recorded, and not features."""
+        return all(feature.of_signals for feature in self.features)
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        for low_hz, high_hz in self.bands:
-            if not 0 < low_hz < high_hz:
-                raise ValueError(f"align.bands holds [{low_hz:g}, {high_hz:g}], not 0 < low < high")
-        if len(set(self.bands)) < len(self.bands):
-            raise ValueError("align.bands holds a band twice")
+    def _notches_are_apart(self) -> Self:
         if 0 < self.line_noise_hz <= self.notch_width_hz:
             raise ValueError(
                 f"align.notch_width_hz = {self.notch_width_hz:g} is not below line_noise_hz = {self.line_noise_hz:g}"
             )
-        low_hz, high_hz = self.raw_band_hz
-        if self.features == "raw" and not low_hz < high_hz < self.feature_rate_hz / 2:
-            raise ValueError(
-                f"align.raw_low_hz = {low_hz:g}, raw_high_hz = {high_hz:g} and feature_rate_hz = "
-                f"{self.feature_rate_hz:g} do not satisfy low < high < feature_rate_hz / 2"
-            )
+        return self
+
+    @model_validator(mode="after")
+    def _features_fit(self) -> Self:
+        """Each to the feature rate, and all of them to each other."""
+        if not self.features:
+            raise ValueError("align.features is empty: name at least one kind")
+        for i, feature in enumerate(self.features):
+            if reason := feature.why_not(self.feature_rate_hz):
+                raise ValueError(f"align.features.{i} ({feature.kind}): {reason}")
+            if feature.alone_because and len(self.features) > 1:
+                raise ValueError(f"align.features: {feature.kind} stands alone, since {feature.alone_because}")
+        twice = [label for label, n in Counter(x for f in self.features for x in f.labels).items() if n > 1]
+        if twice:
+            raise ValueError(f"align.features holds {twice[0]} twice")
         return self
 
 

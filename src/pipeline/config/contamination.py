@@ -7,7 +7,6 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.feature_kind import FeatureKind
 
 
 class ContaminationLevel(Section):
@@ -45,8 +44,16 @@ class ContaminationConfig(ContaminationCheck, ContaminationLevel):
     """The check, and when it counts."""
 
 
+class NeuralInput(Section):
+    """What the check has to know of the neural data."""
+
+    input_is_raw: bool = Field(
+        description="Whether they are signals as recorded, and not features", json_schema_extra={"follows": "features"}
+    )
+
+
 class ContaminationStage(Section):
     """What the contamination stage reads."""
 
     contamination: ContaminationCheck
-    align: FeatureKind
+    align: NeuralInput

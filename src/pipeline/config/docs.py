@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from pipeline.config.base import Section
+from pipeline.config.features import FEATURE_SECTIONS
 from pipeline.config.root import Config
 from pipeline.config.stages import STAGES, downstream, readers
 
@@ -37,6 +38,20 @@ them. A model is not trained again when the content that it is trained on stays 
 
 """
 
+FEATURES = """
+## Kinds of `align.features`
+
+An entry names its kind and, of the kind's keys, those that differ from the default. Any number of entries
+are stacked, except for kinds that stand alone.
+
+```yaml
+align:
+  features:
+    - {kind: band_envelope, bands: [[70, 110], [110, 170]]}
+    - {kind: low_pass, cutoff_hz: 5}
+```
+"""
+
 
 def default_files() -> dict[str, str]:
     """Content of each generated file, by its name in ``config/``."""
@@ -44,7 +59,7 @@ def default_files() -> dict[str, str]:
         "config.yaml": "\n".join(_yaml(Config(), 0)) + "\n",
         "config.toml": "\n".join(_toml(Config(), "")).strip() + "\n",
         "config.schema.json": json.dumps(Config.model_json_schema(), indent=1, ensure_ascii=False) + "\n",
-        "README.md": INTRODUCTION + "\n".join(_key_table()) + "\n",
+        "README.md": INTRODUCTION + "\n".join([*_key_table(), *_feature_table()]) + "\n",
     }
 
 
@@ -57,32 +72,66 @@ def _yaml(section: Section, depth: int) -> Iterator[str]:
             yield f"{pad}# {field.description}"
             yield f"{pad}{name}:"
             yield from _yaml(value, depth + 1)
+        elif _is_list_of_sections(value):
+            yield f"{pad}# {_comment(field)}"
+            yield f"{pad}{name}:"
+            for entry in value:
+                yield from _yaml_entry(entry, depth + 1)
         else:
             yield f"{pad}# {_comment(field)}"
             yield f"{pad}{name}: {_literal(value)}"
+
+
+def _yaml_entry(entry: Section, depth: int) -> Iterator[str]:
+    """An entry of a list, with the dash before its first key."""
+    comment, key, *others = _yaml(entry, depth + 1)
+    yield comment.removeprefix("  ")
+    yield key.replace("  " * (depth + 1), "  " * depth + "- ", 1)
+    yield from others
 
 
 def _toml(section: Section, prefix: str) -> Iterator[str]:
     values = {name: getattr(section, name) for name in type(section).model_fields}
     fields = type(section).model_fields
     for name, value in values.items():
-        if not isinstance(value, Section):
+        if not isinstance(value, Section) and not _is_list_of_sections(value):
             yield f"# {_comment(fields[name])}"
             yield f"# {name} =" if value is None else f"{name} = {_literal(value)}"
     for name, value in values.items():
         if isinstance(value, Section):
             yield from ["", f"# {fields[name].description}", f"[{prefix}{name}]"]
             yield from _toml(value, f"{prefix}{name}.")
+        elif _is_list_of_sections(value):
+            for entry in value:
+                yield from ["", f"# {fields[name].description}", f"[[{prefix}{name}]]"]
+                yield from _toml(entry, f"{prefix}{name}.")
 
 
 def _key_table() -> Iterator[str]:
     yield "| key | type | unit | default | meaning | reruns |"
     yield "|---|---|---|---|---|---|"
     for key, field, value in _keys(Config(), ""):
-        unit = _unit(field)
-        meaning = (field.description or "").removesuffix(f"[{unit}]").strip()
-        cells = [f"`{key}`", _type_name(field), unit, f"`{_literal(value)}`", meaning, _reruns(key)]
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        yield _row([f"`{key}`", *_cells(field, value), _reruns(key)])
+
+
+def _feature_table() -> Iterator[str]:
+    yield from [*FEATURES.splitlines(), ""]
+    yield "| kind | key | type | unit | default | meaning |"
+    yield "|---|---|---|---|---|---|"
+    for kind, section in FEATURE_SECTIONS.items():
+        for name, field in section.model_fields.items():
+            yield _row([f"`{kind}`", f"`{name}`", *_cells(field, field.default)])
+
+
+def _cells(field: FieldInfo, value: Any) -> list[str]:
+    """Type, unit, default and meaning of a key."""
+    unit = _unit(field)
+    meaning = (field.description or "").removesuffix(f"[{unit}]").strip()
+    return [_type_name(field), unit, f"`{_literal(value)}`", meaning]
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _reruns(key: str) -> str:
@@ -105,7 +154,7 @@ def _keys(section: Section, prefix: str) -> Iterator[tuple[str, FieldInfo, Any]]
 
 def _comment(field: FieldInfo) -> str:
     choices = _choices(field)
-    return f"{field.description}{' (' + ' | '.join(choices) + ')' if choices else ''}"
+    return f"{field.description}{' (' + ' | '.join(choices) + ')' if len(choices) > 1 else ''}"
 
 
 def _choices(field: FieldInfo) -> list[str]:
@@ -129,4 +178,8 @@ def _unit(field: FieldInfo) -> str:
 
 
 def _literal(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=lambda section: section.model_dump(mode="json"))
+
+
+def _is_list_of_sections(value: Any) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(isinstance(entry, Section) for entry in value)

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from pipeline.config.base import Section, subsection
 from pipeline.config.checks import file_problem
-from pipeline.config.renamed import RENAMED
+from pipeline.config.features import FEATURE_SECTIONS
+from pipeline.config.renamed import RENAMED, RENAMED_VALUES
 from pipeline.config.root import Config
 from pipeline.errors import InputError, Problem, raise_if_any
 
@@ -142,6 +143,8 @@ def _problems(source: str, error: ValidationError) -> Iterator[Problem]:
 
 
 def _fix(value: Any, place: str) -> str:
+    if isinstance(value, str) and (place, value) in RENAMED_VALUES:
+        return f"Write {RENAMED_VALUES[place, value]}"
     if isinstance(value, str) and value.lower() in {"yes", "no", "on", "off"}:
         return "Write true or false"
     if isinstance(value, str) and re.fullmatch(r"[-+.0-9eE_]+", value):
@@ -164,7 +167,7 @@ def _unknown_key(source: str, loc: tuple[int | str, ...]) -> Problem:
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
     section: type[Section] = Config
     for part in loc:
-        section = subsection(section, str(part)) or section
+        section = subsection(section, str(part)) or FEATURE_SECTIONS.get(part) or section
     return list(section.model_fields)
 
 

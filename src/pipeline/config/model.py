@@ -42,7 +42,7 @@ class NetworkConfig(Section):
     )
     postnet: bool = Field(False, description="Convolutions over the whole predicted window")
     band_filters: int = Field(
-        4, ge=1, le=32, description="Learned band-pass filters per channel; for raw features only"
+        4, ge=1, le=32, description="Learned band-pass filters per channel; for features faster than the mel only"
     )
 
 

@@ -1,9 +1,15 @@
 """Keys of earlier versions, and what they are called now; docs/renamed.md shows them to people.
 
-Behind the new name, in brackets, stands what else changed: the unit.
+Behind the new name stands what else changed: the unit, or the place in an entry of a list.
 """
 
 RENAMED = {
+    "align.bands": "align.features: [{kind: band_envelope, bands: …}]",
+    "align.filter_order": "align.features: [{kind: …, filter_order: …}]",
+    "align.frame_length_s": "align.features: [{kind: band_envelope, frame_length_s: …}]",
+    "align.log_envelope": "align.features: [{kind: band_envelope, log: …}]",
+    "align.raw_high_hz": "align.features: [{kind: signal, high_hz: …}]",
+    "align.raw_low_hz": "align.features: [{kind: signal, low_hz: …}]",
     "baseline": "ridge",
     "chance.rotations": "chance.shifts",
     "model.linear_skip": "model.ridge_skip",
@@ -13,4 +19,10 @@ RENAMED = {
     "window.context_frames": "window.context_s (seconds)",
     "window.hop_frames": "window.hop_s (seconds)",
     "window.length_frames": "window.length_s (seconds)",
+}
+#: Values of keys that kept their name.
+RENAMED_VALUES = {
+    ("align.features", "envelope"): "align.features: [{kind: band_envelope}]",
+    ("align.features", "none"): "align.features: [{kind: given}]",
+    ("align.features", "raw"): "align.features: [{kind: signal}]",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic.fields import FieldInfo
+
 from pipeline.config.align import AlignStage
 from pipeline.config.base import Section, pick, subsection
 from pipeline.config.contamination import ContaminationStage
@@ -68,8 +70,14 @@ def readers(key: str) -> set[str]:
     return {stage for stage, model in STAGES.items() if _declares(model, key.split("."))}
 
 
+def follows(field: FieldInfo) -> str | None:
+    """The key that a stage's own field is made from, where it is not a key itself."""
+    extra = field.json_schema_extra
+    return str(extra["follows"]) if isinstance(extra, dict) and "follows" in extra else None
+
+
 def _declares(section: type[Section], parts: list[str]) -> bool:
     if parts[0] not in section.model_fields:
-        return False
+        return any(parts[0] == follows(field) for field in section.model_fields.values())
     kind = subsection(section, parts[0])
     return _declares(kind, parts[1:]) if kind and len(parts) > 1 else True

@@ -1,7 +1,7 @@
 """Neural features put on the mel's time grid, once, when they are loaded.
 
-Rows ``f * m … f * m + m - 1`` of the result belong to mel frame ``f``; ``m`` is 1 for
-envelopes, and larger for features that are much faster than the mel (``features: raw``).
+Rows ``f * m … f * m + m - 1`` of the result belong to mel frame ``f``; ``m`` is 1, or larger
+for features that are much faster than the mel (a band-limited signal).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def on_mel_grid(
     """Features (time, channel) at ``rate_hz`` as (n_frames * m, channel) on the mel's grid.
 
     Feature ``i`` lies at ``(first_feature + i) / rate_hz`` on the audio clock.  Between
-    features: linear for envelopes, Lanczos for raw signals, and the latest one where
+    features: linear where m is 1, else Lanczos, and the latest one where
     causal.  Outside them the edge is repeated.
     """
     m = rows_per_frame(rate_hz, grid)

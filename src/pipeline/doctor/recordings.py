@@ -33,7 +33,7 @@ from pipeline.signal.clock import (
     neural_to_audio_s,
     sound_envelope,
 )
-from pipeline.signal.envelope import extract_features, feature_names, filter_support_s
+from pipeline.signal.features.stack import Features
 from pipeline.signal.reference import Reference, bad_channels, selected_channels
 from pipeline.signal.resample import resampled_length, resampler_support_s
 
@@ -100,10 +100,11 @@ def _look(found: Examined, recording: RawRecording, settings: Settings) -> None:
         return
     excerpt, start = _excerpt(neural, row.eeg_rate_hz)
     names, referenced, found.bad = _chosen(excerpt, row.eeg_rate_hz, channels, settings.align)
-    found.n_columns = len(feature_names(names, settings.align.align))
+    features = Features(settings.align.align, settings.align.mel, row.eeg_rate_hz)
+    found.n_columns = len(features.names(names))
     if sound is not None and row.audio_rate_hz is not None:
         sound_excerpt = _sound_excerpt(sound, row, start, len(excerpt))
-        found.lag = _lag(referenced, sound_excerpt, row, start, settings.align)
+        found.lag = _lag(features, referenced, sound_excerpt, row, start, settings.align)
         found.contamination = _hint(excerpt, sound_excerpt, row, start, settings)
 
 
@@ -158,7 +159,12 @@ def _sound_excerpt(sound: ArrayReader, row: RecordingRow, start: int, length: in
 
 
 def _lag(
-    samples: Array, sound_excerpt: tuple[npt.NDArray[Any], int], row: RecordingRow, start: int, stage: AlignStage
+    features: Features,
+    samples: Array,
+    sound_excerpt: tuple[npt.NDArray[Any], int],
+    row: RecordingRow,
+    start: int,
+    stage: AlignStage,
 ) -> LagEstimate | None:
     """The lag between brain and sound on the excerpt, as align estimates it on everything."""
     assert row.audio_rate_hz
@@ -171,9 +177,9 @@ def _lag(
     inside = (neural_s >= 0) & (neural_s <= (len(samples) - 1) / rate_hz)
     if inside.sum() < 2:
         return None
-    parts = extract_features(array_reader(samples), len(samples), rate_hz, config, neural_s[inside], stage.causal)
-    features = np.concatenate([block for _, block in parts])
-    energy = feature_energy(array_reader(np.abs(features) if config.features == "raw" else features), len(features))
+    parts = features.blocks(array_reader(samples), len(samples), neural_s[inside], stage.causal)
+    values = features.amplitudes(np.concatenate([block for _, block in parts]))
+    energy = feature_energy(array_reader(values), len(values))
     envelope = sound_envelope(array_reader(sound), len(sound), row.audio_rate_hz, times_s[inside] - audio_s[0])
     return neural_audio_lag(energy, envelope, config.feature_rate_hz, config.clock.max_lag_s, config.clock.segment_s)
 
@@ -218,7 +224,7 @@ def _aligned_info(
     last_s = (neural.n_samples - 1) / row.eeg_rate_hz
     audio_s = n_sound / source_hz if sound else None
     first, last = common_frames(last_s, audio_s, _clock(row), config.feature_rate_hz, config.margin_s)
-    past_s, future_s = filter_support_s(config, row.eeg_rate_hz, stage.causal)
+    past_s, future_s = Features(config, stage.mel, row.eeg_rate_hz).support_s(stage.causal)
     annotations = recording.annotation_table(report.missing_annotations(row.eeg_rate_hz))
     onset_s = neural_to_audio_s(np.array(annotations["onset"], float), *_clock(row))
     return AlignedInfo(

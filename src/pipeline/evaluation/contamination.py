@@ -119,7 +119,7 @@ def check_contamination(
 def why_not(rate_hz: float, config: ContaminationCheck, is_raw: bool, audio_modified: str) -> str | None:
     """What makes a recording untestable before any sample is read."""
     if not is_raw:
-        return "the neural data already are features (align.features: none): a leak would lie in the raw signals"
+        return "the neural data already are features (align.features: given): a leak would lie in the raw signals"
     if audio_modified == "pitch_shifted":
         return "the sound was pitch-shifted after recording: a leak of the original voice would not show"
     if rate_hz / 2 < config.band_hz[1]:

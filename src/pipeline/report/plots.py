@@ -188,7 +188,7 @@ def features(file: Path, stretch: Stretch) -> Figure:
         scaled = (values[seen] - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
         panels = stacked(2.2, 1.6)
         shown = image(panels[0], scaled, times_s[seen], (-3.0, 3.0), "viridis")
-        panels[0].set_ylabel(f"{aligned.attribute('features')}, channel")
+        panels[0].set_ylabel(f"{', '.join(aligned.attribute('features'))}, channel")
         if values.shape[1] <= MOST_NAMES:
             panels[0].set_yticks(range(values.shape[1]), [n.decode() for n in aligned.read("features/name").tolist()])
         colorbar(panels[0], shown, "standard deviations")

@@ -1,83 +1,103 @@
-"""Which frequencies a feature keeps: Butterworth band-pass and mains notches, as magnitude responses.
+"""Which frequencies a feature keeps: Butterworth filters and mains notches, as magnitude responses.
 
 The closed form is that of the bilinear transform: with ``W = tan(pi f / rate)`` and the edges ``W1, W2``
 mapped alike, a Butterworth band-pass of order ``N`` has ``|H|^2 = 1 / (1 + u^2N)`` with
-``u = (W^2 - W1 W2) / (W (W2 - W1))``, and the band-stop the same with ``1 / u``. Run forwards and
-backwards (``sosfiltfilt``) a filter multiplies each frequency by exactly that real number.
+``u = (W^2 - W1 W2) / (W (W2 - W1))``, the band-stop the same with ``1 / u``, the low-pass with
+``u = W / W2``. Run forwards and backwards (``sosfiltfilt``) a filter multiplies each frequency by exactly
+that real number.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from pipeline.config.align import AlignConfig
 from pipeline.errors import Problem, raise_if_any
 
 # The project's definition of filter support: until the impulse response stays below this part of its peak.
 SUPPORT_LEVEL = 1e-3
-# Mains harmonics are notched where the band-pass still lets through more than this part of them.
+# Mains harmonics are notched where the filter still lets through more than this part of them.
 _PASSBAND_POWER = 1e-3
 
 BandHz = tuple[float, float]
 
 
-def kept_bands_hz(config: AlignConfig, rate_hz: float) -> list[BandHz]:
-    """The bands that the configured feature keeps; none for ``features: none``.
+@dataclass(frozen=True)
+class Passband:
+    """A band-pass, or a low-pass where ``low_hz`` is 0, with the mains notches that it needs.
 
-    Raises:
-        InputError: a band does not fit below half of ``rate_hz``, or ``features: none`` is missing for
-            input that is too slow for any band.
+    ``end_hz``: everything ends there, for a signal that is then sampled at twice as much.
     """
-    if config.features == "none":
-        return []
-    raw = config.features == "raw"
-    bands = [config.raw_band_hz] if raw else list(config.bands)
-    field = "align.raw_high_hz" if raw else "align.bands"
+
+    low_hz: float
+    high_hz: float
+    rate_hz: float
+    order: int
+    line_noise_hz: float
+    notch_width_hz: float
+    end_hz: float | None = None
+
+    @property
+    def narrowest_hz(self) -> float:
+        """Width of the narrowest thing in the response, which rings longest."""
+        return min(self.low_hz or self.high_hz, self.high_hz - self.low_hz, self.notch_width_hz)
+
+    def notches_hz(self) -> list[BandHz]:
+        """The notches: at the mains frequency and harmonics in the band or on its slopes."""
+        if self.line_noise_hz == 0:
+            return []
+        half = self.notch_width_hz / 2
+        harmonics = np.arange(1, int(self.rate_hz / 2 / self.line_noise_hz) + 1) * self.line_noise_hz
+        harmonics = harmonics[harmonics + half < self.rate_hz / 2]
+        kept = harmonics[self._power(harmonics) > _PASSBAND_POWER]
+        return [(float(h) - half, float(h) + half) for h in kept]
+
+    def zero_phase_response(self, frequencies_hz: np.ndarray) -> np.ndarray:
+        """What the filters, run forwards and backwards, multiply each frequency by (float64).
+
+        Towards ``end_hz`` a cosine slope begins at the upper edge.
+        """
+        response = self._power(frequencies_hz)
+        for notch in self.notches_hz():
+            response = response * _band_stop_power(frequencies_hz, notch, self.rate_hz, self.order)
+        if self.end_hz is not None:
+            slope = np.clip((self.end_hz - frequencies_hz) / (self.end_hz - self.high_hz), 0, 1)
+            response = response * (0.5 - 0.5 * np.cos(np.pi * slope))
+        return response
+
+    def _power(self, frequencies_hz: np.ndarray) -> np.ndarray:
+        if self.low_hz == 0:
+            return low_pass_power(frequencies_hz, self.high_hz, self.rate_hz, self.order)
+        return band_pass_power(frequencies_hz, (self.low_hz, self.high_hz), self.rate_hz, self.order)
+
+
+def refuse_above_nyquist(passbands: Sequence[Passband]) -> None:
+    """Raise :class:`InputError` where a band does not fit below half of the rate."""
     raise_if_any(
         Problem(
             "config",
-            field,
-            f"[{low_hz:g}, {high_hz:g}] Hz with a recording at {rate_hz:g} Hz",
-            f"an upper edge below half of the rate, {rate_hz / 2:g} Hz",
-            f"lower the upper edge in {field}, use a recording of a higher rate, "
-            "or set align.features: none where the input already is a feature",
+            "align.features",
+            f"[{p.low_hz:g}, {p.high_hz:g}] Hz with a recording at {p.rate_hz:g} Hz",
+            f"an upper edge below half of the rate, {p.rate_hz / 2:g} Hz",
+            "lower the upper edge, use a recording of a higher rate, "
+            "or set align.features: [{kind: given}] where the input already is a feature",
         )
-        for low_hz, high_hz in bands
-        if high_hz >= rate_hz / 2
+        for p in passbands
+        if p.high_hz >= p.rate_hz / 2
     )
-    return bands
-
-
-def notches_hz(band: BandHz, rate_hz: float, config: AlignConfig) -> list[BandHz]:
-    """The notches that a band needs: at the mains frequency and harmonics in it or on its slopes."""
-    if config.line_noise_hz == 0:
-        return []
-    half = config.notch_width_hz / 2
-    harmonics = np.arange(1, int(rate_hz / 2 / config.line_noise_hz) + 1) * config.line_noise_hz
-    harmonics = harmonics[harmonics + half < rate_hz / 2]
-    in_passband = band_pass_power(harmonics, band, rate_hz, config.filter_order) > _PASSBAND_POWER
-    return [(float(h) - half, float(h) + half) for h in harmonics[in_passband]]
-
-
-def zero_phase_response(frequencies_hz: np.ndarray, band: BandHz, rate_hz: float, config: AlignConfig) -> np.ndarray:
-    """What band-pass and notches, run forwards and backwards, multiply each frequency by (float64).
-
-    For ``features: raw`` a cosine slope also ends everything at half of the feature rate.
-    """
-    order = config.filter_order
-    response = band_pass_power(frequencies_hz, band, rate_hz, order)
-    for notch in notches_hz(band, rate_hz, config):
-        response = response * _band_stop_power(frequencies_hz, notch, rate_hz, order)
-    if config.features == "raw":
-        nyquist_hz = config.feature_rate_hz / 2
-        slope = np.clip((nyquist_hz - frequencies_hz) / (nyquist_hz - band[1]), 0, 1)
-        response = response * (0.5 - 0.5 * np.cos(np.pi * slope))
-    return response
 
 
 def band_pass_power(frequencies_hz: np.ndarray, band: BandHz, rate_hz: float, order: int) -> np.ndarray:
     """``|H|^2`` of the Butterworth band-pass of ``order`` (float64)."""
     return _butterworth_power(*_detuning(frequencies_hz, band, rate_hz), order)
+
+
+def low_pass_power(frequencies_hz: np.ndarray, cutoff_hz: float, rate_hz: float, order: int) -> np.ndarray:
+    """``|H|^2`` of the Butterworth low-pass of ``order`` (float64)."""
+    w, w_cutoff = np.tan(np.pi * frequencies_hz / rate_hz), np.tan(np.pi * cutoff_hz / rate_hz)
+    return _butterworth_power(np.abs(w), w_cutoff, order)
 
 
 def _band_stop_power(frequencies_hz: np.ndarray, band: BandHz, rate_hz: float, order: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Causal features: forward filters with their state carried along, nothing from the future.
 
-Same inputs and outputs as :mod:`pipeline.signal.envelope`, which calls this module. A frame at time ``t``
+Same inputs and outputs as :mod:`pipeline.signal.zero_phase`. A frame at time ``t``
 depends on samples up to ``t`` only, to the bit.
 
 The envelope is the magnitude of two all-pass filtered copies of the band that stand in quadrature
@@ -9,16 +9,15 @@ The envelope is the magnitude of two all-pass filtered copies of the band that s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import signal
 
-from pipeline.config.align import AlignConfig
-from pipeline.signal.bands import SUPPORT_LEVEL, BandHz, framed, kept_bands_hz, notches_hz, settled_after
+from pipeline.signal.bands import SUPPORT_LEVEL, Passband, framed, settled_after
 from pipeline.signal.blocks import Reader
-from pipeline.signal.framing import Framing, past_interpolated_frames, past_mean_frames
+from pipeline.signal.framing import Framing
 
 _BLOCK_SAMPLES = 8192
 
@@ -64,17 +63,20 @@ class _BandFilter:
         return np.hypot(leading, lagging)
 
 
-def causal_features(
+def causal_frames(
     read: Reader,
-    n_samples: int,
-    rate_hz: float,
-    config: AlignConfig,
+    passbands: Sequence[Passband],
+    framing: Framing,
     frame_times_s: np.ndarray,
+    *,
+    envelope: bool,
     block_samples: int = _BLOCK_SAMPLES,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks ``(start, (frames, bands * channels))``, before any logarithm; every ``block_samples`` gives the same."""
-    filters = [_band_filter(band, rate_hz, config) for band in kept_bands_hz(config, rate_hz)]
-    framing = _framing(config, rate_hz)
+    """Frames of each band's envelope, else of its signal, ``(start, (frames, bands * channels))``.
+
+    Every ``block_samples`` gives the same.
+    """
+    filters = [_band_filter(band, envelope) for band in passbands]
     last_samples = framing.first_samples(frame_times_s) + framing.taps - 1
     end = int(last_samples[-1]) + 1 if len(frame_times_s) else 0
     tail: np.ndarray | None = None
@@ -93,32 +95,34 @@ def causal_features(
         tail, done = known[-framing.taps :], stop
 
 
-def causal_support_s(config: AlignConfig, rate_hz: float) -> float:
+def causal_support_s(passbands: Sequence[Passband], framing: Framing, *, envelope: bool) -> float:
     """How far a frame depends on the past: until its response to an impulse stays below 1e-3 of its peak [s]."""
-    framing = _framing(config, rate_hz)
     longest = 0
-    for band in kept_bands_hz(config, rate_hz):
-        narrowest_hz = min(band[0], band[1] - band[0], config.notch_width_hz)
-        impulse = np.zeros((int(rate_hz * max(8.0, 64.0 / narrowest_hz)), 1))
+    for band in passbands:
+        impulse = np.zeros((int(band.rate_hz * max(8.0, 64.0 / band.narrowest_hz)), 1))
         impulse[0] = 1.0
-        filtered = _band_filter(band, rate_hz, config)
+        filtered = _band_filter(band, envelope)
         filtered.start_at(np.zeros(1))
         response = framed(np.abs(filtered(impulse)[:, 0]), framing.taps)
         longest = max(longest, settled_after(response, SUPPORT_LEVEL))
-    return longest / rate_hz
+    return longest / framing.rate_hz
 
 
-def _band_filter(band: BandHz, rate_hz: float, config: AlignConfig) -> _BandFilter:
-    order = config.filter_order
-    parts = [signal.butter(order, band, "bandpass", fs=rate_hz, output="sos")]
+def _band_filter(band: Passband, envelope: bool) -> _BandFilter:
+    parts = [_butterworth(band)]
     parts += [
-        signal.butter(order, notch, "bandstop", fs=rate_hz, output="sos") for notch in notches_hz(band, rate_hz, config)
+        signal.butter(band.order, notch, "bandstop", fs=band.rate_hz, output="sos") for notch in band.notches_hz()
     ]
-    if config.features == "raw":
-        if config.feature_rate_hz < rate_hz:
-            parts.append(signal.cheby2(8, 60, config.feature_rate_hz / 2, fs=rate_hz, output="sos"))
-        return _BandFilter(_Chain(np.concatenate(parts)), ())
-    return _BandFilter(_Chain(np.concatenate(parts)), (_all_pass(_LEADING), _all_pass(_LAGGING, delay=True)))
+    if band.end_hz is not None and 2 * band.end_hz < band.rate_hz:
+        parts.append(signal.cheby2(8, 60, band.end_hz, fs=band.rate_hz, output="sos"))
+    pair = (_all_pass(_LEADING), _all_pass(_LAGGING, delay=True)) if envelope else ()
+    return _BandFilter(_Chain(np.concatenate(parts)), pair)
+
+
+def _butterworth(band: Passband) -> np.ndarray:
+    if band.low_hz == 0:
+        return np.asarray(signal.butter(band.order, band.high_hz, "lowpass", fs=band.rate_hz, output="sos"))
+    return np.asarray(signal.butter(band.order, (band.low_hz, band.high_hz), "bandpass", fs=band.rate_hz, output="sos"))
 
 
 def _all_pass(coefficients: tuple[float, ...], delay: bool = False) -> _Chain:
@@ -126,9 +130,3 @@ def _all_pass(coefficients: tuple[float, ...], delay: bool = False) -> _Chain:
     if delay:
         rows.append([0.0, 1.0, 0.0, 1.0, 0.0, 0.0])
     return _Chain(np.array(rows))
-
-
-def _framing(config: AlignConfig, rate_hz: float) -> Framing:
-    if config.features == "raw":
-        return past_interpolated_frames(rate_hz)
-    return past_mean_frames(rate_hz, config.frame_length_s)

@@ -22,7 +22,7 @@ from pipeline.signal.clock import (
     neural_to_audio_s,
     sound_envelope,
 )
-from pipeline.signal.envelope import extract_features, feature_names, filter_support_s
+from pipeline.signal.features.stack import Features
 from pipeline.signal.reference import ChannelVerdict, Reference, bad_channels, selected_channels
 from pipeline.signal.resample import resample_blocks, resampled_length, resampler_support_s
 from pipeline.stage import Stage
@@ -44,16 +44,17 @@ def align(stage: Stage[AlignStage]) -> str:
         }
         verdicts = bad_channels(read, len(eeg), rate_hz, stage.config.align.channels, judged["status"])
         _refuse_all_bad(recording, verdicts)
+        features = Features(stage.config.align, stage.config.mel, rate_hz)
         good = [v.status == "good" for v in verdicts]
         reference = Reference.build(stage.config.align.reference, judged["name"], good, judged.get("group"))
         with create_aligned(stage.file("output"), stage.provenance([(path, recording.content_digest)])) as writer:
-            shape = _write_features(writer, stage, recording, _referenced(read, reference), reference.names)
+            shape = _write_features(writer, stage, recording, features, _referenced(read, reference), reference.names)
             _write_audio(writer, stage, recording)
             tables["channels"] = _judged_table(channels, chosen, verdicts)
             tables["annotations"] = _on_audio_clock(tables["annotations"], recording)
             write_tables(writer, tables)
-            _write_attributes(writer, stage, recording, reference)
-            lag = _write_lag(writer, stage)
+            _write_attributes(writer, stage, recording, features, reference)
+            lag = _write_lag(writer, stage, features)
     return f"features {shape}, {good.count(False)} bad channel(s), {lag} → {stage.file('output')}"
 
 
@@ -97,41 +98,40 @@ def _clock(recording: Artifact) -> tuple[float, float]:
 
 
 def _write_features(
-    writer: ArtifactWriter, stage: Stage[AlignStage], recording: Artifact, read: Reader, names: list[str]
+    writer: ArtifactWriter,
+    stage: Stage[AlignStage],
+    recording: Artifact,
+    features: Features,
+    read: Reader,
+    names: list[str],
 ) -> tuple[int, int]:
-    config, causal = stage.config.align, stage.config.causal
+    config = stage.config.align
     first, last = _frame_numbers(stage, recording)
     times_s = np.arange(first, last + 1) / config.feature_rate_hz
     neural_s = audio_to_neural_s(times_s, *_clock(recording))
-    columns = feature_names(names, config)
-    rate_hz = recording.attributes("eeg/data")["sampling_rate_hz"]
+    columns = features.names(names)
+    units = features.units(recording.attributes("eeg/data")["units"], len(names))
     shape = (len(times_s), len(columns))
-    features = writer.stream(
+    stream = writer.stream(
         "features/data",
         shape,
         np.float32,
         ["time", "channel"],
-        units=_feature_units(stage, recording),
+        units=units[0] if len(set(units)) == 1 else "by column",
         sampling_rate_hz=config.feature_rate_hz,
     )
     n_samples = len(recording.dataset("eeg/data"))
-    extracted = extract_features(read, n_samples, rate_hz, config, neural_s, causal)
+    extracted = features.blocks(read, n_samples, neural_s, stage.config.causal)
     for start, block in stage.progress(extracted, "blocks of features"):
-        if start != features.filled:
-            raise RuntimeError(f"features came out of order: row {start} after {features.filled}")
-        features.append(block)
+        if start != stream.filled:
+            raise RuntimeError(f"features came out of order: row {start} after {stream.filled}")
+        stream.append(block)
     writer.array("features/time", times_s, ["time"], units="s")
-    writer.table("features", {"name": columns}, "channel")
+    writer.table("features", {"name": columns, "units": units}, "channel")
     writer.scale("features/time", ("features/data", 0))
     writer.scale("features/name", ("features/data", 1))
     writer.attributes(first_feature=first, n_features=len(times_s), feature_rate_hz=config.feature_rate_hz)
     return shape
-
-
-def _feature_units(stage: Stage[AlignStage], recording: Artifact) -> str:
-    units = recording.attributes("eeg/data")["units"]
-    config = stage.config.align
-    return f"ln({units})" if config.features == "envelope" and config.log_envelope else units
 
 
 def _write_audio(writer: ArtifactWriter, stage: Stage[AlignStage], recording: Artifact) -> None:
@@ -180,16 +180,16 @@ def _on_audio_clock(annotations: Table, recording: Artifact) -> Table:
 
 
 def _write_attributes(
-    writer: ArtifactWriter, stage: Stage[AlignStage], recording: Artifact, reference: Reference
+    writer: ArtifactWriter, stage: Stage[AlignStage], recording: Artifact, features: Features, reference: Reference
 ) -> None:
     config, causal = stage.config.align, stage.config.causal
     eeg_rate_hz = recording.attributes("eeg/data")["sampling_rate_hz"]
-    past_s, future_s = filter_support_s(config, eeg_rate_hz, causal)
+    past_s, future_s = features.support_s(causal)
     names = ("recording", "subject", "session", "simulated", "audio_modified", "audio_offset_s", "audio_drift_ppm")
     writer.attributes(
         **{name: recording.attribute(name) for name in names},
         causal=causal,
-        features=config.features,
+        features=[entry.kind for entry in config.features],
         reference=reference.method,
         channels_without_reference=len(reference.dropped),
         eeg_rate_hz=eeg_rate_hz,
@@ -200,7 +200,7 @@ def _write_attributes(
     )
 
 
-def _write_lag(writer: ArtifactWriter, stage: Stage[AlignStage]) -> str:
+def _write_lag(writer: ArtifactWriter, stage: Stage[AlignStage], features: Features) -> str:
     """Lag and residual drift, estimated from what was just written and reported, never applied."""
     if "audio/data" not in writer.file:
         return "no sound"
@@ -209,11 +209,10 @@ def _write_lag(writer: ArtifactWriter, stage: Stage[AlignStage]) -> str:
     rate_hz = stage.config.mel.sample_rate_hz
     inside = (times_s >= 0) & (times_s <= (len(sound) - 1) / rate_hz)
     rows = np.flatnonzero(inside)
-    features = writer.file["features/data"]
+    written = writer.file["features/data"]
 
     def read(start: int, stop: int) -> np.ndarray:
-        block = features[rows[0] + start : rows[0] + stop]
-        return np.abs(block) if config.features == "raw" else block
+        return features.amplitudes(written[rows[0] + start : rows[0] + stop])
 
     energy = feature_energy(read, len(rows))
     envelope = sound_envelope(array_reader(sound), len(sound), rate_hz, times_s[inside])

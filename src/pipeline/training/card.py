@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from types import FrameType
 from typing import IO
 
 from pipeline.errors import EXIT_INTERRUPTED, StageFailureError
+
+LOOK_EVERY_S = 0.5
 
 
 def lock_folder() -> Path:
@@ -63,16 +66,22 @@ def _take(lock: IO[str]) -> bool:
 
 
 def _wait(lock: IO[str], card: str, log: logging.Logger) -> None:
-    """Lock a file once the other process lets go."""
-    before = signal.signal(signal.SIGTERM, _interrupted)
+    """Lock a file once the other process lets go.
+
+    A signal is only noted: an exception out of its handler would be lost in whatever it interrupts.
+    """
+    signals: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         log.info("train: waiting for card %s, on which another network is trained", card)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    except KeyboardInterrupt:
-        _interrupted(signal.SIGINT, None)
+        while not _take(lock):
+            if signals:
+                raise StageFailureError("training was interrupted before it began; start again", EXIT_INTERRUPTED)
+            time.sleep(LOOK_EVERY_S)
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    raise StageFailureError("training was interrupted before it began; start again", EXIT_INTERRUPTED)
+        for number, handler in before.items():
+            signal.signal(number, handler)

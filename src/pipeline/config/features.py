@@ -1,0 +1,132 @@
+"""The kinds of neural features: each entry of ``align.features`` is one of these sections.
+
+A new kind is a section here, named in :data:`Feature`, and a class of its own in ``signal/features/``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Section
+
+#: Input that already is a feature is at most so many times as fast as the mel's frames; anything faster is a signal.
+FASTEST_GIVEN_RATIO = 4.0
+
+# Strict pydantic refuses a list for a tuple, and lists are all that YAML and TOML have.
+Band = Annotated[tuple[float, float], Field(strict=False)]
+
+
+class FeatureSection(Section):
+    """What all kinds share.  ``kind`` tells them apart in the config."""
+
+    #: Why this kind is not stacked with others; empty where it is.
+    alone_because: ClassVar[str] = ""
+    #: Whether it is made of signals as recorded.
+    of_signals: ClassVar[bool] = True
+
+    kind: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A text for each column that a channel gives, which tells it from the others."""
+        return (self.kind,)
+
+    def why_not(self, feature_rate_hz: float) -> str:
+        """Why the feature cannot be sampled at this rate; empty where it can."""
+        return ""
+
+
+class BandEnvelopeConfig(FeatureSection):
+    """The mean amplitude of bands of the signal."""
+
+    kind: Literal["band_envelope"] = Field("band_envelope", description="Mean amplitude of bands of the signal")
+    bands: tuple[Band, ...] = Field(
+        ((70.0, 170.0),), strict=False, min_length=1, description="Bands, each [low, high] [Hz]"
+    )
+    frame_length_s: float = Field(0.05, gt=0, description="Time that one frame averages over [s]")
+    filter_order: int = Field(
+        4, ge=1, le=10, description="Order of the Butterworth prototype of band-pass and notches [1]"
+    )
+    log: bool = Field(False, description="Take the natural logarithm of the mean amplitude")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"{low_hz:g}-{high_hz:g} Hz" for low_hz, high_hz in self.bands)
+
+    @model_validator(mode="after")
+    def _bands_rise(self) -> Self:
+        for low_hz, high_hz in self.bands:
+            if not 0 < low_hz < high_hz:
+                raise ValueError(f"bands holds [{low_hz:g}, {high_hz:g}], not 0 < low < high")
+        return self
+
+
+class LowPassConfig(FeatureSection):
+    """The local motor potential: the slow signal itself."""
+
+    kind: Literal["low_pass"] = Field(
+        "low_pass", description="The signal below a cut-off, its sign kept (local motor potential)"
+    )
+    cutoff_hz: float = Field(5.0, gt=0, description="What is faster is taken out [Hz]")
+    frame_length_s: float = Field(0.05, gt=0, description="Time that one frame averages over [s]")
+    filter_order: int = Field(
+        4, ge=1, le=10, description="Order of the Butterworth prototype of low-pass and notches [1]"
+    )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (f"0-{self.cutoff_hz:g} Hz",)
+
+    def why_not(self, feature_rate_hz: float) -> str:
+        if self.cutoff_hz < feature_rate_hz / 2:
+            return ""
+        return f"cutoff_hz = {self.cutoff_hz:g} is not below feature_rate_hz / 2 = {feature_rate_hz / 2:g}"
+
+
+class SignalConfig(FeatureSection):
+    """The band-limited signal itself, for networks that filter it themselves."""
+
+    alone_because: ClassVar[str] = "the network takes its rows for a signal and filters them itself"
+
+    kind: Literal["signal"] = Field("signal", description="The band-limited signal; stands alone")
+    low_hz: float = Field(1.0, ge=0.1, description="Lower edge of what is kept [Hz]")
+    high_hz: float | None = Field(
+        None, gt=0, description="Upper edge of what is kept; null: 0.4 of align.feature_rate_hz [Hz]"
+    )
+    filter_order: int = Field(
+        4, ge=1, le=10, description="Order of the Butterworth prototype of band-pass and notches [1]"
+    )
+
+    def band_hz(self, feature_rate_hz: float) -> tuple[float, float]:
+        """What is kept at this feature rate [Hz]."""
+        return self.low_hz, 0.4 * feature_rate_hz if self.high_hz is None else self.high_hz
+
+    def why_not(self, feature_rate_hz: float) -> str:
+        low_hz, high_hz = self.band_hz(feature_rate_hz)
+        if low_hz < high_hz < feature_rate_hz / 2:
+            return ""
+        return (
+            f"low_hz = {low_hz:g}, high_hz = {high_hz:g} and feature_rate_hz = {feature_rate_hz:g} do not satisfy "
+            "low < high < feature_rate_hz / 2"
+        )
+
+
+class GivenConfig(FeatureSection):
+    """Input that already is a feature."""
+
+    alone_because: ClassVar[str] = "of input that already is a feature no other can be made"
+    of_signals: ClassVar[bool] = False
+
+    kind: Literal["given"] = Field(
+        "given",
+        description="Input that already is a feature, averaged or interpolated to align.feature_rate_hz; stands alone",
+    )
+
+
+Feature = Annotated[BandEnvelopeConfig | LowPassConfig | SignalConfig | GivenConfig, Field(discriminator="kind")]
+#: The section of each kind.
+FEATURE_SECTIONS: dict[Any, type[FeatureSection]] = {
+    section.model_fields["kind"].default: section for section in get_args(get_args(Feature)[0])
+}
