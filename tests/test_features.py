@@ -455,7 +455,7 @@ class Power(FeatureKind[PowerConfig], section=PowerConfig):
 
 
 class WithPower(AlignConfig):
-    """The one line that a new kind needs: its place in the union."""
+    """A new kind's place in the union; a module of the package is imported in ``stack.py`` besides."""
 
     features: tuple[Annotated[BandEnvelopeConfig | PowerConfig, Field(discriminator="kind")], ...] = Field(
         (BandEnvelopeConfig(),), strict=False

@@ -15,6 +15,7 @@ from pipeline.config.align import AlignConfig
 from pipeline.config.mel_grid import MelGrid
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.signal.blocks import Reader
+from pipeline.signal.features import band_envelope, given, low_pass, signal  # noqa: F401  (a kind is known once imported)
 from pipeline.signal.features.base import Blocks, FeatureKind, Sampling
 
 
