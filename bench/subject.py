@@ -40,12 +40,15 @@ def prepare(work: Path) -> None:
 def loaded(work: Path) -> tuple[Windows, SubjectArrays]:
     """Windows and arrays of the subject."""
     from pipeline.artifacts.windows import read_windows
+    from pipeline.config.base import pick
     from pipeline.config.loader import load_config
-    from pipeline.data.loading import normalised_subject
+    from pipeline.config.train import SubjectSettings
+    from pipeline.data.subject import load_subject
 
     windows = read_windows(work / "results/windows/sim01.h5")
     files = [work / "results/aligned/sim01_run01.h5"], [work / "results/mel/sim01_run01.h5"]
-    return windows, normalised_subject(windows, *files, load_config([work / "config.json"]))
+    config = load_config([work / "config.json"])
+    return windows, load_subject(windows, *files, pick(SubjectSettings, config))
 
 
 def training_data(work: Path) -> TrainingData:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +31,9 @@ class Section(BaseModel):
         return cls.model_validate_json(text)
 
 
+S = TypeVar("S", bound=Section)
+
+
 def subsection(section: type[Section], name: str) -> type[Section] | None:
     """The model of a nested section, or None where ``name`` is a key or unknown."""
     field = section.model_fields.get(name)
@@ -38,7 +41,7 @@ def subsection(section: type[Section], name: str) -> type[Section] | None:
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
-def pick(stage: type[Section], config: Section) -> Section:
+def pick(stage: type[S], config: Section) -> S:
     """The part of ``config`` that ``stage`` declares: the keys that one stage reads.
 
     A stage model names sections by their place in the whole config; where it

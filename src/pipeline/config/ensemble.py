@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from pipeline.config.base import Section
-from pipeline.config.mel_grid import MelGrid
 from pipeline.config.model import EnsembleConfig, ModelConfig
-from pipeline.config.train import Arithmetic, TrainConfig
-from pipeline.config.window_size import WindowSize
+from pipeline.config.train import Arithmetic, SubjectSettings, TrainConfig
 
 
-class EnsembleStage(Section):
+class EnsembleStage(SubjectSettings):
     """All that the stage ensemble reads; the networks come with their own config."""
 
     model: EnsembleConfig
     train: Arithmetic
-    causal: bool
-    window: WindowSize
-    mel: MelGrid
 
 
-class ModelSettings(Section):
+class ModelSettings(SubjectSettings):
     """What a released model was made with: the keys of its networks and of their ensemble."""
 
     model: ModelConfig
     train: TrainConfig
-    causal: bool
-    window: WindowSize
-    mel: MelGrid

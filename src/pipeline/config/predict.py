@@ -5,8 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.config.mel_grid import MelGrid
-from pipeline.config.train import Normalisation
+from pipeline.config.train import SubjectSettings
 from pipeline.config.vocode import ExportMels
 from pipeline.config.window import WindowConfig
 
@@ -23,12 +22,9 @@ class PredictConfig(Section):
     importance_shifts: int = Field(5, ge=1, le=1000, description="Circular shifts that each loss of r is a mean of")
 
 
-class PredictStage(Section):
+class PredictStage(SubjectSettings):
     """What the stage predict reads; the network comes with its own config in the checkpoint."""
 
     predict: PredictConfig
     export: ExportMels
     window: WindowConfig
-    train: Normalisation
-    causal: bool
-    mel: MelGrid

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.mel_grid import MelGrid
-from pipeline.config.train import InputScale
-from pipeline.config.window_size import WindowSize
+from pipeline.config.train import InputScale, SubjectSettings
 
 
 class RidgeConfig(Section):
@@ -38,14 +36,11 @@ class RidgeConfig(Section):
         return self
 
 
-class RidgeStage(Section):
+class RidgeStage(SubjectSettings):
     """All that the stage ridge reads."""
 
     ridge: RidgeConfig
     train: InputScale
-    causal: bool
-    window: WindowSize
-    mel: MelGrid
 
     @property
     def lags_frames(self) -> tuple[int, int]:

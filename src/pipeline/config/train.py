@@ -93,11 +93,17 @@ class TrainConfig(Arithmetic, InputScale):
         return self
 
 
-class TrainStage(Section):
+class SubjectSettings(Section):
+    """What decides how a subject's features and windows are read; part of every stage that reads them."""
+
+    train: Normalisation
+    causal: bool
+    window: WindowSize
+    mel: MelGrid
+
+
+class TrainStage(SubjectSettings):
     """All that the training of one network reads."""
 
     model: NetworkConfig
     train: TrainConfig
-    causal: bool
-    window: WindowSize
-    mel: MelGrid

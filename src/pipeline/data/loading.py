@@ -1,21 +1,17 @@
-"""A subject's arrays as training, baselines and prediction take them: on the mel's grid, normalised."""
+"""What ridge, networks and ensemble read of their subjects: arrays, and the windows that train and validate."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from pipeline.artifacts.windows import Windows, read_windows
-from pipeline.config.mel_grid import MelGrid
-from pipeline.config.train import Normalisation
+from pipeline.config.train import SubjectSettings
 from pipeline.config.variants import NULL
-from pipeline.config.window_size import WindowSize
 from pipeline.data.subject import SubjectArrays, circularly_shifted, load_subject
 from pipeline.data.training_data import TrainingData
-from pipeline.signal.normalisation import normalise_recording
 
 #: Of the circular shifts of a null, which ridge, networks and ensemble draw alike.
 NULL_SEED = 0
@@ -23,46 +19,19 @@ NULL_SEED = 0
 SubjectData = tuple[Windows, SubjectArrays]
 
 
-class ReadsSubjects(Protocol):
-    """The part of a stage's config that decides how a subject is loaded."""
-
-    @property
-    def mel(self) -> MelGrid: ...
-    @property
-    def window(self) -> WindowSize: ...
-    @property
-    def causal(self) -> bool: ...
-    @property
-    def train(self) -> Normalisation: ...
-
-
-def normalised_subject(
-    windows: Windows, aligned: Sequence[Path], mel: Sequence[Path], config: ReadsSubjects
-) -> SubjectArrays:
-    """The recordings of ``windows``, normalised as ``train.normalisation`` says."""
-    return load_subject(
-        windows,
-        aligned,
-        mel,
-        config.mel,
-        config.causal,
-        lambda features, m: normalise_recording(features, config.train.normalisation, m, config.mel.frame_rate_hz),
-    )
-
-
 def read_subjects(
-    windows: Sequence[Path], aligned: Sequence[Path], mel: Sequence[Path], config: ReadsSubjects
+    windows: Sequence[Path], aligned: Sequence[Path], mel: Sequence[Path], config: SubjectSettings
 ) -> Iterator[SubjectData]:
     """Windows and arrays of each subject; ``aligned`` and ``mel`` are those of all, one subject after the other."""
     first = 0
     for path in windows:
         index = read_windows(path)
         own = slice(first, first + len(index.recordings))
-        yield index, normalised_subject(index, aligned[own], mel[own], config)
+        yield index, load_subject(index, aligned[own], mel[own], config)
         first = own.stop
 
 
-def training_data(subjects: Sequence[SubjectData], fold: int, variant: str, config: ReadsSubjects) -> TrainingData:
+def training_data(subjects: Sequence[SubjectData], fold: int, variant: str, config: SubjectSettings) -> TrainingData:
     """What a fold's networks may see of one subject or, in a pooled model, of several."""
     features: list[np.ndarray] = []
     subject: list[int] = []

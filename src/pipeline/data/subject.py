@@ -1,4 +1,4 @@
-"""Neural features put on the mel's time grid, once, when they are loaded.
+"""A subject's arrays in memory: neural features on the mel's time grid, normalised, and the mel.
 
 Rows ``f * m … f * m + m - 1`` of the result belong to mel frame ``f``; ``m`` is 1, or larger
 for features that are much faster than the mel (a band-limited signal).
@@ -6,7 +6,7 @@ for features that are much faster than the mel (a band-limited signal).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from pipeline.artifacts.aligned import aligned_info, feature_columns, read_featu
 from pipeline.artifacts.mel import read_mel
 from pipeline.artifacts.windows import Windows
 from pipeline.config.mel_grid import MelGrid
+from pipeline.config.train import SubjectSettings
 from pipeline.errors import InputError, Problem
+from pipeline.signal.normalisation import normalise_recording
 
 #: Features faster than this many times the mel's frame rate keep their speed.
 RAW_RATIO = 1.5
@@ -128,26 +130,22 @@ def circularly_shifted(
 
 
 def load_subject(
-    windows: Windows,
-    aligned: Sequence[Path],
-    mel: Sequence[Path],
-    grid: MelGrid,
-    causal: bool,
-    normalise: Callable[[np.ndarray, int], np.ndarray],
+    windows: Windows, aligned: Sequence[Path], mel: Sequence[Path], config: SubjectSettings
 ) -> SubjectArrays:
-    """The recordings of a subject in the order of ``windows``, features on the mel's grid.
+    """The recordings of a subject in the order of ``windows``, normalised as ``train.normalisation`` says."""
+    names = same_channels([feature_columns(path) for path in aligned], windows.recordings)
+    mels = [read_mel(path)[0] for path in mel]
+    features = [
+        normalised_features(path, names, len(log_mel), config) for path, log_mel in zip(aligned, mels, strict=True)
+    ]
+    m = rows_per_frame(aligned_info(aligned[-1]).feature_rate_hz, config.mel)
+    return SubjectArrays(windows.recordings, m, features, mels, names)
 
-    ``normalise`` takes a recording's features and the rows_per_frame and returns them scaled.
-    """
-    names = [feature_columns(path) for path in aligned]
-    shared = same_channels(names, windows.recordings)
-    features, mels, m = [], [], 1
-    for feature_path, mel_path, columns in zip(aligned, mel, names, strict=True):
-        info = aligned_info(feature_path)
-        log_mel, _ = read_mel(mel_path)
-        m = rows_per_frame(info.feature_rate_hz, grid)
-        values = read_features(feature_path)[:, [columns.index(name) for name in shared]]
-        gridded = on_mel_grid(values, info.first_feature, info.feature_rate_hz, len(log_mel), grid, causal)
-        features.append(np.ascontiguousarray(normalise(gridded, m), np.float32))
-        mels.append(log_mel)
-    return SubjectArrays(windows.recordings, m, features, mels, shared)
+
+def normalised_features(path: Path, names: Sequence[str], n_frames: int, config: SubjectSettings) -> np.ndarray:
+    """Columns ``names`` of an aligned recording on the mel's grid, normalised: (n_frames * m, channel) float32."""
+    info, columns = aligned_info(path), feature_columns(path)
+    values = read_features(path)[:, [columns.index(name) for name in names]]
+    gridded = on_mel_grid(values, info.first_feature, info.feature_rate_hz, n_frames, config.mel, config.causal)
+    m, mode = rows_per_frame(info.feature_rate_hz, config.mel), config.train.normalisation
+    return np.ascontiguousarray(normalise_recording(gridded, mode, m, config.mel.frame_rate_hz), np.float32)

@@ -9,19 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artifacts import paths
-from pipeline.artifacts.aligned import AlignedInfo, aligned_info, feature_columns, read_features
+from pipeline.artifacts.aligned import AlignedInfo, aligned_info, feature_columns
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.mel import read_mel
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.config.checks import id_problem
 from pipeline.config.ensemble import ModelSettings
-from pipeline.data.subject import on_mel_grid, rows_per_frame
+from pipeline.data.subject import normalised_features
 from pipeline.errors import InputError, Problem
 from pipeline.model.device import device_of
 from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import load_model, model_digest
 from pipeline.provenance.runs import MODEL, is_finished
-from pipeline.signal.normalisation import normalise_recording
 from pipeline.stages.predict import write_mels
 
 
@@ -91,11 +90,8 @@ def _features(info: AlignedInfo, aligned: Path, names: list[str], config: ModelS
     if info.causal != config.causal:
         fix = "Align it with the same causal setting as the model"
         raise InputError(Problem(info.recording, "causal", str(info.causal), str(config.causal), fix))
-    values = read_features(aligned)[:, [columns.index(name) for name in names]]
     n_frames = _covered(info, config)[1]
-    gridded = on_mel_grid(values, info.first_feature, info.feature_rate_hz, n_frames, config.mel, config.causal)
-    m = rows_per_frame(info.feature_rate_hz, config.mel)
-    return normalise_recording(gridded, config.train.normalisation, m, config.mel.frame_rate_hz)
+    return normalised_features(aligned, names, n_frames, config)
 
 
 def _covered(info: AlignedInfo, config: ModelSettings) -> tuple[int, int]:

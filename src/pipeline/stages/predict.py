@@ -19,8 +19,7 @@ from pipeline.artifacts.sidecar import refuse_damaged
 from pipeline.artifacts.windows import BlockRow, read_windows
 from pipeline.config.predict import PredictStage
 from pipeline.config.variants import FULL
-from pipeline.data.loading import normalised_subject
-from pipeline.data.subject import SubjectArrays
+from pipeline.data.subject import SubjectArrays, load_subject
 from pipeline.errors import Problem, raise_if_any
 from pipeline.evaluation.importance import channel_groups, permutation_importance, why_not
 from pipeline.model.device import device_of
@@ -35,7 +34,7 @@ def predict(stage: Stage[PredictStage]) -> str:
     config, fold = stage.config, int(stage.options["fold"])
     windows = read_windows(stage.file("windows"))
     rate_hz = config.mel.frame_rate_hz
-    arrays = normalised_subject(windows, stage.files["aligned"], stage.files["mel"], config)
+    arrays = load_subject(windows, stage.files["aligned"], stage.files["mel"], config)
     refuse_damaged(stage.file("model").with_suffix(".json"))
     model, meta = load_model(stage.file("model"))
     _refuse_foreign(stage, meta, windows.subject, arrays.feature_names)

@@ -27,8 +27,8 @@ from pipeline.baselines.ridge import (
 from pipeline.baselines.ridge_skip import fit_ridge_skip
 from pipeline.config.ridge import RidgeStage
 from pipeline.config.variants import FULL, PAST_ONLY_SOUND
-from pipeline.data.loading import normalised_subject, training_data
-from pipeline.data.subject import SubjectArrays
+from pipeline.data.loading import training_data
+from pipeline.data.subject import SubjectArrays, load_subject
 from pipeline.evaluation.metrics import speech_threshold
 from pipeline.stage import Stage
 
@@ -43,7 +43,7 @@ def ridge(stage: Stage[RidgeStage]) -> str:
     config, fold, variant = stage.config, int(stage.options["fold"]), stage.options["variant"]
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     windows = read_windows(stage.file("windows"))
-    arrays = normalised_subject(windows, stage.files["aligned"], stage.files["mel"], config)
+    arrays = load_subject(windows, stage.files["aligned"], stage.files["mel"], config)
     skip = _skip(windows, arrays, fold, variant, config)
     # What models are compared with is the full model's ridge, in all variants.
     found = _baselines(windows, arrays, fold, config) if variant == FULL else PredictedFold([], {})
