@@ -133,11 +133,6 @@ def test_mcd_ignores_loudness_and_what_lies_beyond_order_13() -> None:
     np.testing.assert_allclose(metrics.mcd_db(target, (target + 5 + fine).astype(np.float32)), 0, atol=1e-5)
 
 
-def test_speech_threshold_is_midpoint_of_percentiles() -> None:
-    mel = np.linspace(-10, 0, 1001, dtype=np.float32)[:, None] * np.ones(80, np.float32)
-    assert metrics.speech_threshold(mel) == pytest.approx((-9 - 1) / 2, abs=1e-3)
-
-
 @pytest.mark.parametrize("blocks", [[1000, 100, 345], [1000, 345, 100], [86] * 20, [100, 1000], [171, 172, 1]])
 def test_bootstrap_pieces_are_long_enough(blocks: list[int]) -> None:
     lengths = np.diff([*metrics.piece_starts(blocks, 172), sum(blocks)])

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from pipeline.baselines.weight_prior import WeightPrior
-from pipeline.model.presets import ACTIVE_STD_NATS
+from pipeline.config.active_bands import ACTIVE_STD_NATS
 from pipeline.signal.frame_power import frame_power, power_floor
 
 Array = NDArray[np.float32]
@@ -219,7 +219,7 @@ class _Moments:
     @property
     def active(self) -> NDArray[np.bool_]:
         """Bands that vary over these frames."""
-        return np.asarray(self.y_std > ACTIVE_STD_NATS)
+        return np.asarray(self.y_std >= ACTIVE_STD_NATS)
 
     def intercept(self, weights: Wide) -> Array:
         """The constant that makes the mean residual zero, (band,)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,4 +53,4 @@ def pick(stage: type[S], config: Section) -> S:
         value = getattr(config, name)
         kind = subsection(stage, name)
         values[name] = pick(kind, value) if kind else value
-    return stage.model_construct(**values)
+    return cast(S, stage.model_construct(**values))

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from pipeline.config.active_bands import ACTIVE_STD_NATS
 from pipeline.config.base import Section
 from pipeline.config.contamination import ContaminationLevel
 
@@ -19,7 +20,7 @@ class EvaluateConfig(Section):
         "training frames' 10th and 90th percentile, or lying inside an event (energy where there is none)",
     )
     min_band_std_nats: float = Field(
-        0.1,
+        ACTIVE_STD_NATS,
         gt=0,
         description="A band whose target varies less than this over a fold holds no sound (the top of a recording "
         "at 8 kHz) and is left out of r [nats]",

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signal.mel_statistics import speech_threshold
+
 Array = NDArray[np.float32]
 
 
@@ -59,9 +61,8 @@ class TrainingData:
 
     @property
     def speech_level_nats(self) -> float:
-        """Mean log-mel above which a frame is speech: midway between 10th and 90th percentile of training frames."""
-        loudness = np.concatenate([self.mel[r][a:b].mean(axis=1) for r, a, b in self.spans("train")])
-        return float(np.percentile(loudness, [10, 90]).mean())
+        """Mean log-mel above which a frame is speech."""
+        return speech_threshold(np.concatenate([self.mel[r][a:b] for r, a, b in self.spans("train")]))
 
 
 def merge_windows(windows: NDArray[np.int64], length: int, n_frames: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -30,6 +30,7 @@ from pipeline.evaluation.types import (
     TestBlock,
     Values,
 )
+from pipeline.signal.mel_statistics import active_bands
 
 MIN_PIECES = 5
 LEAST_DEFINED = 0.95
@@ -62,7 +63,7 @@ class Prepared:
         self.lengths = [len(b.target) for b in fold.blocks]
         self.borders = np.cumsum(self.lengths)[:-1]
         self.target: Mel = np.concatenate([b.target for b in fold.blocks])
-        self.active: Mask = metrics.active_bands(self.target, config.min_band_std_nats)
+        self.active: Mask = active_bands(self.target, config.min_band_std_nats)
         self.centre: Values = self.target.mean(axis=0, dtype=np.float64)
         self.bad: Mask = np.concatenate([b.bad for b in fold.blocks])
         self.speech: Mask = np.concatenate([speech_frames(b, fold, config) for b in fold.blocks])

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifacts.aligned import AlignedInfo
-from pipeline.baselines.ridge import ACTIVE_STD_NATS, correlation_per_band
+from pipeline.baselines.ridge import correlation_per_band
 from pipeline.data.subject import SubjectArrays, circularly_shifted
 from pipeline.model.inference import Model, predict_continuous
+from pipeline.signal.mel_statistics import active_bands
 from pipeline.signal.reference import shaft_of
 
 Array = NDArray[np.float32]
@@ -86,7 +87,7 @@ def permutation_importance(
     """
     cropped, inside = _cropped(arrays, spans, model.a.context_frames)
     truth = np.concatenate([arrays.mel[r][start:stop] for r, start, stop in spans])
-    active = truth.std(axis=0) > ACTIVE_STD_NATS
+    active = active_bands(truth)
 
     def mean_r(features: Sequence[Array]) -> float:
         hop = model.a.length_frames

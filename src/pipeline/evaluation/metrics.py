@@ -22,17 +22,6 @@ MIN_STD_NATS = 1e-5
 MCD_ORDER = 13
 
 
-def speech_threshold(training_mel: Mel) -> float:
-    """Midpoint of the 10th and 90th percentile of the training frames' mean log-mel [nats]."""
-    low, high = np.percentile(training_mel.mean(axis=1), (10, 90))
-    return float(low + high) / 2
-
-
-def active_bands(target: Mel, min_std_nats: float) -> Mask:
-    """(n_mels,) true where the target varies by at least ``min_std_nats`` over time."""
-    return np.asarray(target.std(axis=0, dtype=np.float64) >= min_std_nats)
-
-
 def band_moments(target: Values, prediction: Values, weight: Values, starts: NDArray[np.intp]) -> Values:
     """Moments of each stretch of frames, (stretches, n_mels, 6); stretch i is starts[i]:starts[i+1].
 

@@ -72,7 +72,7 @@ class FoldPredictions:
     """Everything that is scored of one subject, fold and seed.
 
     ``speech_threshold_nats`` is the midpoint of the 10th and 90th percentile of the
-    *training* frames' mean log-mel (:func:`pipeline.evaluation.metrics.speech_threshold`).
+    *training* frames' mean log-mel (:func:`pipeline.signal.mel_statistics.speech_threshold`).
     ``missing`` says why a named prediction is absent.
     """
 

@@ -28,7 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from pipeline.model.presets import ACTIVE_STD_NATS, Architecture
+from pipeline.config.active_bands import ACTIVE_STD_NATS
+from pipeline.model.presets import Architecture
 
 POOL = 4  # mel frames per encoder position
 PRENET_WIDTH = 64
@@ -507,7 +508,7 @@ class Seq2Seq(nn.Module):
             self.feature_scale[subject, :channels] = torch.where(std > 1e-12, std, 1.0).float()
         std = mel.double().std(dim=0)
         self.mel_mean.copy_(mel.double().mean(dim=0))
-        self.mel_scale.copy_(torch.where(std > ACTIVE_STD_NATS, std, 1.0))
+        self.mel_scale.copy_(torch.where(std >= ACTIVE_STD_NATS, std, 1.0))
         if isinstance(self.front_end, BandPower):
             self._fit_front_end(self.front_end, features)
 

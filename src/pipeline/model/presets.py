@@ -8,9 +8,6 @@ from typing import Any, Self
 from pipeline.config.model import ModelConfig, NetworkConfig, Preset
 from pipeline.config.train import TrainConfig
 
-# A band that varies less over the training frames holds no sound (the top of a recording at 8 kHz): its mean
-# is its prediction, and it takes no part in losses and scores.
-ACTIVE_STD_NATS = 0.1
 SHORT_S, LONG_S = 60.0, 900.0  # auto: tiny below the first, large above the second
 CORRECTOR, FREE = "corrector", "free"
 SKIP_STEPS = 2 / 3  # of a preset's steps, for a network that corrects the ridge skip

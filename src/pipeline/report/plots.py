@@ -28,7 +28,7 @@ from pipeline.artifacts.windows import read_windows
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation import chance
-from pipeline.evaluation.metrics import active_bands, band_moments, correlation
+from pipeline.evaluation.metrics import band_moments, correlation
 from pipeline.evaluation.scores import title
 from pipeline.report import figures
 from pipeline.report.bands import band_curves, chance_of_bands, never_scored
@@ -45,6 +45,7 @@ from pipeline.report.panels import (
     waveform,
 )
 from pipeline.signal.clock import audio_to_neural_s, neural_to_audio_s
+from pipeline.signal.mel_statistics import active_bands
 
 MOST_TRACES = 12
 MOST_NAMES = 16

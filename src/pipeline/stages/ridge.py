@@ -29,7 +29,7 @@ from pipeline.config.ridge import RidgeStage
 from pipeline.config.variants import FULL, PAST_ONLY_SOUND
 from pipeline.data.loading import training_data
 from pipeline.data.subject import SubjectArrays, load_subject
-from pipeline.evaluation.metrics import speech_threshold
+from pipeline.signal.mel_statistics import speech_threshold
 from pipeline.stage import Stage
 
 CLIP_STANDARD_DEVIATIONS = 5.0

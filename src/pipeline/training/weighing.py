@@ -13,7 +13,7 @@ from pipeline.baselines.ridge import correlation_per_band
 from pipeline.data.training_data import TrainingData
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
-from pipeline.model.presets import ACTIVE_STD_NATS
+from pipeline.signal.mel_statistics import active_bands
 
 Array = NDArray[np.float32]
 
@@ -31,7 +31,7 @@ def weigh_on_validation(ensemble: Ensemble, data: TrainingData, hop: int) -> tup
     n, first = len(ensemble.weights), ensemble.networks[0]
     mean, scale = first.mel_mean.numpy(), first.mel_scale.numpy()
     truth = np.concatenate([data.mel[r][a:b] for r, a, b in data.spans("val")])
-    active = truth.std(axis=0) > ACTIVE_STD_NATS
+    active = active_bands(truth)
     has_skip = any(network.skip is not None for network in ensemble.networks)
     parts = []
     for k in range(n if has_skip else n - 1):

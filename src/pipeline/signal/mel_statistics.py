@@ -1,0 +1,22 @@
+"""What a mel holds: which of its frames are speech, and which of its bands vary."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config.active_bands import ACTIVE_STD_NATS
+
+
+def speech_threshold(training_mel: NDArray[np.floating]) -> float:
+    """Mean log-mel above which a frame is speech [nats]; ``training_mel`` is (frame, band).
+
+    The midpoint of the 10th and 90th percentile of the training frames' mean log-mel.
+    """
+    low, high = np.percentile(training_mel.mean(axis=1), (10, 90))
+    return float(low + high) / 2
+
+
+def active_bands(mel: NDArray[np.floating], min_std_nats: float = ACTIVE_STD_NATS) -> NDArray[np.bool_]:
+    """(band,) true where the mel (frame, band) varies by at least ``min_std_nats`` over time."""
+    return np.asarray(mel.std(axis=0, dtype=np.float64) >= min_std_nats)
