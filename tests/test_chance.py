@@ -13,9 +13,9 @@ import pytest
 from conftest import ROOT
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import chance, words
-from pipeline.evaluation.metrics import correlation
 from pipeline.evaluation.scores import LEVELS, WORD_SWAP_NOTE, RunContext, claims, score
 from pipeline.evaluation.types import Event, FoldPredictions, TestBlock
+from pipeline.signal.correlation import correlation
 
 RATE_HZ = 86.1328125
 FAST = EvaluateConfig(bootstrap=100, stoi=False)

@@ -20,6 +20,7 @@ from pipeline.evaluation.group import group_test
 from pipeline.evaluation.intelligibility import intelligibility
 from pipeline.evaluation.scores import RunContext, document_json, score, scores_table
 from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
+from pipeline.signal.correlation import correlation, stretch_moments
 
 RATE_HZ = 86.1328125
 FAST = EvaluateConfig(bootstrap=200, stoi=False)
@@ -155,9 +156,9 @@ def test_interval_covers_the_true_correlation() -> None:
         common, own = (np.apply_along_axis(np.convolve, 0, rng.normal(size=shape), spread, "same") for _ in "ab")
         y, p = common, 0.6 * common + 0.8 * own
         starts = metrics.piece_starts([len(y)], 173)
-        moments = metrics.band_moments(y, p, np.ones(len(y)), starts)
+        moments = stretch_moments(y, p, np.ones(len(y)), starts)
         counts = metrics.bootstrap_counts(len(starts), 300, rng)
-        r = metrics.correlation(metrics.resampled(counts, moments)).mean(axis=1)
+        r = correlation(metrics.resampled(counts, moments)).mean(axis=1)
         low, high = np.percentile(r, (2.5, 97.5))
         covered += low <= 0.6 <= high
     assert 49 <= covered <= 60

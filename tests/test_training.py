@@ -16,7 +16,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.artifacts.ridge_skip import RidgeSkip
-from pipeline.baselines.ridge import Ridge, correlation_per_band, frame_features
+from pipeline.baselines.ridge import Ridge, frame_features
 from pipeline.baselines.ridge_skip import fit_ridge_skip
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
@@ -28,6 +28,7 @@ from pipeline.model.inference import diagonality, predict_continuous
 from pipeline.model.model_file import model_digest
 from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import Architecture, NetworkRole, Recipe, network_roles, resolve
+from pipeline.signal.correlation import correlation_per_band
 from pipeline.training.checkpoint import (
     AtomicCheckpointIO,
     DamagedCheckpointError,

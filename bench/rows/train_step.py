@@ -175,7 +175,7 @@ def _trained(make: Callable[[Path], tuple[Any, Step]]) -> Callable[[Path], Run]:
 def _free_running_r(work: Path, networks: Any) -> float:
     import torch
 
-    from pipeline.baselines.ridge import correlation_per_band
+    from pipeline.signal.correlation import correlation_per_band
 
     windows, arrays = subject.loaded(work)
     block = windows.blocks_of(0, "test")[0]

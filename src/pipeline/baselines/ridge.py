@@ -26,6 +26,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from pipeline.baselines.weight_prior import WeightPrior
 from pipeline.config.active_bands import ACTIVE_STD_NATS
+from pipeline.signal.correlation import correlation_per_band
 from pipeline.signal.frame_power import frame_power, power_floor
 
 Array = NDArray[np.float32]
@@ -307,14 +308,6 @@ def _lagged_product(features: Array, weights: Wide, lags: NDArray[np.int64], sta
     rows = take_rows(features, start + int(lags[0]), stop + int(lags[-1])).astype(np.float64)
     blocks = weights.reshape(len(lags), rows.shape[1], -1)
     return np.asarray(sum(rows[d : d + stop - start] @ w for d, w in zip(lags - lags[0], blocks, strict=True)))
-
-
-def correlation_per_band(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> Wide:
-    """Pearson r over time of each band, NaN where either side is constant."""
-    a = predicted - predicted.mean(axis=0, dtype=np.float64)
-    b = truth - truth.mean(axis=0, dtype=np.float64)
-    norm = np.sqrt(np.square(a).sum(axis=0) * np.square(b).sum(axis=0))
-    return np.asarray(np.where(norm > 0, (a * b).sum(axis=0) / np.where(norm > 0, norm, 1.0), np.nan))
 
 
 def single_lag_r(

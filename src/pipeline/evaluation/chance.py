@@ -2,7 +2,7 @@
 
 circular-shift null: within every test block the prediction is circularly shifted by a
 random shift of the block's own, longer than the target's autocorrelation; the moments
-(see :mod:`pipeline.evaluation.metrics`) of all blocks of a fold are summed, r is taken
+(see :mod:`pipeline.signal.correlation`) of all blocks of a fold are summed, r is taken
 over time and averaged over bands.  All shifts of a block come from one circular
 cross-correlation by FFT.  Shuffling single frames instead would break the
 autocorrelation and put chance far too low.
@@ -20,8 +20,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from pipeline.evaluation.metrics import correlation, mean_of_known, mean_over_bands
+from pipeline.evaluation.metrics import mean_of_known, mean_over_bands
 from pipeline.evaluation.types import Mask, Values
+from pipeline.signal.correlation import correlation, moments_of
 
 MIN_VALID_SHIFTS = 100
 ROUND_OFF = 1e-6
@@ -163,15 +164,12 @@ def circular_shift_null(
 def mismatch_moments(target: Blocks, prediction: Blocks) -> Values:
     """Moments of each pair of blocks, (blocks, blocks, n_mels, 6)."""
     count = len(target)
-    moments = np.zeros((count, count, target[0].shape[1], 6))
+    found = np.zeros((count, count, target[0].shape[1], 6))
     for i, p in enumerate(prediction):
         for j, y in enumerate(target):
             n = min(len(p), len(y))
-            a, b = y[:n], p[:n]
-            columns = (a.sum(0), b.sum(0), (a * a).sum(0), (b * b).sum(0), (a * b).sum(0))
-            moments[i, j, :, 0] = n
-            moments[i, j, :, 1:] = np.stack(columns, axis=-1)
-    return moments
+            found[i, j] = moments_of(y[:n], p[:n])
+    return found
 
 
 def mismatch_null(

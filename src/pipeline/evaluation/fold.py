@@ -30,6 +30,7 @@ from pipeline.evaluation.types import (
     TestBlock,
     Values,
 )
+from pipeline.signal.correlation import MIN_STD, correlation, stretch_moments
 from pipeline.signal.mel_statistics import active_bands
 
 MIN_PIECES = 5
@@ -172,14 +173,14 @@ def score_prediction(prepared: Prepared, name: str, counts: Values) -> tuple[Doc
     per_band: Document = {}
     replicates: dict[str, Values] = {}
     for metric, weight in prepared.weights.items():
-        moments = metrics.band_moments(y, p, weight, prepared.starts)
-        r = metrics.correlation(moments.sum(axis=0))
+        moments = stretch_moments(y, p, weight, prepared.starts)
+        r = correlation(moments.sum(axis=0))
         values[metric] = float(metrics.mean_over_bands(r, prepared.active))
         per_band[metric] = np.where(prepared.active, r, np.nan)
         if np.isnan(values[metric]):
             reasons[metric] = why_undefined(prepared, weight)
         resampled = metrics.resampled(counts, moments)
-        replicates[metric] = metrics.mean_over_bands(metrics.correlation(resampled), prepared.active)
+        replicates[metric] = metrics.mean_over_bands(correlation(resampled), prepared.active)
         if metric == "pearson_r":
             replicates["mse"] = mean_square(resampled)
     values["bands_undefined"] = int(np.isnan(per_band["pearson_r"][prepared.active]).sum())
@@ -229,7 +230,7 @@ def null_summary(values: Values) -> Document:
 
 def varies(prediction: Mel) -> bool:
     """Finite, and not constant over time in every band."""
-    return bool(np.isfinite(prediction).all() and (prediction.std(axis=0) > metrics.MIN_STD_NATS).any())
+    return bool(np.isfinite(prediction).all() and (prediction.std(axis=0) > MIN_STD).any())
 
 
 def circular_shift(

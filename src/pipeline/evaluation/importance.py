@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifacts.aligned import AlignedInfo
-from pipeline.baselines.ridge import correlation_per_band
 from pipeline.data.subject import SubjectArrays, circularly_shifted
 from pipeline.model.inference import Model, predict_continuous
+from pipeline.signal.correlation import correlation_per_band
 from pipeline.signal.mel_statistics import active_bands
 from pipeline.signal.reference import shaft_of
 

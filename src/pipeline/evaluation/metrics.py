@@ -1,8 +1,6 @@
 """Scores of predicted mels: r over time per band, MSE, MAE, MCD; no files, no NaN out.
 
-Everything is computed from *moments*: per band the weighted sums ``[n, y, p, y², p², yp]``
-of target y and prediction p over some frames.  Moments add, so a fold's score, its
-bootstrap replicates and its shifts are all sums of the same small arrays.
+A fold's r, its bootstrap replicates and its shifts are sums of the same moments (:mod:`pipeline.signal.correlation`).
 Mels are (frames, n_mels) in nats.  Definitions: r is Pearson's over *time* within a
 band, averaged over bands; a band whose target or prediction is constant has no r.
 """
@@ -17,32 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation.types import Mask, Mel, Values
 
-MIN_STD_NATS = 1e-5
-"""A series that varies less is constant: far below float32 noise of a mel, far above round-off."""
 MCD_ORDER = 13
-
-
-def band_moments(target: Values, prediction: Values, weight: Values, starts: NDArray[np.intp]) -> Values:
-    """Moments of each stretch of frames, (stretches, n_mels, 6); stretch i is starts[i]:starts[i+1].
-
-    ``target`` and ``prediction`` (float64) should have the target's mean taken off, so that the
-    sums of squares keep their digits.  ``weight`` (frames,) counts frames, usually 0 or 1.
-    """
-    y, p, w = target, prediction, weight[:, None]
-    terms = (np.broadcast_to(w, y.shape), w * y, w * p, w * y * y, w * p * p, w * y * p)
-    return np.stack([np.add.reduceat(term, starts, axis=0) for term in terms], axis=-1)
-
-
-def correlation(moments: Values) -> Values:
-    """Pearson r from moments (…, 6) -> (…); NaN where target or prediction is constant."""
-    n, y, p, yy, pp, yp = np.moveaxis(moments, -1, 0)
-    n = np.maximum(n, 1)
-    y, p = y / n, p / n
-    var_y, var_p = yy / n - y * y, pp / n - p * p
-    defined = (var_y > MIN_STD_NATS**2) & (var_p > MIN_STD_NATS**2)
-    r = np.full(n.shape, np.nan)
-    np.divide(yp / n - y * p, np.sqrt(np.where(defined, var_y * var_p, 1)), out=r, where=defined)
-    return np.clip(r, -1, 1)
 
 
 def mean_of_known(values: Values | Sequence[Values], axis: int) -> Values:

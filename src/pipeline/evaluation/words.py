@@ -35,8 +35,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.metrics import MIN_STD_NATS, correlation
 from pipeline.evaluation.types import Mask, Mel, TestBlock, Values
+from pipeline.signal.correlation import MIN_STD, correlation_per_band
 
 FAR_S = 1.5
 WORDS_TO_FIT = (12, 30)
@@ -216,10 +216,10 @@ def swap_matrix(words: Words) -> Values:
 
     def scaled(segments: Values) -> Values:
         mean, std = segments.mean(axis=(0, 1)), segments.std(axis=(0, 1))
-        return np.asarray(((segments - mean) / np.where(std > MIN_STD_NATS, std, np.inf)).reshape(len(segments), -1))
+        return np.asarray(((segments - mean) / np.where(std > MIN_STD, std, np.inf)).reshape(len(segments), -1))
 
     words_count, frames, _ = words.target.shape
-    bands = np.count_nonzero(words.prediction.std(axis=(0, 1)) > MIN_STD_NATS)
+    bands = np.count_nonzero(words.prediction.std(axis=(0, 1)) > MIN_STD)
     return np.asarray(scaled(words.target) @ scaled(words.prediction).T / (words_count * frames * max(bands, 1)))
 
 
@@ -234,7 +234,7 @@ def rank_matrix(words: Words) -> Values:
     def shape(segments: Values) -> Values:
         flat = (segments - segments.mean(axis=0)).reshape(len(segments), -1)
         norm = np.linalg.norm(flat, axis=1, keepdims=True)
-        return np.asarray(flat / np.where(norm > MIN_STD_NATS * np.sqrt(flat.shape[1]), norm, np.inf))
+        return np.asarray(flat / np.where(norm > MIN_STD * np.sqrt(flat.shape[1]), norm, np.inf))
 
     similarity = shape(words.target) @ shape(words.prediction).T
     worse, others = beaten(similarity), np.full(len(similarity), len(similarity))
@@ -276,9 +276,5 @@ def words_r(words: Words, chosen: Mask) -> float | None:
     y, p = words.target[chosen], words.prediction[chosen]
     if not len(y):
         return None
-    y, p = y.reshape(-1, y.shape[-1]), p.reshape(-1, p.shape[-1])
-    p, y = p - y.mean(axis=0), y - y.mean(axis=0)
-    n = np.full(y.shape[1], float(len(y)))
-    sums = [n, *(x.sum(axis=0) for x in (y, p, y * y, p * p, y * p))]
-    r = correlation(np.stack(sums, axis=-1))
+    r = correlation_per_band(p.reshape(-1, p.shape[-1]), y.reshape(-1, y.shape[-1]))
     return float(np.nanmean(r)) if np.isfinite(r).any() else None

@@ -28,7 +28,6 @@ from pipeline.artifacts.windows import read_windows
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation import chance
-from pipeline.evaluation.metrics import band_moments, correlation
 from pipeline.evaluation.scores import title
 from pipeline.report import figures
 from pipeline.report.bands import band_curves, chance_of_bands, never_scored
@@ -45,6 +44,7 @@ from pipeline.report.panels import (
     waveform,
 )
 from pipeline.signal.clock import audio_to_neural_s, neural_to_audio_s
+from pipeline.signal.correlation import correlation_per_band
 from pipeline.signal.mel_statistics import active_bands
 
 MOST_TRACES = 12
@@ -260,8 +260,7 @@ def bands(file: Path, _: Stretch) -> Figure:
     for name in ("model", "model_teacher_forced"):
         if name in fold.blocks[0].series:
             predicted = np.concatenate([b.series[name] for b in fold.blocks]) - mean
-            moments = band_moments(joined, predicted, np.ones(len(joined)), np.array([0]))
-            curves[title(name)] = np.where(active, correlation(moments[0]), np.nan)
+            curves[title(name)] = np.where(active, correlation_per_band(predicted, joined), np.nan)
     p95 = np.where(active, np.percentile(null, 95, axis=0), np.nan)
     band_hz = fold.extras["band_hz"][0] if "band_hz" in fold.extras else None
     return figures.by_band_figure(curves, p95, np.flatnonzero(~active).tolist(), band_hz)

@@ -20,11 +20,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from pipeline.baselines.ridge import correlation_per_band
 from pipeline.config.active_bands import ACTIVE_STD_NATS
 from pipeline.config.train import TrainConfig
 from pipeline.model.network import Output, Seq2Seq
 from pipeline.model.presets import Recipe
+from pipeline.signal.correlation import correlation_per_band
 
 Batch = dict[str, Tensor]
 Tensors = tuple[Tensor, ...] | list[Tensor]

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from pipeline.baselines.ridge import correlation_per_band
 from pipeline.data.training_data import TrainingData
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
+from pipeline.signal.correlation import correlation_per_band
 from pipeline.signal.mel_statistics import active_bands
 
 Array = NDArray[np.float32]
