@@ -1,12 +1,12 @@
 """Run the workflow from one config file: ``python main.py --config config.toml``.
 
-Checks the config, the sample sheet and the raw files, writes what the config resolves to
-into ``results/config.json`` and runs Snakemake with it; what is not known here goes to
-Snakemake as it is (options, or files under ``results/`` to make instead of everything).
-A config with a ``sweep`` runs every combination.  One run in a folder at a time; what a
-killed run left is cleared up first.
-Exit codes: 0, 2 for a bad input, that of the stage which failed (see docs/reliability.md),
-5 after Ctrl-C, else Snakemake's.
+Checks the config, the sample sheet and the raw files, writes the resolved config to
+``results/config.json`` and runs Snakemake with it.  Other arguments are passed on to Snakemake:
+its options, or files under ``results/`` to make instead of everything.  A config with a
+``sweep`` runs every combination.  One run per folder at a time; leftovers of a killed run are
+cleared up first.
+Exit codes (see docs/reliability.md): 0; 2 for a bad input; the code of the stage that failed;
+5 after Ctrl-C; else Snakemake's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pipeline.run.plan import RESOLVED_CONFIG, load_plan  # noqa: E402
 from pipeline.run.summary import closing_summary  # noqa: E402
 from pipeline.run.sweep import run_sweep, sweep_summary  # noqa: E402
 
-#: Options with which Snakemake's own account is wanted, or the stages' lines do not reach this terminal.
+#: Options that ask for Snakemake's own output, or with which the stages' lines do not reach this terminal.
 OWN_OUTPUT = {
     "--dry-run", "-n", "--verbose", "--printshellcmds", "-p", "--quiet", "-q", "--logger", "--executor", "-e",
     "--profile", "--jobs", "-j", "--summary", "--report",
@@ -45,13 +45,13 @@ def main() -> int:
     """Check, write the resolved config, run, summarise."""
     arguments, for_snakemake = _parser().parse_known_args()
     dry, targets = bool({"-n", "--dry-run"} & set(for_snakemake)), _targets(for_snakemake)
-    # What a dry run was signals is not what lies in results/.
+    # The config of a dry run is not the one that results/ was made with.
     file = RESOLVED_CONFIG.with_name(".dry_run.json") if dry else RESOLVED_CONFIG
     command = _command(file, arguments.cores, for_snakemake)
     try:
         plan = load_plan(HOME, arguments.config, list(map(parse_override, arguments.set)), is_job=False)
         if not plan.is_simulated:
-            from pipeline.doctor.preflight import check_raw_files  # takes numpy, which nothing else here waits for
+            from pipeline.doctor.preflight import check_raw_files  # imports numpy, which nothing else here needs
 
             check_raw_files(plan)
         sweep = [] if targets else combinations(plan.config)
@@ -74,7 +74,7 @@ def main() -> int:
         return EXIT_INTERRUPTED
     wants_scores = not targets or "results/eval.json" in targets
     if not dry and (sweep or (code == 0 and wants_scores)):
-        with suppress(BrokenPipeError):  # `main.py … | head` has read enough
+        with suppress(BrokenPipeError):  # `main.py … | head` closes the pipe early
             print(sweep_summary() if sweep else closing_summary(), flush=True)
     return code
 
@@ -109,7 +109,7 @@ def _snakemake(command: list[str]) -> int:
     running = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"})
 
     def end(number: int, frame: object) -> None:
-        """Asked to end: Snakemake starts no more jobs, and those at work are signals too; training keeps its run."""
+        """On SIGINT or SIGTERM: Snakemake starts no more jobs, and running ones get SIGTERM; training saves first."""
         signals.append(number)
         running.send_signal(signal.SIGTERM)
         stop_jobs(SCRIPTS)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-# Python looks for modules in the working directory first, where anybody's files may lie.
+# Python searches the working directory first, which may hold files of others.
 if sys.path and Path(sys.path[0] or ".").resolve() == Path.cwd():
     del sys.path[0]
 

@@ -1,7 +1,7 @@
 """The command line beside the workflow: ``python -m pipeline COMMAND``.
 
-Each command imports what it needs when it is called, so that none waits for torch
-that does not use it.  Exit code 2 for a bad input, with every problem named.
+Each command imports its modules when it is called, so that only those that use torch wait
+for its import.  A bad input ends with exit code 2 and names every problem.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unusable(error: OSError) -> Problem:
-    """A path that a person gave and that cannot be read or written."""
+    """The problem of a path on the command line that cannot be read or written."""
     got = error.strerror or type(error).__name__
     return Problem(str(error.filename or "a file"), "", got, "a usable path", "Correct the path or its permissions")
 
@@ -89,7 +89,7 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _add_import(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("import", help="recordings of other formats as raw arrays and their sheet")
+    parser = commands.add_parser("import", help="convert recordings of other formats to raw arrays and a sample sheet")
     add_arguments(parser)
     parser.set_defaults(command=_import)
 
@@ -111,7 +111,7 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _add_doctor(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("doctor", help="can a run of this config start, and what will it cost?")
+    parser = commands.add_parser("doctor", help="check whether a run of this config can start, and estimate its cost")
     parser.add_argument("config", type=Path, nargs="*", metavar="CONFIG", help="default: what main.py ran with last")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.set_defaults(command=_doctor)
@@ -124,7 +124,7 @@ def _doctor(options: argparse.Namespace) -> None:
 
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("inspect", help="show what an artifact holds")
+    parser = commands.add_parser("inspect", help="list the contents of an artifact")
     parser.add_argument("file", type=Path)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw twenty seconds of the arrays over time")
     parser.add_argument("--verify", action="store_true", help="read all data and recompute the digest")
@@ -215,7 +215,7 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(options: argparse.Namespace) -> Plan:
-    """The plan of the given config, else of the last run of main.py, else of the default config."""
+    """The plan of the config on the command line, else of the last run of main.py, else of the default config."""
     from pipeline.config.loader import parse_override
     from pipeline.run.plan import RESOLVED_CONFIG, load_plan
 
@@ -238,7 +238,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _add_accept(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("accept", help="let results stand although the code of their stage changed")
+    parser = commands.add_parser("accept", help="keep results although the code of their stage changed")
     parser.add_argument("stages", nargs="+", metavar="STAGE")
     _add_plan_options(parser)
     parser.set_defaults(command=_accept)
@@ -254,7 +254,7 @@ def _accept(options: argparse.Namespace) -> None:
     plan = _plan(options)
     for stage in options.stages:
         count = accept(plan.outputs(), stage, present_code(plan.home)[stage])
-        print(f"{stage}: {count} output(s) stand for the present code")
+        print(f"{stage}: {count} output(s) accepted for the present code")
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:
@@ -280,7 +280,7 @@ def _runs(options: argparse.Namespace) -> None:
 
 
 def _add_summary(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("summary", help="the headline figures, and where everything lies")
+    parser = commands.add_parser("summary", help="the main scores, and where the results are")
     parser.set_defaults(command=_summary)
 
 

@@ -1,8 +1,8 @@
-"""How a bad input is reported: every problem of one input at once, in one format.
+"""Errors of the user's input, and exit codes.
 
-A problem prints as ``error: FILE[field]: got X, expected Y. Fix: Z``.  Whoever
-runs a stage or a command catches :class:`InputError`, prints it and ends with
-:data:`EXIT_BAD_INPUT`; nothing has been written by then.
+All problems of an input are reported at once, each as
+``error: FILE[field]: got X, expected Y. Fix: Z``.  A stage or command that catches
+:class:`InputError` prints it and ends with :data:`EXIT_BAD_INPUT`, before it writes anything.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Problem:
 
 
 class InputError(Exception):
-    """One or more problems with what the user gave."""
+    """One or more problems with the user's input."""
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
@@ -49,7 +49,7 @@ class InputError(Exception):
 
 
 class StageFailureError(Exception):
-    """A stage that could not finish for a named reason; ``exit_code`` tells which kind."""
+    """A stage could not finish for a known reason; ``exit_code`` is the code of that kind of failure."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)

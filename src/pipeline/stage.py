@@ -1,10 +1,10 @@
-"""How a stage script runs: its arguments in, one artifact out, errors in one form.
+"""How a stage runs as a command: options, config, log, progress, exit code.
 
-A script calls :func:`run_stage` with its body and the names of its files; each name
-becomes an option.  The body gets a :class:`Stage`.  A bad input ends it with exit code
-2 and the problems, a failure that the stage can name with a code of its own (see
-:mod:`pipeline.errors`), any other with 1 and one line; the traceback is in the log.
-The last line of a log says how the job ended; a log without one is of a job that was killed.
+A script calls :func:`run_stage` with the stage's function and the names of its files; each name
+becomes an option.  The function gets a :class:`Stage`.  A bad input ends the job with exit code 2
+and its problems, a known failure with a code of its own (:mod:`pipeline.errors`), any other with
+1 and one line; the traceback is in the log.  The last line of a log states how the job ended; a
+log without such a line belongs to a job that was killed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LINE_EVERY_S = 30.0
 
 @dataclass(frozen=True)
 class Stage(Generic[C]):
-    """What a stage was started with.
+    """Arguments, config and log of a running stage.
 
     ``files`` maps each declared name to its paths; ``code`` is the code fingerprint.
     """
@@ -52,14 +52,14 @@ class Stage(Generic[C]):
     log: logging.Logger
 
     def file(self, name: str) -> Path:
-        """The one path given under ``name``."""
+        """The single path of the option ``name``."""
         (path,) = self.files[name]
         return path
 
     def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-        """``items``, with a bar where a person watches, and now and then a line where nobody does.
+        """``items``, with a progress bar on a terminal, else with a line now and then.
 
-        ``total`` is their number where they do not know it themselves.
+        ``total`` is their number where ``len`` is not defined.
         """
         total = len(items) if isinstance(items, Sized) else total
         if sys.stderr.isatty():
@@ -74,9 +74,9 @@ class Stage(Generic[C]):
 
     @contextmanager
     def counter(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
-        """A bar for work that counts itself: takes (done, total) of one piece after the other.
+        """A progress bar for work that counts its own steps: call it with (done, total) of one piece after the other.
 
-        None where nobody watches.  A piece may start with ``done`` above 1, where it is resumed.
+        None without a terminal.  A piece that is resumed starts with ``done`` above 1.
         """
         if not sys.stderr.isatty():
             yield None
@@ -102,12 +102,12 @@ class Stage(Generic[C]):
 
 
 def run_stage(
-    body: Callable[[Stage[C]], str],
+    work: Callable[[Stage[C]], str],
     config_type: type[C],
     files: Sequence[str],
     options: Sequence[str] = (),
 ) -> NoReturn:
-    """Run ``body`` as a command; it returns one line that says what came out."""
+    """Run ``work`` as a command; it returns a one-line summary of the result."""
     arguments = _parser(files, options).parse_args()
     name = Path(sys.argv[0]).stem
     folders = _folders(path for f in files for path in getattr(arguments, f))
@@ -130,7 +130,7 @@ def run_stage(
                 options={o: getattr(arguments, o) for o in options},
                 log=log,
             )
-            outcome = body(stage)
+            outcome = work(stage)
     except Exception as error:
         _exit(_report_error(error, log, arguments.log))
     log.info("%s: done in %.1f s: %s", name, time.perf_counter() - started, outcome)
@@ -138,7 +138,7 @@ def run_stage(
 
 
 def _report_error(error: Exception, log: logging.Logger, file: Path) -> int:
-    """Say what went wrong; returns the exit code, which the log ends with."""
+    """Log the error; returns the exit code, which is the last line of the log."""
     details = logging.getLogger(DETAILS)
     if isinstance(error, InputError):
         code = EXIT_BAD_INPUT
@@ -148,7 +148,7 @@ def _report_error(error: Exception, log: logging.Logger, file: Path) -> int:
         code = error.exit_code
         log.error("error: stage %s: %s", log.name, error)
     else:
-        # torch's own error of a full GPU, told by its name: most stages run without torch.
+        # torch's error of a full GPU, recognised by its name: most stages run without torch.
         is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
         code = EXIT_OUT_OF_MEMORY if is_memory else 1
         details.error("%s", traceback.format_exc())
@@ -183,7 +183,7 @@ def _parser(files: Sequence[str], options: Sequence[str]) -> argparse.ArgumentPa
 
 
 class _WithoutFolders(logging.Formatter):
-    """Lines that name no folder of this machine, since they may hold a person's name and a log is sent along."""
+    """Log lines without this machine's folders, which may hold a person's name; logs go into bug reports."""
 
     def __init__(self, text: str, folders: Iterable[str]) -> None:
         super().__init__(text)
@@ -212,7 +212,7 @@ def _logger(name: str, file: Path, level: str, folders: Iterable[str]) -> loggin
     # A line takes the place of a progress bar.
     to_terminal.setFormatter(logging.Formatter(f"{CLEAR_LINE if sys.stderr.isatty() else ''}%(message)s"))
     to_terminal.addFilter(logging.Filter(name))
-    logging.raiseExceptions = False  # a full disk takes no log lines, and says nothing of the stage
+    logging.raiseExceptions = False  # a full disk takes no log lines, which is no failure of the stage
     root = logging.getLogger()
     root.handlers[:] = [to_file, to_terminal]
     root.setLevel(level.upper())

@@ -1,8 +1,8 @@
-"""What ``main.py`` shows of a run: the jobs to come, and failures by their log; the stages speak for themselves.
+"""The lines that ``main.py`` prints of Snakemake: the jobs to run, and each failed job with its log file.
 
-A logger plugin of Snakemake, chosen with ``--logger stages``.  Snakemake's own account with
-commands and reasons goes to ``.snakemake/log/`` as ever, and to the terminal where an option
-asks for it (``--verbose``, ``--printshellcmds``, ``--quiet``).
+A logger plugin of Snakemake, chosen with ``--logger stages``; the stages print their own lines.
+Snakemake's commands and reasons go to ``.snakemake/log/`` as usual, and to the terminal with
+``--verbose``, ``--printshellcmds`` or ``--quiet``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-#: Said at a job's failure, which has been told of by then.
+#: Printed by Snakemake after a job's failure, which has its own line by then.
 ECHOES = ("CalledProcessError", "At least one job did not complete", "Exiting because a job execution failed")
 
 
 class LogHandler(LogHandlerBase):
-    """Prints a line where there is something to say."""
+    """Prints one line for each message that :func:`line_of` keeps."""
 
     writes_to_stream = True
     writes_to_file = False
@@ -52,6 +52,6 @@ def _jobs(counts: Mapping[str, int]) -> str:
 
 
 def _failure(record: logging.LogRecord) -> str:
-    facts = record.__dict__
-    logs = ", ".join(map(str, facts.get("log") or []))
-    return f"failed: {facts['rule_name']}; its log: {logs or 'none'}"
+    attributes = record.__dict__
+    logs = ", ".join(map(str, attributes.get("log") or []))
+    return f"failed: {attributes['rule_name']}; its log: {logs or 'none'}"

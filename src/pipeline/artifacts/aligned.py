@@ -1,9 +1,8 @@
-"""``aligned/{recording}.h5``: neural features and sound on one clock, the audio's.
+"""``aligned/{recording}.h5``: neural features and sound on the audio clock.
 
 ``/features/data`` (time, channel) float32 with the frame centres in ``/features/time`` [s],
-``/audio/data`` (time,) float32 at the mel's rate, the tables of the recording (channels
-with the status that the bad-channel rule gave; annotations moved to the audio clock), and
-as attributes everything that was done.
+``/audio/data`` (time,) float32 at the mel's rate, and the tables of the recording: channels with
+their good or bad status, annotations on the audio clock.  Attributes record the processing.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ SCHEMA = Schema("aligned", 2, "align")
 
 @dataclass(frozen=True)
 class AlignedInfo:
-    """What later stages know of an aligned recording without its arrays.
+    """An aligned recording without its arrays.
 
-    Times in s on the audio clock; ``support_*_s`` is how far the neural samples
-    behind a feature reach before and after its time, ``audio_support_s`` how far
-    the raw audio samples behind a resampled one reach on either side.
+    Times in s on the audio clock.  ``support_past_s`` and ``support_future_s`` bound the neural
+    samples that a feature depends on, before and after its time; ``audio_support_s`` the raw audio
+    samples that a resampled one depends on, on either side.
     """
 
     recording: str
@@ -82,7 +81,7 @@ def open_aligned(path: Path) -> Iterator[Artifact]:
 
 
 def aligned_info(path: Path) -> AlignedInfo:
-    """Facts and tables of an aligned recording."""
+    """Attributes and tables of an aligned recording."""
     with open_aligned(path) as artifact:
         names = AlignedInfo.__dataclass_fields__.keys() - {"events", "annotations", "channels", "content_digest"}
         tables = read_tables(artifact)

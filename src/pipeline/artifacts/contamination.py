@@ -1,7 +1,7 @@
 """``contamination/{recording}.h5``: outcome of the acoustic contamination check.
 
-Facts ``result``, ``reason``, ``statistic``, ``p``, ``channel`` …; where it could be
-tested, ``/matrix`` (audio frequency, neural frequency) and ``/frequency`` [Hz].
+Attributes ``result``, ``reason``, ``statistic``, ``p``, ``channel`` …; for a testable recording
+also ``/matrix`` (audio frequency, neural frequency) and ``/frequency`` [Hz].
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def write_contamination(path: Path, values: Mapping[str, Any], provenance: Prove
 
 
 def read_contamination(path: Path) -> dict[str, Any]:
-    """The fields back; those that were None are left out."""
+    """Read the fields; those that were None are left out."""
     with opened(path, SCHEMA) as artifact:
         values = artifact.root_attributes()
         if "matrix" in artifact.file:

@@ -1,14 +1,14 @@
-"""The common core of every artifact: atomic writing, checked reading, digests.
+"""Reading and writing of artifacts: atomic writes, checked reads, digests.
 
 An artifact is one HDF5 file.  Its arrays carry dimension labels, units and
 rates; its root carries ``schema``, ``schema_version``, ``stage``,
 ``config_json``, ``code_fingerprint``, ``inputs``, ``content_digest`` and
-``complete``, beside the *attributes* of its kind (any other root attribute).
+``complete``, and further attributes of its kind.
 
 Writing goes to a temporary file in the same folder that replaces the final
 path in one step, so a reader sees the old file or the new one, never a part.
-Reading refuses a file that is not complete, has another schema, or reaches
-outside itself (external links or storage, virtual sources, foreign filters).
+Reading refuses a file that is incomplete, has another schema, or refers to
+other files (external links or storage, virtual sources, foreign filters).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ RESERVED = ("schema", "schema_version", *PROVENANCE, "content_digest", "complete
 CHUNK_BYTES = 1 << 19
 BLOCK_BYTES = 1 << 24
 ALLOWED_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-# Version 1.10 metadata is checksummed, so a flipped bit in it is an error and not another value.
+# Metadata of version 1.10 have checksums: a flipped bit in them is an error, not another value.
 LIBVER = ("v110", "v110")
-#: Labels of a dataset's axes.  HDF5's own, which viewers show, lie where nothing is checksummed, and a flipped
-#: bit there ends the process that reads them: they are written and never read.
+#: Labels of a dataset's axes.  HDF5's own labels, which viewers display, have no checksum, and a flipped bit in
+#: #: them crashes the process that reads them: they are written and never read.
 DIMENSIONS = "dimensions"
 
 
@@ -57,7 +57,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What an artifact was made from: never part of its content digest.
+    """Config, code and inputs that an artifact was made from; not part of its content digest.
 
     ``inputs`` are pairs of a path relative to the working directory and the
     sha256 of its content (of the bytes for a raw file, of the arrays for an
@@ -78,7 +78,7 @@ class StreamedArray:
         self.hash = hashlib.sha256()
 
     def append(self, block: np.ndarray) -> None:
-        """Write ``block`` behind what is there; its dtype is the dataset's."""
+        """Append ``block``, cast to the dataset's dtype."""
         block = np.ascontiguousarray(block, dtype=self.dataset.dtype)
         stop = self.filled + len(block)
         if stop > len(self.dataset):
@@ -90,7 +90,7 @@ class StreamedArray:
         self.filled = stop
 
     def rehash(self) -> None:
-        """Take what the dataset holds now for what was written, after a repair in place."""
+        """Compute the digest again from the dataset, after it was changed in place."""
         self.hash = _dataset_hash(self.dataset)
 
 
@@ -160,7 +160,7 @@ class ArtifactWriter:
             self.file[target].dims[axis].attach_scale(dataset)
 
     def _require_space(self, size: int) -> None:
-        """For one array more of ``size`` bytes, and for what the others still lack."""
+        """Check the free space for one more array of ``size`` bytes and the unwritten rows of the others."""
         arrays = [(s.dataset.nbytes, s.filled / max(1, len(s.dataset))) for s in self._streams.values()]
         missing = sum(math.ceil(nbytes * (1 - filled)) for nbytes, filled in arrays)
         total = sum(nbytes for nbytes, _ in arrays)
@@ -188,7 +188,7 @@ class ArtifactWriter:
 @contextmanager
 def create(path: Path, schema: Schema, provenance: Provenance) -> Iterator[ArtifactWriter]:
     """Write the artifact at ``path``: it appears there whole, or not at all."""
-    # No lock: nobody else knows the temporary file, and not every file system has locks.
+    # No lock: no other process opens the temporary file, and some file systems have no locks.
     with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w", libver=LIBVER, locking=False) as file:
         writer = ArtifactWriter(file, schema)
         yield writer
@@ -277,10 +277,10 @@ class Artifact:
 
 @contextmanager
 def opened(path: Path, schema: Schema) -> Iterator[Artifact]:
-    """Open the artifact at ``path`` for reading after checking what it is.
+    """Open the artifact at ``path`` for reading after checking its schema.
 
     Raises :class:`InputError` when it is absent, no HDF5, incomplete, of
-    another schema, or reaches outside itself.
+    another schema, or refers to other files.
     """
     path = Path(path)
     with _opened_file(path, schema.stage) as file:
@@ -301,7 +301,7 @@ def opened_any(path: Path) -> Iterator[Artifact]:
 
 
 def recomputed_digest(artifact: Artifact) -> str:
-    """The content digest from what the file holds now (reads every array)."""
+    """The content digest, computed from all arrays of the file."""
     digests: dict[str, str] = {}
     for name in artifact.datasets():
         with _damage_named(artifact.path, name, artifact.stage):
@@ -322,7 +322,7 @@ def header(path: Path) -> dict[str, Any]:
 
 
 def content_digest(path: Path, schema: Schema | None = None) -> str:
-    """The recorded content digest of a complete artifact, of ``schema`` where one is given."""
+    """The recorded content digest of a complete artifact; with ``schema``, of that schema only."""
     with opened(path, schema) if schema else opened_any(path) as artifact:
         return artifact.content_digest
 
@@ -345,7 +345,7 @@ def _chunk_shape(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
 
 
 def _fixed_length(values: Any) -> np.ndarray:
-    """Texts as fixed-length UTF-8, which HDF5 checksums (variable-length texts it does not)."""
+    """Texts as fixed-length UTF-8, which have a checksum in HDF5 (variable-length texts do not)."""
     encoded = np.array([str(v).encode("utf-8") for v in np.ravel(values)])
     length = max(1, encoded.dtype.itemsize if encoded.size else 1)
     return encoded.astype(h5py.string_dtype("utf-8", length)).reshape(np.shape(values))
@@ -458,7 +458,7 @@ def _check_header(path: Path, file: h5py.File, schema: Schema) -> None:
 
 
 def _check_self_contained(path: Path, file: h5py.File, stage: str) -> None:
-    """Refuse whatever would make HDF5 open another file or load foreign code."""
+    """Refuse anything that makes HDF5 open another file or load a plugin."""
     pending: list[h5py.Group] = [file]
     while pending:
         group = pending.pop()

@@ -1,7 +1,7 @@
-"""TensorBoard event files that hold figures and pictures, and no host name.
+"""TensorBoard event files with curves and pictures.
 
-TensorBoard's own writer puts host and process id into the file's name; these files are
-named after the epoch they start with.
+TensorBoard's own writer puts the host name and process id into the file's name, which would
+identify the machine; these files are named after the epoch that they start with.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class EventFile:
 
 
 def _image(array: NDArray[np.float32]) -> Summary.Image:
-    from matplotlib.image import imsave  # evaluate writes no pictures here and starts sooner without it
+    from matplotlib.image import imsave  # imported here since evaluate writes no pictures and starts sooner without it
 
     png = io.BytesIO()
     imsave(png, array, cmap="magma", origin="lower", format="png")

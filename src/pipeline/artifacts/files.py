@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and why one cannot be written."""
+"""Atomic writing: a file is complete under its name or not there.  Errors state why it cannot be written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.errors import CannotWriteError
 
-#: What is kept free beside the arrays: headers, names, the log.
+#: Space kept free beyond the arrays [bytes]: headers, names, the log.
 RESERVE_BYTES = 1 << 20
 _FIXES = {
     errno.ENOSPC: "Free space on its disk",
@@ -24,13 +24,13 @@ _FIXES = {
     errno.EACCES: "Make the folder writable",
     errno.EPERM: "Make the folder writable",
 }
-#: Errors that can only come from writing, whatever else a block of code does.
+#: Errors that only writing raises.
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
 def writing(path: Path, errors: Container[int] = _FIXES) -> Iterator[None]:
-    """Failed writes as :class:`CannotWriteError` that names ``path`` and what to do."""
+    """Turn a failed write into a :class:`CannotWriteError` with ``path`` and a fix."""
     try:
         yield
     except OSError as error:
@@ -43,7 +43,7 @@ def writing(path: Path, errors: Container[int] = _FIXES) -> Iterator[None]:
 def require_space(folder: Path, size: int, file_size: int = 0) -> None:
     """Raise :class:`CannotWriteError` unless ``size`` bytes more fit, in a file of ``file_size`` bytes in the end.
 
-    HDF5 leaves a process that met a full disk in ruins, so it must not meet one.
+    HDF5 crashes the process after a failed write, so the space is checked beforehand.
     """
     free, needed = shutil.disk_usage(folder).free, size + RESERVE_BYTES
     if free < needed:
@@ -68,10 +68,10 @@ def fsync_folder(folder: Path) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that replaces it when the block ends well.
+    """A temporary path beside ``path`` that replaces it when the block succeeds.
 
-    Left-overs of killed writers of the same path are removed first; on an
-    exception the temporary file goes and ``path`` stays as it was.  Raises
+    Leftovers of killed writers of the same path are removed first; on an
+    exception the temporary file is removed and ``path`` stays as it was.  Raises
     :class:`CannotWriteError` where there is no space or no permission.
     """
     path = Path(path)

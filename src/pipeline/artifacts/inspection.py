@@ -1,4 +1,4 @@
-"""Look into an artifact: its tree as text, its digest recomputed."""
+"""Inspection of an artifact: its contents as text, and a check of its digest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUMMARY_ROWS = 100_000
 def describe(path: Path) -> str:
     """Attributes, tree and a summary of each array.
 
-    Raises :class:`InputError` for what is no artifact, with no advice to delete a file that may be the user's own.
+    Raises :class:`InputError` where ``path`` is no artifact; the fix does not suggest deleting the user's file.
     """
     if problem := file_problem(path, str(path), ""):
         raise InputError(problem)
@@ -33,7 +33,7 @@ def describe(path: Path) -> str:
 
 
 def verify(path: Path) -> None:
-    """Read everything and compare with the recorded content digest.
+    """Read all arrays and compare with the recorded content digest.
 
     Raises :class:`InputError` where they differ or where data is damaged.
     """

@@ -1,4 +1,4 @@
-"""Facts about files that take time to find, remembered until the file changes."""
+"""A cache of values computed from files, such as digests, valid until the file changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.artifacts.files import write_text
 
-#: A file that changed this recently may change again without its time showing it.
+#: A file that changed this recently may change again within the resolution of its modification time.
 SETTLED_NS = 2_000_000_000
 
 
@@ -25,9 +25,9 @@ def remembered(
 ) -> dict[str, Any]:
     """``find(name, file)`` of each of ``files``, by name; a JSON value.
 
-    What ``store`` remembers is taken where size, modification time and inode are still
-    the same; with ``trust`` always.  A file that changed a moment ago is looked at again
-    next time.  ``check`` sees what was found before it is remembered, and may raise.
+    A value in ``store`` is used where size, modification time and inode of the file are still
+    the same; with ``trust`` always.  A file that changed a moment ago is read again next time.
+    ``check`` gets all values before they are stored, and may raise.
     """
     known = _stored(store)
     entries = {name: _entry(name, file, known.get(name), find, trust) for name, file in files.items()}
@@ -46,7 +46,7 @@ def _stored(store: Path | None) -> dict[str, list[Any]]:
 
 
 def _entry(name: str, file: Path, known: list[Any] | None, find: Callable[[str, Path], Any], trust: bool) -> list[Any]:
-    """What tells that a file is still the same (None: nothing does yet), and what was found of it."""
+    """The file's size, time and inode (None where it changed too recently), and its value."""
     if known and trust:
         return known
     status = file.stat()

@@ -1,4 +1,4 @@
-"""Where each artifact lies, relative to the working directory."""
+"""The path of each artifact, relative to the working directory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.config.variants import FULL
 
 RESULTS = Path("results")
-#: What eval.json, scores.tsv and the report were made from.
+#: The sidecar of eval.json, scores.tsv and the report: what they were made from.
 EVALUATION_SIDECAR = RESULTS / "eval.provenance.json"
 #: Name of the group in the baselines that holds the ridge which networks correct.
 SKIP = "skip"
@@ -46,7 +46,7 @@ def model(subject: str, fold: int, variant: str = FULL) -> Path:
 
 
 def model_sidecar(subject: str, fold: int, variant: str = FULL) -> Path:
-    """What the model was made from, readable without torch."""
+    """The model's sidecar: what it was made from, readable without torch."""
     return train(subject, fold, variant) / "model.json"
 
 
@@ -85,7 +85,7 @@ def sound_sidecar(subject: str, fold: int) -> Path:
 
 
 def described_by(path: Path) -> Path:
-    """The file that says what ``path`` was made from."""
+    """The file that records what ``path`` was made from."""
     if path.name in ("model.ckpt", "metrics.csv"):
         return path.with_name("model.json")
     return path / "provenance.json" if path.parent.parent == RESULTS / "sound" else path

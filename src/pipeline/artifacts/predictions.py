@@ -35,7 +35,7 @@ class PredictedBlock:
 
 @dataclass(frozen=True)
 class PredictedFold:
-    """All test blocks of a fold, attributes, and extra arrays by path with their dimension labels."""
+    """All test blocks of a fold, their attributes, and extra arrays by path with their dimension labels."""
 
     blocks: Sequence[PredictedBlock]
     attributes: dict[str, Any]

@@ -1,9 +1,8 @@
-"""``recordings/{recording}.h5``: one recording as it was found, checked and described.
+"""``recordings/{recording}.h5``: one checked recording with its tables, before any processing.
 
 ``/eeg/data`` (time, channel) float32 in the declared unit, ``/audio/data`` (time,) in the
-dtype of the source, ``/channels`` with BIDS columns, ``/electrodes``, ``/events`` and
-``/annotations`` where there are any: onsets in s, of events on the audio clock, of
-annotations on the neural one.
+dtype of the source, ``/channels`` with BIDS columns, and where present ``/electrodes``,
+``/events`` (onsets in s on the audio clock) and ``/annotations`` (onsets in s on the neural clock).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def open_recording(path: Path) -> Iterator[Artifact]:
 
 
 def read_tables(artifact: Artifact) -> dict[str, Table]:
-    """The tables that travel with a recording; an absent one is empty."""
+    """The tables of a recording; an absent one is empty."""
     return {name: artifact.table(name) for name in ("channels", "electrodes", "events", "annotations")}
 
 

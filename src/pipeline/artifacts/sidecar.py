@@ -1,7 +1,7 @@
-"""``provenance.json`` beside outputs that cannot say themselves what they were made from.
+"""Sidecars: JSON files with the provenance of outputs that are no HDF5 artifacts.
 
-A model, sound, text or raw arrays get one: the same fields as an artifact's header, the
-sha256 of each file and a digest of all that, so that damage is noticed.
+A model, sound, text or raw arrays get one.  It has the fields of an artifact's header, the
+sha256 of each file and a digest of all this, so that damage is noticed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def write_sidecar(
     content_digest: str | None = None,
     **more: Any,
 ) -> None:
-    """Describe ``files``, which lie in the folder of ``path``; written last, since it vouches for them."""
+    """Write the sidecar of ``files`` in the folder of ``path``; call it last, when all files are complete."""
     digests = {file.name: file_sha256(file) for file in sorted(files)}
     whole = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
     values = {
@@ -43,7 +43,7 @@ def write_sidecar(
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
-    """The fields back.  Raises :class:`InputError` where there is none or it cannot be read."""
+    """Read the fields. Raises :class:`InputError` where there is none or it cannot be read."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         missing = {"stage", "config_json", "code_fingerprint", "inputs", "content_digest", "files"} - set(values)
@@ -62,7 +62,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 
 
 def damaged_files(path: Path) -> list[str]:
-    """Names of described files that are missing or hold other bytes than when they were written."""
+    """Names of files of the sidecar that are missing or differ from what was written."""
     described = read_sidecar(path)["files"]
     return [n for n, sha in described.items() if not (path.parent / n).is_file() or file_sha256(path.parent / n) != sha]
 

@@ -1,10 +1,10 @@
-"""``windows/{subject}.h5``: the index of windows and blocks, never copies of data.
+"""``windows/{subject}.h5``: the index of windows and blocks, without copies of data.
 
 ``/windows`` has one row per window (recording, start_frame) and ``/windows/role``
 (window, fold): 0 unused, 1 train, 2 validation, 3 test.  ``/blocks`` lists the
-contiguous stretches of each fold and role in mel frames; ``/spans`` lists, per fold
-and role, the raw samples of brain signal and sound that the role may have seen.
-``/events`` and ``/bad`` repeat what lies in the recordings, in their frames.
+contiguous stretches of each fold and role in mel frames; ``/spans`` lists, per fold and role,
+the raw samples of brain signal and sound that the role depends on.  ``/events`` and ``/bad`` are
+the events and bad intervals of the recordings.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class BlockRow:
 
 @dataclass(frozen=True)
 class SpanRow:
-    """Raw samples ``start:stop`` of one signal (``neural`` or ``audio``) seen by a role."""
+    """Raw samples ``start:stop`` of one signal (``neural`` or ``audio``) that a role depends on."""
 
     fold: int
     role: str

@@ -44,9 +44,8 @@ def subsection(section: type[Section], name: str) -> type[Section] | None:
 def pick(stage: type[S], config: Section) -> S:
     """The part of ``config`` that ``stage`` declares: the keys that one stage reads.
 
-    A stage model names sections by their place in the whole config; where it
-    types a section by a base class (``MelGrid`` for ``MelConfig``), only the
-    keys of that base class are taken, so the stage does not see the others.
+    A stage model names sections by their place in the whole config.  Where its field has a base
+    class as type (``MelGrid`` for ``MelConfig``), only the keys of that base class are taken.
     """
     values: dict[str, Any] = {}
     for name in stage.model_fields:

@@ -1,4 +1,4 @@
-"""One text for equal values, and one name for it."""
+"""Canonical JSON: one text for equal values, and its digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can keep a path that a person gave from being a file to read, and a name from being an id."""
+"""Checks of paths and ids in the user's input."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 
 def file_problem(path: Path, file: str, field: str, *, may_be_empty: bool = False) -> Problem | None:
-    """What keeps ``path`` from being a readable file with content; where it is missing, the nearest name there is.
+    """The problem of a ``path`` that is no readable file with content; for a missing one the fix names a similar file.
 
-    ``file`` and ``field`` are where the problem is reported: the path itself, or the cell that names it.
+    ``file`` and ``field`` locate the problem: the path itself, or the table cell that names it.
     """
     try:
         status = path.stat()
@@ -50,7 +50,7 @@ def _nearest(path: Path) -> str:
 
 
 def id_problem(name: str, file: str, field: str) -> Problem | None:
-    """Ids become file names: no path piece, nothing that a shell or a tool could take for an option."""
+    """The problem of a ``name`` that is no id.  Ids become file names: no slash, nothing that reads as an option."""
     if _SAFE_ID.fullmatch(name) and ".." not in name:
         return None
     proposed = re.sub(r"\.\.+", ".", re.sub(r"[^A-Za-z0-9_.-]+", "_", name)).strip("-._")[:80]

@@ -1,4 +1,4 @@
-"""What a ``sweep`` asks for: one checked config per combination, in the order that repeats least work."""
+"""The combinations of a ``sweep``: one checked config each, in an order that repeats early stages least."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Combination:
-    """One config of a sweep: ``values`` by swept key are what sets it apart, ``name`` is its folder's."""
+    """One config of a sweep: its ``values`` by swept key, and ``name``, its folder."""
 
     name: str
     values: Mapping[str, Any]
@@ -32,8 +32,8 @@ class Combination:
 def combinations(config: Config) -> list[Combination]:
     """The configs of a sweep; none where ``config.sweep`` is empty.
 
-    Those that agree in the early stages follow one another, so that a stage runs once for
-    all that share it.  Raises :class:`InputError` with everything wrong in any of them.
+    Combinations with equal early stages follow one another, so that a shared stage runs
+    once.  Raises :class:`InputError` with the problems of all of them.
     """
     sweep = config.sweep
     if not sweep.grid and not sweep.list:
@@ -83,7 +83,7 @@ def _within(values: Mapping[str, Any], problem: Problem) -> Problem:
 
 
 def _twice(found: list[Combination]) -> Iterator[Problem]:
-    """Combinations whose configs agree: they would be counted as two results."""
+    """Problems of combinations with equal configs, which would count as two results."""
     first: dict[str, Combination] = {}
     for c in found:
         text = c.config.canonical_json()
@@ -94,7 +94,7 @@ def _twice(found: list[Combination]) -> Iterator[Problem]:
 
 
 def _sharing(found: list[Combination]) -> list[Combination]:
-    """Sorted by what the stages read, early stages first, values in the order in which they were given."""
+    """Sorted by what the stages read, early stages first, values in the user's order."""
     texts = {stage: list(dict.fromkeys(stage_json(stage, c.config) for c in found)) for stage in STAGES}
     return sorted(found, key=lambda c: [texts[stage].index(stage_json(stage, c.config)) for stage in STAGES])
 

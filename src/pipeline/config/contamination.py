@@ -10,7 +10,7 @@ from pipeline.config.base import Section
 
 
 class ContaminationLevel(Section):
-    """What makes a recording suspect, once all recordings are known; read by evaluate."""
+    """The significance level of the check over all recordings; read by evaluate."""
 
     alpha: float = Field(0.05, gt=0, lt=1, description="Corrected P below which a recording is suspect")
 
@@ -21,7 +21,7 @@ class ContaminationCheck(Section):
     band_hz: tuple[float, float] = Field(
         (70.0, 170.0),
         strict=False,
-        description="Frequencies that are compared; take the feature band, since a wider one "
+        description="Frequencies that are compared; use the feature band, since a wider one "
         "fires on clean data whose high gamma follows loudness [Hz]",
     )
     surrogates: int = Field(
@@ -41,7 +41,7 @@ class ContaminationCheck(Section):
 
 
 class ContaminationConfig(ContaminationCheck, ContaminationLevel):
-    """The check, and when it counts."""
+    """The check and its significance level."""
 
 
 class NeuralInput(Section):

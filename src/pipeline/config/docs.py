@@ -1,7 +1,7 @@
 """The commented default configs, the key table and the JSON schema, made from the models.
 
-``python -m pipeline config --write`` puts them into ``config/``; a test fails when they
-differ from what the models say.
+``python -m pipeline config --write`` writes them to ``config/``; a test fails when they
+differ from the models.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from pipeline.config.stages import STAGES, downstream, readers
 INTRODUCTION = """\
 # Configuration
 
-`config.yaml` and `config.toml` are the same default, every key with its meaning; a config of your
-own names only what differs. Unknown keys are refused with the nearest known one.
+`config.yaml` and `config.toml` hold the same default, each key with its meaning. A config of your
+own contains only the keys that differ. Unknown keys are refused, with the most similar known key.
 
 ```
 snakemake --cores 8 --configfile my.yaml results/eval.json
 python main.py --config my.toml --set train.lr=1e-3
 ```
 
-Without `--configfile`, Snakemake takes `config/config.yaml` of the working directory, and where
-there is none the built-in default. Paths are relative to the working directory. A `null` of the
-YAML form is a key left out of the TOML form. `config.schema.json` lets editors complete and check.
+Without `--configfile`, Snakemake reads `config/config.yaml` of the working directory, or the
+built-in default where that file is missing. Paths are relative to the working directory. TOML has
+no `null`: leave the key out. Editors complete and check keys with `config.schema.json`.
 
-The last column names the stages that read the key; when it changes they run again, and what follows
-them. A model is not trained again when the content that it is trained on stays the same.
+The last column names the stages that read the key. When the key changes, these stages and all later
+ones run again. A model is not trained again where its training data and settings stay the same.
 
 """
 

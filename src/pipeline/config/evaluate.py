@@ -1,4 +1,4 @@
-"""What is scored, against which chance level, and what the report shows."""
+"""Keys of the stage evaluate: scores, chance level, report."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ class EvaluateConfig(Section):
 
     speech_frames: Literal["energy", "events"] = Field(
         "energy",
-        description="What makes a test frame speech: the target's mean log-mel above the midpoint of the "
-        "training frames' 10th and 90th percentile, or lying inside an event (energy where there is none)",
+        description="Definition of a speech frame: the target's mean log-mel is above the midpoint of the "
+        "training frames' 10th and 90th percentile; or the frame is inside an event (without events: energy)",
     )
     min_band_std_nats: float = Field(
         ACTIVE_STD_NATS,
         gt=0,
-        description="A band whose target varies less than this over a fold holds no sound (the top of a recording "
-        "at 8 kHz) and is left out of r [nats]",
+        description="Bands whose target has a smaller standard deviation over a fold hold no sound (the top of a "
+        "recording at 8 kHz) and are left out of r [nats]",
     )
     bootstrap: int = Field(2000, ge=100, description="Resamples of each bootstrap interval")
     block_s: float = Field(2.0, ge=2.0, description="Shortest piece that the bootstrap resamples [s]")
-    stoi: bool = Field(True, description="Score STOI and ESTOI where sound was made (export.audio)")
-    report: bool = Field(True, description="Draw results/report.html; false: a page that says so")
-    report_examples: int = Field(3, ge=0, description="Test excerpts shown with spectrograms and players")
+    stoi: bool = Field(True, description="Score STOI and ESTOI of the written sound (export.audio)")
+    report: bool = Field(True, description="Draw results/report.html; false: a page without content")
+    report_examples: int = Field(3, ge=0, description="Test excerpts in the report, with spectrograms and players")
     report_excerpt_s: float = Field(6.0, gt=0, le=30, description="Length of each excerpt [s]")
     report_words: int = Field(
-        4, ge=0, description="Words of each excerpt's test block with players of their own (with events and sound)"
+        4, ge=0, description="Words of each excerpt's test block with their own players (needs events and sound)"
     )
     seed: int = Field(0, ge=0, description="Seed of bootstrap, shifts and word swaps")
 
 
 class ChanceConfig(Section):
-    """What the scores would be without a link between brain and sound."""
+    """The chance level: scores without a link between brain and sound."""
 
     shifts: int = Field(
         1000, ge=1000, description="Circular shifts of the predictions, drawn at random, within their test blocks"
     )
     min_shift_s: float = Field(0.5, gt=0, description="Shortest shift; lengthened to the target's autocorrelation [s]")
-    word_swaps: int = Field(1000, ge=1000, description="Random exchanges of predicted words (with events)")
+    word_swaps: int = Field(1000, ge=1000, description="Random exchanges of predicted words (needs events)")
     retrain: int = Field(
-        0, ge=0, description="Trainings on circularly shifted neural data, each scored as a null; 0: none"
+        0, ge=0, description="Models trained on circularly shifted neural data, each scored as a null; 0: none"
     )
 
 

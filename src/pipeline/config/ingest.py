@@ -1,4 +1,4 @@
-"""Config of the ingest stage: what is refused, what is repaired, how it is stored."""
+"""Keys of the stage ingest: limits of valid recordings, repair of missing samples, storage."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pipeline.config.base import Section
 
 
 class IngestConfig(Section):
-    """Limits of a plausible recording, and what to do with missing samples."""
+    """Limits of a plausible recording, and the treatment of missing samples."""
 
     nan_policy: Literal["reject", "interpolate", "mask"] = Field(
         "reject",
-        description="Missing neural samples: refuse the recording; bridge gaps up to nan_max_gap_s and refuse "
-        "longer ones; or bridge them all and mark them BAD_missing",
+        description="Missing neural samples: refuse the recording; interpolate gaps up to nan_max_gap_s and refuse "
+        "longer ones; or interpolate all and annotate them as BAD_missing",
     )
-    nan_max_gap_s: float = Field(0.05, gt=0, description="Longest gap that interpolate bridges [s]")
+    nan_max_gap_s: float = Field(0.05, gt=0, description="Longest gap that nan_policy interpolate fills [s]")
     compression: Literal["none", "gzip"] = Field(
         "none", description="gzip (with shuffle) makes files about a fifth smaller and seven times slower"
     )
@@ -31,10 +31,10 @@ class IngestConfig(Section):
         0.5,
         gt=0,
         le=1,
-        description="A channel that repeats its last value more often is bad [fraction of samples]",
+        description="A channel that repeats its previous value more often is bad [fraction of samples]",
     )
     max_clipped_share: float = Field(
-        0.01, gt=0, le=1, description="A channel at its own extremes more often is bad [fraction of samples]"
+        0.01, gt=0, le=1, description="A channel at its minimum or maximum more often is bad [fraction of samples]"
     )
     max_missing_share: float = Field(
         0.2, ge=0, le=1, description="A channel with more missing samples is bad [fraction of samples]"
@@ -48,12 +48,12 @@ class IngestConfig(Section):
     duration_tolerance_s: float = Field(
         10.0,
         ge=0,
-        description="Neural recording and sound may end this far apart, or a tenth of the longer [s]",
+        description="Neural recording and sound may end this far apart, or by a tenth of the longer one [s]",
     )
     silence_dbfs: float = Field(
         -80.0,
         lt=0,
-        description="Sound whose loudest 100 ms stay below this is refused as silent [dB full scale]",
+        description="Sound whose loudest 100 ms are below this is refused as silence [dB full scale]",
     )
 
     @model_validator(mode="after")

@@ -1,8 +1,8 @@
-"""Config files to a checked :class:`Config`: strict YAML or TOML, then the models.
+"""Read config files, strict YAML or TOML, and check them into a :class:`Config`.
 
-YAML is read without its traps: ``1e-3`` is a number, only ``true`` and ``false`` are
-booleans, duplicate keys, aliases and tags are refused.  Every problem of all files is
-reported at once, with a near match for an unknown key.
+The YAML reader is strict: ``1e-3`` is a number, only ``true`` and ``false`` are booleans;
+duplicate keys, aliases and tags are refused.  All problems of all files are reported at once,
+with a similar known key for an unknown one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_CONFIG_BYTES = 1 << 20
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML 1.2's idea of numbers and booleans; no aliases, no tags, no duplicate keys."""
+    """Numbers and booleans as in YAML 1.2; no aliases, no tags, no duplicate keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):

@@ -28,7 +28,7 @@ class MelConfig(MelFraming):
 
     @property
     def padding(self) -> int:
-        """Samples that the first frame reaches before the sound, mirrored from its start."""
+        """Samples of the first frame that lie before the sound's start, filled by mirroring."""
         return self.n_fft // 2 if self.flavor == "tacotron2" else (self.n_fft - self.hop_length) // 2
 
     def band_edges_hz(self) -> list[float]:

@@ -15,7 +15,7 @@ def nearest_frames(duration_s: float, frame_rate_hz: float) -> int:
 
 
 class MelGrid(Section):
-    """Rate and hop of the mel spectrogram, and which vocoder's framing it follows.
+    """Rate and hop of the mel spectrogram, and the vocoder whose framing it has.
 
     Frame ``t`` of flavor ``tacotron2`` is centred on sample ``hop_length * t`` and a
     recording of ``L`` samples has ``L // hop_length + 1`` frames; of ``hifigan``,
@@ -25,7 +25,7 @@ class MelGrid(Section):
     sample_rate_hz: int = Field(22050, gt=0, description="Rate of the audio that the mel is computed from [Hz]")
     hop_length: int = Field(256, gt=0, description="Distance of neighbouring mel frames [samples]")
     flavor: Literal["tacotron2", "hifigan"] = Field(
-        "tacotron2", description="Whose mel it is: centre padding of Tacotron 2/WaveGlow, or HiFi-GAN's"
+        "tacotron2", description="Framing and padding of the mel: as in Tacotron 2 and WaveGlow, or as in HiFi-GAN"
     )
 
     def frames(self, duration_s: float) -> int:
@@ -44,6 +44,6 @@ class MelGrid(Section):
 
 
 class MelFraming(MelGrid):
-    """The grid, and how much sound one frame takes."""
+    """The grid, and the length of sound behind one frame."""
 
     n_fft: int = Field(1024, ge=16, description="Length of the Fourier transform, even [samples]")

@@ -29,7 +29,7 @@ class NetworkConfig(Section):
     reduction_factor: int = Field(4, ge=1, le=16, description="Mel frames that one decoder step emits [frames]")
     attention_bias: bool = Field(
         True,
-        description="Learned time-aligned bias of the attention; without it the decoder ignores the brain",
+        description="Learned bias of the attention towards equal times; without it the decoder ignores the brain",
     )
     attention_width_s: float = Field(
         0.05, gt=0, description="Standard deviation of that bias before training, at least a mel frame [s]"

@@ -19,7 +19,7 @@ class PredictConfig(Section):
         description="Predict again with the channels of each shaft and region circularly shifted in time, and keep "
         "the loss of r",
     )
-    importance_shifts: int = Field(5, ge=1, le=1000, description="Circular shifts that each loss of r is a mean of")
+    importance_shifts: int = Field(5, ge=1, le=1000, description="Circular shifts that each loss of r is averaged over")
 
 
 class PredictStage(SubjectSettings):

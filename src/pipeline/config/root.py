@@ -28,7 +28,7 @@ SHORTEST_WINDOW_FRAMES = 8  # twice what the encoder pools
 
 
 class Config(Section):
-    """Everything a run can be told."""
+    """All settings of a run."""
 
     data: DataConfig = Field(DataConfig(), description="Where the recordings come from")
     causal: bool = Field(
@@ -40,8 +40,7 @@ class Config(Section):
     )
     context: Literal["full", "past_only_sound"] = Field(
         "full",
-        description="past_only_sound: beside the model with full context, train and score one whose context "
-        "lies before the sound only",
+        description="past_only_sound: train and score a second model whose context lies before the sound only",
     )
     simulate: SimulateConfig = Field(SimulateConfig(), description="The simulated subject")
     ingest: IngestConfig = Field(IngestConfig(), description="Checking the raw arrays")
@@ -58,8 +57,8 @@ class Config(Section):
     contamination: ContaminationConfig = Field(ContaminationConfig(), description="Sound leaking into the brain signal")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Scores and the report")
     chance: ChanceConfig = Field(ChanceConfig(), description="Chance level")
-    sweep: SweepConfig = Field(SweepConfig(), description="Several runs that differ in some keys")
-    runtime: RuntimeConfig = Field(RuntimeConfig(), description="Where and how loudly it runs; reruns nothing")
+    sweep: SweepConfig = Field(SweepConfig(), description="Values of keys, of which main.py runs every combination")
+    runtime: RuntimeConfig = Field(RuntimeConfig(), description="Device and log level; a change reruns nothing")
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:
@@ -108,13 +107,13 @@ class Config(Section):
 
     @property
     def variants(self) -> list[str]:
-        """Models that are trained beside the decoder itself."""
+        """Names of the variants: models that are trained in addition to the main one."""
         nulls = [f"{NULL}{n}" for n in range(self.chance.retrain)]
         return [*nulls, *([PAST_ONLY_SOUND] if self.context == "past_only_sound" else [])]
 
     @property
     def writes_sound(self) -> bool:
-        """Whether sound is made: where asked for, or where the voice is a simulated one."""
+        """Whether sound is made: on request, or where the voice is simulated."""
         if self.export.audio == "auto":
             return self.data.sheet is None and self.simulate.speech is None
         return self.export.audio != "none"

@@ -1,6 +1,6 @@
-"""Settings that change how fast or how loudly a run goes, never what comes out.
+"""Settings of speed and logging, which never change a result.
 
-No fingerprint sees them, so a change reruns nothing.
+They are part of no fingerprint, so a change reruns nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pipeline.config.base import Section
 
 
 class RuntimeConfig(Section):
-    """Where the network runs, and how much is logged."""
+    """The device of the network, and the detail of the logs."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Device of training and prediction; auto: a GPU where there is one"

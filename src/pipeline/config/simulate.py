@@ -1,7 +1,7 @@
 """Config of the simulate stage, and the sample sheet that follows from it alone.
 
-The Snakefile imports this module to know the recordings before they were made,
-so it needs nothing heavier than pydantic.
+The Snakefile imports this module to list the recordings before they are made, so it imports
+nothing larger than pydantic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EEG_GAIN_UV = 0.1
 
 
 class SimulateConfig(Section):
-    """A simulated subject: what is said, how the brain follows it, and what spoils the recording."""
+    """A simulated subject: its speech, the brain's response, and the recording's faults."""
 
     mode: Literal["linked", "null", "onset-only", "contaminated"] = Field(
         "linked",
@@ -28,7 +28,7 @@ class SimulateConfig(Section):
     recordings: int = Field(1, ge=1, le=999, description="Recordings of each subject [count]")
     minutes: float = Field(3.0, ge=1 / 60, le=240, description="Sound in each recording [min]")
     channels: int = Field(32, ge=1, le=1024, description="Neural channels, bad ones included [count]")
-    seed: int = Field(0, ge=0, description="Decides everything: equal seeds give equal bytes")
+    seed: int = Field(0, ge=0, description="Seed of all random numbers: equal seeds give equal bytes")
     speech: str | None = Field(
         None, min_length=1, description="Folder of .wav, .flac or .npy clips of real speech; null: synthetic words"
     )

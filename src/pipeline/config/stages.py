@@ -1,4 +1,4 @@
-"""Which keys each stage reads: the stage's own model says so, :func:`pick` takes them."""
+"""The config keys that each stage reads, from its ``…Stage`` model."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def stage_json(stage: str, config: Config) -> str:
 
 
 def downstream(stages: set[str]) -> list[str]:
-    """``stages`` and all that lies behind them, in the order of the workflow."""
+    """``stages`` and all later stages that depend on them, in the order of the workflow."""
     reached = set(stages)
     for stage in STAGES:
         if stage in reached:
@@ -66,7 +66,7 @@ def downstream(stages: set[str]) -> list[str]:
 
 
 def readers(key: str) -> set[str]:
-    """The stages that read a key, given by its dotted name."""
+    """The stages that read the key of this dotted name."""
     return {stage for stage, model in STAGES.items() if _declares(model, key.split("."))}
 
 

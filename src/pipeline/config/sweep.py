@@ -1,4 +1,4 @@
-"""The ``sweep`` section: several configs in one.  :mod:`pipeline.config.combinations` spells them out."""
+"""The ``sweep`` section: several configs in one.  :mod:`pipeline.config.combinations` expands it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SweepConfig(Section):
     list: tuple[dict[str, Any], ...] = Field(
         (),
         strict=False,
-        description="Sets of values by dotted key, run as they stand, crossed with the grid where both are given",
+        description="Sets of values by dotted key; each is run as a whole, and combined with every point of the grid",
     )
 
     @field_validator("grid", mode="before")
@@ -37,7 +37,7 @@ class SweepConfig(Section):
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Keys by their dotted names, also where they were nested, as TOML does with ``train.seed = …``."""
+    """Values by dotted key; TOML nests keys that are written as ``train.seed = …``."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         found |= _dotted(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}

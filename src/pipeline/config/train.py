@@ -17,8 +17,8 @@ class Normalisation(Section):
 
     normalisation: Literal["train", "recording_unlabelled", "causal_running"] = Field(
         "train",
-        description="Mean and scale of the features from: the training frames; each whole recording, test "
-        "included but without its sound; or a running average of the past",
+        description="Mean and scale of the features from: the training frames; each whole recording, including its "
+        "test frames but not its sound; or a running average of the past",
     )
 
 
@@ -48,7 +48,7 @@ class TrainConfig(Arithmetic, InputScale):
     warmup_steps: int = Field(50, ge=0, description="Linear warm-up of the learning rate [steps]")
     patience: int = Field(4, ge=1, description="Stop after so many epochs without a better val_loss [epochs]")
     loss: Literal["mse", "l1", "huber", "mix"] = Field(
-        "mse", description="Training loss on the normalised mel; mix is the mean of mse and l1"
+        "mse", description="Training loss on the normalised mel; the choice mix is the mean of mse and l1"
     )
     scheduled_sampling: float = Field(
         1.0, ge=0, le=1, description="Final probability that the decoder reads its own output in training"
@@ -67,19 +67,19 @@ class TrainConfig(Arithmetic, InputScale):
         None,
         ge=0,
         lt=1,
-        description="Probability that a channel is silenced in a training window; null: preset",
+        description="Probability that a channel is set to zero in a training window; null: preset",
     )
     speech_weight: float | None = Field(
         None,
         ge=0,
-        description="Weight of the error of speech frames about its own mean, added to the loss; null: 0 for a network "
-        "that corrects the ridge skip, 1 for one without",
+        description="Weight of the error of speech frames about their own mean, added to the loss; null: 0 for a "
+        "network that corrects the ridge skip, 1 for one without",
     )
     grad_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient")
     precision: Literal["32", "bf16", "16"] = Field("32", description="Arithmetic of training: 32 bit or mixed")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, order, dropout and noise")
     devices: int = Field(
-        1, ge=1, le=64, description="GPUs (or CPU processes) that share each batch; part of the result [count]"
+        1, ge=1, le=64, description="GPUs (or CPU processes) that share each batch; changes the result [count]"
     )
     deterministic: bool = Field(True, description="Use deterministic algorithms only (CPU: always repeatable)")
     pool: Literal["none", "subjects"] = Field(

@@ -1,4 +1,4 @@
-"""Sound from mels, and what is written for use outside the workflow."""
+"""Keys of the stage vocode, and of exports for use outside the workflow."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class VocodeConfig(Section):
 
     vocoder: Literal["griffin_lim", "hifigan"] = Field(
         "griffin_lim",
-        description="What makes sound of a mel: griffin_lim needs no training, hifigan a checkpoint and the mel "
-        "that it was trained on (mel.flavor: hifigan)",
+        description="Vocoder: griffin_lim needs no training; hifigan needs a checkpoint and the mel that it was "
+        "trained on (mel.flavor: hifigan)",
     )
     checkpoint: str | None = Field(None, description="Generator checkpoint of HiFi-GAN (g_…), read by hifigan")
     checkpoint_config: str | None = Field(None, description="The config.json that came with the checkpoint")
@@ -33,13 +33,13 @@ class ExportAudio(Section):
 
     audio: Literal["auto", "none", "predicted", "all"] = Field(
         "auto",
-        description="Sound that is written; all adds the true and the vocoded true sound. A voice identifies "
-        "a person, so auto writes all of a simulated voice and none of any other",
+        description="Sound that is written: predicted, or all (also the true and the vocoded true sound). A voice "
+        "identifies a person, so auto writes all for a simulated subject and none for any other",
     )
 
 
 class ExportMels(Section):
-    """Whether mels are written for other vocoders."""
+    """Exports of mels for other vocoders."""
 
     npy: bool = Field(
         False,
@@ -51,7 +51,7 @@ class ExportMels(Section):
 
 
 class ExportConfig(ExportAudio, ExportMels):
-    """What is written beside the artifacts."""
+    """Exports beside the artifacts."""
 
 
 class VocodeStage(Section):

@@ -1,4 +1,4 @@
-"""Windows and splits: which frames train, which validate, which are tested."""
+"""Windows and splits: the frames of training, validation and test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class WindowConfig(WindowSize):
     purge_gap_s: float | None = Field(
         None,
         ge=0,
-        description="Gap between blocks of different roles; null: just what context and filters reach [s]",
+        description="Gap between blocks of different roles; null: the receptive field of context and filters [s]",
     )
 
     @model_validator(mode="after")

@@ -1,1 +1,1 @@
-"""What stages need to know of where results come from: code fingerprints, digests, run folders."""
+"""Where results come from: code fingerprints, digests, folders of training runs."""

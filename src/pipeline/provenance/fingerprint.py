@@ -1,9 +1,9 @@
-"""What a stage's result depends on besides its config and its inputs: code.
+"""Code fingerprints: which code a stage's result depends on.
 
-A stage's *code fingerprint* is one hash per module of its static import closure inside
-this package, and its script.  Comments, docstrings, formatting and the texts of
-``description=`` do not count, so improving them reruns nothing.  A file that lies beside
-a module under the same name (``page.css`` and ``page.html.j2`` beside ``page.py``) is part of it.
+A fingerprint is one hash for the stage's script and one for each module of this package that it
+imports, directly or through others.  Comments, docstrings, formatting and the texts of
+``description=`` do not count, so editing them reruns nothing.  A file with a module's name
+(``page.css`` and ``page.html.j2`` beside ``page.py``) counts as part of that module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.artifacts.memory import remembered
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = PACKAGE_ROOT.name
 HASH_CHARACTERS = 12
-#: What the syntax tree of unchanged code depends on.
+#: The Python version, which the syntax tree depends on.
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 Scan = dict[str, Any]
@@ -30,7 +30,7 @@ Scan = dict[str, Any]
 def code_fingerprints(scripts: Sequence[Path], memory: Path | None = None) -> dict[str, dict[str, str]]:
     """The fingerprint of each script: hash by name of it and of every module of this package that it imports.
 
-    ``memory`` is a file that remembers what unchanged modules gave.
+    ``memory`` is a file that caches the hashes of unchanged modules.
     """
     files = {_script_name(script): Path(script) for script in scripts} | _modules()
     scans = remembered({f"{PYTHON} {name}": file for name, file in files.items()}, memory, _scan)
@@ -65,7 +65,7 @@ def _modules() -> dict[str, Path]:
 
 
 def _data_hashes() -> dict[str, str]:
-    """Hash of every other file that lies beside a module under its name, as ``module/ending`` (``html.j2``)."""
+    """Hash of every other file with a module's name, as ``module/ending`` (``html.j2``)."""
     hashes = {}
     for name, module in _modules().items():
         for file in _beside(module.parent):

@@ -1,8 +1,8 @@
-"""Is what lies in ``results/`` what the config, the code and the inputs would give now?
+"""Whether the outputs in ``results/`` match the present config, code and inputs.
 
-Every output says what it was made from, in its header or in a sidecar.  Snakemake
-decides by its own records; this decides where those are missing, for
-``python -m pipeline verify``, and before anything is scored.
+Every output records what it was made from, in its header or in a sidecar.  Snakemake compares
+its own records; this module compares the outputs themselves: where Snakemake's records are
+missing, for ``python -m pipeline verify``, and before scoring.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.provenance.outputs import ACCEPTED, Output, accepted
 
 @dataclass(frozen=True)
 class Finding:
-    """Why an output is not what it should be."""
+    """An output that is missing, damaged or made from something else, with the reason."""
 
     output: Output
     reason: str
@@ -35,7 +35,7 @@ class Finding:
 
 @dataclass
 class Freshness:
-    """Compares outputs with what they should be; remembers the digests that it read.
+    """Compares outputs with the present config, code and inputs; keeps the digests that it read.
 
     ``raw`` holds the sha256 of the user's raw files, by path.
     """
@@ -54,7 +54,7 @@ class Freshness:
                 yield Finding(output, reason)
 
     def why_stale(self, output: Output) -> str:
-        """Why ``output`` would come out otherwise now; empty where it would not."""
+        """Why ``output`` is not up to date; empty where it is."""
         if not Path(output.path).exists():
             return "missing"
         try:
@@ -72,7 +72,7 @@ class Freshness:
         return f"made from another {other}" if other else ""
 
     def replaced(self, inputs: Iterable[tuple[str, str]]) -> Iterator[str]:
-        """Inputs that now hold something else; those that cannot be read are no reason, they speak for themselves."""
+        """Inputs with other content than recorded; unreadable inputs are reported as outputs of their own."""
         return (path for path, sha256 in inputs if (self._digest(path) or sha256) != sha256)
 
     def _digest(self, path: str) -> str | None:
@@ -84,7 +84,7 @@ class Freshness:
 def described(path: str) -> dict[str, Any]:
     """``config_json``, ``code_fingerprint``, ``inputs`` and ``content_digest`` of an output.
 
-    Raises :class:`InputError` where it is damaged or does not say.
+    Raises :class:`InputError` where it is damaged or has no provenance.
     """
     return read_sidecar(Path(path)) if path.endswith(".json") else header(Path(path))
 
@@ -104,7 +104,7 @@ def damage(output: Output) -> str:
 def refuse_mixture(described_by: Iterable[str]) -> None:
     """Raise :class:`InputError` where an output was made from a version of its inputs that is gone, or is damaged.
 
-    Inputs that no longer lie there cannot be compared and are passed over.
+    Inputs that no longer exist cannot be compared and are skipped.
     """
     problems = []
     freshness = Freshness()
@@ -120,10 +120,10 @@ def refuse_mixture(described_by: Iterable[str]) -> None:
 
 
 def accept(outputs: Iterable[Output], stage: str, present_code: Mapping[str, str]) -> int:
-    """Let the outputs of ``stage`` stand although its code changed; returns how many there are.
+    """Accept the outputs of ``stage`` although its code changed; returns how many there are.
 
-    From now on the present code counts as the code that they carry.  Raises
-    :class:`InputError` where different versions made them.
+    From then on the present code counts as equal to the code that they record.  Raises
+    :class:`InputError` where they were made by different versions of the code.
     """
     there = [o.described_by for o in outputs if o.stage == stage and Path(o.path).exists()]
     made_by = [dict(described(name)["code_fingerprint"]) for name in there]
@@ -141,7 +141,7 @@ def content_of(path: str) -> str | None:
     """Content of an output, of a part of one (``file.h5/group``), or of a raw file that a stage made; None where
     nothing says.
 
-    Outputs lie below ``results/``: what an artifact says of files elsewhere is not followed.
+    Only files below ``results/`` are read: a path elsewhere, recorded in an artifact, is not followed.
     """
     if ".." in Path(path).parts or Path(path).parts[:1] != paths.RESULTS.parts:
         return None

@@ -1,4 +1,4 @@
-"""What a workflow should leave, and what Snakemake knows of it.
+"""The outputs of a workflow, and Snakemake's records of them.
 
 Snakemake keeps a record of each output below ``.snakemake/metadata`` and a marker of
 each unfinished one below ``.snakemake/incomplete``.
@@ -17,17 +17,17 @@ from pipeline.artifacts import paths
 ACCEPTED = paths.RESULTS / ".accepted.json"
 RECORDS = Path(".snakemake/metadata")
 MARKERS = Path(".snakemake/incomplete")
-#: Tells this module's markers from Snakemake's own, whose other fields it leaves alone.
+#: Text of this module's markers, by which they differ from Snakemake's own; other fields stay as they are.
 OURS = "made from something else"
 MAX_NAME = 255
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output of one job, and what it should have been made from.
+    """One output of one job, with the config, code and inputs that it should be made from.
 
-    ``path`` is what Snakemake knows it by, ``described_by`` the file that says what it
-    was made from; ``inputs`` are described outputs and raw files.
+    ``path`` is its name in Snakemake, ``described_by`` the file with its provenance; ``inputs`` are
+    such files of other outputs, and raw files.
     """
 
     path: str
@@ -44,10 +44,10 @@ def without_record(outputs: Iterable[Output]) -> list[Output]:
 
 
 def mark_for_rerun(stale: Iterable[str]) -> None:
-    """Tell Snakemake that these outputs, and no others, are not to be kept.
+    """Have Snakemake make these outputs again, and no others.
 
-    In the way it tells itself of unfinished ones; markers of an earlier call go, since
-    the config that made those outputs stale may have been set back.
+    They are marked like Snakemake's unfinished outputs.  Markers of an earlier call are removed,
+    since those outputs may be up to date again.
     """
     for marker in MARKERS.rglob("*"):
         if marker.is_file() and OURS in marker.read_text():
@@ -60,12 +60,12 @@ def mark_for_rerun(stale: Iterable[str]) -> None:
 
 
 def accepted() -> dict[str, dict[str, dict[str, str]]]:
-    """By stage and digest of its code: the older code that it counts as."""
+    """Accepted code, by stage and digest of its present code: the older code that it counts as equal to."""
     return json.loads(ACCEPTED.read_text(encoding="utf-8")) if ACCEPTED.is_file() else {}
 
 
 def _name(path: str) -> Path:
-    """Where Snakemake's file persistence keeps what it knows of ``path``, long names in pieces."""
+    """The file of Snakemake's record of ``path``; long names are split into pieces."""
     name = base64.urlsafe_b64encode(path.encode()).decode()
     size = MAX_NAME - 1
     pieces = [name[i : i + size] for i in range(0, len(name), size)]

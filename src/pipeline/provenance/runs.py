@@ -41,7 +41,7 @@ def is_finished(run: Path) -> bool:
 
 
 def publish(run: Path, outputs: Iterable[Path]) -> None:
-    """Copy what the run holds to where the workflow expects it."""
+    """Copy the run's files to the outputs of the workflow."""
     for output in outputs:
         with atomic_path(output) as temporary:
             shutil.copyfile(run / output.name, temporary)
@@ -49,7 +49,7 @@ def publish(run: Path, outputs: Iterable[Path]) -> None:
 
 @contextmanager
 def owned(run: Path) -> Iterator[None]:
-    """Keep any second job out of ``run`` while the block lasts; the lock goes with the process."""
+    """Lock ``run`` against a second job within the block; the lock ends with the process."""
     run.mkdir(parents=True, exist_ok=True)
     with (run / "lock").open("w") as handle:
         try:

@@ -1,1 +1,1 @@
-"""The user's files: sample sheet, array readers, BIDS tables, a scan of what lies there."""
+"""The user's files: sample sheet, array readers, BIDS tables, a scan of all samples."""

@@ -1,9 +1,8 @@
 """Raw arrays, read in blocks: neural ``.npy``; audio ``.npy``, ``.wav`` or ``.flac``.
 
-Opening a file checks everything that its header and its length can tell.  Reading
-copies one block at a time from the file (no memory map whose pages would pile
-up), so memory does not grow with the recording.  What only the samples can tell
-is found by :mod:`pipeline.raw.scan` while ingest copies them.
+Opening a file checks its header and its length.  Reading copies one block at a time from the file
+(a memory map would fill memory with pages), so memory does not grow with the recording.
+:mod:`pipeline.raw.scan` checks the samples themselves while ingest copies them.
 
 Blocks are (samples, channels): neural float32 in µV (or a.u.), audio int16 or float32.
 """
@@ -30,7 +29,7 @@ Layout = Literal["time_channel", "channel_time"]
 UNITS_UV = {"uV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3}
 
 _NEURAL_DTYPES = ("float16", "float32", "float64", "int16", "int32")
-#: More are a transposed array.
+#: An array with more is taken for a transposed one.
 MAX_CHANNELS = 4096
 
 _MAX_HEADER_BYTES = 10_000
@@ -39,7 +38,7 @@ _MAX_HEADER_BYTES = 10_000
 class ArrayReader(ABC):
     """An array (samples, channels) in a file, read a block at a time.  Also a context manager.
 
-    ``dtype`` is that of the file; ``rate_hz`` is what the file itself declares (None for ``.npy``);
+    ``dtype`` is that of the file; ``rate_hz`` is the rate in the file's header (None for ``.npy``);
     ``units`` is ``uV``, ``a.u.`` or, for sound, ``full scale``.
     """
 
@@ -135,7 +134,7 @@ class NpyHeader(NamedTuple):
 def read_npy_header(path: Path) -> NpyHeader:
     """The header of a ``.npy`` file of plain numbers, checked against the file's length; no data is read.
 
-    Raises InputError for anything else: no code of the file ever runs, and no size it claims is allocated.
+    Raises InputError for anything else: no code of the file runs, and no memory is allocated by its claimed size.
     """
     _check_file(path)
     with path.open("rb") as file:
@@ -164,7 +163,7 @@ def _parse_npy_header(path: Path, file: BinaryIO) -> NpyHeader:
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file, _MAX_HEADER_BYTES)
         else:
             raise ValueError(f"format version {version[0]}.{version[1]}")
-    except Exception as error:  # whatever a parser may raise on hostile bytes
+    except Exception as error:  # a parser may raise anything on hostile bytes
         what = f"a damaged header ({str(error).partition(chr(10))[0][:80]})"
         raise InputError(Problem(str(path), "header", what, "a .npy header of plain numbers", _NPY_FIX)) from None
     if dtype.hasobject:
@@ -211,7 +210,7 @@ def _neural_problems(
         expected = f"one of {', '.join(UNITS_UV)}, a.u."
         problems.append(Problem(str(path), "eeg_units", units, expected, "Correct eeg_units."))
     if gain_uv is not None and units not in (None, "uV"):
-        fix = "Leave out eeg_units: a gain in µV says it all."
+        fix = "Leave out eeg_units: a gain in µV already states the unit."
         problems.append(Problem(str(path), "eeg_units", f"{units} beside eeg_gain_uv", "uV or nothing", fix))
     return [problem for problem in problems if problem]
 
@@ -359,7 +358,7 @@ def _unreadable(path: Path, error: Exception) -> Problem:
 
 
 def _cut_wav(path: Path) -> Problem | None:
-    """A RIFF file whose data chunk claims more bytes than follow; libsndfile would read what is there in silence."""
+    """Refuse a RIFF file whose data chunk claims more bytes than follow; libsndfile reads it without an error."""
     with path.open("rb") as file:
         size = path.stat().st_size
         if file.read(4) != b"RIFF":

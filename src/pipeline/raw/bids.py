@@ -1,9 +1,8 @@
 """The BIDS tables that may accompany a recording: channels, electrodes, events, annotations.
 
-Each becomes a small frozen table of tuples.  Columns that are not used here may be
-there.  Times: events on the audio clock [s]; annotations on the neural clock [s],
-because a person marks them in a viewer of the neural recording.
-Everything wrong with a table is reported at once.
+Each is read into a small frozen table of tuples; other columns are ignored.  Events are on the
+audio clock [s], annotations on the neural clock [s], because people mark them in a viewer of the
+neural recording.  All problems of a table are reported at once.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 
 _MAX_BYTES = 100_000_000
-_SHOWN = 5  # names that a message repeats
+_SHOWN = 5  # most names in a message
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -28,7 +27,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 class Channels:
     """Channels in the order of the array; ``group`` is the shaft, strip or grid.
 
-    A number that is not stated is NaN, a text ``n/a``.
+    A missing number is NaN, a missing text ``n/a``.
     """
 
     name: tuple[str, ...]
@@ -44,7 +43,7 @@ class Channels:
 
 @dataclass(frozen=True)
 class Electrodes:
-    """Contacts: position [as in the table, usually mm], NaN where not stated; region ``n/a`` where not stated."""
+    """Contacts: position [as in the table, usually mm], NaN where missing; region, ``n/a`` where missing."""
 
     name: tuple[str, ...]
     x: tuple[float, ...]
@@ -55,7 +54,7 @@ class Electrodes:
 
 @dataclass(frozen=True)
 class Events:
-    """Events on the audio clock [s], by onset.  ``label`` is what was said: the column ``label``, else trial_type."""
+    """Events on the audio clock [s], by onset.  ``label`` is the spoken word: column ``label``, else ``trial_type``."""
 
     onset_s: tuple[float, ...]
     duration_s: tuple[float, ...]
@@ -64,7 +63,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Annotations:
-    """Marked intervals on the neural clock [s], by onset.  Those whose description begins with BAD are spoilt."""
+    """Marked intervals on the neural clock [s], by onset.  Those whose description begins with BAD are bad."""
 
     onset_s: tuple[float, ...]
     duration_s: tuple[float, ...]
@@ -137,7 +136,7 @@ def unmatched_names(names: Sequence[str], others: Sequence[str]) -> tuple[str, .
 
 
 def electrode_warnings(channels: Sequence[str], electrodes: Sequence[str]) -> list[str]:
-    """What to say of electrodes without a channel (a contact that was not recorded) and of the opposite."""
+    """Warnings about electrodes without a channel (contacts that were not recorded), and channels without electrode."""
     idle, unplaced = unmatched_names(electrodes, channels), unmatched_names(channels, electrodes)
     near = _near_names(idle, unplaced)
     asked = [f"{name} ({near[name]}?)" if name in near else name for name in idle]
@@ -148,7 +147,7 @@ def electrode_warnings(channels: Sequence[str], electrodes: Sequence[str]) -> li
 
 
 def foreign_electrodes(path: Path, channels: Sequence[str], electrodes: Sequence[str], named: bool) -> list[Problem]:
-    """A problem where no electrode has the name of a channel; ``named``: a channel table names the channels."""
+    """A problem where no electrode has a channel's name; ``named``: the names come from a channel table."""
     if set(electrodes) & set(channels):
         return []
     pairs = [f"{name} → {channel}" for name, channel in _near_names(electrodes, channels).items()]
@@ -247,7 +246,7 @@ class _Table:
         self.problems.append(Problem(str(self.path), place, got, expected, fix))
 
     def texts(self, column: str) -> tuple[str, ...]:
-        """The cells of a column; ``n/a`` where there is nothing, or no such column."""
+        """The cells of a column; ``n/a`` for an empty cell or a missing column."""
         if column not in self.header:
             return ("n/a",) * len(self.lines)
         index = self.header.index(column)
@@ -256,7 +255,7 @@ class _Table:
     def numbers(
         self, column: str, above: float = -math.inf, at_least: float = -math.inf, missing: float = math.nan
     ) -> tuple[float, ...]:
-        """The finite numbers of a column; ``missing`` where there is none."""
+        """The finite numbers of a column; ``missing`` for an empty cell."""
         return tuple(
             missing if text == "n/a" else self._number(line, column, text, lambda v: v > above and v >= at_least)
             for line, text in zip(self.lines, self.texts(column), strict=True)

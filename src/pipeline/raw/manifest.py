@@ -1,8 +1,7 @@
-"""The content of the user's raw files, by sha256, without reading them at every start.
+"""The sha256 of the user's raw files, kept in a manifest between runs.
 
-A file is hashed anew only when its size, modification time or inode changed, so a
-``touch`` costs one hash and changes nothing, and new content is noticed even when it
-carries an older time (the inode or the size differs, or the time does).
+A file is hashed again only when its size, modification time or inode changed.  So a ``touch``
+costs one hash and reruns nothing, and new content is noticed even with an older time.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ def content_manifest(
     trust: bool = False,
     check: Callable[[Mapping[str, str]], None] = lambda content: None,
 ) -> dict[str, str]:
-    """sha256 by path (as given) of ``files``; ``manifest`` remembers them between runs.
+    """sha256 of ``files``, by their paths as passed; ``manifest`` keeps them between runs.
 
-    With ``trust`` nothing is hashed that the manifest knows: jobs of a run take what
-    its main process found, and the stage ingest compares with what it reads.  ``check``
-    may refuse the content by an exception, before the manifest is written.
+    With ``trust`` a hash in the manifest is used without a check: jobs of a run use the hashes of
+    its main process, and the stage ingest compares them with the data that it reads.  ``check`` may
+    refuse the content with an exception, before the manifest is written.
     """
     named = {str(file): file for file in files}
     return remembered(named, manifest, lambda _, file: file_sha256(file), trust=trust, check=check)
@@ -38,9 +37,9 @@ def refuse_copies(
     """Raise :class:`InputError` where two recordings hold the same array in different files.
 
     ``arrays`` are files by (subject, recording, column).  The same brain signal under two
-    ids, or the same sound under two ids of one subject, would be trained on in one role and
-    tested in another.  Subjects may share a sound, since they may have heard the same, unless one
-    model is trained on all of them (``pooled``).
+    ids, or the same sound under two ids of one subject, would be in training and in test.  Subjects
+    may share a sound, for example a common stimulus, unless one model is trained on all of them
+    (``pooled``).
     """
     first: dict[tuple[str, ...], str] = {}
     problems = []
@@ -51,7 +50,7 @@ def refuse_copies(
             got = f"the same content as {column} of {other}"
             fix = "Name the right file, or remove the recording."
             if column == "audio" and pooled:
-                fix += " Subjects that heard the same cannot share a model (train.pool): it would be tested on sound"
+                fix += " Subjects with the same stimulus cannot share a model (train.pool): it would be tested on sound"
                 fix += " that it was trained on."
             problems.append(Problem(sheet, f"{recording}, {column}", got, "content of its own", fix))
     if problems:

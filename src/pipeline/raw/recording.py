@@ -1,7 +1,7 @@
-"""The raw files of one recording, opened together and checked as far as headers and tables tell.
+"""The raw files of one recording, opened together; their headers and tables are checked.
 
-Used by the stage ingest, and before a run for all recordings at once, so that a wrong
-file is named before anything is written.
+The stage ingest uses it, and the checks before a run, so that a wrong file is reported before
+anything is written.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class RawRecording:
 
     @property
     def warnings(self) -> list[str]:
-        """What is odd about the tables and no reason to stop."""
+        """Warnings about the tables, which do not stop a run."""
         return electrode_warnings(self.channel_names, self.electrodes.name) if self.electrodes else []
 
     def channel_table(self, rate_hz: float, bad: Mapping[int, str]) -> dict[str, list[Any]]:

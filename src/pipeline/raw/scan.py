@@ -1,9 +1,8 @@
-"""What only the samples of a recording can tell, found while its blocks pass by once.
+"""Checks of the samples of a recording, in one pass over its blocks.
 
-Neural blocks are (samples, channels) float32, sound blocks (samples, 1) int16 or
-float32.  A scan keeps a few numbers per channel and the places of missing samples,
-never the data.  Few bad channels are marked with a reason; a recording that is
-bad as a whole gives Problems.
+Neural blocks are (samples, channels) float32, sound blocks (samples, 1) int16 or float32.  A scan
+keeps a few numbers per channel and the positions of missing samples, never the data.  Single bad
+channels are marked with a reason; a recording that is bad as a whole gives Problems.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from pipeline.raw.arrays import ArrayReader
 from pipeline.raw.bids import Annotations
 from pipeline.raw.sheet import RecordingRow
 
-#: A channel with missing samples in more places than this is given up.
+#: A channel with more gaps than this is bad.
 MAX_GAPS_PER_CHANNEL = 10_000
 
-#: Up to this rate the array holds features, which may rest at one value [Hz].
+#: Up to this rate the array holds features, which may stay constant for a while [Hz].
 FEATURE_RATE_HZ = 200.0
 
-#: A float32 SD beyond this overflowed on the way, in whatever unit.
+#: A float32 SD beyond this comes from an overflow, in any unit.
 _MAX_SD = 1e30
 
 _LOUDNESS_WINDOW_S = 0.1
@@ -70,7 +69,7 @@ class NeuralReport:
     masked: bool
 
     def repair(self, array: Assignable) -> None:
-        """Write what bridges the gaps into ``array`` (time, channel) in place; it holds no NaN afterwards."""
+        """Interpolate the gaps of ``array`` (time, channel) in place; afterwards it has no NaN."""
         for gap in self.gaps:
             array[gap.start : gap.stop, gap.channel] = gap.values()
 
@@ -91,7 +90,7 @@ class NeuralReport:
 
 
 class NeuralScan:
-    """Feed every block in order to :meth:`update`, then ask :meth:`finish`."""
+    """Call :meth:`update` with every block in order, then :meth:`finish`."""
 
     def __init__(self, config: IngestConfig, n_channels: int, rate_hz: float, units: str) -> None:
         self._config, self._rate_hz, self._units = config, rate_hz, units
@@ -109,7 +108,7 @@ class NeuralScan:
         self._low = _Extreme(n_channels)
 
     def update(self, block: npt.NDArray[np.float32]) -> None:
-        """Take the next samples (n, channels) into account; the block is not changed."""
+        """Scan the next samples (n, channels); the block is not changed."""
         if not len(block):
             return
         finite = np.isfinite(block)
@@ -165,7 +164,7 @@ class NeuralScan:
         self._open[channel] = -1
 
     def finish(self, file: str) -> NeuralReport:
-        """The outcome; ``file`` is how problems name the recording."""
+        """The outcome; ``file`` is the recording's name in problems."""
         for channel in np.flatnonzero(self._open >= 0):
             self._close(int(channel), self._n, float(self._last[channel]), np.nan)
         bad = self._missing_channels()
@@ -219,7 +218,7 @@ class NeuralScan:
         return {int(c): f"amplitude: SD {sd[c]:.3g} {units}" for c in np.flatnonzero((sd < low) | (sd > high))}
 
     def _unit_problems(self, file: str, sd: npt.NDArray[np.float64], bad: Mapping[int, str]) -> list[Problem]:
-        """A typical amplitude that is off means a wrong unit or gain, not bad channels."""
+        """A problem where the typical amplitude is implausible: a wrong unit or gain, not bad channels."""
         good = [sd[c] for c in range(len(sd)) if c not in bad]
         low, high = self._config.min_sd_uv, self._config.max_sd_uv
         typical = float(np.median(good)) if good else low
@@ -258,7 +257,7 @@ class NeuralScan:
 
 
 class _Extreme:
-    """Each channel's largest value so far, and how often it came."""
+    """Each channel's largest value so far, and how often it occurred."""
 
     def __init__(self, n_channels: int) -> None:
         self.value = np.full(n_channels, -np.inf)
@@ -273,7 +272,7 @@ class _Extreme:
 
 
 class AudioScan:
-    """Feed every block of sound in order to :meth:`update`, then ask :meth:`problems`."""
+    """Call :meth:`update` with every block of sound in order, then :meth:`problems`."""
 
     def __init__(self, config: IngestConfig, rate_hz: float) -> None:
         self._config, self._rate_hz = config, rate_hz
@@ -286,7 +285,7 @@ class AudioScan:
         self.n_clipped = 0
 
     def update(self, block: npt.NDArray[Any]) -> None:
-        """Take the next samples (n, 1), int16 or float32, into account."""
+        """Scan the next samples (n, 1), int16 or float32."""
         wave = block[:, 0]
         wave = wave.astype(np.float32) / np.float32(32768) if wave.dtype == np.int16 else wave
         finite = np.isfinite(wave)
@@ -307,7 +306,7 @@ class AudioScan:
             self.loudest = max(self.loudest, float(windows.std(axis=1, dtype=np.float64).max()))
 
     def problems(self, file: str) -> list[Problem]:
-        """What is wrong with the sound as a whole."""
+        """Problems of the sound as a whole."""
         if self._n < self._window:
             self._note_loudness(self._rest[None])
         found = []
@@ -329,9 +328,9 @@ class AudioScan:
 def check_pair(
     row: RecordingRow, neural: ArrayReader, audio: ArrayReader | None, config: IngestConfig, sheet: str
 ) -> list[Problem]:
-    """What the headers of a recording's two arrays show against its row: rates, durations, clock.
+    """Problems between the headers of a recording's two arrays and its row of the sheet: rates, durations, clock.
 
-    ``sheet`` is how problems name the sample sheet.
+    ``sheet`` is the sample sheet's name in problems.
     """
     if audio is None or row.audio_rate_hz is None:
         return []

@@ -1,8 +1,8 @@
 """The sample sheet ``recordings.tsv``: one row per recording.
 
 Tab-separated UTF-8 with a header; ``n/a`` or an empty cell is a missing value, as
-in BIDS.  Paths are relative to the sheet.  Everything wrong with a sheet is
-reported at once.  Imports nothing heavy: the workflow reads it to know its jobs.
+in BIDS.  Paths are relative to the sheet.  All problems of a sheet are reported at
+once.  Imports no large package, since the workflow reads the sheet at every start.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ class RecordingRow:
         return {column: self.folder / getattr(self, column) for column in FILE_COLUMNS if getattr(self, column)}
 
     def canonical_json(self) -> str:
-        """What was declared, as JSON in which equal rows are equal texts; where the sheet and the files lie is no part.
+        """The row as JSON in which equal rows are equal texts, without the folders of the sheet and the files.
 
-        It goes into artifacts, which may be shared: a file elsewhere is told by recording and column.
+        It is stored in artifacts, which may be shared: a file elsewhere is named after recording and column.
         """
         values = asdict(self)
         del values["folder"]
@@ -94,7 +94,7 @@ class RecordingRow:
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     def recorded_path(self, column: str, path: str) -> str:
-        """``path`` as artifacts may hold it: as it is where it stays inside its folder, else without any folder."""
+        """``path`` for artifacts: unchanged where it stays inside the sheet's folder, else without any folder."""
         inside = not Path(path).is_absolute() and ".." not in Path(path).parts
         return path if inside else f"elsewhere/{self.recording}_{column}{Path(path).suffix}"
 
@@ -108,7 +108,7 @@ COLUMNS = tuple(field.name for field in fields(RecordingRow) if field.name != "f
 
 
 def read_sheet(path: Path) -> list[RecordingRow]:
-    """The rows of a sample sheet, with every file that they name checked for being there.
+    """The rows of a sample sheet, after a check that every file that they name exists.
 
     Raises InputError with all problems of the sheet.
     """
@@ -125,9 +125,9 @@ def read_sheet(path: Path) -> list[RecordingRow]:
 
 
 def rows_of(records: Sequence[Mapping[str, str]], sheet: Path) -> list[RecordingRow]:
-    """Rows from cells that are already at hand (a simulated sheet); the files need not be there yet.
+    """Rows from cells in memory (of a simulated sheet); the files need not exist yet.
 
-    ``sheet`` is where the sheet lies or will lie.  Raises InputError with all problems.
+    ``sheet`` is the path of the sheet.  Raises InputError with all problems.
     """
     return [row for _, row in _parse(list(enumerate(records, start=2)), sheet)]
 
@@ -318,7 +318,7 @@ def _missing_files(sheet: Path, rows: list[tuple[int, RecordingRow]]) -> Iterato
 
 
 def _shared_files(sheet: Path, rows: list[tuple[int, RecordingRow]]) -> Iterator[Problem]:
-    """One neural file under two ids, or one sound under two ids of a subject, would leak from role to role."""
+    """Problems of one neural file under two ids, or one sound under two ids of a subject: a leak into the test."""
     seen: dict[tuple[object, ...], int] = {}
     for number, row in rows:
         for column in ("eeg", "audio"):
