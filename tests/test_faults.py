@@ -25,7 +25,7 @@ from pipeline.artifacts.files import require_space, write_text
 from pipeline.artifacts.sidecar import damaged_files
 from pipeline.errors import EXIT_CANNOT_WRITE, CannotWriteError
 from pipeline.provenance.freshness import content_of
-from pipeline.run.archive import ARCHIVE, KEPT, closing_words, keep_results, kept
+from pipeline.run.archive import ARCHIVE, KEPT, keep_results, kept, kept_line
 from pipeline.run.failures import exit_code, failures
 
 MEL, VOCODE = "mel", "vocode"
@@ -252,7 +252,7 @@ def test_finished_results_are_archived_once_whole_and_at_no_cost(work: Path, mon
     assert (folder / "eval.json").samefile("results/eval.json")
     assert (folder / "predictions/sim01/fold0.h5").samefile("results/predictions/sim01/fold0.h5")
     assert keep_results() == folder
-    assert closing_words() == [f"the earlier results are kept in {folder}"]
+    assert kept_line() == [f"the earlier results are kept in {folder}"]
 
 
 def test_damaged_or_mixed_results_are_not_archived(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
-"""Leak audit: do two roles share raw samples?  Interval arithmetic, nothing else.
+"""Leak audit: whether two roles share raw samples, by interval arithmetic.
 
-A span is a stretch of raw samples (filter support, context and attention included) that a
-role may have seen, in one recording's neural data or audio.
+A span is a stretch of raw samples that a role depends on, through filter support, context and
+attention, in one recording's neural data or audio.
 """
 
 from __future__ import annotations

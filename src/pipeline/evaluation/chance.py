@@ -1,11 +1,11 @@
-"""What scores would be without a link: shifts and mismatched recordings.
+"""Chance level: scores without a link between prediction and sound.
 
 circular-shift null: within every test block the prediction is circularly shifted by a
 random shift of the block's own, longer than the target's autocorrelation; the moments
 (see :mod:`pipeline.signal.correlation`) of all blocks of a fold are summed, r is taken
 over time and averaged over bands.  All shifts of a block come from one circular
 cross-correlation by FFT.  Shuffling single frames instead would break the
-autocorrelation and put chance far too low.
+autocorrelation and give a chance level far too low.
 
 Instead of a loop of ``np.corrcoef``: 120 times as fast, equal to 1e-15 (docs/benchmarks.md).
 """
@@ -28,7 +28,7 @@ MIN_VALID_SHIFTS = 100
 ROUND_OFF = 1e-6
 AUTOCORRELATION_LIMIT = 0.1
 BANDS_AT_ONCE = 8
-"""Bands that are circularly shifted together: bounds memory on long blocks."""
+"""Bands that are shifted at once: bounds memory on long blocks."""
 Blocks = Sequence[Values]
 Spectrum = NDArray[np.complex128]
 
@@ -49,7 +49,7 @@ class CircularShifts:
 def p_value(values: Values) -> float:
     """(1 + #{null ≥ observed}) / (R + 1) with the observed value first; never 0.
 
-    Values that round-off alone sets apart are equal, so that it cannot make a decoder win.
+    Values that differ by round-off alone count as equal.
     """
     return float(np.count_nonzero(values >= values[0] - ROUND_OFF) / values.size)
 
@@ -70,7 +70,7 @@ def autocorrelation_frames(target: Blocks, active: Mask) -> int:
 def draw_shifts(lengths: Sequence[int], min_shift: int, count: int, rng: np.random.Generator) -> CircularShifts:
     """``count`` random shifts per block, each at least ``min_shift`` from no shift at all.
 
-    A block shorter than two shifts cannot be circularly shifted and is left out of the test; fewer
+    A block shorter than twice ``min_shift`` has no valid shift and is left out of the test; fewer
     than 100 valid shifts over all blocks give a ``reason`` instead of a test.
     """
     used = tuple(i for i, n in enumerate(lengths) if n >= 2 * min_shift)
@@ -175,13 +175,13 @@ def mismatch_moments(target: Blocks, prediction: Blocks) -> Values:
 def mismatch_null(
     moments: Values, folds: NDArray[np.intp], active: Mask, count: int, rng: np.random.Generator
 ) -> Values | str:
-    """Mean r over folds, observed first, then with targets dealt out anew ``count`` times; or a reason.
+    """Mean r over folds, observed first, then for ``count`` random permutations of the targets; or a reason.
 
     A fold whose r is undefined is left out of a mean.
 
     ``moments`` (blocks, blocks, n_mels, 6) are of every prediction block against every target block,
-    ``folds`` (blocks,) says which blocks are pooled.  Targets are dealt out by random
-    permutations of all blocks; to forbid a block its own target would make p too small.
+    ``folds`` (blocks,) is the fold of each block.  The permutations are over all blocks; excluding
+    those that leave a block its own target would make p too small.
     """
     blocks = len(folds)
     distinct = math.factorial(blocks)

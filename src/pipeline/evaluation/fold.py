@@ -95,7 +95,7 @@ class Prepared:
 
     @cached_property
     def decoders(self) -> list[str]:
-        """Predictions that a chance test is about: not oracles, not fed with the truth, not nulls."""
+        """Predictions with a chance test: no oracles, no teacher forcing, no nulls."""
         others = (*ORACLES, TEACHER_FORCED)
         return [
             name
@@ -145,7 +145,7 @@ def score_fold(
 
 
 def describe(prepared: Prepared) -> Document:
-    """What was scored: how much sound, which bands, which words."""
+    """Description of the scored data: length, bands, words."""
     fold = prepared.fold
     return {
         "fold": fold.fold,
@@ -236,7 +236,7 @@ def varies(prediction: Mel) -> bool:
 def circular_shift(
     prepared: Prepared, config: ChanceConfig, rng: np.random.Generator
 ) -> tuple[dict[str, dict[str, Any]], Document]:
-    """circular-shift null of each decoder, with the same shifts for all, and what was circularly shifted."""
+    """The circular-shift null of each decoder, with the same shifts for all, and a description of the test."""
     fold = prepared.fold
     if not prepared.active.any():
         return {}, {"reason": "the target is constant in every band"}

@@ -1,6 +1,6 @@
-"""Inference over people: exact sign-flip and Wilcoxon signed-rank tests on one value per subject.
+"""Tests over subjects: exact sign-flip and Wilcoxon signed-rank tests on one value per subject.
 
-Folds and seeds are averaged first; they are not people.
+Folds and seeds of a subject are averaged first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RANDOM_FLIPS = 100_000
 
 @dataclass(frozen=True)
 class GroupTest:
-    """Two-sided tests of mean 0; ``smallest_p`` is what ``n`` subjects can reach at best."""
+    """Two-sided tests of mean 0; ``smallest_p`` is the smallest p that is possible with ``n`` subjects."""
 
     n: int
     mean: float

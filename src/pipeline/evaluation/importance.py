@@ -1,10 +1,10 @@
-"""Permutation importance: how much r a decoder loses when a group of channels no longer fits the sound.
+"""Permutation importance: loss of r of a decoder when a group of channels is shifted in time.
 
 In: a trained model, a subject's features on the mel's grid, its test blocks.  Each group of
 channels (a shaft, a region) is circularly shifted in time within the test blocks, the other channels stay, and
 the model runs freely again.  Out: the loss of r, (group, shift); all groups share the shifts.
-A loss says that this model uses what the group carries and others do not: two
-shafts that carry the same may both come out near zero.
+A loss means that this model uses information of the group that other groups lack: two
+shafts with the same information may both have a loss near zero.
 """
 
 from __future__ import annotations

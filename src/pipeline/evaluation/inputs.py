@@ -1,7 +1,7 @@
-"""What evaluation reads: the artifacts of all folds, as scores take them.
+"""Input of the evaluation: the artifacts of all folds, read into memory.
 
 In: the artifacts named by a :class:`Scope`, below ``results/``.  Out: :class:`EvaluationInputs`.  The stage
-evaluate scores it; ``python -m pipeline report`` draws the page again from it and eval.json.
+evaluate scores it; ``python -m pipeline report`` draws the report from it and eval.json.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ IMPORTANCE_KINDS = ("shaft", "region")
 
 @dataclass(frozen=True)
 class Scope:
-    """What is scored: ``folds`` as ``subject/foldK``, the variants beside the model, and whether sound was made."""
+    """What to score: ``folds`` as ``subject/foldK``, variants of the model, and whether sound was made."""
 
     folds: tuple[str, ...]
     variants: tuple[str, ...]
@@ -45,7 +45,7 @@ class Scope:
 
     @classmethod
     def of_last_run(cls) -> Self:
-        """What the eval.json that lies in ``results/`` was made from.  Raises :class:`InputError`."""
+        """The scope of the eval.json in ``results/``.  Raises :class:`InputError`."""
         sidecar = read_sidecar(paths.EVALUATION_SIDECAR)
         damaged = damaged_files(paths.EVALUATION_SIDECAR)
         if "eval.json" in damaged or "scope" not in sidecar:
@@ -77,11 +77,11 @@ class Scope:
         return list(dict.fromkeys(subject for subject, _ in self.names))
 
     def trained(self, name: Fold) -> Fold:
-        """Under whose name the model of a fold was trained."""
+        """The model id of a fold."""
         return ("pooled", name[1]) if self.pooled else name
 
     def sources(self, windows: dict[str, Windows]) -> list[Path]:
-        """What says of itself what it was made from, of everything that is scored."""
+        """The files with provenance of everything that is scored."""
         files = [paths.windows(subject) for subject in self.subjects]
         files += [paths.contamination(r) for w in windows.values() for r in w.recordings]
         models = list(dict.fromkeys(paths.model_sidecar(*self.trained(name)) for name in self.names))
@@ -182,7 +182,7 @@ def _fold(
 
 
 def _row_name(variant: str) -> str:
-    """How the scores call a variant."""
+    """The name of a variant in the scores."""
     return f"{RETRAINED_NULL}{variant.removeprefix(NULL)}" if variant.startswith(NULL) else variant
 
 

@@ -39,7 +39,7 @@ NOT_TESTABLE = "not testable"
 NO_LINK = "no link shown"
 ABOVE_CHANCE = "above chance, content not tested"
 LEVELS = (NO_LINK, ABOVE_CHANCE)
-"""What may be claimed, the weakest first; where chance is not testable there is no level."""
+"""Supported claims, the weakest first; where chance is not testable there is none."""
 WORD_SWAP_NOTE = (
     "the word swap is a figure and not a claim: simulated brains that know only loudness, timing or the speaker beat it"
 )
@@ -65,20 +65,20 @@ DEFINITIONS = {
     "after what a parabola in timing explains has been taken off; aligned at the annotated and at the acoustic "
     "onset; rank accuracy on the same words, chance 0.5; " + WORD_SWAP_NOTE,
     "level": f"{NO_LINK}: the circular-shift null is not beaten (p ≥ {ALPHA}); {ABOVE_CHANCE}: it is beaten, so "
-    "prediction and sound go together in time, which says neither that words are decoded nor that speech is what they "
+    "prediction and sound are related in time, which shows neither that words are decoded nor that speech is what they "
     "share; "
     f"{NOT_TESTABLE} is no level: the circular-shift null cannot be drawn",
-    "mean_template": "the mean training word, placed at the true word onsets of the test block: it is told when words "
-    "start, which the model has to find out",
+    "mean_template": "the mean training word, placed at the true word onsets of the test block, which the model does "
+    "not know",
     "past_only_sound": "a second model whose network takes no brain signal from after a sound frame; its features' "
-    "filters are those of the whole run, and reach as far ahead as the audit's spans say",
+    "filters are those of the whole run; their future support is part of the audit's spans",
     "oracle": "uses the true sound of the test: an upper bound, not a decoder",
 }
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the scores cannot know by themselves.
+    """Information on the run that is reported with the scores.
 
     ``claims``: ``simulated``, ``causal``, ``split_by``, ``split_order``, ``normalisation`` and others.
     ``audits`` by (subject, fold).  ``subjects``: JSON-ready context added to a subject's entry
@@ -180,9 +180,9 @@ def replicated(scored: Sequence[FoldScores], name: str, metric: str) -> Values |
 
 
 def role(name: str) -> str:
-    """What kind of row a name is."""
+    """The role of a prediction: model, baseline, reference or oracle."""
     if name == TEACHER_FORCED:
-        return "teacher-forced: fed with the true mel of the past, not a decoder"
+        return "teacher-forced: reads the true mel of the past, not a decoder"
     if name in ORACLES or name == "vocoded_true":
         return "oracle"
     return {MODEL: "model"}.get(name, "baseline" if name in (*BASELINES, *OPTIONAL_BASELINES) else "variant")
@@ -236,7 +236,7 @@ def why_missing(scored: Sequence[FoldScores], name: str, metric: str) -> str:
 
 
 def difference(scored: Sequence[FoldScores], name: str) -> Document:
-    """Model minus ``name`` with paired bootstrap intervals, and a sentence that says who wins."""
+    """Model minus ``name`` with paired bootstrap intervals, and a sentence with the result."""
     found: Document = {}
     for metric in ("pearson_r", "pearson_r_speech", "mse"):
         both = [s for s in scored if all(scored_value(n, metric)(s) is not None for n in (MODEL, name))]
@@ -252,7 +252,7 @@ def difference(scored: Sequence[FoldScores], name: str) -> Document:
 
 
 TITLES = {
-    "model": "Model", "ridge": "Ridge regression", "mean_template": "Mean template (told onsets)",
+    "model": "Model", "ridge": "Ridge regression", "mean_template": "Mean template (true onsets)",
     "mean_spectrum": "Mean spectrum", "envelope": "Predicted envelope", "true_envelope": "True envelope (oracle)",
     "model_teacher_forced": "Model, teacher-forced", "vocoded_true": "Vocoded true mel (oracle)",
     "nearest_neighbour": "Nearest neighbour", "past_only_sound": "Model, context before the sound only",
@@ -260,7 +260,7 @@ TITLES = {
 
 
 def title(name: str) -> str:
-    """A prediction's name for people."""
+    """A prediction's title in tables and figures."""
     return TITLES.get(name, name.replace("_", " "))
 
 
@@ -297,7 +297,7 @@ def shift_null(scored: Sequence[FoldScores], name: str, metric: str) -> Values |
 
 
 def chance_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
-    """circular-shift null of the model (others under ``by_prediction``), mismatched recordings, retrained nulls."""
+    """The model's circular-shift null (others under ``by_prediction``), mismatched recordings, retrained nulls."""
     tested = [s for s in scored if MODEL in s.shift_nulls]
     documents = [s.document["circular_shift"] for s in scored]
     names = list(dict.fromkeys(n for s in scored for n in s.shift_nulls))
@@ -418,7 +418,7 @@ def null_of(scored: Sequence[FoldScores], read: Callable[[FoldScores], Values | 
 
 
 def claims(summary: Document) -> Document:
-    """What may be said: one of :data:`LEVELS` by the circular-shift null alone, or that it is not testable.
+    """The supported claim: one of :data:`LEVELS` by the circular-shift null alone, or not testable.
 
     Simulated brains without content beat the word swap, the only test of words, so no level speaks of content.
     """

@@ -1,6 +1,6 @@
-"""What evaluation takes: the test predictions of one subject and fold, in memory.
+"""Data types of the evaluation: the test predictions of one subject and fold, in memory.
 
-The caller reads the artifacts and fills these; nothing here touches a file.
+:mod:`pipeline.evaluation.inputs` fills them from the artifacts.
 Mels are (frames, n_mels) float32 in nats, times are on the audio clock.
 """
 
@@ -48,7 +48,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class TestBlock:
-    """A contiguous stretch of one recording that only testing has seen.
+    """A contiguous stretch of one recording that is used for testing only.
 
     ``predictions`` maps a name (``model``, ``ridge``, …) to a mel of the target's
     shape, or to ``None`` where it could not be made.  ``bad`` marks frames inside a

@@ -1,14 +1,14 @@
-"""Do predicted words fit their own true word better than others'?  (frames, n_mels) in nats.
+"""Word swap: whether predicted words fit their own true word better than other words.  Mels (frames, n_mels) in nats.
 
-This is a figure and not a test of content: in ten simulations each, brains that know only how loud each
-word is, or which of two speakers speaks, beat it in ten.  No claim follows from it.
+This is no test of content: in ten simulations each, brains with information only on the loudness of each
+word, or on which of two speakers speaks, exceed its null in all ten.  No claim follows from it.
 
-A decoder that knows word onsets alone and plays the mean template passes every shift
+A decoder with information on word onsets alone that predicts the mean template passes every shift
 test.  Here predicted words are exchanged among the test words of a fold, aligned at onset,
 which leaves such a decoder's score unchanged.
 
-Knowing *when* must not pass for knowing *which*, and timing tells more than onsets: when
-the next word starts tells how long this one is, and a long word is one of few.  So
+Information on *when* must not count as information on *which*.  Timing is more than onsets: the start of
+the next word reveals the length of this one, and few words are long.  So
 
 * only words of one block and alike timing change places: matched pairs, each swapped or not at
   random;

@@ -1,1 +1,1 @@
-"""What people look at: the report's page, pictures of artifacts and sweeps, TensorBoard."""
+"""The report's page, figures of artifacts and sweeps, and additions to TensorBoard."""

@@ -1,4 +1,4 @@
-"""What the report shows beside the scores; apart from the page, which needs matplotlib and jinja2 to be drawn."""
+"""Inputs of the report beyond the scores; a module of its own, since the page imports matplotlib and jinja2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is listened to: stretches of the test and words in it, chosen by the true sound and never by score.
+"""Choice of the test stretches and words in the report's players: by the true sound, never by score.
 
 In: folds with the sound that was made of their test blocks.  Out: waveforms (samples,) float32.
 """

@@ -1,4 +1,4 @@
-"""results/report.html: one page with everything that was scored, readable offline, on a phone and on paper.
+"""results/report.html: one page with all scores, readable offline, on a phone and on paper.
 
 In: the document of :func:`pipeline.evaluation.scores.score`, the folds it was made from, and
 what only the report shows (learning curves, attention, contamination matrices, config).

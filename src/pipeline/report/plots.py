@@ -1,4 +1,4 @@
-"""The usual pictures of an artifact, fit for a paper: ``python -m pipeline plot FILE``.
+"""Figures of an artifact for papers: ``python -m pipeline plot FILE``.
 
 In: any artifact of the workflow, ``eval.json`` or ``metrics.csv``.  Out: PNG, PDF or SVG, 178 mm wide (two
 columns) or 114 mm, equal bytes for equal input.  Colours are told apart without red and green.
@@ -65,7 +65,7 @@ class Stretch:
     length_s: float
 
     def within(self, first_s: float, last_s: float) -> tuple[float, float]:
-        """Start and stop on a time line that reaches from ``first_s`` to ``last_s``."""
+        """Start and stop on a time line from ``first_s`` to ``last_s``."""
         start_s = (first_s + last_s - self.length_s) / 2 if self.start_s is None else self.start_s
         start_s = min(max(start_s, first_s), max(first_s, last_s - self.length_s))
         return start_s, min(start_s + self.length_s, last_s)
@@ -274,7 +274,7 @@ def _circular_shift_null(
     config: ChanceConfig,
     seed: int,
 ) -> np.ndarray:
-    """r of each band for each shift, (shifts, n_mels); NaN where the blocks are too short to rotate."""
+    """r of each band for each shift, (shifts, n_mels); NaN where the blocks are too short for shifts."""
     times_s = fold.blocks[0].time_s
     at_least = int(np.ceil(config.min_shift_s / float(times_s[1] - times_s[0])))
     shortest = max(at_least, chance.autocorrelation_frames(target, active))
@@ -286,7 +286,7 @@ def _circular_shift_null(
 
 
 def attention(file: Path, _: Stretch) -> Figure:
-    """Where each stretch of sound of one window looks in the brain activity."""
+    """Attention of one window: the weight of each time of brain activity for each time of sound."""
     fold = read_predicted(file, PREDICTIONS)
     extras = {name.removeprefix("attention/"): values for name, (values, _) in fold.extras.items()}
     times_s = fold.blocks[0].time_s

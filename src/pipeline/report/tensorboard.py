@@ -1,4 +1,4 @@
-"""What TensorBoard shows beside the learning curves: sound, and hyper-parameters with the test scores.
+"""Additions to TensorBoard: sound, and hyper-parameters with the test scores.
 
 Evaluate writes it into the folder of the training run that it scored, ``runs/{digest}/test/{subject}``:
 there ``tensorboard --logdir results/train`` finds it, and a run keeps its row on the HPARAMS
@@ -72,7 +72,7 @@ def show_in_tensorboard(
 
 
 def hyper_parameters(model: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
-    """``section.key`` and value of everything that the training was told, but for what was left to the preset."""
+    """``section.key`` and value of all settings of the training, without those left to the preset."""
     flat: dict[str, bool | int | float | str] = {"preset": model["preset"]}
     for section, values in model["config"].items():
         named = {f"{section}.{key}": v for key, v in values.items()} if isinstance(values, dict) else {section: values}

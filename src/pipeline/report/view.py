@@ -1,6 +1,6 @@
-"""What the page is made of: texts, tables, pictures and players, with all values already formatted.
+"""Parts of the report's page: texts, tables, pictures and players, with all values already formatted.
 
-The template (``page.html.j2``) takes these as they are: it calculates nothing and formats no number.
+The template (``page.html.j2``) calculates nothing and formats no number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the page says of chance: every null, and words seen and unseen in training."""
+"""Values of the report on chance: every null, and words seen and unseen in training."""
 
 from __future__ import annotations
 
@@ -110,4 +110,4 @@ def retrained(found: Document) -> Text:
         return missing("The null with retrained models", found["reason"])
     r = ", ".join(number(v) for v in found["pearson_r"])
     models = f"{found['trainings']} models trained on circularly shifted neural data"
-    return Text(f"{models} reach r = {r}; p = {p_text(found['p_value'])}.")
+    return Text(f"{models} have r = {r}; p = {p_text(found['p_value'])}.")

@@ -1,4 +1,4 @@
-"""What the page says of the data's soundness and of where its numbers come from."""
+"""Values of the report on checks of the data, and on provenance."""
 
 from __future__ import annotations
 

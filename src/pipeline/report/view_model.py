@@ -1,4 +1,4 @@
-"""What the page shows of the models: attention, latency, importance of places, learning curves."""
+"""Values of the report on the models: attention, latency, importance of shafts and regions, learning curves."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pipeline.report.extras import ReportExtras
 from pipeline.report.view import Picture, Table, Text, missing, number
 
 CURVES = {
-    "train_loss": "train_loss: loss on training windows, part of the time fed with the truth.",
-    "val_loss": "val_loss: free-running loss on the validation blocks; its minimum picks the weights.",
-    "val_loss_tf": "val_loss_tf: the same while fed with the true past; it may fall where the brain is ignored.",
+    "train_loss": "train_loss: loss on training windows, partly with teacher forcing.",
+    "val_loss": "val_loss: free-running loss on the validation blocks; its minimum selects the weights.",
+    "val_loss_tf": "val_loss_tf: the same with teacher forcing; it may fall although the brain is ignored.",
     "val_r": "val_r: free-running r on the validation blocks.",
 }
 MOST_PICTURES = 4
@@ -165,7 +165,7 @@ def training(extras: ReportExtras) -> Training:
     """A picture for each logged value."""
     names = sorted({n for curves in extras.curves.values() for curve in curves.values() for n in curve.values})
     pictures = [p for name in names if (p := learning_curves(extras, name))]
-    return Training(pictures, None if names else missing("Learning curves", "no metrics.csv was given"))
+    return Training(pictures, None if names else missing("Learning curves", "there is no metrics.csv"))
 
 
 def learning_curves(extras: ReportExtras, name: str) -> Picture | None:

@@ -1,4 +1,4 @@
-"""The page's head, and what the predictions score: all of them, by band, by subject and by fold."""
+"""Values of the report's head, and the scores: of all predictions, by band, by subject and by fold."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ COLUMNS = {
     "pearson_r": "r", "pearson_r_speech": "r speech", "pearson_r_without_bad": "r without bad",
     "mse": "MSE [nats²]", "mae": "MAE [nats]", "mcd_db": "MCD [dB]", "stoi": "STOI", "estoi": "ESTOI",
 }  # fmt: skip
-ONE_SUBJECT = (
-    "One subject: nothing can be said about other people, so there is no test. Folds and seeds are not people."
-)
+ONE_SUBJECT = "One subject: no test over subjects is possible. Folds and seeds are not subjects."
 FOLD_HEAD = ("Subject", "fold", "seed", "test min", "speech %", "r", "r speech", "ridge r", "ridge speech",
              "teacher-forced r", "MCD [dB]", "circular-shift p", "gap [s]")  # fmt: skip
 
@@ -86,7 +84,7 @@ def banners(claims: Mapping[str, Any], *, share: bool) -> list[str]:
     """Says on top what kind of data this is."""
     lines = []
     if claims.get("simulated"):
-        lines.append("Simulated data: nothing on this page is a finding about a brain.")
+        lines.append("Simulated data: no finding about any brain.")
     if share:
         lines.append("Copy for sharing: true sound, target spectrograms and word labels are left out.")
     return lines
@@ -209,7 +207,7 @@ def group_tests(tests: Mapping[str, Document]) -> tuple[Table | None, Text]:
         return Table(["Model minus", "mean r"], [row[:2] for row in rows]), Text(ONE_SUBJECT, "note")
     note = (
         f"n = {counted(first['n'], 'subject')}; {'exact' if first['exact'] else 'randomised'} two-sided sign-flip and "
-        "Wilcoxon tests on one mean per subject; the smallest p that can be reached is "
+        "Wilcoxon tests on one mean per subject; the smallest possible p is "
         f"{p_text(first['smallest_p'])}. Folds and seeds are not people."
     )
     return Table(["Model minus", "mean r", "sign-flip p", "Wilcoxon p"], rows), Text(note, "note")

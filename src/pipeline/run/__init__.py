@@ -1,1 +1,1 @@
-"""All that knows of a workflow: plan, Snakemake, Slurm, sweeps."""
+"""Running the workflow: plan, Snakemake, Slurm, sweeps."""

@@ -1,9 +1,8 @@
-"""Finished results outlive the rerun that was to replace them: ``results/archive/{digest}/``.
+"""Archive of finished results: ``results/archive/{digest}/``.
 
-Snakemake deletes a job's outputs before it runs and after it failed.  So what an earlier
-run left whole, scores, report and predictions, gets a second name under the digest of
-the evaluation before anything starts: hard links, which cost no space until the rerun
-puts another file in the first place.
+Snakemake deletes a job's outputs before it runs and after it fails.  So scores, report and
+predictions of a finished run are hard-linked into the archive, under the digest of the
+evaluation, before anything starts.  The links take no space until the rerun writes new files.
 """
 
 from __future__ import annotations
@@ -48,8 +47,8 @@ def kept() -> list[Path]:
     return sorted(folders, key=lambda folder: (folder.stat().st_mtime_ns, folder.name), reverse=True)
 
 
-def closing_words() -> list[str]:
-    """A line that tells, after a failure, where the earlier results are."""
+def kept_line() -> list[str]:
+    """The line that is printed after a failure: where the earlier results are."""
     return [f"the earlier results are kept in {folder}" for folder in kept()[:1]]
 
 

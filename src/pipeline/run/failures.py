@@ -1,7 +1,7 @@
-"""What became of the jobs of a run that failed, from the last lines of their logs.
+"""The failed jobs of a run, found from the last lines of their logs.
 
-A stage that ends by itself says so there (:mod:`pipeline.stage`); a log without a last
-line is of a job that was killed.
+The last line of a stage's log states how it ended (:mod:`pipeline.stage`); a log without it
+belongs to a job that was killed.
 """
 
 from __future__ import annotations

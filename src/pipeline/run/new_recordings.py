@@ -1,4 +1,4 @@
-"""Predict recordings that no fold knows, with a finished run: ``python -m pipeline predict``."""
+"""Predict recordings outside all folds with a finished run: ``python -m pipeline predict``."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def find_run(train_folder: Path, prefix: str) -> Path:
 
 
 def _subject_index(info: AlignedInfo, subjects: list[str]) -> int:
-    """Which of the model's subjects the recording is of; a model of one subject takes any."""
+    """The index of the recording's subject in the model; a model of one subject accepts any."""
     if len(subjects) > 1 and info.subject not in subjects:
         fix = "Predict a recording of one of them, or train with this subject too"
         raise InputError(Problem(info.recording, "subject", info.subject, f"one of {', '.join(subjects)}", fix))

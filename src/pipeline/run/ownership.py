@@ -1,9 +1,8 @@
 """One run in a folder at a time, and recovery after a run that was killed.
 
-A run holds a lock file that the operating system releases when its process ends,
-however it ends.  Whoever gets the lock while Snakemake's own locks still lie there has
-found a killed run: its jobs that live on, here and in Slurm's queue, are ended first, then
-the locks are cleared.
+A run holds a lock file that the operating system releases when its process ends, in any way.
+If the lock is free but Snakemake's own locks are still there, an earlier run was killed: its
+remaining jobs, here and in Slurm's queue, are ended first, then the locks are cleared.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def owned_folder(scripts: Path) -> Iterator[list[str]]:
 
 
 def stop_jobs(scripts: Path) -> None:
-    """Ask every job in this folder to end, in Slurm too."""
+    """Send SIGTERM to every job in this folder, in Slurm too."""
     with suppress(ControllerSilentError):
         scancel(jobs_here())
     for job in [p for p in _here() if _is_job(p, scripts)]:
@@ -106,7 +105,7 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _is_snakemake(command: list[str]) -> bool:
-    """Whether it is Snakemake itself, at work in the folder that it was started in.
+    """Whether a process is Snakemake itself, working in the folder that it was started in.
 
     One with ``--mode`` is no run but a job of one, started by it on this node.
     """
@@ -119,7 +118,7 @@ def _is_job(process: psutil.Process, scripts: Path) -> bool:
 
 
 def _end(processes: list[psutil.Process]) -> None:
-    """Ask first, so that training writes its checkpoint; then kill."""
+    """SIGTERM first, so that training writes its checkpoint; then SIGKILL."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.terminate()

@@ -68,7 +68,7 @@ def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapp
 
 @dataclass
 class Plan:
-    """What is to be made."""
+    """The jobs of a run: their outputs, configs, code and inputs."""
 
     home: Path
     config: Config
@@ -96,11 +96,11 @@ class Plan:
 
     @property
     def model_ids(self) -> list[str]:
-        """Whose models are trained: each subject's, or one of all subjects together."""
+        """Ids of the trained models: one per subject, or one for all subjects together."""
         return [POOLED] if self.config.train.pool == "subjects" else self.subjects
 
     def model_id_of(self, subject: str) -> str:
-        """Whose model predicts a subject."""
+        """The id of the model that predicts a subject."""
         return POOLED if self.config.train.pool == "subjects" else subject
 
     def subjects_of(self, model_id: str) -> list[str]:
@@ -143,10 +143,10 @@ class Plan:
 
     def data_of(self, model_id: str) -> dict[str, list[str]]:
         """``windows``, ``mel`` and ``aligned`` files of a subject, or of all in a pooled model."""
-        members = self.subjects_of(model_id)
+        subjects = self.subjects_of(model_id)
         recordings = self.recordings_of_model(model_id)
         return {
-            "windows": [str(paths.windows(subject)) for subject in members],
+            "windows": [str(paths.windows(subject)) for subject in subjects],
             "mel": [str(paths.mel(r)) for r in recordings],
             "aligned": [str(paths.aligned(r)) for r in recordings],
         }
@@ -181,11 +181,11 @@ class Plan:
         return [str(f) for f in self._row(recording).files().values()]
 
     def row_json(self, recording: str) -> str:
-        """What the sheet says of a recording, as canonical JSON."""
+        """A recording's row of the sheet, as canonical JSON."""
         return self._row(recording).canonical_json()
 
     def ingest_json(self, recording: str) -> str:
-        """What the stage ingest of a recording is told: its config and the row of the sheet."""
+        """Config of the stage ingest and the recording's row of the sheet, as one JSON text."""
         return with_row(self.config_json("ingest"), self.row_json(recording))
 
     def recorded_raw(self, recording: str) -> dict[str, str]:
@@ -312,10 +312,10 @@ class Plan:
             print(f"the earlier results could not be kept: {error}", file=sys.stderr)
 
     def print_failures(self) -> None:
-        """The last words of a run that failed: why, and where the earlier results are."""
-        from pipeline.run.archive import closing_words
+        """Print, at the end of a failed run, the reasons and where the earlier results are."""
+        from pipeline.run.archive import kept_line
 
-        print(*failures(self.started_ns), *almost_full(), *closing_words(), sep="\n", file=sys.stderr)
+        print(*failures(self.started_ns), *almost_full(), *kept_line(), sep="\n", file=sys.stderr)
 
     def freshness(self) -> Freshness:
         """What compares outputs with this plan."""

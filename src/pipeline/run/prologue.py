@@ -1,4 +1,4 @@
-"""What the Snakefile does before its rules: find the package, load the plan, answer signals.
+"""The start of the Snakefile, before its rules: load the plan, set signal handlers.
 
 Uses of Snakemake that are not public (docs/design.md lists them with their tests): ``config_settings`` and
 ``is_main_process`` of the workflow, the globals of a workflow that uses this one as a module.
@@ -36,7 +36,7 @@ def prepare(workflow: Any, config: Mapping[str, Any], home: Path) -> dict[str, A
     try:
         plan = load_plan(
             home,
-            # Another workflow that uses this one as a module hands its config over; else the files are read strictly.
+            # Another workflow that uses this one as a module passes its config; else the files are read strictly.
             config_files=[] if is_module else settings.configfiles or [],
             overrides=[config if is_module else settings.config or {}],
             is_job=not workflow.is_main_process,
@@ -73,7 +73,7 @@ def start(plan: Plan, workflow: Any) -> None:
 
 
 def answer_in_a_thread(number: int) -> None:
-    """Move the handler of a signal out of the way of what the signal interrupts.
+    """Run the handler of a signal in a thread of its own.
 
     Snakemake's takes a lock that the interrupted code may hold, and would wait for it for ever.
     """

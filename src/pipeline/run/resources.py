@@ -1,4 +1,4 @@
-"""What a cluster is requested for: memory [MB] and time [minutes] of each stage, from the size of its data.
+"""Resources of each stage: memory [MB] and time [minutes], from the size of its data.
 
 Read by the Snakefile.  On one machine the figures have no effect; on Slurm a job that
 exceeds them is killed and tried again with 50 % more of the first try's memory and 100 % more of its time

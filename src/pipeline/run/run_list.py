@@ -1,7 +1,7 @@
 """The runs of networks and ensembles on disk, for people: ``python -m pipeline runs``.
 
-Apart from :mod:`pipeline.provenance.runs`, which the stage train imports: nothing here can make it
-train again.
+Not part of :mod:`pipeline.provenance.runs`, which the stage train imports, so that a change here
+does not rerun training.
 """
 
 from __future__ import annotations

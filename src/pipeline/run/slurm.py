@@ -1,8 +1,7 @@
-"""The Slurm jobs of this folder: end what a killed run left, tell of jobs that can never start.
+"""The Slurm jobs of this folder: end those of a killed run, report jobs that can never start.
 
-Snakemake's executor names its jobs after its run, ``PREFIX_UUID``, and submits them from
-the folder that Snakemake was started in; by both they are known here.  Other jobs that a
-person started in the same folder are left alone.
+Snakemake's executor names its jobs after its run, ``PREFIX_UUID``, and submits them from the
+folder that Snakemake was started in; both identify them.  Other jobs of the user are left alone.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def jobs_here() -> list[SlurmJob]:
 
 
 def scancel(jobs: Sequence[SlurmJob]) -> None:
-    """Ask Slurm to end them: a running one is told, and killed after the cluster's KillWait."""
+    """Cancel them: Slurm sends a running job SIGTERM, and kills it after the cluster's KillWait."""
     if jobs:
         try:
             subprocess.run(["scancel", *(job.number for job in jobs)], check=False, timeout=QUERY_S)
@@ -142,11 +141,11 @@ def _watch(rules: Sequence[Rule]) -> None:
 def cancel_hopeless(rules: Iterable[Rule]) -> None:
     """Cancel the pending jobs of this folder that can never start, each with its reason on the terminal.
 
-    Their ``rules`` are not tried again, for nobody: the next try would ask for no less.
+    Their ``rules`` are not tried again in this run: the next try would request no less.
     """
     for job in jobs_here():
         if job.state == "PENDING" and job.reason in HOPELESS:
-            fix = "Lower what it asks for, or name another partition, in profiles/slurm/profile.yaml"
+            fix = "Lower its resources, or name another partition, in profiles/slurm/profile.yaml"
             problem = Problem(
                 f"Slurm job {job}", "", f"{job.reason}: it would wait for ever", "a job that can start", fix
             )

@@ -1,4 +1,4 @@
-"""The last words of a run: where the results lie and the headline figures."""
+"""The summary at the end of a run: the main scores, and the paths of the results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def closing_summary() -> str:
     lines = ["", f"{'':14}" + "".join(f"{title:>10}" for title in COLUMNS.values())]
     lines += [_row(name, summary[name]) for name in ROWS if name in summary]
     if "mean_template" in summary:
-        lines.append("(the mean template is told the true word onsets of the test blocks)")
+        lines.append("(the mean template uses the true word onsets of the test blocks)")
     chance = summary["chance"]
     lines += [
         "",
@@ -37,7 +37,7 @@ def closing_summary() -> str:
     ]
     lines += _claim(scores["claims"])
     if scores["claims"]["simulated"]:
-        lines.append("SIMULATED DATA: these figures say nothing about any brain.")
+        lines.append("SIMULATED DATA: no finding about any brain.")
     lines += [
         "",
         f"scores       {paths.RESULTS / 'eval.json'}, {paths.RESULTS / 'scores.tsv'}",
@@ -48,7 +48,7 @@ def closing_summary() -> str:
 
 
 def _claim(claims: dict[str, Any]) -> list[str]:
-    """What may be claimed, and why no more."""
+    """The supported claim with its reason."""
     return [f"supported claim: {claims['level']}", *textwrap.wrap(f"({claims['level_reason']})", WIDTH)]
 
 

@@ -1,4 +1,4 @@
-"""Run the combinations of a ``sweep`` one after another, and set their scores side by side.
+"""Run the combinations of a ``sweep`` one after another, and tabulate their scores.
 
 All run in one folder: what they share is made once, and a model that was trained before is
 found again.  Each leaves its scores and its report in ``results/sweep/{combination}/``, with
