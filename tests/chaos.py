@@ -99,7 +99,7 @@ class Chaos:
         self.outputs = load_plan(HOME, [Path("config.yaml")], [], is_job=False).outputs()
         self.stages = list(dict.fromkeys(output.stage for output in self.outputs))
         if code := self.start([]).wait(PATIENCE_S):
-            raise SystemExit(f"the undisturbed run ended with {code}:\n{self.said()[-3000:]}")
+            raise SystemExit(f"the undisturbed run ended with {code}:\n{self.printed()[-3000:]}")
         self.reference = self.digests()
         self.seconds: dict[str, float] = {}
 
@@ -119,7 +119,7 @@ class Chaos:
         paths = [o.path for o in self.outputs if found[o.path] != self.reference[o.path] or damage(o)]
         return paths + [str(p) for p in Path("results").rglob("*.tmp")]
 
-    def said(self) -> str:
+    def printed(self) -> str:
         return Path("said.log").read_text(errors="replace")
 
     # --- doing
@@ -272,7 +272,7 @@ class Chaos:
                 break
             damaged.unlink(missing_ok=True)
             damaged, targets = None, [output.path for output in self.outputs]
-        outcome.lost = [f"exit {code}", *wrong, *self.said().splitlines()[-3:]]
+        outcome.lost = [f"exit {code}", *wrong, *self.printed().splitlines()[-3:]]
         self._mend()
 
     def _started_again(self, targets: list[str]) -> int:
@@ -280,14 +280,14 @@ class Chaos:
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             code = self._end_of(self.start(targets))
-            if code != EXIT_BAD_INPUT or "one run at a time" not in self.said():
+            if code != EXIT_BAD_INPUT or "one run at a time" not in self.printed():
                 return code
             time.sleep(0.5)
         return EXIT_BAD_INPUT
 
     def _is_named(self, file: Path, wrong: list[str]) -> bool:
         """Whether a stage that read the file says that it is damaged, or ``verify`` would."""
-        errors = [line for line in self.said().splitlines() if line.startswith("error: ")]
+        errors = [line for line in self.printed().splitlines() if line.startswith("error: ")]
         return str(file) in wrong or any(str(file) in line for line in errors)
 
     def _mend(self) -> None:
@@ -359,7 +359,7 @@ def inflict(faults: int, seed: int, tell: Callable[[str], None] = print) -> list
                 late += 1
         tell(f"{late} came too late to hit anything")
         if code := chaos._end_of(chaos.start([])):
-            raise SystemExit(f"the last run ended with {code}:\n{chaos.said()[-3000:]}")
+            raise SystemExit(f"the last run ended with {code}:\n{chaos.printed()[-3000:]}")
         tell(f"final digests {'differ: ' + ', '.join(chaos.wrong()) if chaos.wrong() else 'equal the undisturbed run'}")
         return outcomes
 

@@ -75,10 +75,10 @@ def harmless(lab: Lab, attack: Callable[[], object]) -> str:
     before = outside(lab)
     outcome = attack()
     assert outside(lab) == before
-    said = outcome.errors if isinstance(outcome, Outcome) else str(outcome)
-    assert SECRET not in said
-    assert "Traceback" not in said
-    return said
+    printed = outcome.errors if isinstance(outcome, Outcome) else str(outcome)
+    assert SECRET not in printed
+    assert "Traceback" not in printed
+    return printed
 
 
 # --- arrays: nothing is unpickled, no header is evaluated --------------------------------------------------------
@@ -122,8 +122,8 @@ def test_speech_clips(lab: Lab) -> None:
     (lab.folder / "speech").mkdir()
     (lab.folder / "speech/word.npy").write_bytes(_objects(lab.folder.parent / MARKER))
     (lab.folder / "speech/meta.json").write_text(json.dumps({"clips": [{"name": "../../secret", "rate": 16000}]}))
-    said = harmless(lab, lambda: lab.pipeline("simulate", "--out", "sim", "--speech", "speech"))
-    assert "Python objects" in said
+    printed = harmless(lab, lambda: lab.pipeline("simulate", "--out", "sim", "--speech", "speech"))
+    assert "Python objects" in printed
     assert not (lab.folder / "sim").exists()
 
 
@@ -173,12 +173,12 @@ def test_model_file(lab: Lab, name: str, forced: str) -> None:
     lab.monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", forced)
 
     def attack() -> list[str]:
-        said = []
+        printed = []
         for load in (lambda: load_model(model), lambda: load_generator(model, None)):  # type: ignore[arg-type]
             with pytest.raises(InputError) as caught:
                 load()
-            said.append(str(caught.value))
-        return said
+            printed.append(str(caught.value))
+        return printed
 
     harmless(lab, attack)
 
@@ -191,8 +191,8 @@ def test_a_run_with_a_hostile_model_cannot_be_used(lab: Lab, forced: str) -> Non
     torch.save({"header": Payload(lab.folder.parent / MARKER), "tensors": {}}, run / "model.ckpt")
     write_sidecar(run / "model.json", "train", [run / "model.ckpt"], Provenance(), "x")
     lab.monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", forced)
-    said = harmless(lab, lambda: lab.process("-m", "pipeline", "predict", "--run", "abc", "--recording", "run1"))
-    assert "model.ckpt: got" in said
+    printed = harmless(lab, lambda: lab.process("-m", "pipeline", "predict", "--run", "abc", "--recording", "run1"))
+    assert "model.ckpt: got" in printed
 
 
 # --- HDF5 ------------------------------------------------------------------------------------------------------------
@@ -289,8 +289,8 @@ def test_an_hdf5_filter_loads_no_plugin(lab: Lab, tmp_path: Path) -> None:
     lab.process("-c", code)
     assert (tmp_path / MARKER).is_dir(), "the plugin must work, or the test shows nothing"
     (tmp_path / MARKER).rmdir()
-    said = harmless(lab, lambda: lab.process("-m", "pipeline", "inspect", "artifact.h5", "--verify"))
-    assert "HDF5 filter [32004]" in said
+    printed = harmless(lab, lambda: lab.process("-m", "pipeline", "inspect", "artifact.h5", "--verify"))
+    assert "HDF5 filter [32004]" in printed
 
 
 # --- names: shells, wildcards, paths --------------------------------------------------------------------------------
@@ -367,9 +367,11 @@ CONFIG_VALUES = [
 def test_config_values_reach_no_shell(lab: Lab, value: str) -> None:
     config = "none.yaml" if value.startswith("simulate") else "my.yaml"
     (lab.folder / "none.yaml").write_text("")
-    said = harmless(lab, lambda: lab.process(str(ROOT / "main.py"), "--config", config, "--cores", "1", "--set", value))
-    assert "error: " in said
-    assert "root:" not in said
+    printed = harmless(
+        lab, lambda: lab.process(str(ROOT / "main.py"), "--config", config, "--cores", "1", "--set", value)
+    )
+    assert "error: " in printed
+    assert "root:" not in printed
     assert not (lab.folder / MARKER).exists()
 
 
@@ -425,13 +427,13 @@ def test_artifacts_name_no_paths(tmp_path: Path, recording: str) -> None:
 def test_sidecars_describe_only_their_own_folder(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "a"
     folder.mkdir()
-    note = folder / "model.json"
-    write_sidecar(note, "train", [], Provenance())
-    values = json.loads(note.read_text()) | {"files": {name: "0" * 64}}
+    sidecar_file = folder / "model.json"
+    write_sidecar(sidecar_file, "train", [], Provenance())
+    values = json.loads(sidecar_file.read_text()) | {"files": {name: "0" * 64}}
     del values["digest"]
-    note.write_text(json.dumps(values | {"digest": digest(values)}))
+    sidecar_file.write_text(json.dumps(values | {"digest": digest(values)}))
     with pytest.raises(InputError, match="files elsewhere"):
-        damaged_files(note)
+        damaged_files(sidecar_file)
 
 
 @pytest.mark.parametrize("path", ["/etc/x.json", "../x.h5", "results/../../x.h5", "~/x.json"])

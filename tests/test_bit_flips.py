@@ -55,11 +55,11 @@ def sidecar(path: Path) -> str:
     return json.dumps(read_sidecar(path), sort_keys=True)
 
 
-def described(note: str) -> Callable[[Path], str]:
+def described(sidecar_file: str) -> Callable[[Path], str]:
     """A file that a sidecar vouches for: whoever uses it looks there first."""
 
     def read(path: Path) -> str:
-        refuse_damaged(path.with_name(note))
+        refuse_damaged(path.with_name(sidecar_file))
         return file_sha256(path)
 
     return read

@@ -42,7 +42,7 @@ def circular_shift_p(target: list[np.ndarray], prediction: list[np.ndarray], rng
     return chance.p_value(chance.circular_shift_null(target, [prediction], [weight], drawn)[0, 0].mean(axis=1))
 
 
-def test_rotated_moments_equal_rolling() -> None:
+def test_shifted_moments_equal_rolling() -> None:
     rng = np.random.default_rng(0)
     y, p, w = rng.normal(size=(3, 47)), rng.normal(size=(3, 47)), (rng.random(47) > 0.4).astype(float)
     shifts = np.array([0, 1, 17, 46])
@@ -55,7 +55,7 @@ def test_rotated_moments_equal_rolling() -> None:
     np.testing.assert_allclose(r[1, 1, :, 0], 1)
 
 
-def test_rotation_is_calibrated_on_autocorrelated_independent_data() -> None:
+def test_circular_shift_is_calibrated_on_autocorrelated_independent_data() -> None:
     """Of 200 independent pairs about 5 % come out below 0.05, and an i.i.d. shuffle's chance is far too low."""
     p, observed = [], []
     for seed in range(200):
@@ -225,7 +225,7 @@ class WordList:
 
 
 @pytest.mark.parametrize("decoder", ["template", "onsets"])
-def test_onset_only_decoder_passes_rotation_and_fails_word_swap(decoder: str) -> None:
+def test_onset_only_decoder_passes_circular_shift_and_fails_word_swap(decoder: str) -> None:
     rng = np.random.default_rng(2)
     word_list = WordList(0)
     folds = [fold_of(word_list.block(rng, decoder), fold=k) for k in range(3)]
@@ -303,7 +303,7 @@ def test_the_documentation_says_it_in_the_same_words(page: str) -> None:
     assert "speech content" not in text
 
 
-def test_decoder_of_voice_latency_after_a_cue_is_no_content() -> None:
+def test_decoder_of_speech_latency_after_a_cue_is_no_content() -> None:
     """Annotated are cues; the voice starts later, at times the decoder knows: timing, not words."""
     rng = np.random.default_rng(3)
     word_list = WordList(0)

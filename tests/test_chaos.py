@@ -21,10 +21,10 @@ def back_again() -> object:
 @pytest.mark.slow
 @pytest.mark.usefixtures("back_again")
 def test_a_dozen_faults_are_survived() -> None:
-    said: list[str] = []
-    outcomes = inflict(12, seed=0, tell=said.append)
-    assert [o.verdict for o in outcomes] == ["survived"] * 12, said
-    assert said[-1] == "final digests equal the undisturbed run"
+    printed: list[str] = []
+    outcomes = inflict(12, seed=0, tell=printed.append)
+    assert [o.verdict for o in outcomes] == ["survived"] * 12, printed
+    assert printed[-1] == "final digests equal the undisturbed run"
 
 
 def test_what_became_of_faults_is_counted() -> None:

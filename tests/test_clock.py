@@ -118,7 +118,7 @@ def test_slow_trends_in_both_are_no_lag() -> None:
     assert estimate(energy + trend, envelope + trend).confidence == 0
 
 
-def test_too_short_or_constant_is_said() -> None:
+def test_too_short_or_constant_gives_a_reason() -> None:
     short = estimate(*pair(20))
     assert short.lag_s is None
     assert short.drift_ppm is None

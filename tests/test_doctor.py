@@ -64,7 +64,7 @@ def files(folder: Path) -> dict[str, int]:
 def test_it_passes_good_data_says_what_it_is_and_writes_nothing(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = files(work)
     assert main(["doctor", "config.yaml"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for text in (
         "8 channels at 1024 Hz",
         "2 bad",
@@ -72,8 +72,8 @@ def test_it_passes_good_data_says_what_it_is_and_writes_nothing(work: Path, caps
         "1 BAD intervals (2.0 s)",
         "no evidence",
     ):
-        assert text in said
-    assert said.rstrip().endswith("Ready.")
+        assert text in printed
+    assert printed.rstrip().endswith("Ready.")
     assert files(work) == before
 
 

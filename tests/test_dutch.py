@@ -162,9 +162,9 @@ def test_the_whole_script_on_a_simulated_folder(tmp_path: Path) -> None:
     row = read_sheet(write_subjects(config, tmp_path / "simulated"))[0]
     eeg = np.load(tmp_path / "simulated" / row.eeg)
     audio = np.load(tmp_path / "simulated" / str(row.audio))
-    said = read_events(tmp_path / "simulated" / str(row.events))
+    printed = read_events(tmp_path / "simulated" / str(row.events))
     words = [""] * len(eeg)
-    for onset_s, duration_s, label in zip(said.onset_s, said.duration_s, said.label, strict=True):
+    for onset_s, duration_s, label in zip(printed.onset_s, printed.duration_s, printed.label, strict=True):
         start, stop = (round((t + 1.25) * row.eeg_rate_hz) for t in (onset_s, onset_s + duration_s))
         words[start:stop] = [label] * (min(stop, len(words)) - start)
     bids = tmp_path / "bids"

@@ -144,7 +144,7 @@ def test_a_disk_that_fills_up_while_hdf5_writes_leaves_nothing(disk: Path) -> No
     assert files_in(disk) == set()
 
 
-def test_space_is_asked_for_before_the_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_space_is_checked_before_the_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=30_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     require_space(tmp_path, 20_000_000)
@@ -188,9 +188,9 @@ def test_a_read_only_folder_is_one_error_line(chain: Path, tmp_path: Path, folde
         (tmp_path / folder).mkdir()
         with read_only(tmp_path / folder):
             result = main_py(tmp_path)
-    said = (result.stdout or "") + (result.stderr or "")
-    assert result.returncode == EXIT_CANNOT_WRITE, said
-    (line,) = said.splitlines()
+    printed = (result.stdout or "") + (result.stderr or "")
+    assert result.returncode == EXIT_CANNOT_WRITE, printed
+    (line,) = printed.splitlines()
     assert line.startswith("error: ")
     assert "read-only" in line or "permission denied" in line
     assert "Fix: Make " in line
@@ -255,7 +255,7 @@ def test_finished_results_are_archived_once_whole_and_at_no_cost(work: Path, mon
     assert kept_line() == [f"the earlier results are kept in {folder}"]
 
 
-def test_damaged_or_mixed_results_are_not_archived(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_or_inconsistent_results_are_not_archived(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(work)
     shutil.copy("results/baselines/sim01/fold0.h5", "results/predictions/sim01/fold0.h5")
     folder = keep_results()
@@ -321,10 +321,10 @@ def test_a_rerun_that_fails_names_its_reason_and_keeps_the_earlier_results(
     home = faulty(fault if "os." not in fault else f"import os; {fault}")
     result = main_py(work, "--printshellcmds", home=home)
     assert result.returncode == code, result.stdout[-3000:]
-    assert any(re.fullmatch(line, said) for said in errors_of(result.stdout)), result.stdout[-3000:]
-    (told,) = re.findall(r"^the earlier results are kept in (results/archive/\S+)$", result.stdout, re.MULTILINE)
-    assert {name: (work / told / name).read_bytes() for name in earlier} == earlier
-    assert header(work / told / "predictions/sim01/fold0.h5")["stage"] == "predict"
+    assert any(re.fullmatch(line, printed) for printed in errors_of(result.stdout)), result.stdout[-3000:]
+    (kept_in,) = re.findall(r"^the earlier results are kept in (results/archive/\S+)$", result.stdout, re.MULTILINE)
+    assert {name: (work / kept_in / name).read_bytes() for name in earlier} == earlier
+    assert header(work / kept_in / "predictions/sim01/fold0.h5")["stage"] == "predict"
     command = re.search(r"^        (\S*python\S* \S*train\.py .*)$", result.stdout, re.MULTILINE)
     assert command
     if code > 1:
@@ -333,7 +333,7 @@ def test_a_rerun_that_fails_names_its_reason_and_keeps_the_earlier_results(
             ["bash", "-c", command[1]], cwd=work, env=environment, capture_output=True, text=True, check=False
         )
         assert alone.returncode == code
-        assert [said for said in errors_of(alone.stderr) if re.fullmatch(line, said)]
+        assert [printed for printed in errors_of(alone.stderr) if re.fullmatch(line, printed)]
         assert "Traceback" not in alone.stderr
 
 
@@ -349,8 +349,8 @@ def test_evaluate_that_fails_on_a_rerun_loses_nothing(work: Path) -> None:
     assert result.returncode == 2, result.stdout[-3000:]
     assert any("baselines/sim01/fold0.h5" in line for line in errors_of(result.stdout))
     assert not (work / "results/eval.json").exists(), "what Snakemake deletes"
-    (told,) = re.findall(r"^the earlier results are kept in (\S+)$", result.stdout, re.MULTILINE)
-    assert (work / told / "eval.json").read_bytes() == earlier
+    (kept_in,) = re.findall(r"^the earlier results are kept in (\S+)$", result.stdout, re.MULTILINE)
+    assert (work / kept_in / "eval.json").read_bytes() == earlier
     (work / "results/baselines/sim01/fold0.h5").unlink()
     assert main_py(work).returncode == 0
     assert damaged_files(work / "results/eval.provenance.json") == []
@@ -378,18 +378,18 @@ def test_a_run_on_a_full_disk_recovers_once_there_is_space(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_main_py_that_is_asked_to_end_takes_its_jobs_along_and_training_resumes(tmp_path: Path, number: int) -> None:
+def test_main_py_ends_its_jobs_on_a_signal_and_training_resumes(tmp_path: Path, number: int) -> None:
     (tmp_path / "config.yaml").write_text(SMALL.replace("max_steps: 30", "max_steps: 100000, patience: 99999"))
     command = [sys.executable, str(ROOT / "main.py"), "--config", "config.yaml", "--cores", "2"]
-    said = tmp_path / "said"
-    with said.open("w") as log:
+    printed = tmp_path / "said"
+    with printed.open("w") as log:
         run = subprocess.Popen(
             command, cwd=tmp_path, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )
-    while run.poll() is None and " epoch 0: " not in said.read_text():
+    while run.poll() is None and " epoch 0: " not in printed.read_text():
         time.sleep(0.2)
     run.send_signal(number)
-    assert run.wait() == 5, said.read_text()[-3000:]
-    assert "training was interrupted; start again to resume it" in said.read_text()
+    assert run.wait() == 5, printed.read_text()[-3000:]
+    assert "training was interrupted; start again to resume it" in printed.read_text()
     assert not list((tmp_path / ".snakemake/locks").glob("*"))
     assert list(tmp_path.glob("results/train/sim01/fold0/*/runs/*/last.ckpt"))

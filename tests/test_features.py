@@ -138,7 +138,7 @@ def test_block_borders_leave_no_trace(block: int, monkeypatch: pytest.MonkeyPatc
     assert np.sqrt((relative**2).mean()) < 5e-6
 
 
-def test_channel_groups_do_not_mix() -> None:
+def test_channel_groups_stay_apart() -> None:
     x = recording(20, channels=21)
     times_s = np.arange(100, 1900) / 100
     together = features(x, AlignConfig(), times_s)
@@ -586,7 +586,7 @@ def test_a_drifting_clock_is_only_another_rate() -> None:
 
 
 @pytest.mark.parametrize("rates", [(48000, 22050), (16000, 22050), (44100, 22050.5)])
-def test_resampler_support_is_how_far_a_sample_reaches(rates: tuple[float, float]) -> None:
+def test_resampler_support_is_the_extent_of_an_impulse(rates: tuple[float, float]) -> None:
     support_s = resampler_support_s(*rates)
     impulse = np.zeros(48000, np.float32)
     impulse[20011] = 1

@@ -37,16 +37,16 @@ def own_chain(chain: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(chain, tmp_path / "copy"))
 
 
-def words_said(chain: Path) -> list[str]:
+def closing_summary_of(chain: Path) -> list[str]:
     with next((chain / "results/simulated").glob("*_events.tsv")).open(encoding="utf-8") as handle:
         return [row["label"] for row in csv.DictReader(handle, delimiter="\t")]
 
 
 def test_events_carry_the_word_and_not_the_trial_type(chain: Path) -> None:
-    said = words_said(chain)
+    printed = closing_summary_of(chain)
     labels = [event.label for event in read_windows(chain / WINDOWS).events]
-    assert labels == said[: len(labels)]
-    assert len(labels) >= len(said) - 1
+    assert labels == printed[: len(labels)]
+    assert len(labels) >= len(printed) - 1
     assert len(set(labels)) > 3
 
 
@@ -91,7 +91,7 @@ def test_a_page_to_share_holds_no_true_sound_no_target_and_no_word(chain: Path, 
     assert (whole.count("<audio"), shared.count("<audio")) == (15, 5)  # a block and four words
     assert "Target: log-mel" in whole
     assert "Target: log-mel" not in shared
-    assert not [word for word in set(words_said(chain)) if f">{word}<" in shared]
+    assert not [word for word in set(closing_summary_of(chain)) if f">{word}<" in shared]
 
 
 def test_scores_that_were_edited_are_not_drawn(own_chain: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_what_only_evaluate_reads_reruns_evaluate_alone(own_chain: Path) -> None
 
 
 @pytest.mark.slow
-def test_nearest_neighbour_is_scored_where_it_is_asked_for(chain: Path, own_chain: Path) -> None:
+def test_nearest_neighbour_is_scored_on_request(chain: Path, own_chain: Path) -> None:
     assert "nearest_neighbour" not in json.loads((chain / "results/eval.json").read_text())["summary"]
     (own_chain / "config.yaml").write_text(SMALL + "ridge: {nearest_neighbour: true}\n")
     result = snakemake(own_chain, "results/eval.json")
@@ -229,9 +229,9 @@ def test_the_last_lines_say_what_may_be_claimed_and_why_no_more(chain: Path, mon
     monkeypatch.chdir(chain)
     claims = json.loads((chain / "results/eval.json").read_text())["claims"]
     assert claims["level"] == ABOVE_CHANCE
-    said = closing_summary()
-    assert f"supported claim: {ABOVE_CHANCE}\n" in said
-    assert f"({claims['level_reason']})" in " ".join(said.split())
+    printed = closing_summary()
+    assert f"supported claim: {ABOVE_CHANCE}\n" in printed
+    assert f"({claims['level_reason']})" in " ".join(printed.split())
 
 
 @pytest.mark.slow
@@ -239,7 +239,7 @@ def test_the_last_lines_say_what_may_be_claimed_and_why_no_more(chain: Path, mon
     ("mode", "level"),
     [("null", NO_LINK), ("onset-only", ABOVE_CHANCE), ("linked", ABOVE_CHANCE), ("contaminated", ABOVE_CHANCE)],
 )
-def test_no_simulated_subject_is_said_to_have_content(tmp_path: Path, mode: str, level: str) -> None:
+def test_no_simulated_subject_supports_a_claim_of_content(tmp_path: Path, mode: str, level: str) -> None:
     simulate = {"mode": mode, "minutes": 2.0, "channels": 16}
     config = {"simulate": simulate, "split": {"folds": 3}, "model": {"preset": "tiny"}, "export": {"audio": "none"}}
     (tmp_path / "config.yaml").write_text(json.dumps(config))

@@ -24,7 +24,7 @@ from pipeline.vocoder.base import Vocoder
 from pipeline.vocoder.hifigan import HifiGan
 from pipeline.vocoder.hifigan_config import read_hifigan_config
 from test_vocoder import SPEECH, mel_r
-from voices import V1, V2, V3, random_state, write_voice
+from voices import V1, V2, V3, random_state, write_checkpoint
 
 MEL = MelConfig(flavor="hifigan")
 HOME = Path(__file__).parents[1]
@@ -68,15 +68,15 @@ def random_mel(frames: int) -> np.ndarray:
     return np.random.default_rng(0).normal(-5, 2, (frames, 80)).astype(np.float32)
 
 
-def voice(folder: Path, config: dict[str, Any] = V2) -> HifiGan:
-    checkpoint, file = write_voice(folder, config)
+def random_hifigan(folder: Path, config: dict[str, Any] = V2) -> HifiGan:
+    checkpoint, file = write_checkpoint(folder, config)
     return HifiGan(checkpoint, read_hifigan_config(file, MEL))
 
 
 @pytest.mark.parametrize("config", [V1, V2, V3], ids=["v1", "v2", "v3"])
 def test_generator_is_the_published_one(tmp_path: Path, config: dict[str, Any]) -> None:
     mel = random_mel(20)
-    vocoder: Vocoder = voice(tmp_path, config)
+    vocoder: Vocoder = random_hifigan(tmp_path, config)
     sound = vocoder(mel)
     assert (sound.shape, sound.dtype, vocoder.sample_rate_hz) == ((20 * 256,), np.float32, 22050)
     assert sound.std() > 1e-3
@@ -89,7 +89,7 @@ def test_long_mels_are_done_in_pieces_that_fit(
     tmp_path: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Around each piece lies all that it depends on, and hardly more."""
-    vocoder, mel = voice(tmp_path, config), random_mel(100)
+    vocoder, mel = random_hifigan(tmp_path, config), random_mel(100)
     whole = vocoder(mel)
     monkeypatch.setattr(hifigan, "FRAMES_AT_ONCE", 16)
     np.testing.assert_allclose(vocoder(mel), whole, atol=1e-5)
@@ -101,7 +101,7 @@ def test_long_mels_are_done_in_pieces_that_fit(
 
 
 def test_newer_names_of_weight_normalisation_load_too(tmp_path: Path) -> None:
-    sound = voice(tmp_path)(random_mel(5))
+    sound = random_hifigan(tmp_path)(random_mel(5))
     names = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
     state = random_state(V2)
     renamed = {f"{n.rpartition('.')[0]}.{names.get(n.rpartition('.')[2], 'bias')}": v for n, v in state.items()}
@@ -144,7 +144,7 @@ def test_bad_checkpoints_are_refused(
     tmp_path: Path, content: object, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    _, file = write_voice(tmp_path)
+    _, file = write_checkpoint(tmp_path)
     torch.save(content, tmp_path / "bad.pth")
     with pytest.raises(InputError) as caught:
         HifiGan(tmp_path / "bad.pth", read_hifigan_config(file, MEL))
@@ -172,7 +172,7 @@ def test_bad_checkpoints_are_refused(
     ],
 )
 def test_another_mel_or_a_wrong_config_is_refused(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
-    _, file = write_voice(tmp_path)
+    _, file = write_checkpoint(tmp_path)
     file.write_text(json.dumps(V2 | changes))
     with pytest.raises(InputError) as caught:
         read_hifigan_config(file, MEL)
@@ -180,7 +180,7 @@ def test_another_mel_or_a_wrong_config_is_refused(tmp_path: Path, changes: dict[
 
 
 def test_all_differences_of_the_mel_are_named_at_once(tmp_path: Path) -> None:
-    _, file = write_voice(tmp_path)
+    _, file = write_checkpoint(tmp_path)
     with pytest.raises(InputError) as caught:
         read_hifigan_config(file, MelConfig(fmax_hz=7600.0, log_floor=1e-4))
     assert [p.field for p in caught.value.problems] == ["mel.flavor", "mel.fmax_hz", "mel.log_floor"]
@@ -189,7 +189,7 @@ def test_all_differences_of_the_mel_are_named_at_once(tmp_path: Path) -> None:
         read_hifigan_config(file, MEL)
 
 
-def test_plan_refuses_a_voice_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_refuses_a_missing_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as caught:
         load_plan(HOME, [], [{"vocode": {"vocoder": "hifigan", "checkpoint": "g_02500000"}}], is_job=False)
@@ -210,7 +210,7 @@ def trained() -> Path:
     return Path(found.origin).parent
 
 
-def trained_voice(folder: Path, name: str) -> HifiGan:
+def trained_checkpoint(folder: Path, name: str) -> HifiGan:
     config = read_hifigan_config(folder / "data/config.json", MEL)
     return HifiGan(folder / f"data/generator_{name}.pth.tar", config)
 
@@ -221,7 +221,7 @@ def test_copy_synthesis_of_real_speech_with_trained_weights(trained: Path, name:
     if not SPEECH.is_file():
         pytest.skip("needs ../shared/data/ljspeech32: real speech that the project does not ship")
     target = log_mel(np.load(SPEECH), 22050, MEL)
-    sound = trained_voice(trained, name)(target)
+    sound = trained_checkpoint(trained, name)(target)
     assert mel_r(target, log_mel(sound, 22050, MEL)) > 0.95
 
 
@@ -241,5 +241,5 @@ def test_same_sound_as_the_original_code_with_trained_weights(trained: Path) -> 
     mel = random_mel(60)
     with torch.inference_mode():
         expected = generator(torch.FloatTensor(mel.T)).squeeze().numpy()
-    np.testing.assert_allclose(trained_voice(trained, "LJSpeech")(mel), expected, atol=1e-4)
+    np.testing.assert_allclose(trained_checkpoint(trained, "LJSpeech")(mel), expected, atol=1e-4)
     assert "torchaudio" not in sys.modules

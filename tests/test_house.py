@@ -27,7 +27,7 @@ def test_imports_run_down() -> None:
     assert "1 kept, 0 broken" in result.stdout
 
 
-def test_few_rooms_and_hardly_a_loose_module() -> None:
+def test_few_packages_and_few_loose_modules() -> None:
     assert len([p for p in PACKAGE.iterdir() if (p / "__init__.py").is_file()]) <= 18
     assert {p.name for p in PACKAGE.glob("[!_]*.py")} <= {"cli.py", "stage.py", "errors.py"}
 

@@ -57,7 +57,7 @@ def test_half_of_the_bands_lose_half_of_the_r(arrays: SubjectArrays, read_spans:
     np.testing.assert_allclose(found.drop, 0.5, atol=0.15)
 
 
-def test_rotations_follow_from_the_seed_and_leave_the_features_alone(
+def test_shifts_follow_from_the_seed_and_leave_the_features_alone(
     arrays: SubjectArrays, read_spans: list[np.ndarray]
 ) -> None:
     before = [f.copy() for f in arrays.features]

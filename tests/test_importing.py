@@ -375,7 +375,7 @@ def folder(tmp_path: Path) -> Path:
 DECLARED = ["--eeg-rate", "512", "--sound-rate", "8000", "--units", "uV"]
 
 
-def test_pairs_are_shown_before_anything_is_written(
+def test_pairs_are_listed_before_anything_is_written(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["import", str(folder), "--out", str(tmp_path / "raw"), *DECLARED]

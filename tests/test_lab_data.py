@@ -85,7 +85,7 @@ def test_every_subject_is_scored_and_the_claims_are_named(lab: Path) -> None:
     assert scores["audit"]["shared_samples"] == 0
 
 
-def test_no_voice_is_written_unless_asked_for(lab: Path) -> None:
+def test_no_real_voice_is_written_by_default(lab: Path) -> None:
     assert not (lab / "results/sound").exists()
 
 

@@ -144,7 +144,7 @@ def test_the_hparams_page_has_the_run_with_its_settings_and_final_scores(chain: 
     assert group.hparams["preset"].string_value == "tiny"
 
 
-def test_hyper_parameters_are_what_training_was_told() -> None:
+def test_hyper_parameters_are_the_settings_of_training() -> None:
     config = {"train": {"lr": None, "max_steps": 5, "pool": "none"}, "causal": False, "model": {"widths": [1, 2]}}
     found = hyper_parameters({"preset": "tiny", "config": config})
     assert found == {"preset": "tiny", "train.max_steps": 5, "train.pool": "none", "causal": False}

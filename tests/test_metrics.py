@@ -46,7 +46,7 @@ def scored(*folds: FoldPredictions, evaluate: EvaluateConfig = FAST) -> dict:
     return score(folds, evaluate, ChanceConfig(), RunContext({"simulated": True}))
 
 
-def test_r_is_pearson_over_time_within_live_bands() -> None:
+def test_r_is_pearson_over_time_within_active_bands() -> None:
     one, two = block(np.random.default_rng(0)), block(np.random.default_rng(1), frames=500)
     document = scored(fold_of(one, two))
     y = np.concatenate([one.target, two.target])

@@ -307,7 +307,7 @@ def test_another_decoder_is_one_line(monkeypatch) -> None:
     assert_allclose(forced.mel, found.mel, atol=1e-6)
 
 
-def test_attention_axes_of_a_committee_are_those_of_its_networks() -> None:
+def test_attention_axes_of_an_ensemble_are_those_of_its_networks() -> None:
     model = Ensemble.of([network(SMALL), network(replace(SMALL, ridge_skip=False), seed=1)])
     axes = model.attention_axes
     assert axes.heads == 4
@@ -329,7 +329,7 @@ def test_a_new_key_reaches_the_record_that_has_a_field_of_its_name() -> None:
     assert resolve(NetworkRole(0, True), "tiny", SMALL, ModelConfig(), TrainConfig(clip_input=3.0))[0].clip_input == 3.0
 
 
-def test_committee_is_the_weighted_mean_of_members_and_skip() -> None:
+def test_ensemble_is_the_weighted_mean_of_networks_and_skip() -> None:
     networks = [network(SMALL), network(replace(SMALL, ridge_skip=False), seed=1)]
     networks[1].mel_mean.copy_(networks[0].mel_mean)
     ensemble = Ensemble.of(networks)
@@ -391,12 +391,12 @@ def test_hostile_model_file_runs_no_code(tmp_path: Path, monkeypatch, forced) ->
     assert not canary.exists()
 
 
-def test_encoder_hears_the_ridge_skip() -> None:
+def test_encoder_reads_the_ridge_skip() -> None:
     model = network(SMALL)
     features, subject = window(SMALL)
     normalised = model.normalise(features, subject)
     with torch.no_grad():
         ridge_mel = model.ridge_mel(features, subject)
         assert ridge_mel is not None
-        heard, changed = model.encode(normalised, ridge_mel), model.encode(normalised, ridge_mel + 1)
-    assert (heard - changed).abs().max() > 1e-3
+        encoded, changed = model.encode(normalised, ridge_mel), model.encode(normalised, ridge_mel + 1)
+    assert (encoded - changed).abs().max() > 1e-3

@@ -79,7 +79,7 @@ def training(tmp_path: Path):
         ([], False),
     ],
 )
-def test_snakemake_is_told_from_what_only_names_it(command: list[str], expected: bool) -> None:
+def test_snakemake_is_distinguished_from_what_only_names_it(command: list[str], expected: bool) -> None:
     assert _is_snakemake(command) is expected
 
 
@@ -146,18 +146,18 @@ def test_networks_are_trained_side_by_side_and_end_with_their_run(tmp_path: Path
 
 def test_a_signal_handler_does_not_wait_for_what_it_interrupted() -> None:
     """Snakemake's own takes a lock that the interrupted code may hold, and would wait for it for ever."""
-    lock, told = threading.Lock(), threading.Event()
+    lock, named = threading.Lock(), threading.Event()
 
     def handler(number: int, frame: object) -> None:
         with lock:
-            told.set()
+            named.set()
 
     before = signal.signal(signal.SIGTERM, handler)
     try:
         answer_in_a_thread(signal.SIGTERM)
         with lock:
             os.kill(os.getpid(), signal.SIGTERM)
-            assert not told.wait(0.2)
-        assert told.wait(5.0)
+            assert not named.wait(0.2)
+        assert named.wait(5.0)
     finally:
         signal.signal(signal.SIGTERM, before)

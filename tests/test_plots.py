@@ -81,9 +81,9 @@ def test_bands_are_judged_by_what_the_run_recorded(
 ) -> None:
     file, settings = scored
     seen: dict[str, Any] = {}
-    draw, rotate = figures.by_band_figure, chance.draw_shifts
+    draw, shifts = figures.by_band_figure, chance.draw_shifts
     monkeypatch.setattr(figures, "by_band_figure", lambda *own: (seen.update(left_out=own[2]), draw(*own))[1])
-    monkeypatch.setattr(chance, "draw_shifts", lambda *own: (seen.update(shift=own[1], n=own[2]), rotate(*own))[1])
+    monkeypatch.setattr(chance, "draw_shifts", lambda *own: (seen.update(shift=own[1], n=own[2]), shifts(*own))[1])
     plot(file, "bands", tmp_path / "x.png", SHORT)
     expected = np.flatnonzero(target_std(file) < settings["evaluate"]["min_band_std_nats"])
     assert len(expected) == 40

@@ -175,7 +175,7 @@ def test_the_page_says_what_may_be_claimed_and_why_no_more(full: str) -> None:
     assert "may be claimed" not in full
 
 
-def test_missing_parts_are_said_to_be_missing() -> None:
+def test_missing_parts_are_named() -> None:
     html = make_page(full=False)
     for part in ("Attention", "Learning curves", "Permutation importance", "Latency", "The leak audit",
                  "The contamination check", "Provenance"):  # fmt: skip
@@ -231,7 +231,7 @@ def test_bands_are_labelled_by_frequency_where_it_is_known(monkeypatch: pytest.M
     assert ticks[0] == {"0.5": 2.0, "1": 3.5, "2": pytest.approx(4 + 900 / 1900), "4": 5.5, "7.5": 6.625}
 
 
-def test_nearest_neighbour_stands_among_the_opponents() -> None:
+def test_nearest_neighbour_is_among_the_baselines() -> None:
     fold = make_fold()
     block = fold.blocks[0]
     found = {**block.predictions, "nearest_neighbour": block.predictions["ridge"]}

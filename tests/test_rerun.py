@@ -25,6 +25,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from checkpoints import write_checkpoint
 
 from conftest import ROOT, jobs_run
 from pipeline.config.base import subsection
@@ -33,7 +34,6 @@ from pipeline.config.root import Config
 from pipeline.config.stages import STAGES, stage_json
 from pipeline.provenance.fingerprint import code_fingerprints
 from snakemake_fork import forked_snakemake
-from voices import write_voice
 
 SHEET = "raw/recordings.tsv"
 CONFIG = {
@@ -240,7 +240,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(place: Path, source: Path, config: dict) -> Work:
     work = Work(place / "work", source)
     work.folder.mkdir(exist_ok=True)
-    write_voice(work.folder / "voice")
+    write_checkpoint(work.folder / "voice")
     (work.folder / "config.yaml").write_text(yaml.safe_dump(config))
     work.run()
     return work
@@ -564,20 +564,20 @@ def test_a_subject_that_comes_back_is_only_scored_again(work: Work) -> None:
 # --- the vocoder's checkpoint ----------------------------------------------------------------------------
 
 
-def test_another_voice_reruns_vocode(work: Work) -> None:
-    write_voice(work.folder / "voice", seed=1)
+def test_another_checkpoint_reruns_vocode(work: Work) -> None:
+    write_checkpoint(work.folder / "voice", seed=1)
     assert work.run("--dry-run") == Counter(), "Griffin-Lim reads no checkpoint"
     work.configure("vocode.vocoder", "hifigan")
     assert work.run() == times("vocode*2 evaluate"), work.output
     work.touch("voice/*")
     assert work.run("--dry-run") == Counter(), work.output
-    write_voice(work.folder / "voice", seed=2)
+    write_checkpoint(work.folder / "voice", seed=2)
     os.utime(work.folder / "voice/generator.pth", (OLD, OLD))
     assert work.run("--dry-run") == times("vocode*2 evaluate"), work.output
 
 
 @pytest.mark.slow
-def test_sound_says_which_voice_made_it(work: Work) -> None:
+def test_sound_records_its_vocoder_checkpoint(work: Work) -> None:
     work.configure("vocode.vocoder", "hifigan")
     work.run()
     sound = next((work.folder / "results/sound/sim01/fold0").glob("*.wav"))
@@ -585,14 +585,14 @@ def test_sound_says_which_voice_made_it(work: Work) -> None:
     assert work.pipeline("verify", "--config", "config.yaml").returncode == 0
     work.forget()
     assert work.run() == Counter(), work.output
-    write_voice(work.folder / "voice", seed=1)
+    write_checkpoint(work.folder / "voice", seed=1)
     assert "made from another voice/generator.pth" in work.pipeline("verify", "--config", "config.yaml").stdout
     work.forget()
     assert work.run() == times("vocode*2 evaluate"), work.output
     assert sound.read_bytes() != before
 
 
-def test_a_voice_for_another_mel_is_refused_before_anything_runs(work: Work) -> None:
+def test_a_checkpoint_for_another_mel_is_refused_before_anything_runs(work: Work) -> None:
     work.configure("vocode.vocoder", "hifigan")
     work.configure("mel.flavor", "tacotron2")
     assert work.start() == 1

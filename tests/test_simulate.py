@@ -94,7 +94,7 @@ def test_the_sheet_follows_from_the_config_and_can_be_read(tmp_path: Path) -> No
     assert written | {"recordings.tsv", "truth.json"} == {path.name for path in sheet.parent.iterdir()}
 
 
-def test_recordings_of_a_subject_share_its_body_and_nothing_else(tmp_path: Path) -> None:
+def test_recordings_of_a_subject_share_its_electrodes_and_nothing_else(tmp_path: Path) -> None:
     write_subjects(SMALL.model_copy(update={"subjects": 2, "recordings": 2, "minutes": 0.05}), tmp_path)
     truth = json.loads((tmp_path / "truth.json").read_text())
     fields = [recording["channels"] for recording in truth["recordings"]]
@@ -330,7 +330,7 @@ def test_only_the_contaminated_mode_holds_the_waveform() -> None:
     assert linked.max() < 0.03
 
 
-def test_faults_are_there_when_asked_for() -> None:
+def test_requested_faults_are_there() -> None:
     faulty = _clean(line_noise_uv=30.0, spikes_per_minute=60.0, snr_db=-60.0)
     _, eeg = _recording(faulty)
     _, clean = _recording(_clean(snr_db=-60.0))

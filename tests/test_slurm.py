@@ -69,7 +69,7 @@ def test_the_profile_names_rules_that_there_are() -> None:
     assert set(PROFILES["slurm"]["groups"]) | set(PROFILES["slurm"]["set-resources"]) <= rules
 
 
-def test_training_alone_goes_to_the_gpus_and_is_told_before_its_time_is_up() -> None:
+def test_training_alone_goes_to_the_gpus_and_gets_a_signal_before_its_time_is_up() -> None:
     chosen = PROFILES["slurm"]["set-resources"]
     assert {rule for rule, wants in chosen.items() if wants["slurm_partition"] == "gpu"} == {"train"}
     assert all("--signal=TERM@" in chosen[rule]["slurm_extra"] for rule in chosen)
@@ -116,7 +116,7 @@ def test_orphans_are_refused_and_recovered(queue: Path) -> None:
         assert done == []
 
 
-def test_a_run_that_is_asked_to_end_cancels_its_jobs(queue: Path) -> None:
+def test_a_run_cancels_its_jobs_on_a_signal(queue: Path) -> None:
     queue.write_text(line(1) + line(2, name="notebook"))
     stop_jobs(SCRIPTS)
     assert numbers(queue) == ["2"]
@@ -128,9 +128,9 @@ def test_the_command_recovers(queue: Path) -> None:
     Path(".snakemake/locks/0.output.lock").touch()
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-m", "pipeline", "recover"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-    assert said.splitlines()[0] == "cancelled 1 Slurm job(s) that a killed run had left"
-    assert "cleared the locks" in said
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert printed.splitlines()[0] == "cancelled 1 Slurm job(s) that a killed run had left"
+    assert "cleared the locks" in printed
     assert numbers(queue) == []
     assert not list(Path(".snakemake/locks").iterdir())
 
@@ -148,8 +148,8 @@ def test_without_an_answer_from_slurm_a_killed_run_is_not_recovered(queue: Path,
 
 
 def test_slurm_commands_without_a_cluster_are_no_cluster(queue: Path, tmp_path: Path) -> None:
-    said = "slurm_load_jobs error: Could not establish a configuration source"
-    (tmp_path / "bin" / "squeue").write_text(f"#!/bin/sh\necho '{said}' >&2; exit 1\n")
+    printed = "slurm_load_jobs error: Could not establish a configuration source"
+    (tmp_path / "bin" / "squeue").write_text(f"#!/bin/sh\necho '{printed}' >&2; exit 1\n")
     assert jobs_here() == []
 
 

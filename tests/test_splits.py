@@ -173,7 +173,7 @@ def test_a_window_forced_across_the_gap_is_found_by_the_audit() -> None:
     assert audit_spans(by_role).pairs["train/test"].shared_samples == 5
 
 
-def test_a_purge_gap_below_what_filters_reach_is_refused() -> None:
+def test_a_purge_gap_below_the_receptive_field_is_refused() -> None:
     with pytest.raises(InputError, match=r"purge_gap_s.*at least 2\.\d+ s"):
         window_index([info()], [300 * 22050 // 256 + 1], stage(purge_gap_s=0.5))
 

@@ -113,23 +113,23 @@ def electrodes(*names: str) -> str:
 def test_electrodes_and_channels_without_each_other_are_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     with_table(lab, "channels", "name\nLA1\nLA2\nLA3\nREF\n")
     with_table(lab, "electrodes", electrodes("LA1", "LA2", "la03", "RB1"))
-    said = (
+    printed = (
         "2 of 4 electrodes match no channel: la03 (LA3?), RB1",
         "2 of 4 channels have no electrode, hence no position or region: LA3, REF",
     )
     outcome = lab.ingest()
     assert outcome.code == 0
     found = examined(lab, monkeypatch)
-    assert found.warnings == list(said)
-    for text in said:
+    assert found.warnings == list(printed)
+    for text in printed:
         assert text in outcome.errors
         assert f"  ! {text}" in recording_text(found)
 
 
 def test_a_long_list_of_names_is_cut_and_counted() -> None:
     more = [f"RB{i}" for i in range(1, 20)]
-    (said,) = electrode_warnings(["LA1"], ["LA1", *more])
-    assert said == "19 of 20 electrodes match no channel: RB1, RB2, RB3, RB4, RB5 …"
+    (printed,) = electrode_warnings(["LA1"], ["LA1", *more])
+    assert printed == "19 of 20 electrodes match no channel: RB1, RB2, RB3, RB4, RB5 …"
 
 
 def test_tables_that_agree_are_not_spoken_of(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ def record(message: str | None, level: int = logging.INFO, **attributes: object)
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("printed", "shown"),
     [
         (record(None, event="run_info", stats={"align": 2, "mel": 1, "all": 1, "total": 4}), "3 job(s): align ×2, mel"),
         (record(None, event="run_info", stats={"all": 1, "total": 1}), ""),
@@ -131,9 +131,9 @@ def record(message: str | None, level: int = logging.INFO, **attributes: object)
         (record("a warning", logging.WARNING), "a warning"),
     ],
 )
-def test_of_what_snakemake_says_the_needful_is_shown(said: logging.LogRecord, shown: str) -> None:
-    assert line_of(said).startswith(shown)
-    assert bool(line_of(said)) == bool(shown)
+def test_only_the_lines_of_snakemake_that_matter_are_printed(printed: logging.LogRecord, shown: str) -> None:
+    assert line_of(printed).startswith(shown)
+    assert bool(line_of(printed)) == bool(shown)
 
 
 def test_failures_of_main_are_short(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_a_run_learns_and_leaves_its_files(uninterrupted) -> None:
     assert diagonality(predicted.attention, outcome.model).min() > 0.9
 
 
-def test_nothing_written_tells_where_or_by_whom(uninterrupted) -> None:
+def test_no_file_names_a_folder_or_user(uninterrupted) -> None:
     _, run = uninterrupted
     host = os.uname().nodename.encode()
     words = [str(run).encode(), *([host] if len(host) > 5 else [])]  # a short name occurs by chance
@@ -323,7 +323,7 @@ def test_hostile_checkpoint_runs_no_code(tmp_path: Path, monkeypatch, forced: st
 
 
 @pytest.mark.parametrize(("step", "saved"), [(1, 2), (4, 5), (5, 7), (12, 12)])
-def test_asked_to_end_a_run_saves_its_step_and_goes_on_from_there(
+def test_on_sigterm_a_run_saves_its_step_and_continues_from_it(
     tmp_path: Path, uninterrupted, step: int, saved: int
 ) -> None:
     """It is told between two steps and ends after the second, or where an epoch is full then, after the next one."""
@@ -575,7 +575,7 @@ def test_a_flat_raw_channel_keeps_a_gain_of_one() -> None:
     assert gain.max() < 100
 
 
-def test_weights_of_the_committee_stay_near_the_prior_and_follow_validation() -> None:
+def test_ensemble_weights_stay_near_the_prior_and_follow_validation() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(400, 8)).astype(np.float32)
     speech = truth.mean(axis=1) > 0
@@ -595,7 +595,7 @@ def loss_of(weight: float, predicted: torch.Tensor, target: torch.Tensor) -> flo
     return float(module._training_loss(predicted, target, torch.ones(target.shape[:2], dtype=torch.bool)))
 
 
-def test_speech_weight_counts_what_is_said_and_not_the_contrast_with_silence() -> None:
+def test_speech_weight_counts_differences_within_speech_and_not_the_contrast_with_silence() -> None:
     target = torch.randn(2, 12, 8, generator=torch.Generator().manual_seed(0)) - 2
     target[:, 6:] += 4
     louder = target + torch.where(target.mean(dim=2, keepdim=True) > 0, 1.0, 0.0)

@@ -69,7 +69,7 @@ def test_equals_the_closed_form(pair) -> None:  # noqa: F811
     assert fitted.plain_penalty == 30.0
 
 
-def test_a_weak_link_is_heard_better() -> None:
+def test_a_weak_link_is_found_better() -> None:
     train, validation, test = [(0, 10, 1500)], [(0, 1520, 2200)], (2220, 2980)
     gains = []
     for seed in range(4):

@@ -48,7 +48,7 @@ def random_state(config: dict[str, Any], seed: int = 0) -> dict[str, torch.Tenso
     return state
 
 
-def write_voice(folder: Path, config: dict[str, Any] | None = None, seed: int = 0) -> tuple[Path, Path]:
+def write_checkpoint(folder: Path, config: dict[str, Any] | None = None, seed: int = 0) -> tuple[Path, Path]:
     """``generator.pth`` and ``config.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     config = config or V2

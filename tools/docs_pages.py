@@ -56,11 +56,11 @@ def _generated() -> Iterator[tuple[str, str]]:
 
 def _reference(package: str, files: Iterator[Path], title: str = "") -> str:
     names = [package if f.stem == "__init__" else f"{package}.{f.stem}" for f in sorted(files)]
-    modules = [name for name in names if not name.endswith("__main__") and _says_something(name)]
+    modules = [name for name in names if not name.endswith("__main__") and _has_content(name)]
     return "\n\n".join([f"# {title or package}", *(f"::: {name}" for name in modules)])
 
 
-def _says_something(name: str) -> bool:
+def _has_content(name: str) -> bool:
     path = ROOT / "src" / Path(*name.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return len(file.read_text(encoding="utf-8").splitlines()) > 1

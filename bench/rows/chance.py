@@ -9,7 +9,7 @@ import numpy as np
 from bench.harness import Contender, Figure, Measured, Run
 
 TITLE = "chance level, 1000 rotations × 80 bands × 10 min"
-FRAMES, BANDS, ROTATIONS = 51680, 80, 1000
+FRAMES, BANDS, SHIFTS = 51680, 80, 1000
 #: The loop does a twentieth of the rotations and its time counts twenty times.
 SHARE = 20
 
@@ -19,7 +19,7 @@ def prepare(work: Path) -> None:
     target = rng.standard_normal((FRAMES, BANDS))
     np.save(work / "target.npy", target)
     np.save(work / "predicted.npy", 0.5 * target + rng.standard_normal((FRAMES, BANDS)))
-    np.save(work / "shifts.npy", rng.integers(100, FRAMES - 100, ROTATIONS))
+    np.save(work / "shifts.npy", rng.integers(100, FRAMES - 100, SHIFTS))
 
 
 def _arrays(work: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -40,11 +40,11 @@ def loop(work: Path) -> Run:
     target, predicted, shifts = _arrays(work)
 
     def run() -> np.ndarray:
-        r = np.empty((ROTATIONS // SHARE, BANDS))
+        r = np.empty((SHIFTS // SHARE, BANDS))
         for k, shift in enumerate(shifts[: len(r)]):
-            rotated = np.roll(predicted, shift, axis=0)
+            shifted = np.roll(predicted, shift, axis=0)
             for band in range(BANDS):
-                r[k, band] = np.corrcoef(target[:, band], rotated[:, band])[0, 1]
+                r[k, band] = np.corrcoef(target[:, band], shifted[:, band])[0, 1]
         return r
 
     return run

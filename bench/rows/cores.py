@@ -22,9 +22,9 @@ def prepare(work: Path) -> None:
         save_brain(work / f"eeg{i}.npy", SECONDS, 1024, CHANNELS)
         array = np.load(work / f"eeg{i}.npy", mmap_mode="r+")
         array[0] = i  # equal files would be refused as copies
-        heard = sound(SECONDS, 48000)
-        heard[0] = i
-        np.save(work / f"audio{i}.npy", heard)
+        sound_data = sound(SECONDS, 48000)
+        sound_data[0] = i
+        np.save(work / f"audio{i}.npy", sound_data)
         lines.append(f"s{i}\tr{i}\teeg{i}.npy\t1024\tuV\taudio{i}.npy\t48000")
     (work / "recordings.tsv").write_text("\n".join(lines) + "\n")
 

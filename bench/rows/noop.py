@@ -25,7 +25,7 @@ TOUCH = (
     "import sys; from snakemake.executors.touch import Executor; Executor.SLEEPING_TIME = 0;"
     "from snakemake.cli import main; main(sys.argv[1:])"
 )
-GIVEN = ["--snakefile", str(HOME / "Snakefile"), "--configfile", "config.json", "--cores", "2", "results/eval.json"]
+ARGUMENTS = ["--snakefile", str(HOME / "Snakefile"), "--configfile", "config.json", "--cores", "2", "results/eval.json"]
 
 
 def prepare(work: Path) -> None:
@@ -61,7 +61,7 @@ def lay_out(folder: Path, subjects: int, folds: int) -> int:
         for file in files | {o.path for o in outputs} | {o.described_by for o in outputs}:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
             Path(file).touch()
-        subprocess.run([sys.executable, "-c", TOUCH, "--touch", *GIVEN], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-c", TOUCH, "--touch", *ARGUMENTS], check=True, stderr=subprocess.DEVNULL)
     finally:
         os.chdir(before)
     return len(outputs)
@@ -69,13 +69,13 @@ def lay_out(folder: Path, subjects: int, folds: int) -> int:
 
 def nothing_to_do(folder: Path) -> None:
     """One run; ends the benchmark where there was something to do."""
-    shown = _snakemake(folder, GIVEN)
+    shown = _snakemake(folder, ARGUMENTS)
     if "Nothing to be done" not in shown:
         raise SystemExit(f"there was something to do:\n{shown[-2000:]}")
 
 
-def _snakemake(folder: Path, given: list[str]) -> str:
-    command = [sys.executable, "-m", "snakemake", *given]
+def _snakemake(folder: Path, arguments: list[str]) -> str:
+    command = [sys.executable, "-m", "snakemake", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return done.stderr + done.stdout
 

@@ -9,7 +9,7 @@ import numpy as np
 from bench.harness import Contender, Figure, Measured, Run
 
 TITLE = "ridge with 27 lags over ±26 frames, 128 channels × 30 min"
-CHANNELS, FRAMES, BANDS, REACH, PENALTY = 128, 155040, 80, 26, 1000.0
+CHANNELS, FRAMES, BANDS, LAGS, PENALTY = 128, 155040, 80, 26, 1000.0
 
 
 def prepare(work: Path) -> None:
@@ -24,8 +24,8 @@ def ours(work: Path) -> Run:
     from pipeline.baselines.ridge import fit_ridge
 
     features, mel = np.load(work / "features.npy"), np.load(work / "mel.npy")
-    spans, held_out = [(0, REACH, FRAMES - 1000)], [(0, FRAMES - 1000, FRAMES - REACH)]
-    return lambda: fit_ridge([features], [mel], spans, held_out, (REACH, REACH), [PENALTY]).weights
+    spans, held_out = [(0, LAGS, FRAMES - 1000)], [(0, FRAMES - 1000, FRAMES - LAGS)]
+    return lambda: fit_ridge([features], [mel], spans, held_out, (LAGS, LAGS), [PENALTY]).weights
 
 
 def scikit_learn(work: Path) -> Run:
@@ -34,9 +34,9 @@ def scikit_learn(work: Path) -> Run:
     features, mel = np.load(work / "features.npy"), np.load(work / "mel.npy")
 
     def run() -> np.ndarray:
-        rows = slice(REACH, FRAMES - 1000)
+        rows = slice(LAGS, FRAMES - 1000)
         standard = (features - features[rows].mean(axis=0)) / features[rows].std(axis=0)
-        lagged = np.concatenate([np.roll(standard, -lag, axis=0)[rows] for lag in range(-REACH, REACH + 1, 2)], axis=1)
+        lagged = np.concatenate([np.roll(standard, -lag, axis=0)[rows] for lag in range(-LAGS, LAGS + 1, 2)], axis=1)
         weights = Ridge(alpha=PENALTY, solver="cholesky").fit(lagged, mel[rows]).coef_
         return weights.T.reshape(-1, CHANNELS, BANDS)
 
@@ -46,7 +46,7 @@ def scikit_learn(work: Path) -> Run:
 def judge(m: Measured) -> list[Figure]:
     theirs = m.output("scikit-learn")
     error = np.abs(m.output("ours") - theirs).max() / np.abs(theirs).max()
-    lagged_mb = FRAMES * CHANNELS * (REACH + 1) * 4 / 2**20
+    lagged_mb = FRAMES * CHANNELS * (LAGS + 1) * 4 / 2**20
     return [
         Figure("times faster than scikit-learn", m.faster("ours", "scikit-learn"), ">=", 1.0),
         Figure("peak memory over the size of the lagged matrix", m["ours"].peak_mb / lagged_mb, "<=", 1.0),

@@ -98,7 +98,7 @@ def out_of_time(trial: Trial) -> None:
         subprocess.run(["scontrol", "update", f"JobId={number}", "TimeLimit=1"], check=True)
 
 
-def told_before_the_limit(trial: Trial) -> None:
+def signal_before_the_limit(trial: Trial) -> None:
     """SIGTERM to the steps of the job, as `--signal=TERM@120` sends it before the limit"""
     for number in trial.training():
         subprocess.run(["scancel", "--signal=TERM", number], check=True)
@@ -160,7 +160,7 @@ def drained(trial: Trial) -> None:
     subprocess.run(["scontrol", "update", "NodeName=gpu1", "State=RESUME"], check=True)
 
 
-def told_by_the_timer(trial: Trial) -> None:
+def signal_by_the_timer(trial: Trial) -> None:
     """a time limit of three minutes, two of them after the signal of the profile, `--signal=TERM@120`"""
 
 
@@ -170,7 +170,7 @@ def impossible(trial: Trial) -> None:
 
 FAULTS: dict[str, tuple[Callable[[Trial], None], list[str]]] = {
     "cancelled": (cancelled, []),
-    "told": (told_before_the_limit, []),
+    "told": (signal_before_the_limit, []),
     "requeued": (requeued, []),
     "killed": (snakemake_killed, []),
     "preempted": (preempted, ["--set-resources", "train:slurm_partition=spare"]),
@@ -181,7 +181,7 @@ FAULTS: dict[str, tuple[Callable[[Trial], None], list[str]]] = {
     "impossible": (impossible, ["--set-resources", "train:slurm_partition=gpu", "train:runtime=100000"]),
     "time": (out_of_time, []),
     "timer": (
-        told_by_the_timer,
+        signal_by_the_timer,
         [
             *("--set-resources", "train:slurm_partition=gpu", "train:runtime=attempt*3"),
             "train:slurm_extra='--signal=TERM@120'",

@@ -1,1 +1,1 @@
-"""What a decoder has to beat: ridge regression, mean spectrum and template, envelope."""
+"""The baselines of the network: ridge regression, mean spectrum and template, envelope."""

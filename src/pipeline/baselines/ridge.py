@@ -112,7 +112,7 @@ def fit_ridge(
     ``clip`` standard deviations.  Chosen is the largest validation correlation over
     time; a band constant in training gets its mean and no weights.  Where the lagged matrix
     would be wider than ``max_columns``, only every second (third, …) lag is used.
-    ``by_relevance`` fits twice: the first weights tell how much channels and lags matter (:class:`WeightPrior`).
+    ``by_relevance`` fits twice: the first weights give the prior of the second fit (:class:`WeightPrior`).
     """
     mean, scale = channel_statistics(features, train_spans)
     standard = [np.clip((f - mean) / scale, -clip, clip) for f in features]
@@ -140,7 +140,7 @@ def fit_ridge(
 def cross_fitted(
     features: Sequence[Array], mel: Sequence[Array], spans: Sequence[Span], ridge: Ridge, n_folds: int
 ) -> list[Array]:
-    """What ``ridge`` would say of its own training frames, had it not seen them: per recording (frame, band).
+    """Cross-fitted mel of the training frames, each from weights fitted on others: per recording (frame, band).
 
     The spans are cut into ``n_folds`` contiguous parts of equal length; each is predicted by
     weights fitted on the others, with the ridge's lags, statistics and median penalty, and with a prior from the
@@ -339,7 +339,7 @@ def single_lag_r(
 
 
 def mean_spectrum(mel: Sequence[Array], train_spans: Sequence[Span]) -> Array:
-    """Mean training frame, (band,) [nats]: the prediction that knows nothing of the brain."""
+    """Mean training frame, (band,) [nats]: the prediction without the brain."""
     return np.concatenate([mel[r][a:b] for r, a, b in train_spans]).mean(axis=0, dtype=np.float64).astype(np.float32)
 
 

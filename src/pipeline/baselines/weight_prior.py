@@ -1,7 +1,7 @@
-"""What is known of a ridge's weights before they are fitted: some channels and lags matter, and lags change slowly.
+"""A prior of the ridge's weights: some channels and lags matter more, and weights change slowly over lags.
 
-A plain ridge takes every weight for equally likely, the one of an electrode in silent
-white matter at a lag of 300 ms like that of the best electrode at its latency.  Here a
+A plain ridge has the same prior for every weight, whether of an electrode in white matter without
+activity at a lag of 300 ms or of the best electrode at its latency.  Here a
 weight is normal with covariance ``s_c^2 d_l d_m exp(-(l - m)^2 / (2 tau^2))``: a scale per
 channel, a scale per lag, and a correlation between lags.  The scales are the root mean
 squares of a plain ridge's weights on the same frames (one step of automatic relevance

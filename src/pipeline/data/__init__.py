@@ -1,1 +1,1 @@
-"""Sample sheet, raw arrays, windows and splits, batches."""
+"""Windows, splits, a subject's arrays, batches."""

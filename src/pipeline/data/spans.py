@@ -1,8 +1,8 @@
-"""Which raw samples each role may have seen, and how large the purge gap has to be.
+"""The raw samples that each role depends on, and the size of the purge gap.
 
 A mel frame is computed from sound around it; the network that predicts it sees neural
 features from ``past_s`` before to ``future_s`` after it, each of which a filter made
-from samples further away still.  All of that counts.
+from samples further away.  The receptive field covers all of these.
 """
 
 from __future__ import annotations

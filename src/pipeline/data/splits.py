@@ -1,7 +1,7 @@
-"""Who trains, who validates, who is tested: blocks with purge gaps, and windows in them.
+"""Training, validation and test blocks with purge gaps, and the windows in them.
 
 In: per recording the range of usable mel frames, its events, its bad intervals
-and how far the filters reach.  Out: per fold a list of :class:`Block` (recording,
+and the receptive field of filters and context.  Out: per fold a list of :class:`Block` (recording,
 role, frames ``start:stop``) that keep the purge gap between roles, and the window
 starts inside them.  Test blocks are never shortened, so over all folds each usable
 frame is tested once; the gap is taken from training, else from validation.
@@ -148,7 +148,7 @@ def _by_group(
 def _by_label(
     timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
 ) -> list[Block]:
-    """Words held out: a trial reaches from an event's onset to the next one's."""
+    """Words held out: a trial lasts from an event's onset to the next one's."""
     labels = sorted({e.label for t in timelines for e in t.events})
     Random(config.seed).shuffle(labels)
     roles = _group_roles(labels, fold, config)

@@ -53,7 +53,7 @@ def _gap_frames(fields: ReceptiveField, config: WindowStage) -> int:
                 "config",
                 "window.purge_gap_s",
                 f"{wanted_s:g} s",
-                f"at least {needed_s:.2f} s, which context and filters reach",
+                f"at least {needed_s:.2f} s, the receptive field of context and filters",
                 "Raise window.purge_gap_s, or set it to null",
             )
         )

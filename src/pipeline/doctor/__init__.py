@@ -1,1 +1,1 @@
-"""``python -m pipeline doctor``: can a run start, and what will it cost?  Reads only, writes nothing."""
+"""``python -m pipeline doctor``: whether a run can start, and its cost.  Writes nothing."""

@@ -1,7 +1,7 @@
-"""What ``python -m pipeline doctor`` prints, and its verdict.
+"""The command ``python -m pipeline doctor``: its checks and its output.
 
-Recordings are shown as they are looked at, then folds, then cost; all problems come last and together,
-as an InputError (exit code 2).  Without one the run can start (exit code 0).
+Each recording is printed when it has been checked, then folds, then cost.  All problems come last,
+as one InputError (exit code 2).  Without problems the run can start (exit code 0).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _MOST_BAD = 8
 
 
 def check_run(plan: Plan, say: Say = print) -> None:
-    """Look at everything that a run will read.  Raises InputError where it cannot start."""
+    """Check everything that a run will read.  Raises InputError where it cannot start."""
     config = plan.config
     say(_headline(plan))
     if plan.is_simulated:
-        say("The recordings are simulated by the run itself: there is nothing to look at beforehand.")
+        say("The recordings are simulated by the run itself: there is nothing to check beforehand.")
         raise_if_any(_place_problems())
         say("Ready.")
         return

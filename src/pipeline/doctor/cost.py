@@ -1,7 +1,7 @@
-"""What a run takes: memory of its largest job, disk, and computing time, each with how it was estimated.
+"""Cost of a run: memory of its largest job, disk and computing time, each with the method of the estimate.
 
 Sizes follow from the arrays that the stages write.  Time and memory are scaled from measurements on one core of
-a Zen 3 machine (float32, torch 2.13, no GPU, 2026-11): they tell minutes from hours and hours from days, no more.
+a Zen 3 machine (float32, torch 2.13, no GPU, 2026-11): they give the order of magnitude only.
 """
 
 from __future__ import annotations

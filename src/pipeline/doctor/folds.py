@@ -1,4 +1,4 @@
-"""How much of each role every fold gets: the window index itself, from what headers and tables say."""
+"""Windows and minutes of each role in every fold: the window index, computed from headers and tables."""
 
 from __future__ import annotations
 

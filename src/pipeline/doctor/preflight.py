@@ -1,7 +1,7 @@
-"""Look at every raw file of a plan before anything is written or started.
+"""Check every raw file of a plan before anything is written or started.
 
-What headers, lengths and tables tell is found here, for all recordings at once; what
-only the samples tell is found by the stage ingest.
+Headers, lengths and tables are checked here, for all recordings at once; the samples themselves
+by the stage ingest.
 """
 
 from __future__ import annotations

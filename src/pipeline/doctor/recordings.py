@@ -1,8 +1,8 @@
-"""One recording looked at as the stages ingest, align and contamination will, without writing anything.
+"""Checks of one recording as in the stages ingest, align and contamination, without writing anything.
 
-Arrays pass by once, block by block, through the same scans as in ingest, so that what these refuse is known
-now.  The lag between brain and sound and the contamination hint come from an excerpt in the middle
-(:data:`EXCERPT_S`) and are hints: the stages look at everything.
+All blocks go through the same scans as in ingest, so that the same recordings are refused.  The lag
+between brain and sound and the contamination result come from an excerpt in the middle
+(:data:`EXCERPT_S`) and are preliminary: the stages use the whole recording.
 """
 
 from __future__ import annotations
@@ -133,7 +133,9 @@ def _chosen(
     samples = excerpt[:, chosen]
     verdicts = bad_channels(array_reader(samples), len(samples), rate_hz, config.channels, judged["status"])
     reasons = zip(judged["name"], verdicts, judged["status_description"], strict=True)
-    bad = {name: v.reason if said in ("", "n/a") else said for name, v, said in reasons if v.status == "bad"}
+    bad = {
+        name: v.reason if declared in ("", "n/a") else declared for name, v, declared in reasons if v.status == "bad"
+    }
     if len(bad) == len(verdicts):
         fix = "Check the recording, or relax align.channels."
         raise InputError(Problem("channels", "", f"all {len(bad)} bad", "a good channel", fix))

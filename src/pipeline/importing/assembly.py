@@ -1,4 +1,4 @@
-"""The part that all formats share: arrays, what was declared, and the tables beside them, as one Recording."""
+"""The part that all formats share: arrays, declared values and tables become one Recording."""
 
 from __future__ import annotations
 

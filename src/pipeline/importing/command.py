@@ -1,7 +1,7 @@
-"""``python -m pipeline import``: choose the format, show what was found, write it.
+"""``python -m pipeline import``: choose the format, list the recordings, write them.
 
-Everything is opened and checked before the first array is written, and every problem named at once.  What was
-put together by the names of files is only shown, until ``--yes`` says that it is right.
+Everything is opened and checked before the first array is written, and all problems are reported at once.  Files
+that were matched by their names are only listed; ``--yes`` confirms the matches and writes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def import_recordings(
     yes: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path | None:
-    """Write what ``source`` holds to ``out``; returns the sample sheet, None where it was only shown.
+    """Write what ``source`` holds to ``out``; returns the sample sheet, None where nothing was written.
 
     Raises InputError with the problems of all recordings; nothing has been written by then.
     """

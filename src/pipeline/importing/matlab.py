@@ -36,7 +36,7 @@ class Variables(Protocol):
     """The variables of a MATLAB file."""
 
     def array(self, name: str) -> tuple[tuple[int, int], Callable[[bool], Read]]:
-        """Shape as MATLAB shows it, and a reader of blocks (samples, channels) given whether time comes first."""
+        """Shape in MATLAB, and a function that makes a reader of (samples, channels): is time the first axis?"""
         ...
 
     def scalar(self, name: str) -> float:

@@ -12,7 +12,7 @@ from pipeline.importing.tables import entities
 
 SOUND_SUFFIXES = (".wav", ".flac", ".npy")
 _BRAIN = {"eeg", "ieeg", "seeg", "ecog", "neural", "brain", "lfp", "ephys", "raw"}
-_VOICE = {"audio", "sound", "voice", "speech", "mic", "microphone", "wav"}
+_SOUND = {"audio", "sound", "voice", "speech", "mic", "microphone", "wav"}
 
 
 def safe_id(text: str) -> str:
@@ -26,11 +26,11 @@ def safe_id(text: str) -> str:
 
 def ids(file: Path, options: Options) -> dict[str, str | None]:
     """Subject, recording, session and task of a file: as declared, else from BIDS entities, else from its stem."""
-    said, stem = entities(file), key(file)
+    stated, stem = entities(file), key(file)
     subject = options.subject or _subject_from(options.subject_from, stem)
     if subject is None:
-        subject = f"sub-{said['sub']}" if "sub" in said else stem.split("_")[0]
-    session, task = options.session or said.get("ses"), options.task or said.get("task")
+        subject = f"sub-{stated['sub']}" if "sub" in stated else stem.split("_")[0]
+    session, task = options.session or stated.get("ses"), options.task or stated.get("task")
     return {
         "subject": safe_id(subject),
         "recording": safe_id(options.recording or stem),
@@ -55,7 +55,7 @@ def _subject_from(pattern: str | None, stem: str) -> str | None:
 def key(file: Path) -> str:
     """The stem without the word that says what the file holds: ``s01_run1`` of ``s01_run1_sEEG.npy``."""
     parts = [part for part in re.split(r"[_ .]+", file.stem) if part]
-    kept = [part for part in parts if part.lower() not in _BRAIN | _VOICE]
+    kept = [part for part in parts if part.lower() not in _BRAIN | _SOUND]
     return "_".join(kept or parts)
 
 
@@ -64,7 +64,7 @@ def kind(file: Path) -> str:
     if file.suffix.lower() in (".wav", ".flac"):
         return "sound"
     words = {part.lower() for part in re.split(r"[_ .-]+", file.stem)}
-    return {(True, False): "neural", (False, True): "sound"}.get((bool(words & _BRAIN), bool(words & _VOICE)), "")
+    return {(True, False): "neural", (False, True): "sound"}.get((bool(words & _BRAIN), bool(words & _SOUND)), "")
 
 
 def sound_beside(file: Path) -> Path | None:

@@ -1,8 +1,8 @@
-"""A folder of neural ``.npy`` arrays and the sound that goes with each, put together by their names.
+"""A folder of neural ``.npy`` arrays and their sound files, matched by their names.
 
 ``s01_run1_eeg.npy`` goes with ``s01_run1_audio.npy`` (or ``.wav``, ``.flac``): the names are the same but for the
-word that says what a file holds.  ``--neural '*_sEEG.npy' --sound '*_mic.wav'`` says it otherwise: what the
-stars stand for has to agree.  Because names can mislead, what was matched is shown before anything is written.
+word for the content.  With ``--neural '*_sEEG.npy' --sound '*_mic.wav'`` the parts that match the stars must be
+equal.  Because names can mislead, the matches are listed before anything is written.
 """
 
 from __future__ import annotations

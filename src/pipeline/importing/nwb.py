@@ -51,7 +51,7 @@ def is_ibids(file: Path) -> bool:
 
 def _named(file: Path, options: Options) -> dict[str, str | None]:
     own = {"neural": options.neural, "sound": options.sound, "words": options.words}
-    return {name: said or IBIDS[name] for name, said in own.items()} if is_ibids(file) else own
+    return {name: declared or IBIDS[name] for name, declared in own.items()} if is_ibids(file) else own
 
 
 def _opener(file: Path, names: dict[str, str | None]) -> Any:
@@ -176,11 +176,11 @@ def _gain_uv(nwb: GuardedFile, name: str, ieeg: Series, rows: Sequence[Row]) -> 
     the values are not; then the units in ``channels.tsv`` have to agree.  Raises InputError.
     """
     file_gain = unit_gain_uv(ieeg.unit, ieeg.scale)
-    said = {"the NWB file": file_gain}
+    declared = {"the NWB file": file_gain}
     if ieeg.scale == 1.0 or file_gain is None:
         neural = [row for row in rows if row.get("type", "n/a").upper() in NEURAL_TYPES]
-        said |= {f"channels.tsv ({row['name']})": unit_gain_uv(row.get("units", "n/a")) for row in neural}
-    known = {source: gain for source, gain in said.items() if gain is not None}
+        declared |= {f"channels.tsv ({row['name']})": unit_gain_uv(row.get("units", "n/a")) for row in neural}
+    known = {source: gain for source, gain in declared.items() if gain is not None}
     if not known:
         return None
     first = next(iter(known.values()))

@@ -1,4 +1,4 @@
-"""What the command line of ``python -m pipeline import`` can declare of recordings."""
+"""Options of ``python -m pipeline import`` that declare properties of recordings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line declares; None where it says nothing.
+    """Values declared on the command line; None without the option.
 
     ``neural``, ``sound`` and ``words`` name series, variables, channels or file patterns, as the
     format has them.  Rates are Hz, or the name of a variable of a MATLAB file.  The clock is
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a file, or a folder of files of one format")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument("--format", choices=["nwb", "mne", "matlab", "npy"], help="where a folder holds several")
-    parser.add_argument("--dry-run", action="store_true", help="show what was found, write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="list the recordings, write nothing")
     parser.add_argument("--yes", action="store_true", help="write although files were matched by their names")
     parser.add_argument("--append", action="store_true", help="add to the folder of an earlier import")
     who = parser.add_argument_group("who and when (default: from BIDS names, else from the file name)")
@@ -81,14 +81,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_declarations(parser: argparse.ArgumentParser) -> None:
-    said = parser.add_argument_group("what the files do not say")
-    said.add_argument("--eeg-rate", metavar="HZ", help="MATLAB: or a variable")
-    said.add_argument("--sound-rate", metavar="HZ", help="MATLAB: or a variable")
-    said.add_argument("--units", choices=["uV", "mV", "V", "nV", "a.u."], help="of the stored neural values")
-    said.add_argument("--gain-uv", type=float, metavar="UV", help="µV of one step, instead of --units")
-    said.add_argument("--layout", choices=["time_channel", "channel_time"], help="axes of the neural array")
-    said.add_argument("--sound-full-scale", type=float, metavar="VALUE", help="the stored value of full scale")
-    said.add_argument("--offset-s", type=float, metavar="S", help="t_neural = t_audio + S")
-    said.add_argument("--drift-ppm", type=float, metavar="PPM", help="t_neural = t_audio * (1 + PPM * 1e-6) + S")
-    said.add_argument("--modified", choices=["none", "pitch_shifted", "unknown"], help="was the voice changed?")
-    said.add_argument("--simulated", action="store_true", help="these are simulated signals")
+    stated = parser.add_argument_group("values that the files do not declare")
+    stated.add_argument("--eeg-rate", metavar="HZ", help="MATLAB: or a variable")
+    stated.add_argument("--sound-rate", metavar="HZ", help="MATLAB: or a variable")
+    stated.add_argument("--units", choices=["uV", "mV", "V", "nV", "a.u."], help="of the stored neural values")
+    stated.add_argument("--gain-uv", type=float, metavar="UV", help="µV of one step, instead of --units")
+    stated.add_argument("--layout", choices=["time_channel", "channel_time"], help="axes of the neural array")
+    stated.add_argument("--sound-full-scale", type=float, metavar="VALUE", help="the stored value of full scale")
+    stated.add_argument("--offset-s", type=float, metavar="S", help="t_neural = t_audio + S")
+    stated.add_argument("--drift-ppm", type=float, metavar="PPM", help="t_neural = t_audio * (1 + PPM * 1e-6) + S")
+    stated.add_argument(
+        "--modified",
+        choices=["none", "pitch_shifted", "unknown"],
+        help="whether the sound was modified after recording",
+    )
+    stated.add_argument("--simulated", action="store_true", help="these are simulated signals")

@@ -1,9 +1,9 @@
-"""What every format is read into: one recording whose arrays come block by block.
+"""The common form of all formats: one recording whose arrays are read block by block.
 
 A format module finds recordings (:class:`Found`) and opens each as a :class:`Recording`;
 :mod:`pipeline.importing.writing` writes them.  Blocks are (samples, channels) as stored;
 ``gain`` turns neural values into ``units``.  Nothing is guessed: what a file does not
-declare comes from :class:`~pipeline.importing.options.Options`, and what neither says is a Problem that names the flag.
+declare comes from :class:`~pipeline.importing.options.Options`; a value in neither is a Problem that names the option.
 """
 
 from __future__ import annotations

@@ -55,9 +55,9 @@ def _beside(file: Path, kind: str) -> Path | None:
         return plain if plain.is_file() else None
     fitting = []
     for path in sorted(file.parent.glob(f"*_{kind}.tsv")):
-        said = {k: v for k, v in entities(path).items() if k not in _FREE}
-        if said and said.items() <= own.items():
-            fitting.append((len(said), path))
+        declared = {k: v for k, v in entities(path).items() if k not in _FREE}
+        if declared and declared.items() <= own.items():
+            fitting.append((len(declared), path))
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
 

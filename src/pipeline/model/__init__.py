@@ -1,1 +1,1 @@
-"""The sequence-to-sequence network and its baselines."""
+"""The sequence-to-sequence network, the ensemble, inference and the model file."""

@@ -1,7 +1,7 @@
 """The released model: networks trained apart and the ridge skip, averaged with weights from validation.
 
-A network that corrects the ridge and one that never saw it err differently, and both
-err differently from the ridge; their weighted mean beats each.  An ensemble of one network without
+A network that corrects the ridge and one that is trained without it make different errors, and
+both differ from those of the ridge; so their weighted mean is better than each.  An ensemble of one network without
 a skip is that network.
 """
 

@@ -52,7 +52,7 @@ def predict_continuous(
     edge frame repeats.  Windows overlap by ``length - hop`` frames and add up with
     triangular weights.  In a causal model each frame of each window depends on rows up
     to that frame alone, hence so does the sum; there, later frames of a window weigh more, since they saw
-    more of the past.  With ``target`` (n_frames, band) the decoder is told the true
+    more of the past.  With ``target`` (n_frames, band) the decoder reads the true
     previous frames (teacher forcing), which is no decoding of the brain.
     ``n_attention`` windows, evenly spread, return their attention.  ``batch`` windows run at
     once: a GPU, bound by the launches of its kernels, takes many.

@@ -4,13 +4,13 @@ A window is ``length`` mel frames to predict, with ``context`` frames of neural 
 side; ``m`` feature rows make one frame (1 for envelopes, a few for raw signals).
 
     features (batch, (context + length + context) * m, channel), raw units
-    1. RidgeSkip (optional): the subject's ridge                -> (batch, length, band), the ridge_mel
+    1. RidgeSkip (optional): the subject's ridge                -> (batch, length, band), the ridge's mel
     2. Seq2Seq.normalise: standardise, clip, input layer of the subject;
        BandPower makes frames of raw signals                     -> (batch, frame, column)
     3. Encoder: convolutions, pool 4, GRU, of these columns and
-       the ridge_mel's bands                                      -> (batch, position, width), the memory
+       the ridge's mel                                      -> (batch, position, width), the memory
     4. Decoder: prenet of the frame before, GRU, AlignedAttention on the memory,
-       head; added to the ridge_mel                               -> (batch, length, band), r frames a step
+       head; added to the ridge's mel                               -> (batch, length, band), r frames a step
     5. PostNet over the window (optional)                        -> (batch, length, band)
     log-mel [nats]
 
@@ -146,7 +146,7 @@ class BandPower(nn.Module):
         time = torch.arange(kernel) - kernel // 2
         centres = torch.linspace(0.1, 0.45, n_filters + 2)[1:-1]  # cycles per row
         waves = torch.cos(2 * math.pi * centres[:, None] * time) * torch.hann_window(kernel + 2)[1:-1]
-        waves = waves - waves.mean(dim=1, keepdim=True)  # deaf to what changes slowly
+        waves = waves - waves.mean(dim=1, keepdim=True)  # no response to slow changes
         self.filters = nn.Parameter(waves / waves.norm(dim=1, keepdim=True))  # (filter, kernel)
         self.gain = nn.Parameter(torch.ones(n_channels * n_filters))
         self.register_buffer("offset", torch.zeros(n_channels * n_filters))
@@ -182,7 +182,7 @@ class TimeConv(nn.Conv1d):
 class ChannelDropout(nn.Module):
     """Dropout of whole features of (batch, time, feature): one draw for all times of a window.
 
-    Neighbouring times say nearly the same, so single values dropped are hardly missed; and it costs less.
+    Neighbouring times are nearly equal, so dropping single values would have little effect; it is also faster.
     """
 
     def __init__(self, p: float) -> None:
@@ -430,7 +430,7 @@ class Seq2Seq(nn.Module):
         self.skip = RidgeSkip(a) if a.ridge_skip else None
 
     def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
-        """Teacher-forced prediction: each group is told the true frame before it; ``mel`` (batch, length, band)."""
+        """Teacher-forced prediction: each group reads the true frame before it; ``mel`` (batch, length, band)."""
         ridge_mel = self.ridge_mel(features, subject)
         memory = self.encode(self.normalise(features, subject), ridge_mel)
         return self._finish(*self.decode(memory, self.normalise_mel(mel), ridge_mel), ridge_mel)
@@ -468,7 +468,7 @@ class Seq2Seq(nn.Module):
     def encode(self, normalised: Tensor, ridge_mel: Tensor | None) -> Tensor:
         """3. Memory (batch, position, width) of normalised frames, the ridge skip's mel beside them if there is one.
 
-        What ridge made of many noisy channels is the least noisy thing to start from.
+        The ridge's mel is less noisy than the many channels that it is computed from.
         """
         if ridge_mel is not None:
             context = self.a.context_frames

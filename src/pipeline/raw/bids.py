@@ -19,7 +19,7 @@ from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 
 _MAX_BYTES = 100_000_000
-_SHOWN = 5  # most names in a message
+_MOST_NAMES = 5  # most names in a message
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -139,9 +139,9 @@ def electrode_warnings(channels: Sequence[str], electrodes: Sequence[str]) -> li
     """Warnings about electrodes without a channel (contacts that were not recorded), and channels without electrode."""
     idle, unplaced = unmatched_names(electrodes, channels), unmatched_names(channels, electrodes)
     near = _near_names(idle, unplaced)
-    asked = [f"{name} ({near[name]}?)" if name in near else name for name in idle]
+    available = [f"{name} ({near[name]}?)" if name in near else name for name in idle]
     return [
-        *_counted(f"of {len(electrodes)} electrodes match no channel", asked),
+        *_counted(f"of {len(electrodes)} electrodes match no channel", available),
         *_counted(f"of {len(channels)} channels have no electrode, hence no position or region", unplaced),
     ]
 
@@ -163,7 +163,7 @@ def foreign_electrodes(path: Path, channels: Sequence[str], electrodes: Sequence
 def _near_names(names: Sequence[str], others: Sequence[str]) -> dict[str, str]:
     """The nearest of ``others`` for the first few ``names`` that have one, whatever their case."""
     plain = {other.lower(): other for other in others}
-    near = {name: get_close_matches(name.lower(), plain, 1, 0.6) for name in names[:_SHOWN]}
+    near = {name: get_close_matches(name.lower(), plain, 1, 0.6) for name in names[:_MOST_NAMES]}
     return {name: plain[found[0]] for name, found in near.items() if found}
 
 
@@ -190,7 +190,7 @@ def channel_differences(names: Mapping[str, Sequence[str]]) -> list[Problem]:
 
 
 def _listed(word: str, names: Sequence[str]) -> str:
-    return f"{word} {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}" if names else ""
+    return f"{word} {', '.join(names[:_MOST_NAMES])}{' …' if len(names) > _MOST_NAMES else ''}" if names else ""
 
 
 def _by_onset(onset_s: tuple[float, ...], *columns: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:

@@ -131,8 +131,8 @@ def opened_raw(row: RecordingRow, raw: Mapping[str, Path], config: IngestConfig,
             problems += check_pair(row, neural, sound, config, sheet)
         raise_if_any(problems)
         assert neural is not None
-        given = RawRecording(neural, sound, channels, electrodes, events, annotations)
+        raw_recording = RawRecording(neural, sound, channels, electrodes, events, annotations)
         if electrodes is not None:
-            names, named = given.channel_names, channels is not None
+            names, named = raw_recording.channel_names, channels is not None
             raise_if_any(foreign_electrodes(raw["electrodes"], names, electrodes.name, named))
-        yield given
+        yield raw_recording

@@ -113,17 +113,17 @@ class NeuralScan:
             return
         finite = np.isfinite(block)
         whole = bool(finite.all())
-        self._note_repeats(block)
+        self._record_repeats(block)
         with np.errstate(over="ignore", invalid="ignore"):  # _sd turns what overflows into infinity
-            self._note_values(block, finite, whole)
-        self._note_gaps(block, finite, whole)
+            self._record_values(block, finite, whole)
+        self._record_gaps(block, finite, whole)
         self._n += len(block)
 
-    def _note_repeats(self, block: npt.NDArray[np.float32]) -> None:
+    def _record_repeats(self, block: npt.NDArray[np.float32]) -> None:
         self._repeats += np.count_nonzero(block[1:] == block[:-1], axis=0)
         self._repeats += block[0] == self._last
 
-    def _note_values(self, block: npt.NDArray[np.float32], finite: npt.NDArray[np.bool_], whole: bool) -> None:
+    def _record_values(self, block: npt.NDArray[np.float32], finite: npt.NDArray[np.bool_], whole: bool) -> None:
         if np.isnan(self._first).any():
             new = np.isnan(self._first) & finite.any(axis=0)
             self._first[new] = block[finite.argmax(axis=0), np.arange(block.shape[1])][new]
@@ -136,17 +136,17 @@ class NeuralScan:
         self._high.update(block if whole else np.where(finite, block, -np.inf))
         self._low.update(-block if whole else np.where(finite, -block, -np.inf))
 
-    def _note_gaps(self, block: npt.NDArray[np.float32], finite: npt.NDArray[np.bool_], whole: bool) -> None:
+    def _record_gaps(self, block: npt.NDArray[np.float32], finite: npt.NDArray[np.bool_], whole: bool) -> None:
         touched = self._open >= 0 if whole else (self._open >= 0) | ~finite.all(axis=0)
         for channel in np.flatnonzero(touched):
-            self._note_channel_gaps(int(channel), block[:, channel], finite[:, channel])
+            self._record_gaps_of(int(channel), block[:, channel], finite[:, channel])
         if whole:
             self._last = block[-1].copy()
             return
         last = np.where(finite.any(axis=0), len(block) - 1 - finite[::-1].argmax(axis=0), -1)
         self._last = np.where(last >= 0, block[last, np.arange(block.shape[1])], self._last)
 
-    def _note_channel_gaps(self, channel: int, values: npt.NDArray[np.float32], finite: npt.NDArray[np.bool_]) -> None:
+    def _record_gaps_of(self, channel: int, values: npt.NDArray[np.float32], finite: npt.NDArray[np.bool_]) -> None:
         was_open = self._open[channel] >= 0
         edges = np.flatnonzero(np.diff(np.concatenate([[not was_open], finite])))
         before = float(self._last[channel])
@@ -298,17 +298,17 @@ class AudioScan:
         self._n += len(wave)
         pending = np.concatenate([self._rest, wave])
         n_whole = len(pending) // self._window
-        self._note_loudness(pending[: n_whole * self._window].reshape(n_whole, self._window))
+        self._record_loudness(pending[: n_whole * self._window].reshape(n_whole, self._window))
         self._rest = pending[n_whole * self._window :]
 
-    def _note_loudness(self, windows: npt.NDArray[np.float32]) -> None:
+    def _record_loudness(self, windows: npt.NDArray[np.float32]) -> None:
         if windows.size:
             self.loudest = max(self.loudest, float(windows.std(axis=1, dtype=np.float64).max()))
 
     def problems(self, file: str) -> list[Problem]:
         """Problems of the sound as a whole."""
         if self._n < self._window:
-            self._note_loudness(self._rest[None])
+            self._record_loudness(self._rest[None])
         found = []
         if self._first_missing is not None:
             at_s = self._first_missing / self._rate_hz

@@ -8,12 +8,12 @@ from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, Document, Values
 
-SHOWN = (MODEL, "ridge", "mean_template", "envelope")
+COMPARED = (MODEL, "ridge", "mean_template", "envelope")
 
 
 def band_curves(document: Document, metric: str) -> dict[str, Values]:
     """``metric`` of each band (n_mels,) by the prediction's title, for the model and what it is compared with."""
-    found = {title(name): band_mean(document, name, metric) for name in SHOWN if name in document["summary"]}
+    found = {title(name): band_mean(document, name, metric) for name in COMPARED if name in document["summary"]}
     return {name: curve for name, curve in found.items() if curve is not None}
 
 

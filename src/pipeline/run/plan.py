@@ -396,14 +396,14 @@ def _vocoder_files(config: Config) -> dict[str, str | None]:
 
 def _check_vocoder(config: Config) -> None:
     """Raise :class:`InputError` where the vocoder's files are missing, or were made for another mel."""
-    given = _vocoder_files(config)
+    named_files = _vocoder_files(config)
     fix = "Name the generator's checkpoint and the config.json that came with it"
     raise_if_any(
         Problem("config", f"vocode.{key}", file or "nothing", "a file, since vocode.vocoder is hifigan", fix)
-        for key, file in given.items()
+        for key, file in named_files.items()
         if file is None or not Path(file).is_file()
     )
-    if given:
+    if named_files:
         read_hifigan_config(Path(str(config.vocode.checkpoint_config)), config.mel)
 
 

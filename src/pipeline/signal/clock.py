@@ -1,4 +1,4 @@
-"""How the clocks of brain and sound lie to each other.
+"""The clocks of brain and sound, and the lag between the two signals.
 
 Times are mapped by ``t_neural = t_audio * (1 + drift_ppm * 1e-6) + offset_s``. The lag between feature
 energy and sound envelope is estimated by cross-correlation, with a confidence; it is reported and never
@@ -84,7 +84,7 @@ def common_frames(
 def feature_energy(read: Reader, n_frames: int) -> np.ndarray:
     """Mean over channels of the z-scored features, ``(frames,)`` float32.
 
-    ``read`` gives ``(frames, channels)``; it is asked twice for each of a few thousand frames at a time.
+    ``read`` gives ``(frames, channels)``; it is called twice for each block of a few thousand frames.
     """
     if n_frames == 0:
         return np.zeros(0, np.float32)
@@ -92,8 +92,8 @@ def feature_energy(read: Reader, n_frames: int) -> np.ndarray:
     moments = [(x.sum(axis=0, dtype=np.float64), _power(x)) for x in (read(a, b) for a, b in spans)]
     mean, power = (sum(parts) / n_frames for parts in zip(*moments, strict=True))
     spread = np.sqrt(np.maximum(power - mean**2, 0))
-    live = spread > 1e-6 * np.abs(mean)
-    weights = np.divide(1.0, spread * max(live.sum(), 1), out=np.zeros(len(mean)), where=live)
+    varies = spread > 1e-6 * np.abs(mean)
+    weights = np.divide(1.0, spread * max(varies.sum(), 1), out=np.zeros(len(mean)), where=varies)
     return np.concatenate([read(a, b) @ weights.astype(np.float32) for a, b in spans]) - np.float32(mean @ weights)
 
 
@@ -197,7 +197,7 @@ def _drift_ppm(
 ) -> tuple[float | None, float | None, str]:
     """Residual drift, its standard error, and the reason where there is none.
 
-    With the audio clock declared too slow by ``d``, sound heard at ``T`` meets brain activity filed under
+    With the audio clock declared too slow by ``d``, sound at time ``T`` is compared with brain activity at
     ``T (1 + d)``: the lag falls by ``d`` a second.
     """
     length = int(min(segment_s * rate_hz, len(brain) / _FEWEST_SEGMENTS))

@@ -56,7 +56,7 @@ class Framing:
 
     @property
     def support_s(self) -> tuple[float, float]:
-        """How far the samples of a frame reach before and after its time [s]."""
+        """How far the samples of a frame extend before and after its time [s]."""
         return max(0.0, 1.0 - self.shift) / self.rate_hz, max(0.0, self.shift + self.taps - 1) / self.rate_hz
 
 

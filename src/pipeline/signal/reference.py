@@ -64,7 +64,7 @@ class Reference:
                 (minus the mean of the existing neighbours on the shaft).
             names: names of all recorded channels.
             good: which of them are used.
-            shafts: shaft of each; where it is ``n/a``, empty or not given, the leading letters of its name with a
+            shafts: shaft of each; where it is ``n/a``, empty or not declared, the leading letters of its name with a
                 prime (``A'12`` is on ``A'``).
 
         Raises:
@@ -127,7 +127,7 @@ def bad_channels(
         reasons = ["bad in the channel table" if status == "bad" else "" for status in sheet_status]
     if config.find_bad:
         found = _unusual(variance, np.array([not reason for reason in reasons]), config)
-        reasons = [given or rule for given, rule in zip(reasons, found, strict=True)]
+        reasons = [declared or rule for declared, rule in zip(reasons, found, strict=True)]
     return [ChannelVerdict("bad" if reason else "good", reason) for reason in reasons]
 
 
@@ -219,10 +219,10 @@ def _by_shaft(names: list[str], shafts: list[str]) -> dict[str, Weights]:
     """Numbers matter only where the name has to tell the shaft."""
     unnamed = [name for name, shaft in zip(names, shafts, strict=True) if shaft in _NO_GROUP]
     _contacts(unnamed, [""] * len(unnamed))
-    members: dict[str | None, list[int]] = {}
+    groups: dict[str | None, list[int]] = {}
     for i, (name, shaft) in enumerate(zip(names, shafts, strict=True)):
-        members.setdefault(shaft_of(name, shaft), []).append(i)
-    return _minus_mean(names, list(members.values()))
+        groups.setdefault(shaft_of(name, shaft), []).append(i)
+    return _minus_mean(names, list(groups.values()))
 
 
 def _bipolar(names: list[str], shafts: list[str]) -> dict[str, Weights]:

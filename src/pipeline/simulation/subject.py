@@ -1,4 +1,4 @@
-"""A simulated subject: sound and sEEG like a real recording's, with everything about them known.
+"""A simulated subject: sound and sEEG like those of a real recording, with known ground truth.
 
 The 70-170 Hz amplitude of the responsive channels follows band energies of the
 sound through spectro-temporal fields, on 1/f noise and with the usual faults of
@@ -100,7 +100,7 @@ def _write_recording(
 
 @dataclass(frozen=True)
 class Sound:
-    """What is driving: int16 ``samples`` (n,) and its words on the audio clock."""
+    """The sound that drives the response: int16 ``samples`` (n,) and its words on the audio clock."""
 
     samples: npt.NDArray[np.int16]
     onsets_s: npt.NDArray[np.float64]
@@ -146,7 +146,7 @@ def _shuffled(clips: list[Clip], rng: Rng) -> Iterator[Clip]:
         yield from (clips[i] for i in rng.permutation(len(clips)))
 
 
-# --- The implant: electrodes and what each channel answers to -----------------------------------
+# --- Electrodes, and the response of each channel -----------------------------------
 
 
 @dataclass(frozen=True)

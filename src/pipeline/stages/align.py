@@ -1,4 +1,4 @@
-"""One clock for brain and sound: features at the feature rate, sound at the mel's rate."""
+"""Neural features and sound on the audio clock: features at the feature rate, sound at the mel's rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score what the folds left, and write eval.json, scores.tsv and the report."""
+"""Score the predictions of all folds, and write eval.json, scores.tsv and the report."""
 
 from __future__ import annotations
 

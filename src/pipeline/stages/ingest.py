@@ -23,7 +23,7 @@ SIMULATED_SIDECAR = "provenance.json"
 
 
 def ingest(stage: Stage[IngestStage]) -> str:
-    # Paths of a row are relative to the sheet; what Snakemake hands over has them resolved.
+    # Paths of a row are relative to the sheet; Snakemake passes the resolved ones.
     row = RecordingRow.from_json(stage.options["row"], Path())
     raw = dict(zip(row.files(), stage.files["raw"], strict=True))
     digests = _checked_content(raw, stage.options["content"].split())

@@ -1,7 +1,7 @@
 """The ridge that networks correct, and the baselines on the test blocks: ridge, mean spectrum and template, envelope.
 
-The mean template is told the true onsets of the test block's words, which no decoder
-knows; where asked for, the nearest neighbour on lagged features stands beside them.
+The mean template uses the true onsets of the test block's words, which no decoder knows.  On
+request the nearest neighbour on lagged features is added.
 """
 
 from __future__ import annotations

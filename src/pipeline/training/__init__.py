@@ -1,1 +1,1 @@
-"""The training job: Lightning module, batches, checkpoints."""
+"""Training: the job, the Lightning module, checkpoints, worker processes."""

@@ -1,6 +1,6 @@
 """One network's training: start or resume in a folder, validate and save each epoch, end.
 
-Asked to end (SIGTERM), it saves a checkpoint after the step in hand, and goes on from that step when started again.
+On SIGTERM it saves a checkpoint after the present step, and continues from that step when started again.
 
 The folder holds ``last.ckpt`` and its predecessor to resume from, ``best.ckpt`` (the
 averaged weights of the best epoch), ``metrics.csv`` (one row per epoch) and TensorBoard's event files.
@@ -139,7 +139,7 @@ def _is_last_step(trainer: Trainer) -> bool:
 
 
 class StepReport(Callback):
-    """Tells the caller about every step, for a progress bar."""
+    """Reports every step to the caller, for a progress bar."""
 
     def __init__(self, on_step: OnStep | None, n_steps: int) -> None:
         self.on_step, self.n_steps = on_step, n_steps

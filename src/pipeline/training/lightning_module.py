@@ -93,7 +93,7 @@ class DecoderTraining(LightningModule):
         target = model.normalise_mel(batch["mel"])
         ridge_mel = model.normalise_mel(batch["ridge_mel"]) if "ridge_mel" in batch else None
         if self.recipe.mixup > 0:
-            features, target, ridge_mel = self._mix_up(features, target, ridge_mel)
+            features, target, ridge_mel = self._blend_windows(features, target, ridge_mel)
         memory = model.encode(features, ridge_mel)
         decoded, _ = model.decode(memory, self._sample(memory, target, ridge_mel), ridge_mel)
         loss = self._training_loss(decoded, target, batch["mask"])
@@ -106,12 +106,12 @@ class DecoderTraining(LightningModule):
         return loss
 
     def _augment(self, x: Tensor) -> Tensor:
-        """Noise on every value, and whole channels silenced."""
+        """Noise on every value, and whole channels set to zero."""
         kept = torch.rand(len(x), 1, x.shape[2], device=x.device) >= self.recipe.channel_drop
         noisy = x + self.recipe.input_noise * torch.randn_like(x)
         return noisy * kept / (1 - self.recipe.channel_drop)
 
-    def _mix_up(
+    def _blend_windows(
         self, features: Tensor, target: Tensor, ridge_mel: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Each window blended with another: the mapping is nearly linear, so blends are plausible data."""
@@ -138,7 +138,8 @@ class DecoderTraining(LightningModule):
     def _training_loss(self, predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """The loss, and the mean square error of speech frames about its own mean, ``speech_weight`` strong.
 
-        The contrast of speech with silence is most of a mel's variance: it alone would leave what is said unlearnt.
+        The contrast of speech with silence is most of a mel's variance: by itself it would hide
+        differences within speech.
         """
         loss, weight = self._loss(predicted, target, mask), self.recipe.speech_weight
         if weight == 0:
@@ -201,7 +202,7 @@ class DecoderTraining(LightningModule):
         self.validated.clear()
 
     def epoch_metrics(self) -> dict[str, float]:
-        """The epoch's row: training loss, validation figures, learning rate; clears what was gathered."""
+        """The epoch's row: training loss, validation figures, learning rate; clears the collected losses."""
         losses = float(self.trainer.strategy.reduce(torch.stack(self.losses).double().mean()))
         self.losses.clear()
         return {"train_loss": losses, **self.metrics, "lr": self.trainer.optimizers[0].param_groups[0]["lr"]}

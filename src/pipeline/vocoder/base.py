@@ -1,4 +1,4 @@
-"""What the workflow asks of a vocoder: a mel in, a waveform out."""
+"""The interface of a vocoder: a mel in, a waveform out."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ OVERLAP_FRAMES = 16
 
 
 class GriffinLim:
-    """The default vocoder; needs no training and knows no voice.
+    """The default vocoder; it needs no training.
 
     ``filter_bank`` is (n_mels, n_fft // 2 + 1), the one the mel was made with.  The first
     sample out belongs to the mel's first sample in, for either flavor's padding.

@@ -1,4 +1,4 @@
-"""The ``config.json`` of a HiFi-GAN checkpoint: what its generator looks like and which mel it takes.
+"""The ``config.json`` of a HiFi-GAN checkpoint: the generator's architecture and its mel.
 
 Read without torch, so that a checkpoint for another mel is refused before anything runs.
 Keys as in the original's configs (Kong, Kim & Bae 2020; v1, v2, v3 and universal); those that only its
@@ -96,7 +96,7 @@ class HifiGanConfig(BaseModel):
 
 
 def read_hifigan_config(file: Path, mel: MelConfig) -> HifiGanConfig:
-    """The config in ``file``, checked against the mel that it will be given.
+    """The config in ``file``, checked against the mel of the workflow.
 
     Raises :class:`InputError` with everything that is wrong with it, or that differs from ``mel``.
     """

@@ -1,7 +1,7 @@
-"""Sounds made fit to be compared by ear: equally loud, and cut without clicks.
+"""Sounds for comparison by ear: equally loud, and cut without clicks.
 
-Loudness is the root mean square of what is heard: pieces of 50 ms that are more than 30 dB
-below the loudest piece are pauses and do not count.  Sounds are (samples,) float32 in [-1, 1].
+Loudness is the root mean square outside pauses; pauses are pieces of 50 ms that are more than
+30 dB below the loudest piece.  Sounds are (samples,) float32 in [-1, 1].
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SILENCE_DB = -80.0
 """Below it there is nothing to hear; a weak decoder's average of all spectra lies near −60 dB and is sound."""
 FADE_S = 0.01
 WORD_MARGIN_S = 0.1
-"""Around a word that is cut out, so that its first and last sound are heard whole."""
+"""Around a word that is cut out, so that its first and last sound are complete."""
 
 
 def loudness_db(sound: Wave, rate_hz: int) -> float:
@@ -38,7 +38,7 @@ def loudness_db(sound: Wave, rate_hz: int) -> float:
 def equally_loud(sounds: Mapping[str, Wave], rate_hz: int) -> dict[str, Wave]:
     """The sounds at one loudness: −23 dB, or as much less as the highest peak among them needs.
 
-    A sound below −80 dB is silence and is not blown up.
+    A sound below −80 dB is silence and is not amplified.
     """
     levels = {name: loudness_db(sound, rate_hz) for name, sound in sounds.items()}
     gains = {n: 10 ** ((LEVEL_DB - level) / 20) if level > SILENCE_DB else 1.0 for n, level in levels.items()}
