@@ -302,7 +302,7 @@ class Chaos:
 
 
 def _is_broken(output: Output) -> bool:
-    """Whether an output claims to be whole and is not; without its note nobody believes it."""
+    """Whether an output claims to be whole and is not; without its sidecar no stage uses it."""
     if output.described_by.endswith(".json"):
         try:
             described(output.described_by)
@@ -343,7 +343,7 @@ def small_disk() -> Iterator[tuple[Path, bool]]:
 
 
 def inflict(faults: int, seed: int, tell: Callable[[str], None] = print) -> list[Outcome]:
-    """So many faults that hit; what became of each.  Those that came too late are told and not counted."""
+    """So many faults that hit; what became of each.  Those that came too late are printed and not counted."""
     with small_disk() as (work, is_small_disk):
         chaos = Chaos(work, seed, is_small_disk)
         kinds = KINDS if is_small_disk else [kind for kind in KINDS if kind != "full disk"]

@@ -1,7 +1,7 @@
 """What a user can get wrong, each as they meet it: named with a fix, all at once, code 2, nothing written.
 
 Also the opposite: what looks odd and is right goes through.  The readers' own tables are in test_sheet.py,
-test_arrays.py and test_config.py; this one goes in by the front door.
+test_arrays.py and test_config.py; this one uses the commands of a user.
 """
 
 from __future__ import annotations

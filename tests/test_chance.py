@@ -1,4 +1,4 @@
-"""Chance levels: calibrated where there is no link, beaten where there is, and honest about words."""
+"""Chance levels: calibrated without a link, exceeded with one; the word swap supports no claim of content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Full disks, limits, read-only folders, viewers, jobs that fail: what is said, what is left, what is kept."""
+"""Full disks, limits, read-only folders, viewers, jobs that fail: messages, remaining files, kept results."""
 
 from __future__ import annotations
 

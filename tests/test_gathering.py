@@ -1,4 +1,4 @@
-"""From artifacts to scores and page: what is inputs, what is refused, and what a change of the config reruns."""
+"""From artifacts to scores and page: what is read, what is refused, and what a change of the config reruns."""
 
 from __future__ import annotations
 

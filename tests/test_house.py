@@ -1,4 +1,4 @@
-"""The layout of the source tree: rooms, floors, stages, and what was renamed."""
+"""The layout of the source tree: packages, layers of imports, stages, and renamed keys."""
 
 from __future__ import annotations
 

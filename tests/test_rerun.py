@@ -25,7 +25,6 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from checkpoints import write_checkpoint
 
 from conftest import ROOT, jobs_run
 from pipeline.config.base import subsection
@@ -34,6 +33,7 @@ from pipeline.config.root import Config
 from pipeline.config.stages import STAGES, stage_json
 from pipeline.provenance.fingerprint import code_fingerprints
 from snakemake_fork import forked_snakemake
+from voices import write_checkpoint
 
 SHEET = "raw/recordings.tsv"
 CONFIG = {

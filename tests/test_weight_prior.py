@@ -1,4 +1,4 @@
-"""A ridge that knows which channels and lags matter: exact, neutral without weights, better where little is heard."""
+"""The ridge with a prior of its weights: exact, neutral without weights, better where the response is weak."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chance level of 1000 rotations, 80 bands, 10 minutes: one FFT cross-correlation against a loop of ``np.corrcoef``."""
+"""Chance level of 1000 circular shifts, 80 bands, 10 minutes: one FFT against a loop of ``np.corrcoef``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from bench.harness import Contender, Figure, Measured, Run
 
-TITLE = "chance level, 1000 rotations × 80 bands × 10 min"
+TITLE = "chance level, 1000 circular shifts × 80 bands × 10 min"
 FRAMES, BANDS, SHIFTS = 51680, 80, 1000
-#: The loop does a twentieth of the rotations and its time counts twenty times.
+#: The loop does a twentieth of the shifts and its time counts twenty times.
 SHARE = 20
 
 
