@@ -156,7 +156,7 @@ def _timing(rows: Sequence[dict[str, float]]) -> Timing:
 
 
 class Child:
-    """A contender in a process of its own, which runs when told to; made when it is ready."""
+    """A contender in a process of its own, which runs on request; made when it is ready."""
 
     def __init__(self, row: str, contender: Contender, work: Path, warm_up: bool) -> None:
         self.name = f"{row}, {contender.name}"

@@ -162,7 +162,7 @@ def _leave(code: int) -> None:
 
 
 def stage_config(name: str, text: str = "") -> str:
-    """The config of a stage as the workflow hands it over."""
+    """The config of a stage as the workflow passes it."""
     return stage_json(name, load_config([], [parse_yaml(text)]))
 
 

@@ -150,7 +150,7 @@ def test_config(lab: Lab, name: str) -> None:
 
 
 def test_a_config_reaches_snakemake_only_as_it_was_checked(lab: Lab) -> None:
-    """main.py hands over its own JSON, without what Snakemake itself would evaluate."""
+    """main.py passes its own JSON to Snakemake, without what Snakemake itself would evaluate."""
     lab.settings("fold: 1")
     lab.monkeypatch.setattr(pytest, "fail", lambda _: 0)
     assert lab.main("--config", "my.yaml", "--dry-run").code == 0

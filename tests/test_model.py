@@ -73,7 +73,7 @@ def test_shapes_and_teacher_forcing_on_own_output_is_free_running(name) -> None:
     assert_allclose(free.attention.sum(-1), 1.0, rtol=1e-5)
     assert_allclose(forced.mel, free.mel, atol=2e-6, rtol=1e-5)
     other = model(features, subject, own + 1.0).mel.detach()
-    assert (other - free.mel).abs().max() > 1e-4, "the decoder must read what it is told"
+    assert (other - free.mel).abs().max() > 1e-4, "the decoder must read its input frames"
 
 
 @pytest.mark.parametrize("name", ["causal", "causal raw"])

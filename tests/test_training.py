@@ -326,7 +326,7 @@ def test_hostile_checkpoint_runs_no_code(tmp_path: Path, monkeypatch, forced: st
 def test_on_sigterm_a_run_saves_its_step_and_continues_from_it(
     tmp_path: Path, uninterrupted, step: int, saved: int
 ) -> None:
-    """It is told between two steps and ends after the second, or where an epoch is full then, after the next one."""
+    """The signal comes between two steps; training ends after the second, or where an epoch is full then, after the next one."""
     whole, run = uninterrupted
 
     def terminate(done: int, total: int) -> None:
@@ -401,7 +401,7 @@ def test_the_attention_begins_as_wide_in_seconds_at_any_frame_rate() -> None:
 def test_two_processes_train_as_one(tmp_path: Path, monkeypatch) -> None:
     for name in ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_PROCID"):
         monkeypatch.setenv(name, "4")  # what Slurm says of tasks is not for Lightning
-    told: list[dict[str, float]] = []
+    reported: list[dict[str, float]] = []
     rows = []
     for n in (1, 2):
         module = module_without_chance(n)
@@ -409,7 +409,7 @@ def test_two_processes_train_as_one(tmp_path: Path, monkeypatch) -> None:
         best, found = fit_network(job, told.append)
         assert best is not None
         rows.append(found)
-    assert told == [*rows[0], *rows[1]]
+    assert reported == [*rows[0], *rows[1]]
     for one, two in zip(*rows, strict=True):
         assert two == pytest.approx(one, rel=2e-3, abs=1e-5)
     weights = [read_checkpoint(tmp_path / n / "last.ckpt")["state_dict"] for n in ("1", "2")]

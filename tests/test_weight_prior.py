@@ -18,8 +18,8 @@ def weak_link(seed: int, n: int = 3000, channels: int = 20) -> tuple[np.ndarray,
     """Two of many channels carry the sound, smeared over some lags, far below the noise."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, channels)).astype(np.float32)
-    heard = np.apply_along_axis(lambda c: np.convolve(c, np.hanning(9), "same"), 0, x[:, :2])
-    mel = np.roll(heard, 2, axis=0) @ rng.normal(size=(2, 8)) + 12 * rng.normal(size=(n, 8))
+    smoothed = np.apply_along_axis(lambda c: np.convolve(c, np.hanning(9), "same"), 0, x[:, :2])
+    mel = np.roll(smoothed, 2, axis=0) @ rng.normal(size=(2, 8)) + 12 * rng.normal(size=(n, 8))
     return x, mel.astype(np.float32)
 
 

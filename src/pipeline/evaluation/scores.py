@@ -281,7 +281,7 @@ def sentence(found: Document, name: str, reason: str) -> str:
 
 
 def verdict(found: Document, baseline: str, where: str, unit: str, better: int = 1) -> str:
-    """One clause: beats, is beaten by, or cannot be told from; ``better`` is the sign of an improvement."""
+    """One clause: beats, is beaten by, or shows no difference; ``better`` is the sign of an improvement."""
     difference, ci95 = found["difference"], found["ci95"]
     if ci95 is None:
         return f"differs from {baseline} {where} by {unit} {difference:+.3f} (too little test data for an interval)"

@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 MODEL = "model"
 BASELINES = ("ridge", "mean_template", "mean_spectrum", "envelope")
 OPTIONAL_BASELINES = ("nearest_neighbour",)
-"""Scored where they were asked for; never listed as missing."""
+"""Scored on request; never listed as missing."""
 ORACLES = ("true_envelope",)
 TEACHER_FORCED = "model_teacher_forced"
 RETRAINED_NULL = "retrained_null_"

@@ -194,7 +194,7 @@ def matched_pairs(words: Words) -> NDArray[np.intp]:
     """Pairs of differently labelled words of one block with the most alike timing, (pairs, 2).
 
     Each word is in one pair at most.  Words of different blocks stay where they are: a
-    decoder that knows how loud a recording is knows no word.
+    decoder of a recording's loudness has no information on words.
     """
     if len(words.labels) < 2:
         return np.zeros((0, 2), dtype=np.intp)

@@ -1,7 +1,7 @@
 """Figures of an artifact for papers: ``python -m pipeline plot FILE``.
 
 In: any artifact of the workflow, ``eval.json`` or ``metrics.csv``.  Out: PNG, PDF or SVG, 178 mm wide (two
-columns) or 114 mm, equal bytes for equal input.  Colours are told apart without red and green.
+columns) or 114 mm, equal bytes for equal input.  Colours are distinguishable without red and green.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ Draw = Callable[[Path, Stretch], Figure]
 
 
 def chosen_kind(file: Path, kind: str | None) -> str:
-    """The kind of picture that is asked for, or the most usual one.
+    """The requested kind of figure, or the default one.
 
     Raises :class:`InputError` where the file has no such picture, naming those it has.
     """
