@@ -326,7 +326,7 @@ def test_hostile_checkpoint_runs_no_code(tmp_path: Path, monkeypatch, forced: st
 def test_on_sigterm_a_run_saves_its_step_and_continues_from_it(
     tmp_path: Path, uninterrupted, step: int, saved: int
 ) -> None:
-    """The signal comes between two steps; training ends after the second, or where an epoch is full then, after the next one."""
+    """The signal comes between two steps; training ends after the second, or after the next one at an epoch's end."""
     whole, run = uninterrupted
 
     def terminate(done: int, total: int) -> None:

@@ -1,2 +1,2 @@
 """The stages in the order of the flow, each from its artifacts to its artifact: simulate, ingest, align, mel, window,
-contamination, ridge, train, predict, vocode, evaluate."""
+contamination, ridge, train, ensemble, predict, vocode, evaluate."""
