@@ -58,6 +58,7 @@ def make_extras() -> ReportExtras:
         contamination=[found],
         config_text="train:\n  lr: 0.002 # " + NASTY,
         provenance={"code": "abc" + NASTY},
+        versions={"numpy": {"1.26.4": 9}, "torch": {"2.4.0": 8, "2.5.1": 1}},
     )
 
 
@@ -108,6 +109,15 @@ def full() -> str:
 def test_regions_stand_in_a_table_with_their_loss_and_how_many_subjects_have_them(full: str) -> None:
     assert "<th>Region</th><th>loss of r</th><th>subjects</th>" in full
     assert "<td>STG</td><td>0.200</td><td>1</td>" in full
+
+
+def test_versions_are_listed_and_a_mixture_is_told(full: str) -> None:
+    assert "<td>numpy</td><td>1.26.4 (9 outputs)</td>" in full
+    assert "<td>torch</td><td>2.4.0 (8 outputs), 2.5.1 (1 output)</td>" in full
+    assert "The results were made with different versions of torch." in full
+    one = make_page(replace(make_extras(), versions={"numpy": {"1.26.4": 9}}))
+    assert "different versions" not in one
+    assert "list of versions is missing" not in one
 
 
 def test_page_is_self_contained_and_well_formed(full: str) -> None:

@@ -406,7 +406,7 @@ def test_two_processes_train_as_one(tmp_path: Path, monkeypatch) -> None:
     for n in (1, 2):
         module = module_without_chance(n)
         job = Fit(module, lambda steps: WindowData(make_data(), 16, steps, 0), tmp_path / str(n), "cpu")
-        best, found = fit_network(job, told.append)
+        best, found = fit_network(job, reported.append)
         assert best is not None
         rows.append(found)
     assert reported == [*rows[0], *rows[1]]

@@ -224,14 +224,16 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from pipeline.provenance.freshness import made_with_others
+
     if not options.results.is_dir():
         fix = "Name the folder results/ of a run"
         raise InputError(Problem(str(options.results), "", "no such folder", "a results folder", fix))
     os.chdir(options.results.resolve().parent)
     plan = _plan(options)
     findings = list(plan.freshness().check(plan.outputs(), read_all=True))
-    for finding in findings:
-        print(finding)
+    for line in [*findings, *made_with_others(plan.outputs())]:
+        print(line)
     good = len(plan.outputs()) - len(findings)
     print(f"{good} of {len(plan.outputs())} outputs are whole, undamaged and belong together")
     return 1 if findings else 0

@@ -2,8 +2,8 @@
 
 An artifact is one HDF5 file.  Its arrays carry dimension labels, units and
 rates; its root carries ``schema``, ``schema_version``, ``stage``,
-``config_json``, ``code_fingerprint``, ``inputs``, ``content_digest`` and
-``complete``, and further attributes of its kind.
+``config_json``, ``code_fingerprint``, ``inputs``, ``versions``, ``content_digest``
+and ``complete``, and further attributes of its kind.
 
 Writing goes to a temporary file in the same folder that replaces the final
 path in one step, so a reader sees the old file or the new one, never a part.
@@ -25,12 +25,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from pipeline.artifacts import versions
 from pipeline.artifacts.files import atomic_path, require_space
 from pipeline.artifacts.hdf5 import open_to_read
 from pipeline.errors import InputError, Problem
 
 SCHEMA_PREFIX = "seeg-to-audio/"
-PROVENANCE = ("stage", "config_json", "code_fingerprint", "inputs")
+PROVENANCE = ("stage", "config_json", "code_fingerprint", "inputs", "versions")
 RESERVED = ("schema", "schema_version", *PROVENANCE, "content_digest", "complete")
 CHUNK_BYTES = 1 << 19
 BLOCK_BYTES = 1 << 24
@@ -179,6 +180,7 @@ class ArtifactWriter:
             "config_json": provenance.config_json,
             "code_fingerprint": json.dumps(dict(provenance.code), sort_keys=True),
             "inputs": json.dumps(sorted(map(list, provenance.inputs))),
+            "versions": json.dumps(dict(versions.installed())),
             "complete": True,
         }
         for name, value in values.items():
@@ -316,7 +318,8 @@ def header(path: Path) -> dict[str, Any]:
     """The reserved attributes of a complete artifact, JSON fields decoded."""
     with opened_any(path) as artifact:
         values = {name: artifact.attribute(name) for name in RESERVED}
-    for name in ("code_fingerprint", "inputs"):
+    values["versions"] = values["versions"] or "{}"  # earlier outputs do not say
+    for name in ("code_fingerprint", "inputs", "versions"):
         values[name] = json.loads(values[name])
     return values
 

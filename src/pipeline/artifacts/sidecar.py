@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts import versions
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import file_sha256, write_text
 from pipeline.config.canonical import digest
@@ -36,6 +37,7 @@ def write_sidecar(
         "inputs": sorted(map(list, provenance.inputs)),
         "content_digest": content_digest or whole,
         "files": digests,
+        "versions": dict(versions.installed()),
         **more,
     }
     values["digest"] = digest(values)
@@ -58,7 +60,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise InputError(
             Problem(str(path), "", f"no provenance ({error})", "what the output was made from", fix)
         ) from None
-    return values
+    return {"versions": {}, **values}  # earlier outputs do not say
 
 
 def damaged_files(path: Path) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import paths
+from pipeline.artifacts import paths, versions
 from pipeline.artifacts.core import header, opened_any, part_digest, recomputed_digest
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar, refuse_damaged
@@ -81,8 +81,32 @@ class Freshness:
         return self._digests[path]
 
 
+def made_with_others(outputs: Iterable[Output]) -> list[str]:
+    """A line per package of which another version is installed now than some of ``outputs`` were made with.
+
+    Versions rerun nothing: this only says where numbers may differ from what a run would give now.
+    """
+    there = sorted({output.described_by for output in outputs if Path(output.described_by).is_file()})
+    lines = []
+    for package, counts in versions.counted(map(_versions_of, there)).items():
+        now = versions.installed().get(package, "none")
+        others = [made_with for made_with in counts if made_with != now]
+        if others:
+            n = sum(counts[made_with] for made_with in others)
+            lines.append(f"{package}: {n} output{'s' * (n != 1)} made with {', '.join(others)}; installed is {now}")
+    return lines
+
+
+def _versions_of(path: str) -> dict[str, str]:
+    """What an output was made with; nothing where it does not say or cannot be read."""
+    try:
+        return dict(described(path)["versions"])
+    except InputError:
+        return {}
+
+
 def described(path: str) -> dict[str, Any]:
-    """``config_json``, ``code_fingerprint``, ``inputs`` and ``content_digest`` of an output.
+    """``config_json``, ``code_fingerprint``, ``inputs``, ``versions`` and ``content_digest`` of an output.
 
     Raises :class:`InputError` where it is damaged or has no provenance.
     """

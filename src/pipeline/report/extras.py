@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts import paths
+from pipeline.artifacts import paths, versions
 from pipeline.artifacts.core import header
 from pipeline.artifacts.predictions import PredictedFold
 from pipeline.artifacts.sidecar import read_sidecar
@@ -21,6 +21,7 @@ from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.inputs import EvaluationInputs, Scope, extra
 from pipeline.evaluation.types import Values
+from pipeline.provenance.freshness import described
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Attention:
 class ReportExtras:
     """What the report shows beside the document; each part may be missing.
 
+    ``versions`` says by package and version how many of the scored outputs were made with it.
     ``band_hz`` (n_mels,) are the centres of the mel bands.  ``curves`` are keyed by (subject, fold)
     and hold one curve per network, by its name; ``attention`` by (subject, fold).
     """
@@ -54,6 +56,7 @@ class ReportExtras:
     band_hz: Values | None = None
     config_text: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def read_extras(inputs: EvaluationInputs, config: EvaluateStage) -> ReportExtras:
@@ -67,6 +70,7 @@ def read_extras(inputs: EvaluationInputs, config: EvaluateStage) -> ReportExtras
         band_hz=extra(predictions[names[0]], "band_hz"),
         config_text=_config_text(config, scope, windows[names[0][0]].recordings[0]),
         provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},
+        versions=versions.counted(described(str(path))["versions"] for path in inputs.sources),
     )
 
 

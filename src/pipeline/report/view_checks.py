@@ -43,10 +43,15 @@ class Audit:
 
 @dataclass(frozen=True)
 class Origin:
-    """Claims, digests of what was scored, and the config; no table and an empty text where none was given."""
+    """Claims, digests and versions of what was scored, and the config; no table and an empty text where none was given.
+
+    ``mixture`` names the packages of which several versions made the results; ``None`` where there is none.
+    """
 
     claims: Table
     provenance: Table | None
+    versions: Table | None
+    mixture: Text | None
     config: str
 
 
@@ -123,5 +128,22 @@ def origin(document: Document, extras: ReportExtras) -> Origin:
     return Origin(
         Table(["Key", "value"], claims, kind="text"),
         Table(["Key", "value"], provenance, kind="text") if provenance else None,
+        versions(extras),
+        mixture(extras),
         extras.config_text,
     )
+
+
+def versions(extras: ReportExtras) -> Table | None:
+    """Python and packages that what was scored was made with, and how many outputs with each version."""
+    rows = [
+        [package, ", ".join(f"{version} ({counted(count, 'output')})" for version, count in found.items())]
+        for package, found in extras.versions.items()
+    ]
+    return Table(["Package", "version"], rows, kind="text") if rows else None
+
+
+def mixture(extras: ReportExtras) -> Text | None:
+    """Says that results were made with different versions of a package."""
+    mixed = [package for package, found in extras.versions.items() if len(found) > 1]
+    return Text(f"The results were made with different versions of {', '.join(mixed)}.", "bad") if mixed else None
