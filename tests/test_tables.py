@@ -12,7 +12,7 @@ from pipeline.artifacts.aligned import aligned_info, feature_columns, read_featu
 from pipeline.doctor.command import recording_text, settings_of
 from pipeline.doctor.recordings import Examined, examine
 from pipeline.evaluation.importance import channel_groups
-from pipeline.raw.bids import electrode_warnings
+from pipeline.raw.bids import electrode_warnings, is_bad
 from pipeline.run.plan import load_plan
 
 #: Names whose letters are no shaft: the letters put all four channels of the array on one.
@@ -158,3 +158,10 @@ def test_electrodes_of_which_none_is_a_channel_are_refused(
         assert f"electrodes.tsv[name]: got 2 electrodes, none with the name of a channel: {names[0]}" in outcome.errors
         assert fix in outcome.errors
     assert len(examined(lab, monkeypatch).problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "bad"), [("BAD_cough", True), ("bad seizure", True), ("Bad", True), ("not bad", False), ("", False)]
+)
+def test_an_annotation_that_begins_with_bad_marks_spoilt_time(text: str, bad: bool) -> None:
+    assert is_bad(text) == bad

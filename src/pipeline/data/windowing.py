@@ -14,6 +14,7 @@ from pipeline.data.spans import ReceptiveField, raw_spans, receptive_field, wide
 from pipeline.data.splits import ROLES, Block, Event, Timeline, split, window_starts
 from pipeline.data.subject import interpolation_support_s
 from pipeline.errors import InputError, Problem
+from pipeline.raw.bids import is_bad
 
 
 def window_index(infos: Sequence[AlignedInfo], n_frames: Sequence[int], config: WindowStage) -> Windows:
@@ -95,7 +96,7 @@ def _bad_frames(info: AlignedInfo, config: WindowStage) -> list[tuple[int, int]]
         for onset, duration, text in zip(
             table.get("onset", []), table.get("duration", []), table.get("description", []), strict=True
         )
-        if str(text).upper().startswith("BAD")
+        if is_bad(str(text))
     ]
 
 

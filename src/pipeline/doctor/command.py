@@ -23,6 +23,7 @@ from pipeline.doctor.cost import Cost, cost
 from pipeline.doctor.folds import SubjectFolds, subject_folds
 from pipeline.doctor.recordings import EXCERPT_S, Examined, Settings, examine
 from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.raw.bids import is_bad
 from pipeline.raw.manifest import refuse_copies
 from pipeline.run.plan import Plan
 
@@ -173,7 +174,7 @@ def _tables(found: Examined) -> str:
     assert found.info is not None
     info = found.info
     table = zip(info.annotations["duration"], info.annotations["description"], strict=True)
-    bad_s = [float(duration) for duration, text in table if str(text).upper().startswith("BAD")]
+    bad_s = [float(duration) for duration, text in table if is_bad(str(text))]
     regions = {str(r) for r in info.channels["region"]} - {"n/a", ""}
     return (
         f"{len(info.events['onset'])} events, {len(bad_s)} BAD intervals ({sum(bad_s):.1f} s), {len(regions)} regions"

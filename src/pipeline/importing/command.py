@@ -15,6 +15,7 @@ from pipeline.importing import matlab, mne_files, npy_pairs, nwb
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording
 from pipeline.importing.writing import check_together, refuse_existing, size_bytes, write_recordings
+from pipeline.raw.bids import REGION_COLUMNS, is_bad
 
 #: Format -> endings of its files, and what finds its recordings.
 FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Path, Options], list[Found]]]] = {
@@ -124,8 +125,8 @@ def described(recording: Recording) -> str:
 
 def _tables_text(recording: Recording) -> str:
     bad = sum(row.get("status", "").lower() == "bad" for row in recording.channels)
-    regions = {row.get(c, "n/a") for row in recording.electrodes for c in ("region", "roi", "anatomy", "location")}
-    spoilt = sum(row.get("description", "").upper().startswith("BAD") for row in recording.annotations)
+    regions = {row.get(c, "n/a") for row in recording.electrodes for c in REGION_COLUMNS}
+    spoilt = sum(is_bad(row.get("description", "")) for row in recording.annotations)
     parts = [f"{bad} bad channels"]
     parts.append(f"{len(recording.electrodes)} electrodes in {len(regions - {'n/a'})} regions")
     parts.append(f"{len(recording.events)} events")

@@ -34,6 +34,7 @@ from pipeline.importing.recording import (
 )
 from pipeline.importing.sound import scaled
 from pipeline.importing.tables import interval, tables_of
+from pipeline.raw.bids import is_bad
 
 SUFFIXES = (".edf", ".bdf", ".vhdr", ".fif", ".fif.gz")
 _FIFF_UNIT_V = 107
@@ -199,7 +200,7 @@ def _intervals(raw: Any) -> list[tuple[float, float, str]]:
 
 
 def _is_event(duration_s: float, text: str) -> bool:
-    return duration_s > 0 and not text.upper().startswith(("BAD", "EDGE", "NEW SEGMENT"))
+    return duration_s > 0 and not is_bad(text) and not text.upper().startswith(("EDGE", "NEW SEGMENT"))
 
 
 def _events(raw: Any) -> list[Row]:

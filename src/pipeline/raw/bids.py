@@ -20,6 +20,8 @@ from pipeline.errors import InputError, Problem, raise_if_any
 
 _MAX_BYTES = 100_000_000
 _MOST_NAMES = 5  # most names in a message
+#: Columns of an electrode table that may hold the region, the first that is there counts.
+REGION_COLUMNS = ("region", "roi", "anatomy", "location")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -63,11 +65,16 @@ class Events:
 
 @dataclass(frozen=True)
 class Annotations:
-    """Marked intervals on the neural clock [s], by onset.  Those whose description begins with BAD are bad."""
+    """Marked intervals on the neural clock [s], by onset; some are bad (:func:`is_bad`)."""
 
     onset_s: tuple[float, ...]
     duration_s: tuple[float, ...]
     description: tuple[str, ...]
+
+
+def is_bad(description: str) -> bool:
+    """Whether an annotation marks spoilt time: its description begins with BAD, as in MNE."""
+    return description.upper().startswith("BAD")
 
 
 def read_channels(path: Path, n_channels: int | None = None) -> Channels:
@@ -100,7 +107,7 @@ def read_channels(path: Path, n_channels: int | None = None) -> Channels:
 def read_electrodes(path: Path) -> Electrodes:
     """The electrode table (region from ``region``, ``roi``, ``anatomy`` or ``location``).  Raises InputError."""
     table = _Table(path, required=("name", "x", "y", "z"))
-    region = next((c for c in ("region", "roi", "anatomy", "location") if c in table.header), "region")
+    region = next((c for c in REGION_COLUMNS if c in table.header), "region")
     electrodes = Electrodes(
         table.texts("name"), table.numbers("x"), table.numbers("y"), table.numbers("z"), table.texts(region)
     )
