@@ -285,6 +285,7 @@ def test_an_hdf5_filter_loads_no_plugin(lab: Lab, tmp_path: Path) -> None:
     with h5py.File(_artifact(lab), "r+", libver=LIBVER) as file:
         _filter(file)
     lab.monkeypatch.setenv("HDF5_PLUGIN_PATH", str(plugins))
+    lab.monkeypatch.delenv("HDF5_PLUGIN_PRELOAD")  # which the tests' own import of the package has set
     code = "import h5py; f = h5py.File('artifact.h5'); f['f'][:]"
     lab.process("-c", code)
     assert (tmp_path / MARKER).is_dir(), "the plugin must work, or the test shows nothing"

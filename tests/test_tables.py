@@ -98,7 +98,7 @@ def test_importance_goes_by_the_group_too(lab: Lab) -> None:
 
 def test_the_doctor_refers_as_align_does(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     with_table(lab, "channels", CHANNELS)
-    lab.settings("align: {reference: bipolar, features: raw}")
+    lab.settings("align: {reference: bipolar, features: [{kind: signal}]}")
     found = examined(lab, monkeypatch)
     assert (found.problems, found.n_columns) == ([], 2)
 

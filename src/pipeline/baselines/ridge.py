@@ -42,7 +42,7 @@ class Ridge:
 
     ``weights`` is (lag, channel, band), ``lags`` in mel frames, ``penalty`` per band,
     ``validation_r`` the mean correlation over active bands on the validation spans.
-    ``plain_penalty`` is that of the plain ridge which told what channels and lags matter; None where none was asked.
+    ``plain_penalty`` is that of the plain ridge that decided which channels and lags matter; None where none was asked.
     """
 
     weights: Array
