@@ -15,9 +15,10 @@ from torch import nn
 
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
+from pipeline.data.intervals import covering_starts
 from pipeline.errors import InputError
 from pipeline.model.ensemble import Ensemble
-from pipeline.model.inference import diagonality, latency_frames, predict_continuous, window_starts
+from pipeline.model.inference import diagonality, latency_frames, predict_continuous
 from pipeline.model.model_file import load_model, model_digest, save_model
 from pipeline.model.network import AlignedAttention, AttentionAxes, Seq2Seq, frame_power, position_centres
 from pipeline.model.presets import _RECIPES, Architecture, NetworkRole, network_roles, preset_for, resolve
@@ -182,7 +183,7 @@ def test_single_window_equals_the_network() -> None:
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 22), (3, 60), (5, 15), (0, 23)])
 def test_windows_cover_the_span(start, stop) -> None:
-    starts = window_starts(start, stop, 22, 6)
+    starts = covering_starts(start, stop, 22, 6)
     covered = np.zeros(stop + 22, dtype=bool)
     for s in starts:
         covered[s : s + 22] = True

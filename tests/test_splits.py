@@ -9,7 +9,7 @@ import pytest
 from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.config.mel_grid import MelFraming
 from pipeline.config.window import SplitConfig, WindowConfig, WindowStage
-from pipeline.data.splits import ROLES, Block, Event, Timeline, split, window_starts
+from pipeline.data.splits import ROLES, Block, Event, Timeline, split, windows_in
 from pipeline.data.windowing import window_index
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_spans
@@ -106,10 +106,10 @@ def test_too_little_data_names_what_to_change(timelines: list[Timeline], config:
 def test_windows_avoid_bad_intervals_by_their_margin() -> None:
     timeline = replace(LONG[0], bad=((1000, 1100),))
     blocks = [Block(0, "train", 0, 3000)]
-    kept = [s for _, s in window_starts(blocks, [timeline], 96, 24, 26)]
+    kept = [s for _, s in windows_in(blocks, [timeline], 96, 24, 26)]
     assert kept
     assert not any(s - 26 < 1100 and s + 96 + 26 > 1000 for s in kept)
-    everything = window_starts(blocks, [timeline], 96, 24, None)
+    everything = windows_in(blocks, [timeline], 96, 24, None)
     assert len(everything) > len(kept)
 
 

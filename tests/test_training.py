@@ -21,7 +21,8 @@ from pipeline.baselines.ridge_skip import fit_ridge_skip
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import EpochOrder, WindowData, WindowSet
-from pipeline.data.training_data import TrainingData, merge_windows
+from pipeline.data.intervals import merge_windows
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import CannotWriteError
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import diagonality, predict_continuous

@@ -17,6 +17,7 @@ from random import Random
 from typing import Literal
 
 from pipeline.config.window import SplitConfig
+from pipeline.data.intervals import window_starts
 from pipeline.errors import InputError, Problem
 
 Role = Literal["train", "validation", "test"]
@@ -75,7 +76,7 @@ def split(timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: in
     return blocks
 
 
-def window_starts(
+def windows_in(
     blocks: Iterable[Block], timelines: Sequence[Timeline], length: int, hop: int, margin: int | None
 ) -> list[tuple[int, int]]:
     """(recording index, first frame) of the windows that lie in ``blocks``: ``length`` frames each, ``hop`` apart.
@@ -86,7 +87,7 @@ def window_starts(
     starts = []
     for block in blocks:
         bad = () if margin is None else timelines[block.recording].bad
-        for start in range(block.start, block.stop - length + 1, hop):
+        for start in window_starts(block.start, block.stop, length, hop).tolist():
             stop = start + length
             if not any(start - (margin or 0) < b and a < stop + (margin or 0) for a, b in bad):
                 starts.append((block.recording, start))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.intervals import merge_windows
 from pipeline.signal.mel_statistics import speech_threshold
 
 Array = NDArray[np.float32]
@@ -63,15 +64,3 @@ class TrainingData:
     def speech_level_nats(self) -> float:
         """Mean log-mel above which a frame is speech."""
         return speech_threshold(np.concatenate([self.mel[r][a:b] for r, a, b in self.spans("train")]))
-
-
-def merge_windows(windows: NDArray[np.int64], length: int, n_frames: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Union of windows as sorted, disjoint spans (recording, start, stop), cut at each recording's end."""
-    spans: list[tuple[int, int, int]] = []
-    for recording, start in sorted(map(tuple, windows.tolist())):
-        stop = min(start + length, n_frames[recording])
-        if spans and spans[-1][0] == recording and start <= spans[-1][2]:
-            spans[-1] = (recording, spans[-1][1], max(stop, spans[-1][2]))
-        else:
-            spans.append((recording, start, stop))
-    return spans

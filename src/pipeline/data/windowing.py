@@ -10,8 +10,9 @@ import numpy as np
 from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.artifacts.windows import ROLE_CODES, BadRow, BlockRow, EventRow, SpanRow, Windows
 from pipeline.config.window import WindowStage
+from pipeline.data.intervals import merge_windows
 from pipeline.data.spans import ReceptiveField, raw_spans, receptive_field, widest
-from pipeline.data.splits import ROLES, Block, Event, Timeline, split, window_starts
+from pipeline.data.splits import ROLES, Block, Event, Timeline, split, windows_in
 from pipeline.data.subject import interpolation_support_s
 from pipeline.errors import InputError, Problem
 from pipeline.raw.bids import is_bad
@@ -116,13 +117,15 @@ def _index(
             of_role = [b for b in fold_blocks if b.role == role]
             # Training leaves out what touches a bad interval; the other roles are scored with and without.
             margin = config.mel.frames(config.window.context_s) if role == "train" else None
-            found = window_starts(of_role, timelines, length, hop, margin)
+            found = windows_in(of_role, timelines, length, hop, margin)
             if not found and role != "test":
                 raise _no_window(role, fold, config)
             for start in found:
                 roles.setdefault(start, {})[fold] = ROLE_CODES[role]
-            seen = _stretches(found, length) if role == "train" else of_role
-            rows = [BlockRow(fold, role, b.recording, b.start, b.stop) for b in seen]
+            seen = [(b.recording, b.start, b.stop) for b in of_role]
+            if role == "train":
+                seen = merge_windows(found, length)
+            rows = [BlockRow(fold, role, *span) for span in seen]
             block_rows += rows
             spans += [s for row in rows for s in raw_spans(row, infos[row.recording], fields, config.mel)]
     starts = np.array(sorted(roles), np.int64)
@@ -142,18 +145,6 @@ def _index(
         bad=tuple(BadRow(i, start, stop) for i, t in enumerate(timelines) for start, stop in t.bad),
         attributes=_attributes(config, infos, fields),
     )
-
-
-def _stretches(starts: list[tuple[int, int]], length: int) -> list[Block]:
-    """The union of training windows as blocks."""
-    stretches: list[Block] = []
-    for recording, start in sorted(starts):
-        last = stretches[-1] if stretches else None
-        if last and last.recording == recording and start <= last.stop:
-            stretches[-1] = Block(recording, "train", last.start, start + length)
-        else:
-            stretches.append(Block(recording, "train", start, start + length))
-    return stretches
 
 
 def _attributes(config: WindowStage, infos: Sequence[AlignedInfo], fields: ReceptiveField) -> dict[str, object]:

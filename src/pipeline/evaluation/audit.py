@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
+from pipeline.data.intervals import union
 from pipeline.errors import InputError, Problem
 
 Kind = Literal["neural", "audio"]
@@ -53,17 +54,6 @@ class AuditResult:
         return self.shared_samples == 0
 
 
-def merged(spans: Sequence[Span]) -> list[tuple[int, int]]:
-    """Disjoint, rising intervals that cover the same samples."""
-    out: list[tuple[int, int]] = []
-    for start, stop in sorted((s.start, s.stop) for s in spans if s.stop > s.start):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(out[-1][1], stop))
-        else:
-            out.append((start, stop))
-    return out
-
-
 def compare(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> tuple[int, int | None]:
     """Shared samples and smallest gap of two lists of disjoint, rising intervals, by one sweep."""
     shared, gap, i, j = 0, None, 0, 0
@@ -82,7 +72,9 @@ def audit_pair(a: Sequence[Span], b: Sequence[Span]) -> PairAudit:
     """Compare two roles recording by recording, neural data and audio apart."""
     shared, gaps = 0, []
     for place in sorted({(s.recording, s.kind, s.rate_hz) for s in a}):
-        mine, other = (merged([s for s in spans if (s.recording, s.kind, s.rate_hz) == place]) for spans in (a, b))
+        mine, other = (
+            union((s.start, s.stop) for s in spans if (s.recording, s.kind, s.rate_hz) == place) for spans in (a, b)
+        )
         found, gap = compare(mine, other)
         shared += found
         if gap is not None:

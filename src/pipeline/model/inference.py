@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.data.intervals import covering_starts
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.network import Output, Seq2Seq
 from pipeline.signal.frame_power import edge_rows
@@ -25,12 +26,6 @@ class Prediction(NamedTuple):
     mel: Array
     attention: Array
     attention_starts: NDArray[np.int64]
-
-
-def window_starts(start: int, stop: int, length: int, hop: int) -> NDArray[np.int64]:
-    """First frames of windows that cover start … stop; the last one ends at ``stop`` where the span is long enough."""
-    last = max(start, stop - length)
-    return np.unique(np.append(np.arange(start, last, hop), last)).astype(np.int64)
 
 
 @torch.inference_mode()
@@ -61,7 +56,7 @@ def predict_continuous(
     model.eval()
     device = next(model.parameters()).device
     batch = batch or (64 if device.type == "cpu" else 1024)
-    starts = window_starts(start, stop, a.length_frames, hop)
+    starts = covering_starts(start, stop, a.length_frames, hop)
     shown = starts[np.unique(np.linspace(0, len(starts) - 1, n_attention).astype(int))] if n_attention else starts[:0]
     weights = _overlap_weights(a.length_frames, a.causal)
     total = np.zeros((stop - start + a.length_frames, a.n_bands), dtype=np.float64)
