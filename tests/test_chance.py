@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
+from pipeline.artifacts.aligned import Event
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import chance, words
 from pipeline.evaluation.scores import LEVELS, WORD_SWAP_NOTE, RunContext, claims, score
-from pipeline.evaluation.types import Event, FoldPredictions, TestBlock
+from pipeline.evaluation.types import FoldPredictions, TestBlock
 from pipeline.signal.correlation import correlation
 
 RATE_HZ = 86.1328125
@@ -217,7 +218,7 @@ class WordList:
             model[onset : onset + WORD_FRAMES] += self.predicted(decoder, kind)
         target += 0.3 * rng.normal(size=target.shape)
         model += (0.0 if decoder == "template" else 0.5) * rng.normal(size=model.shape)
-        events = [Event(f"w{k}", o / RATE_HZ, WORD_FRAMES / RATE_HZ) for o, k in zip(onsets, kinds, strict=True)]
+        events = [Event(o / RATE_HZ, WORD_FRAMES / RATE_HZ, f"w{k}") for o, k in zip(onsets, kinds, strict=True)]
         return TestBlock(
             "rec1", 0, np.arange(frames) / RATE_HZ, target.astype(np.float32),
             {"model": model.astype(np.float32)}, np.zeros(frames, bool), tuple(events),
@@ -357,7 +358,7 @@ def test_decoder_that_knows_when_the_next_word_starts_is_no_content() -> None:
             target[onset : onset + length] += course * (1 + 0.3 * rng.normal(size=BANDS))
             model[onset : onset + length] += course
         target += 0.3 * rng.normal(size=target.shape)
-        events = [Event(f"w{n}", o / RATE_HZ, n / RATE_HZ) for o, n in zip(onsets, lengths, strict=True)]
+        events = [Event(o / RATE_HZ, n / RATE_HZ, f"w{n}") for o, n in zip(onsets, lengths, strict=True)]
         block = TestBlock(
             "rec1", 0, np.arange(frames) / RATE_HZ, target.astype(np.float32),
             {"model": model.astype(np.float32)}, np.zeros(frames, bool), tuple(events),

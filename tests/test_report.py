@@ -12,12 +12,13 @@ import pytest
 from jinja2 import UndefinedError
 from matplotlib.figure import Figure
 
+from pipeline.artifacts.aligned import Event
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.scores import ABOVE_CHANCE, WORD_SWAP_NOTE, RunContext, score
-from pipeline.evaluation.types import Event, FoldPredictions, Sound, TestBlock
+from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
 from pipeline.report import figures, page
 from pipeline.report.extras import Attention, LearningCurve, ReportExtras
 from pipeline.report.page import report_html
@@ -37,7 +38,7 @@ def make_fold(fold: int = 0, subject: str = "sub1") -> FoldPredictions:
         "ridge": (target + rng.normal(0, 2, target.shape)).astype(np.float32),
         "mean_spectrum": np.zeros_like(target),
     }
-    events = tuple(Event(f"secretword{NASTY}{k}", 0.5 + k, 0.5) for k in range(9))
+    events = tuple(Event(0.5 + k, 0.5, f"secretword{NASTY}{k}") for k in range(9))
     samples = 899 * 256
     waves = [rng.normal(0, 0.1, samples).astype(np.float32) for _ in range(3)]
     block = TestBlock(

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.artifacts.aligned import AlignedInfo
+from pipeline.artifacts.aligned import AlignedInfo, Event
 from pipeline.config.mel_grid import MelFraming
 from pipeline.config.window import SplitConfig, WindowConfig, WindowStage
-from pipeline.data.splits import ROLES, Block, Event, Timeline, split, windows_in
+from pipeline.data.splits import ROLES, Block, Timeline, split, windows_in
 from pipeline.data.windowing import window_index
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_spans

@@ -21,6 +21,19 @@ SCHEMA = Schema("aligned", 2, "align")
 
 
 @dataclass(frozen=True)
+class Event:
+    """A word or another labelled interval on the audio clock of its recording [s]."""
+
+    onset_s: float
+    duration_s: float
+    label: str
+
+    @property
+    def end_s(self) -> float:
+        return self.onset_s + self.duration_s
+
+
+@dataclass(frozen=True)
 class AlignedInfo:
     """An aligned recording without its arrays.
 
@@ -54,6 +67,11 @@ class AlignedInfo:
     annotations: Table
     channels: Table
     content_digest: str
+
+    def listed_events(self) -> tuple[Event, ...]:
+        """The rows of the table of events."""
+        columns = (self.events.get(name, []) for name in ("onset", "duration", "trial_type"))
+        return tuple(Event(onset, duration, str(label)) for onset, duration, label in zip(*columns, strict=True))
 
     @property
     def first_time_s(self) -> float:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.core import Provenance, Schema, create, opened
 
 SCHEMA = Schema("windows", 2, "window")
@@ -48,13 +49,10 @@ class SpanRow:
 
 
 @dataclass(frozen=True)
-class EventRow:
-    """A labelled interval on the audio clock of recording number ``recording``."""
+class EventRow(Event):
+    """An event of recording number ``recording``."""
 
     recording: int
-    onset_s: float
-    duration_s: float
-    label: str
 
 
 @dataclass(frozen=True)

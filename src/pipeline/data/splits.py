@@ -16,25 +16,13 @@ from itertools import accumulate, pairwise
 from random import Random
 from typing import Literal
 
+from pipeline.artifacts.aligned import Event
 from pipeline.config.window import SplitConfig
 from pipeline.data.intervals import window_starts
 from pipeline.errors import InputError, Problem
 
 Role = Literal["train", "validation", "test"]
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Event:
-    """A labelled interval on the audio clock [s]."""
-
-    onset_s: float
-    duration_s: float
-    label: str
-
-    @property
-    def end_s(self) -> float:
-        return self.onset_s + self.duration_s
 
 
 @dataclass(frozen=True)

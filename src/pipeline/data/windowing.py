@@ -12,7 +12,7 @@ from pipeline.artifacts.windows import ROLE_CODES, BadRow, BlockRow, EventRow, S
 from pipeline.config.window import WindowStage
 from pipeline.data.intervals import merge_windows
 from pipeline.data.spans import ReceptiveField, raw_spans, receptive_field, widest
-from pipeline.data.splits import ROLES, Block, Event, Timeline, split, windows_in
+from pipeline.data.splits import ROLES, Block, Timeline, split, windows_in
 from pipeline.data.subject import interpolation_support_s
 from pipeline.errors import InputError, Problem
 from pipeline.raw.bids import is_bad
@@ -78,16 +78,7 @@ def _timeline(info: AlignedInfo, n_frames: int, config: WindowStage) -> Timeline
                 "Shorten window.length_s, check audio_offset_s, or leave the recording out",
             )
         )
-    events = tuple(
-        Event(onset, duration, str(label))
-        for onset, duration, label in zip(
-            info.events.get("onset", []),
-            info.events.get("duration", []),
-            info.events.get("trial_type", []),
-            strict=True,
-        )
-    )
-    return Timeline(info.recording, info.session, start, stop, events, tuple(_bad_frames(info, config)))
+    return Timeline(info.recording, info.session, start, stop, info.listed_events(), tuple(_bad_frames(info, config)))
 
 
 def _bad_frames(info: AlignedInfo, config: WindowStage) -> list[tuple[int, int]]:
@@ -141,7 +132,7 @@ def _index(
         roles=table,
         blocks=tuple(block_rows),
         spans=tuple(spans),
-        events=tuple(EventRow(i, e.onset_s, e.duration_s, e.label) for i, t in enumerate(timelines) for e in t.events),
+        events=tuple(EventRow(e.onset_s, e.duration_s, e.label, i) for i, t in enumerate(timelines) for e in t.events),
         bad=tuple(BadRow(i, start, stop) for i, t in enumerate(timelines) for start, stop in t.bad),
         attributes=_attributes(config, infos, fields),
     )

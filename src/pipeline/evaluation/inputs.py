@@ -26,7 +26,7 @@ from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_lea
 from pipeline.evaluation.contamination import Contamination, corrected
 from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.scores import RunContext
-from pipeline.evaluation.types import RETRAINED_NULL, Event, FoldPredictions, Sound, TestBlock
+from pipeline.evaluation.types import RETRAINED_NULL, FoldPredictions, Sound, TestBlock
 from pipeline.provenance.freshness import refuse_mixture
 from pipeline.provenance.runs import NETWORK_SIDECAR
 
@@ -194,9 +194,7 @@ def _block(windows: Windows, own: PredictedBlock, series: dict[str, Any], sound:
         if row.recording == recording:
             bad[max(0, row.start - own.start) : max(0, row.stop - own.start)] = True
     events = tuple(
-        Event(e.label, e.onset_s, e.duration_s)
-        for e in windows.events
-        if e.recording == recording and own.time_s[0] <= e.onset_s <= own.time_s[-1]
+        e for e in windows.events if e.recording == recording and own.time_s[0] <= e.onset_s <= own.time_s[-1]
     )
     predictions = {name: mel for name, mel in series.items() if name != "target"}
     return TestBlock(own.recording, own.start, own.time_s, series["target"], predictions, bad, events, sound)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifacts.aligned import Event
+
 Mel = NDArray[np.float32]
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -25,15 +27,6 @@ ORACLES = ("true_envelope",)
 TEACHER_FORCED = "model_teacher_forced"
 RETRAINED_NULL = "retrained_null_"
 """Prefix of the predictions of models trained on circularly shifted neural data (``chance.retrain``)."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """One word (or other labelled sound); ``onset_s`` on the audio clock of its recording."""
-
-    label: str
-    onset_s: float
-    duration_s: float
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.evaluation.types import Event, Mel, Values
+from pipeline.artifacts.aligned import Event
+from pipeline.evaluation.types import Mel, Values
 from pipeline.report.listening import wav_bytes
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY = (

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifacts.aligned import Event
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation.fold import speech_frames
-from pipeline.evaluation.types import Event, FoldPredictions, TestBlock
+from pipeline.evaluation.types import FoldPredictions, TestBlock
 from pipeline.vocoder.loudness import WORD_MARGIN_S, Wave, equally_loud, excerpt
 
 SOUNDS = {

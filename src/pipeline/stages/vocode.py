@@ -95,12 +95,11 @@ def _write_block(folder: Path, block: PredictedBlock, sounds: dict[str, Wave], i
 
 def _words(info: AlignedInfo, block: PredictedBlock, frame_s: float) -> Iterator[tuple[str, float, float]]:
     """Name, start and stop [s from the block's start] of each event that starts in the block and lasts."""
-    columns = (info.events.get(name, []) for name in ("onset", "duration", "trial_type"))
-    for number, (onset_s, duration_s, label) in enumerate(zip(*columns, strict=True)):
-        since_s = onset_s - block.start * frame_s
-        if block.time_s[0] <= onset_s <= block.time_s[-1] and duration_s > 0:
-            readable = "".join(c if c.isalnum() or c in "-_" else "_" for c in str(label))[:LABEL_CHARACTERS]
-            yield f"word{number:03d}_{readable}", since_s - WORD_MARGIN_S, since_s + duration_s + WORD_MARGIN_S
+    for number, event in enumerate(info.listed_events()):
+        if block.time_s[0] <= event.onset_s <= block.time_s[-1] and event.duration_s > 0:
+            readable = "".join(c if c.isalnum() or c in "-_" else "_" for c in event.label)[:LABEL_CHARACTERS]
+            start_s, stop_s = (t_s - block.start * frame_s for t_s in (event.onset_s, event.end_s))
+            yield f"word{number:03d}_{readable}", start_s - WORD_MARGIN_S, stop_s + WORD_MARGIN_S
 
 
 def _write_wavs(folder: Path, name: str, sounds: dict[str, Wave], rate_hz: int) -> dict[str, Wave]:
