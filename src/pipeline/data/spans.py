@@ -12,9 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.artifacts.windows import BlockRow, SpanRow
 from pipeline.config.mel_grid import MelGrid
+from pipeline.signal.clock import audio_to_neural_s
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,13 @@ def receptive_field(
     )
 
 
+def covered_frames(info: AlignedInfo, grid: MelGrid) -> tuple[int, int]:
+    """The mel frames ``start:stop`` that have brain signal."""
+    first = math.ceil((info.first_time_s - grid.first_frame_s) * grid.frame_rate_hz)
+    last = math.floor((info.last_time_s - grid.first_frame_s) * grid.frame_rate_hz)
+    return max(0, first), last + 1
+
+
 def widest(fields: Iterable[ReceptiveField]) -> ReceptiveField:
     """The receptive field that covers all of ``fields``."""
     listed = list(fields)
@@ -54,7 +64,9 @@ def raw_spans(block: BlockRow, info: AlignedInfo, seen: ReceptiveField, grid: Me
     """The raw neural and audio samples behind the frames of ``block``."""
     first_s = grid.first_frame_s + block.start / grid.frame_rate_hz
     last_s = grid.first_frame_s + (block.stop - 1) / grid.frame_rate_hz
-    ends_s = [_neural_s(t, info) for t in (first_s - seen.past_s, last_s + seen.future_s)]
+    ends_s = audio_to_neural_s(
+        np.array([first_s - seen.past_s, last_s + seen.future_s]), info.audio_offset_s, info.audio_drift_ppm
+    ).tolist()
     rate_hz = info.source_audio_rate_hz
     sides: dict[Literal["neural", "audio"], tuple[list[float], float, int]] = {
         "neural": (ends_s, info.eeg_rate_hz, info.n_eeg),
@@ -76,8 +88,3 @@ def raw_spans(block: BlockRow, info: AlignedInfo, seen: ReceptiveField, grid: Me
         )
         for signal, ((a, b), rate, n) in sides.items()
     ]
-
-
-def _neural_s(audio_s: float, info: AlignedInfo) -> float:
-    """Time on the neural clock: ``t_neural = t_audio (1 + drift) + offset``."""
-    return audio_s * (1 + info.audio_drift_ppm * 1e-6) + info.audio_offset_s

@@ -11,7 +11,7 @@ from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.artifacts.windows import ROLE_CODES, BadRow, BlockRow, EventRow, SpanRow, Windows
 from pipeline.config.window import WindowStage
 from pipeline.data.intervals import merge_windows
-from pipeline.data.spans import ReceptiveField, raw_spans, receptive_field, widest
+from pipeline.data.spans import ReceptiveField, covered_frames, raw_spans, receptive_field, widest
 from pipeline.data.splits import ROLES, Block, Timeline, split, windows_in
 from pipeline.data.subject import interpolation_support_s
 from pipeline.errors import InputError, Problem
@@ -65,9 +65,8 @@ def _gap_frames(fields: ReceptiveField, config: WindowStage) -> int:
 def _timeline(info: AlignedInfo, n_frames: int, config: WindowStage) -> Timeline:
     """The frames that have both sound and brain signal."""
     grid = config.mel
-    first = math.ceil((info.first_time_s - grid.first_frame_s) * grid.frame_rate_hz)
-    last = math.floor((info.last_time_s - grid.first_frame_s) * grid.frame_rate_hz)
-    start, stop = max(0, first), min(n_frames, last + 1)
+    start, covered = covered_frames(info, grid)
+    stop = min(n_frames, covered)
     if stop - start < grid.frames(config.window.length_s):
         raise InputError(
             Problem(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from pipeline.artifacts.mel import read_mel
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.config.checks import id_problem
 from pipeline.config.ensemble import ModelSettings
+from pipeline.data.spans import covered_frames
 from pipeline.data.subject import normalised_features
 from pipeline.errors import InputError, Problem
 from pipeline.model.device import device_of
@@ -40,7 +40,7 @@ def predict_recording(run: str, recording: str, folder: Path, npy: bool, acceler
     info = aligned_info(aligned)
     subject = _subject_index(info, meta["subjects"])
     gridded = _features(info, aligned, meta["feature_names"][meta["subjects"][subject]], config)
-    start, stop = _covered(info, config)
+    start, stop = covered_frames(info, config.mel)
     result = predict_continuous(model, gridded, start, stop, meta["hop_frames"], subject=subject)
     series = {"model": result.mel}
     if info.has_audio and mel_path.is_file():
@@ -90,13 +90,4 @@ def _features(info: AlignedInfo, aligned: Path, names: list[str], config: ModelS
     if info.causal != config.causal:
         fix = "Align it with the same causal setting as the model"
         raise InputError(Problem(info.recording, "causal", str(info.causal), str(config.causal), fix))
-    n_frames = _covered(info, config)[1]
-    return normalised_features(aligned, names, n_frames, config)
-
-
-def _covered(info: AlignedInfo, config: ModelSettings) -> tuple[int, int]:
-    """Mel frames that have brain signal."""
-    grid = config.mel
-    first = math.ceil((info.first_time_s - grid.first_frame_s) * grid.frame_rate_hz)
-    last = math.floor((info.last_time_s - grid.first_frame_s) * grid.frame_rate_hz)
-    return max(0, first), last + 1
+    return normalised_features(aligned, names, covered_frames(info, config.mel)[1], config)
