@@ -342,16 +342,16 @@ def test_evaluate_that_fails_on_a_rerun_loses_nothing(work: Path) -> None:
     earlier = (work / "results/eval.json").read_bytes()
     config = (work / "config.yaml").read_text()
     (work / "config.yaml").write_text(config.replace("bootstrap: 100", "bootstrap: 101"))
-    with h5py.File(work / "results/baselines/sim01/fold0.h5", "r+") as file:
-        file["blocks/0/ridge"][0, 0] += 1
+    read_by_evaluate_alone = work / "results/contamination/sim01_run01.h5"
+    with h5py.File(read_by_evaluate_alone, "r+") as file:
         file.attrs["complete"] = False
     result = main_py(work)
     assert result.returncode == 2, result.stdout[-3000:]
-    assert any("baselines/sim01/fold0.h5" in line for line in errors_of(result.stdout))
+    assert any("contamination/sim01_run01.h5" in line for line in errors_of(result.stdout))
     assert not (work / "results/eval.json").exists(), "what Snakemake deletes"
     (kept_in,) = re.findall(r"^the earlier results are kept in (\S+)$", result.stdout, re.MULTILINE)
     assert (work / kept_in / "eval.json").read_bytes() == earlier
-    (work / "results/baselines/sim01/fold0.h5").unlink()
+    read_by_evaluate_alone.unlink()
     assert main_py(work).returncode == 0
     assert damaged_files(work / "results/eval.provenance.json") == []
 
