@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, jobs_run
 
 RULES = sorted((ROOT / "workflow/rules").glob("*.smk"))
 #: What the linter says of choices made on purpose: interpreter, script folder and runtime settings are
@@ -32,6 +32,13 @@ def test_snakemake_lint_finds_only_what_is_on_purpose(tmp_path: Path) -> None:
     found = set(re.findall(r"^    \* (.*?)(?: in line \d+\.?)?:$", result.stdout + result.stderr, re.MULTILINE))
     assert found, result.stderr[-2000:]
     assert found <= ON_PURPOSE
+
+
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+def test_without_a_target_everything_is_made(tmp_path: Path, snakefile: str) -> None:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / snakefile), "--cores", "1", "--dry-run"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "evaluate" in jobs_run(result.stdout + result.stderr), result.stderr
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda p: p.stem)
