@@ -861,7 +861,7 @@ def test_simulated_data_touched_or_made_again_train_nothing(simulated: Work, tmp
 
 def test_an_accepted_edit_reruns_nothing_and_everything_honours_it(own: Work) -> None:
     own.edit("src/pipeline/evaluation/words.py", add_a_constant)
-    own.edit("src/pipeline/signal/clock.py", add_a_constant)
+    own.edit("src/pipeline/signal/zero_phase.py", add_a_constant)
     verified = own.pipeline("verify", "--config", "config.yaml")
     assert verified.returncode == 1
     assert "eval.json: made by other code (pipeline.evaluation.words). Rerun the stage evaluate" in verified.stdout
