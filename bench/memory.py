@@ -24,6 +24,7 @@ import numpy as np
 HOME = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HOME / "src"))
 
+from pipeline.artifacts import paths  # noqa: E402
 from pipeline.run.plan import Plan, load_plan  # noqa: E402
 
 EEG_RATE_HZ, AUDIO_RATE_HZ = 2048, 48_000
@@ -57,8 +58,10 @@ def prepare(work: Path, size: int, n_channels: int) -> Plan:
 def commands(plan: Plan) -> dict[str, list[str]]:
     """The command line of each stage, as the workflow would give it."""
     recording, aligned = "results/recordings/large_run1.h5", "results/aligned/large_run1.h5"
+    told = plan.ingest_plan("large_run1")
+    plan.write_ingest_plans()
     inputs = {
-        "ingest": ["--row", plan.row_json("large_run1"), "--raw", *plan.raw_of("large_run1"), "--output", recording],
+        "ingest": ["--plan", str(paths.ingest_plan("large_run1")), "--digest", told.digest, "--output", recording],
         "align": ["--recording", recording, "--output", aligned],
     }
     return {

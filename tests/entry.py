@@ -9,6 +9,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from conftest import ROOT
 from pipeline import cli, stage
 from pipeline.config.loader import load_config, parse_yaml
 from pipeline.config.stages import stage_json
+from pipeline.raw.sessions import Session, SessionPlan
 from pipeline.raw.sheet import read_sheet
 
 RATE_HZ, AUDIO_RATE_HZ, SECONDS = 1000, 16000, 8
@@ -129,8 +131,7 @@ class Lab:
         self.monkeypatch.chdir(self.folder)
         config = load_config([Path("my.yaml")])
         given = read_sheet(Path(str(config.data.sheet)))[row]
-        files = [str(path) for path in given.files().values()]
-        options = ["--row", given.canonical_json(), "--content", "", "--raw", *files, "--output", output]
+        options = [*told("plan.json", SessionPlan.of(Session(given.session_name, (given,)), {})), "--output", output]
         return self.script("ingest", stage_json("ingest", config), *options)
 
     def process(self, *command: str) -> Outcome:
@@ -155,6 +156,13 @@ class Lab:
         except SystemExit as leaving:
             code = leaving.code
         return Outcome(int(str(code or 0)), self.capsys.readouterr().err)
+
+
+def told(file: str, plan: SessionPlan) -> list[str]:
+    """The options by which the stage ingest is told of a session, through a file in a folder of its own."""
+    path = Path(tempfile.mkdtemp()) / file
+    path.write_text(plan.text(), encoding="utf-8")
+    return ["--plan", str(path), "--digest", plan.digest]
 
 
 def _leave(code: int) -> None:

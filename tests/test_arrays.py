@@ -17,7 +17,7 @@ import soundfile
 from pipeline.config.ingest import IngestConfig
 from pipeline.errors import InputError, Problem
 from pipeline.raw.arrays import ArrayReader, open_audio, open_neural
-from pipeline.raw.scan import AudioScan, NeuralReport, NeuralScan, check_pair
+from pipeline.raw.scan import AudioScan, NeuralReport, NeuralScan, check_pair, silence_problems
 from pipeline.raw.sheet import RecordingRow
 
 RNG = np.random.default_rng(0)
@@ -499,7 +499,8 @@ def test_sound_that_cannot_be_used_is_refused(samples: np.ndarray, got: str) -> 
     samples = samples if samples.dtype == np.int16 else samples.astype(np.float32)
     for start in range(0, len(samples), 700):
         scan.update(samples[start : start + 700, None])
-    assert any(got in problem.got for problem in scan.problems("sound.npy"))
+    silent = silence_problems("sound.npy", scan.finish(), IngestConfig())
+    assert any(got in problem.got for problem in [*scan.problems("sound.npy"), *silent])
 
 
 def test_usable_sound_passes() -> None:
@@ -509,7 +510,7 @@ def test_usable_sound_passes() -> None:
     for samples in (SOUND, quiet_word, loud.astype(np.float32), SOUND[:50]):
         scan = AudioScan(IngestConfig(), 16000.0)
         scan.update(samples[:, None])
-        assert scan.problems("sound.npy") == []
+        assert [*silence_problems("sound.npy", scan.finish(), IngestConfig()), *scan.problems("sound.npy")] == []
 
 
 # --- both together -----------------------------------------------------------------------------------------------

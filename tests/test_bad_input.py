@@ -7,7 +7,6 @@ test_arrays.py and test_config.py; this one uses the commands of a user.
 from __future__ import annotations
 
 import io
-import json
 import os
 import pickle
 import re
@@ -21,9 +20,11 @@ import pytest
 import soundfile
 
 from conftest import ROOT
-from entry import AUDIO_RATE_HZ, RATE_HZ, SECONDS, Lab, Outcome, brain, copied, stage_config, voice
+from entry import AUDIO_RATE_HZ, RATE_HZ, SECONDS, Lab, Outcome, brain, copied, stage_config, told, voice
 from pipeline.artifacts.contamination import write_contamination
 from pipeline.artifacts.core import Provenance, opened_any
+from pipeline.raw.sessions import Session, SessionPlan
+from pipeline.raw.sheet import RecordingRow
 
 FORM = re.compile(r"error: (?P<file>.+?): got (?P<got>.+), expected (?P<expected>.+)\. Fix: (?P<fix>.+)")
 
@@ -241,7 +242,8 @@ BAD_TABLES: dict[str, tuple[str, str, str]] = {
 def test_bad_table(lab: Lab, name: str) -> None:
     column, content, words = BAD_TABLES[name]
     (lab.folder / "table.tsv").write_text(content)
-    lab.cell(**{column: "table.tsv"})
+    lab.cell(0, session="1", **{column: "table.tsv"})
+    lab.cell(1, session="1")
     refused(lab, Lab.main, words)
 
 
@@ -367,8 +369,10 @@ def test_brain_and_sound_are_reported_together(lab: Lab) -> None:
 
 def test_content_that_changed_since_the_run_started(lab: Lab) -> None:
     (lab.folder / "eeg1.npy").write_bytes(npy(brain(9)))
-    row = json.dumps({"subject": "s", "recording": "r", "eeg": "eeg1.npy", "eeg_rate_hz": 1000.0})
-    options = ["--row", row, "--raw", "eeg1.npy", "--content", "0" * 64, "--output", "out.h5"]
+    lab.monkeypatch.chdir(lab.folder)
+    row = RecordingRow("s", "r", "eeg1.npy", 1000.0)
+    plan = SessionPlan.of(Session("r", (row,)), {"eeg1.npy": "0" * 64})
+    options = [*told("plan.json", plan), "--output", "out.h5"]
     refused(lab, lambda lab: lab.script("ingest", stage_config("ingest"), *options), "its content when the run started")
 
 
@@ -587,7 +591,7 @@ def test_valid_oddity(lab: Lab, name: str) -> None:
     outcome = lab.ingest()
     assert outcome.code == 0, outcome.errors
     with opened_any(lab.folder / "out.h5") as recording:
-        values = recording.read("eeg/data")
+        values = recording.read("trials/run1/eeg/data")
     assert values.shape == (RATE_HZ * SECONDS, 4)
     assert values.dtype == np.float32
     assert np.isfinite(values).all()

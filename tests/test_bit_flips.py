@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from entry import Lab, Outcome
+from entry import Lab, Outcome, told
 from pipeline.artifacts.core import RESERVED, Provenance, opened_any
 from pipeline.artifacts.files import file_sha256
 from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged, write_sidecar
@@ -24,6 +24,7 @@ from pipeline.config.loader import load_config
 from pipeline.config.stages import stage_json
 from pipeline.errors import InputError
 from pipeline.model.model_file import load_model, model_digest
+from pipeline.raw.sessions import Session, SessionPlan
 from pipeline.raw.sheet import read_sheet
 from pipeline.training.checkpoint import DamagedCheckpointError, read_checkpoint
 
@@ -65,8 +66,18 @@ def described(sidecar_file: str) -> Callable[[Path], str]:
     return read
 
 
+DIGESTS: dict[Path, str] = {}
+
+
+def plan_of_ingest(path: Path) -> str:
+    """What ingest is told: its parameters hold the digest, which a job compares."""
+    digest = DIGESTS.setdefault(path, SessionPlan.parse(path).digest)
+    return SessionPlan.read(path, digest).digest
+
+
 #: Pattern below the work directory -> what reads such files; raises where it notices damage.
 KINDS: dict[str, Callable[[Path], str]] = {
+    "results/.plan/ingest_*.json": plan_of_ingest,
     "results/recordings/*.h5": artifact,
     "results/aligned/*.h5": artifact,
     "results/mel/*.h5": artifact,
@@ -187,11 +198,11 @@ def test_a_raw_file_that_changed_after_its_manifest_is_refused(
     monkeypatch.chdir(tmp_path)
     row = read_sheet(Path("recordings.tsv"))[0]
     files = list(row.files().values())
+    session = Session(row.session_name, (row,))
     if is_simulated:
         write_sidecar(Path("provenance.json"), "simulate", files, Provenance())
-    content = "" if is_simulated else " ".join(map(file_sha256, files))
-    options = ["--row", row.canonical_json(), "--content", content]
-    options += ["--raw", *map(str, files), "--output", "out.h5"]
+    content = {} if is_simulated else {str(file): file_sha256(file) for file in files}
+    options = [*told("plan.json", SessionPlan.of(session, content)), "--output", "out.h5"]
 
     def ingest() -> Outcome:
         return lab.script("ingest", stage_json("ingest", load_config([])), *options)

@@ -11,7 +11,7 @@ import scipy.signal
 
 from pipeline.config.contamination import ContaminationConfig
 from pipeline.evaluation import contamination
-from pipeline.evaluation.contamination import Contamination, check_contamination, corrected
+from pipeline.evaluation.contamination import Contamination, SignalPair, check_contamination, corrected
 
 NEURAL_HZ, AUDIO_HZ = 1000.0, 8000.0
 CONFIG = ContaminationConfig(surrogates=2000)
@@ -45,7 +45,8 @@ def recording(
 
 
 def check(neural: np.ndarray, sound: np.ndarray, **options: object) -> Contamination:
-    return check_contamination(neural, NEURAL_HZ, sound, AUDIO_HZ, CONFIG, recording="r", **options)  # type: ignore[arg-type]
+    pair = SignalPair(neural, sound, float(options.pop("audio_offset_s", 0.0)))  # type: ignore[arg-type]
+    return check_contamination([pair], NEURAL_HZ, AUDIO_HZ, CONFIG, recording="r", **options)  # type: ignore[arg-type]
 
 
 def test_leak_is_suspect_and_its_channel_named() -> None:
@@ -126,7 +127,7 @@ def test_dead_channels_do_not_hide_a_leak() -> None:
 def test_not_testable(options: dict, reason: str) -> None:
     neural, sound = recording(0, leak=1.0, seconds=options.pop("seconds", 30))
     rate_hz = options.pop("rate_hz", NEURAL_HZ)
-    found = check_contamination(neural, rate_hz, sound, AUDIO_HZ, CONFIG, recording="r", **options)
+    found = check_contamination([SignalPair(neural, sound)], rate_hz, AUDIO_HZ, CONFIG, recording="r", **options)
     assert found.result == "not testable"
     assert reason in str(found.reason)
 

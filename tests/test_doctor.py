@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from conftest import snakemake
-from pipeline.artifacts.aligned import aligned_info
+from pipeline.artifacts.aligned import aligned_trials
 from pipeline.artifacts.windows import read_windows
 from pipeline.cli import main
 from pipeline.config.simulate import SimulateConfig
@@ -83,10 +83,10 @@ def test_folds_and_bad_channels_are_those_of_the_run(made: Path) -> None:
     assert result.returncode == 0, result.stdout[-3000:]
     plan = load_plan(made, [made / "config.yaml"], [{"data": {"sheet": str(made / "raw/recordings.tsv")}}], False)
     stage = WindowStage.from_json(stage_json("window", plan.config))
-    for row in plan.rows:
-        found = examine(row, settings_of(plan))
+    for session in plan.sessions.values():
+        row, found = session.trials[0], examine(session, settings_of(plan))
         assert not found.problems
-        info = aligned_info(made / f"results/aligned/{row.recording}.h5")
+        [info] = aligned_trials(made / f"results/aligned/{row.recording}.h5")
         statuses = zip(info.channels["name"], info.channels["status"], strict=True)
         assert set(found.bad) == {name for name, status in statuses if status == "bad"}
         own = subject_folds(row.subject, [found], stage, plan.config.folds)
@@ -159,7 +159,6 @@ def other_montage(work: Path) -> None:
         (channels_missing, "one row per channel"),
         (all_dead, "channels bad"),
         (same_brain_twice, "the same content as eeg of sim01_run01"),
-        (other_montage, "the channels of sim02_run01"),
     ],
 )
 def test_what_would_stop_the_run_is_named_with_its_fix(
@@ -212,7 +211,7 @@ def test_more_work_costs_more(work: Path) -> None:
     def of(**override: object) -> tuple[float, float, float]:
         plan = planned(dict(override))
         stage = WindowStage.from_json(stage_json("window", plan.config))
-        found = [examine(row, settings_of(plan)) for row in plan.rows]
+        found = [examine(session, settings_of(plan)) for session in plan.sessions.values()]
         subjects = [subject_folds(f.row.subject, [f], stage, plan.config.folds) for f in found]
         estimated = cost(plan.config, found, [s for s in subjects if not isinstance(s, list)])
         return estimated.memory_bytes, estimated.disk_bytes, estimated.core_s
@@ -221,3 +220,10 @@ def test_more_work_costs_more(work: Path) -> None:
     assert one_fold[1] < plain[1]
     assert one_fold[2] < plain[2]
     assert pooled[0] > plain[0]
+
+
+def test_channels_that_not_all_sessions_have_are_named(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The model takes those that all sessions of the subject have."""
+    other_montage(work)
+    assert main(["doctor", "config.yaml"]) == 0
+    assert "sim02: channels that not all sessions have are left out: LA1, XX1" in capsys.readouterr().out

@@ -203,10 +203,10 @@ def test_a_viewer_that_holds_files_open_breaks_nothing_and_sees_no_change(chain:
     output = tmp_path / "mel.h5"
     shutil.copy(chain / "results/mel/sim01_run01.h5", output)
     with h5py.File(output, "r") as viewer, h5py.File(chain / "results/aligned/sim01_run01.h5", "r"):
-        before = viewer["mel/data"][:]
+        before = viewer["trials/sim01_run01/mel/data"][:]
         result = stage(chain, MEL, output)
         assert result.returncode == 0, result.stderr
-        np.testing.assert_array_equal(viewer["mel/data"][:], before)
+        np.testing.assert_array_equal(viewer["trials/sim01_run01/mel/data"][:], before)
         with opened_any(output) as fresh:
             assert recomputed_digest(fresh) == fresh.content_digest
 

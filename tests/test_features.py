@@ -680,7 +680,7 @@ def _recording_with_bad_channels() -> np.ndarray:
 def test_bad_channels_by_rule_and_by_table() -> None:
     x = _recording_with_bad_channels()
     table = ["good"] * 9 + ["bad"]
-    verdicts = bad_channels(array_reader(x), len(x), RATE_HZ, ChannelsConfig(), table)
+    verdicts = bad_channels([(array_reader(x), len(x))], RATE_HZ, ChannelsConfig(), table)
     reasons = [v.reason.split(":")[0] for v in verdicts]
     assert reasons == [
         "holds NaN or infinity",
@@ -695,21 +695,21 @@ def test_bad_channels_by_rule_and_by_table() -> None:
         "bad in the channel table",
     ]
     assert [v.status for v in verdicts] == ["good" if not r else "bad" for r in reasons]
-    only_table = bad_channels(array_reader(x), len(x), RATE_HZ, ChannelsConfig(find_bad=False), table)
+    only_table = bad_channels([(array_reader(x), len(x))], RATE_HZ, ChannelsConfig(find_bad=False), table)
     assert [v.status for v in only_table] == table
-    only_rule = bad_channels(array_reader(x), len(x), RATE_HZ, ChannelsConfig(use_status=False), table)
+    only_rule = bad_channels([(array_reader(x), len(x))], RATE_HZ, ChannelsConfig(use_status=False), table)
     assert only_rule[9].status == "good"
 
 
 def test_equal_channels_are_all_good() -> None:
     x = np.random.default_rng(0).standard_normal((20_000, 16)).astype(np.float32)
     x[:, 3] *= 1.5
-    verdicts = bad_channels(array_reader(x), len(x), RATE_HZ, ChannelsConfig())
+    verdicts = bad_channels([(array_reader(x), len(x))], RATE_HZ, ChannelsConfig())
     assert {v.status for v in verdicts} == {"good"}
 
 
 def test_all_flat_channels_are_all_bad() -> None:
-    verdicts = bad_channels(array_reader(np.ones((3000, 5), np.float32)), 3000, RATE_HZ, ChannelsConfig())
+    verdicts = bad_channels([(array_reader(np.ones((3000, 5), np.float32)), 3000)], RATE_HZ, ChannelsConfig())
     assert {v.status for v in verdicts} == {"bad"}
 
 

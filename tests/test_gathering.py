@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, SMALL, jobs_run, snakemake
-from pipeline.artifacts.aligned import aligned_info
+from pipeline.artifacts.aligned import aligned_trials
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.windows import ROLE_CODES, BlockRow, SpanRow, Windows, read_windows, write_windows
 from pipeline.config.loader import load_config
@@ -66,7 +66,7 @@ def test_importance_of_every_shaft_and_region_is_reported(tmp_path: Path) -> Non
     (tmp_path / "config.yaml").write_text(SMALL.replace("channels: 8", "channels: 18"))
     result = snakemake(tmp_path, "results/eval.json")
     assert result.returncode == 0, result.stdout[-3000:]
-    info = aligned_info(tmp_path / "results/aligned/sim01_run01.h5")
+    [info] = aligned_trials(tmp_path / "results/aligned/sim01_run01.h5")
     used = [name for name, used in zip(info.channels["name"], info.channels["used"], strict=True) if used]
     own = importance(tmp_path)
     assert set(own["shaft"]) == {name.rstrip("0123456789") for name in used}
@@ -142,7 +142,7 @@ def test_nearest_neighbour_is_scored_on_request(chain: Path, own_chain: Path) ->
 def shuffled(windows: Windows, chain: Path) -> Windows:
     """The same windows dealt out at random to the roles of fold 0, and the raw samples that each role then saw."""
     grid = load_config([chain / "config.yaml"]).mel
-    infos = [aligned_info(chain / f"results/aligned/{r}.h5") for r in windows.recordings]
+    infos = [info for s in windows.session_names for info in aligned_trials(chain / f"results/aligned/{s}.h5")]
     attributes = windows.attributes
     seen = ReceptiveField(
         attributes["receptive_field_past_s"],

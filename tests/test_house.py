@@ -82,6 +82,6 @@ def test_results_of_an_earlier_version_are_refused_and_left_alone(tmp_path: Path
     old.write_bytes(b"of an earlier version")
     result = snakemake(tmp_path, "results/eval.json")
     assert result.returncode == 1
-    assert "results: got results of layout 1, expected layout 2. Fix: Move it away" in result.stdout
+    assert "results: got results of layout 1, expected layout 3. Fix: Move it away" in result.stdout
     assert old.read_bytes() == b"of an earlier version"
     assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["recordings"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.artifacts.aligned import AlignedInfo, aligned_info
+from pipeline.artifacts.aligned import AlignedInfo, aligned_trials
 from pipeline.data.subject import SubjectArrays
 from pipeline.evaluation import importance
 from pipeline.evaluation.importance import channel_groups, permutation_importance, why_not
@@ -78,7 +78,7 @@ def test_a_constant_band_is_left_out(arrays: SubjectArrays, read_spans: list[np.
 @pytest.fixture
 def info(chain: Path) -> AlignedInfo:
     table = {"name": ["LA1", "LA2", "LA10", "RB1", "EKG"], "region": ["STG", "STG", "IFG", "n/a", ""]}
-    return replace(aligned_info(chain / "results/aligned/sim01_run01.h5"), channels=table)
+    return replace(aligned_trials(chain / "results/aligned/sim01_run01.h5")[0], channels=table)
 
 
 def test_shafts_and_regions_of_plain_banded_and_bipolar_columns(info: AlignedInfo) -> None:

@@ -15,10 +15,13 @@ import pytest
 import soundfile
 
 from conftest import ROOT, jobs_run, snakemake
+from entry import told
 from pipeline.artifacts.core import header
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.config.root import Config
 from pipeline.config.stages import stage_json
+from pipeline.raw.sessions import Session, SessionPlan
+from pipeline.raw.sheet import RecordingRow
 
 CONFIG = """\
 data: {sheet: "the raw data/recordings.tsv"}
@@ -112,11 +115,11 @@ def test_a_touch_reruns_nothing(lab: Path) -> None:
 
 
 def test_bad_raw_data_ends_its_stage_with_the_reason_and_writes_nothing(lab: Path, tmp_path: Path) -> None:
-    row = json.dumps({"subject": "s", "recording": "r", "eeg": "x.npy", "eeg_rate_hz": 1000.0})
+    row = RecordingRow("s", "r", "x.npy", 1000.0)
     (tmp_path / "x.npy").write_bytes(b"no array")
     command = [sys.executable, str(ROOT / "workflow/scripts/ingest.py"), "--log", "x.log"]
     command += ["--config", stage_json("ingest", Config())]
-    command += ["--row", row, "--raw", "x.npy", "--content", "", "--output", "out.h5"]
+    command += [*told("plan.json", SessionPlan.of(Session("r", (row,)), {})), "--output", "out.h5"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 2, result.stderr

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from conftest import snakemake
-from pipeline.artifacts.aligned import aligned_info, feature_columns
+from pipeline.artifacts.aligned import aligned_trials, feature_columns
 from pipeline.artifacts.windows import read_windows
 from pipeline.config.simulate import SimulateConfig
 from pipeline.model.model_file import load_model
@@ -123,7 +123,7 @@ def test_a_chain_of_every_kind(
     for path in (tmp_path / "results/aligned").glob("*.h5"):
         channels = CHANNELS - (unequal and path.name.startswith("sim01"))
         assert len(set(feature_columns(path))) == channels * columns
-        info = aligned_info(path)
+        [info] = aligned_trials(path)
         assert info.causal == causal
         assert (info.support_future_s == 0) == causal or kind == "given"
 

@@ -134,8 +134,8 @@ def test_a_trace_is_at_its_time_on_the_audio_clock(
     file = tmp_path / "spike.h5"
     shutil.copyfile(chain / "results" / FILES["recording"], file)
     with h5py.File(file, "r+") as artifact:
-        artifact["eeg/data"][...] = 0
-        artifact["eeg/data"][10 * 1024, :] = 1000
+        artifact["trials/sim01_run01/eeg/data"][...] = 0
+        artifact["trials/sim01_run01/eeg/data"][10 * 1024, :] = 1000
         assert artifact.attrs["audio_offset_s"] == 0.137
     plot(file, "raw", tmp_path / "x.png", Stretch(8.0, 4.0))
     times_s, values = np.asarray(shown[0].lines[0].get_data())
@@ -148,8 +148,10 @@ def test_arrays_are_at_their_times(chain: Path, tmp_path: Path, monkeypatch: pyt
     file = tmp_path / "spike.h5"
     shutil.copyfile(chain / "results" / FILES["mel"], file)
     with h5py.File(file, "r+") as artifact:
-        artifact["mel/data"][...] = np.random.default_rng(0).random(artifact["mel/data"].shape)
-        artifact["mel/data"][1000] = 5
+        artifact["trials/sim01_run01/mel/data"][...] = np.random.default_rng(0).random(
+            artifact["trials/sim01_run01/mel/data"].shape
+        )
+        artifact["trials/sim01_run01/mel/data"][1000] = 5
         spike_s = artifact["mel/time"][1000]
     plot(file, "arrays", tmp_path / "x.png", Stretch(8.0, 4.0))
     (picture,) = shown[0].images

@@ -117,7 +117,9 @@ def info(**changes: object) -> AlignedInfo:
     values: dict = {
         "recording": "a",
         "subject": "s",
-        "session": "",
+        "session": "a",
+        "text": "",
+        "modality": "ieeg",
         "simulated": True,
         "causal": False,
         "has_audio": True,
@@ -138,7 +140,7 @@ def info(**changes: object) -> AlignedInfo:
         "whole_recording_operations": ["bad-channel rule"],
         "events": {},
         "annotations": {},
-        "channels": {},
+        "channels": {"name": ["c1"]},
         "content_digest": "00",
     }
     return AlignedInfo(**{**values, **changes})
@@ -178,9 +180,9 @@ def test_a_purge_gap_below_the_receptive_field_is_refused() -> None:
         window_index([info()], [300 * 22050 // 256 + 1], stage(purge_gap_s=0.5))
 
 
-def test_a_recording_shorter_than_a_window_is_named() -> None:
-    short = info(n_features=50, n_audio=22050)
-    with pytest.raises(InputError, match=r"length_s"):
+def test_a_recording_without_a_common_frame_is_named() -> None:
+    short = info(first_feature=400, n_features=50, n_audio=22050)
+    with pytest.raises(InputError, match=r"audio_offset_s"):
         window_index([short], [87], stage())
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from entry import Lab, stage_config
-from pipeline.artifacts.aligned import aligned_info, feature_columns, read_features
-from pipeline.doctor.command import recording_text, settings_of
+from pipeline.artifacts.aligned import aligned_trials, feature_columns, read_features
+from pipeline.doctor.command import session_text, settings_of
 from pipeline.doctor.recordings import Examined, examine
 from pipeline.evaluation.importance import channel_groups
 from pipeline.raw.bids import electrode_warnings, is_bad
@@ -44,7 +44,11 @@ def examined(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Examined:
     """The first recording as the doctor sees it."""
     monkeypatch.chdir(lab.folder)
     plan = load_plan(Path(), [Path("my.yaml")], [], is_job=False)
-    return examine(plan.rows[0], settings_of(plan))
+    return examine(next(iter(plan.sessions.values())), settings_of(plan))
+
+
+def _features(path: Path) -> np.ndarray:
+    return next(read_features(path, ["run1"]))
 
 
 def column_names(reference: str, lab: Lab) -> list[str]:
@@ -61,7 +65,7 @@ def test_the_group_of_the_channel_table_is_the_shaft(lab: Lab) -> None:
 def test_two_channels_of_a_shaft_are_referred_to_each_other(lab: Lab, reference: str) -> None:
     """Then one is minus the other, and their envelopes are the same."""
     with_table(lab, "channels", CHANNELS)
-    features = read_features(aligned(lab, reference)).reshape(-1, 4)
+    features = _features(aligned(lab, reference)).reshape(-1, 4)
     np.testing.assert_allclose(features[:, 0], features[:, 1], rtol=1e-3)
     np.testing.assert_allclose(features[:, 2], features[:, 3], rtol=1e-3)
     assert not np.allclose(features[:, 0], features[:, 2], rtol=0.1)
@@ -91,9 +95,9 @@ def test_the_fix_that_the_error_names_works(lab: Lab) -> None:
 def test_importance_goes_by_the_group_too(lab: Lab) -> None:
     with_table(lab, "channels", CHANNELS)
     path = aligned(lab, "none")
-    groups = channel_groups(["e1", "e2", "e3", "e4"], aligned_info(path))
+    groups = channel_groups(["e1", "e2", "e3", "e4"], aligned_trials(path)[0])
     assert groups["shaft"] == {"left": [0, 1], "right": [2, 3]}
-    assert channel_groups(["e1-e2", "e3-e4"], aligned_info(path))["shaft"] == {"left": [0], "right": [1]}
+    assert channel_groups(["e1-e2", "e3-e4"], aligned_trials(path)[0])["shaft"] == {"left": [0], "right": [1]}
 
 
 def test_the_doctor_refers_as_align_does(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +127,7 @@ def test_electrodes_and_channels_without_each_other_are_named(lab: Lab, monkeypa
     assert found.warnings == list(printed)
     for text in printed:
         assert text in outcome.errors
-        assert f"  ! {text}" in recording_text(found)
+        assert f"  ! {text}" in session_text(found)
 
 
 def test_a_long_list_of_names_is_cut_and_counted() -> None:

@@ -133,9 +133,10 @@ def item_by_item(work: Path) -> Run:
 
     def item(start: int) -> tuple[np.ndarray, np.ndarray]:
         with h5py.File(work / "results/aligned/sim01_run01.h5") as file:
-            first = max(0, round((start - 26) * 256 / 22050 * 100) - int(file.attrs["first_feature"]))
-            features = file["features/data"][first : first + 172]
-            sound = file["audio/data"][max(0, start * 256 - 512) : start * 256 - 512 + 95 * 256 + 1024]
+            first = max(0, round((start - 26) * 256 / 22050 * 100) - int(file["trial_table/first_feature"][0]))
+            trial = file["trials/sim01_run01"]
+            features = trial["features/data"][first : first + 172]
+            sound = trial["audio/data"][max(0, start * 256 - 512) : start * 256 - 512 + 95 * 256 + 1024]
         mel = librosa.feature.melspectrogram(
             y=sound, sr=22050, n_fft=1024, hop_length=256, power=1.0, n_mels=80, fmax=8000, center=False
         )

@@ -26,7 +26,6 @@ from tqdm import tqdm
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import WRITE_ERRORS, writing
 from pipeline.config.base import Section
-from pipeline.config.canonical import with_row
 from pipeline.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_MEMORY, InputError, StageFailureError
 
 C = TypeVar("C", bound=Section)
@@ -95,10 +94,7 @@ class Stage(Generic[C]):
     def provenance(self, inputs: Sequence[tuple[Path | str, str]]) -> Provenance:
         """What the stage's artifact is made from: ``inputs`` are paths with their sha256."""
         pairs = [(str(path), sha256) for path, sha256 in inputs]
-        config_json = self.config.canonical_json()
-        if "row" in self.options:
-            config_json = with_row(config_json, self.options["row"])
-        return Provenance(config_json, self.code, pairs)
+        return Provenance(self.config.canonical_json(), self.code, pairs)
 
 
 def run_stage(

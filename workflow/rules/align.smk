@@ -1,14 +1,14 @@
 rule align:
     input:
-        "results/recordings/{recording}.h5",
+        "results/recordings/{session}.h5",
     output:
-        "results/aligned/{recording}.h5",
+        "results/aligned/{session}.h5",
     log:
-        "logs/align/{recording}.log",
+        "logs/align/{session}.log",
     benchmark:
-        "logs/align/{recording}.benchmark.tsv"
+        "logs/align/{session}.benchmark.tsv"
     resources:
-        **resources_of(PLAN, "align", lambda w: [w.recording]),
+        **resources_of(PLAN, "align", lambda w: [w.session]),
     params:
         *PLAN.code("align"),
         config=PLAN.config_json("align"),

@@ -1,14 +1,14 @@
 rule contamination:
     input:
-        "results/recordings/{recording}.h5",
+        "results/recordings/{session}.h5",
     output:
-        "results/contamination/{recording}.h5",
+        "results/contamination/{session}.h5",
     log:
-        "logs/contamination/{recording}.log",
+        "logs/contamination/{session}.log",
     benchmark:
-        "logs/contamination/{recording}.benchmark.tsv"
+        "logs/contamination/{session}.benchmark.tsv"
     resources:
-        **resources_of(PLAN, "contamination", lambda w: [w.recording]),
+        **resources_of(PLAN, "contamination", lambda w: [w.session]),
     params:
         *PLAN.code("contamination"),
         config=PLAN.config_json("contamination"),

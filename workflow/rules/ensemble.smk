@@ -18,7 +18,7 @@ rule ensemble:
         "logs/{prefix}ensemble/{model_id}/fold{fold}.benchmark.tsv"
     threads: PLAN.config.train.cpu_threads
     resources:
-        **resources_of(PLAN, "ensemble", lambda w: PLAN.recordings_of_model(w.model_id)),
+        **resources_of(PLAN, "ensemble", lambda w: PLAN.sessions_of_model(w.model_id)),
     params:
         *PLAN.code("ensemble"),
         config=PLAN.config_json("ensemble"),

@@ -11,7 +11,7 @@ rule evaluate:
     benchmark:
         "logs/evaluate.benchmark.tsv"
     resources:
-        **resources_of(PLAN, "evaluate", lambda w: PLAN.recordings),
+        **resources_of(PLAN, "evaluate", lambda w: PLAN.sessions),
     params:
         *PLAN.code("evaluate"),
         config=PLAN.config_json("evaluate"),

@@ -1,20 +1,19 @@
 rule ingest:
     input:
-        lambda w: (PLAN.raw_of(w.recording) if PLAN.is_simulated else ancient(PLAN.raw_of(w.recording))),
+        lambda w: PLAN.made_raw_of(w.session),
     output:
-        "results/recordings/{recording}.h5",
+        "results/recordings/{session}.h5",
     log:
-        "logs/ingest/{recording}.log",
+        "logs/ingest/{session}.log",
     benchmark:
-        "logs/ingest/{recording}.benchmark.tsv"
+        "logs/ingest/{session}.benchmark.tsv"
     resources:
-        **resources_of(PLAN, "ingest", lambda w: [w.recording]),
+        **resources_of(PLAN, "ingest", lambda w: [w.session]),
     params:
         *PLAN.code("ingest"),
         config=PLAN.config_json("ingest"),
-        row=lambda w: PLAN.row_json(w.recording),
-        content=lambda w: PLAN.raw_content(w.recording),
+        plan=lambda w: PLAN.ingest_plan(w.session).digest,
     shell:
         "{PYTHON:q} {SCRIPTS:q}/ingest.py --config {params.config:q} --code {CODE[ingest]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --row {params.row:q} --content {params.content:q} --raw {input:q} --output {output:q}"
+        " --plan results/.plan/ingest_{wildcards.session:q}.json --digest {params.plan:q} --output {output:q}"

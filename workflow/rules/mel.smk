@@ -1,14 +1,14 @@
 rule mel:
     input:
-        "results/aligned/{recording}.h5",
+        "results/aligned/{session}.h5",
     output:
-        "results/mel/{recording}.h5",
+        "results/mel/{session}.h5",
     log:
-        "logs/mel/{recording}.log",
+        "logs/mel/{session}.log",
     benchmark:
-        "logs/mel/{recording}.benchmark.tsv"
+        "logs/mel/{session}.benchmark.tsv"
     resources:
-        **resources_of(PLAN, "mel", lambda w: [w.recording]),
+        **resources_of(PLAN, "mel", lambda w: [w.session]),
     params:
         *PLAN.code("mel"),
         config=PLAN.config_json("mel"),

@@ -10,7 +10,7 @@ rule predict:
     benchmark:
         "logs/{prefix}predict/{subject}/fold{fold}.benchmark.tsv"
     resources:
-        **resources_of(PLAN, "predict", lambda w: PLAN.recordings_of(w.subject)),
+        **resources_of(PLAN, "predict", lambda w: PLAN.sessions_of(w.subject)),
         gpu=1 if RUNTIME.accelerator == "gpu" else 0,
     params:
         *PLAN.code("predict"),

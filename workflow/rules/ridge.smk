@@ -8,7 +8,7 @@ rule ridge:
     benchmark:
         "logs/{prefix}ridge/{subject}/fold{fold}.benchmark.tsv"
     resources:
-        **resources_of(PLAN, "ridge", lambda w: PLAN.recordings_of(w.subject)),
+        **resources_of(PLAN, "ridge", lambda w: PLAN.sessions_of(w.subject)),
     params:
         *PLAN.code("ridge"),
         config=PLAN.config_json("ridge"),

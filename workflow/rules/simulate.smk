@@ -8,7 +8,7 @@ rule simulate:
     benchmark:
         "logs/simulate.benchmark.tsv"
     resources:
-        **resources_of(PLAN, "simulate", lambda w: PLAN.recordings),
+        **resources_of(PLAN, "simulate", lambda w: PLAN.sessions),
     params:
         *PLAN.code("simulate"),
         config=PLAN.config_json("simulate"),
@@ -16,4 +16,4 @@ rule simulate:
     shell:
         "{PYTHON:q} {SCRIPTS:q}/simulate.py --config {params.config:q} --code {CODE[simulate]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --speech {input:q} --content {params.content:q} --output {output:q}"
+        " --speech {input:q} --content {params.content:q} --output {output[0]:q}"

@@ -13,7 +13,7 @@ rule train:
         "logs/{prefix}train/{model_id}/fold{fold}/{network}.benchmark.tsv"
     threads: PLAN.training_cores
     resources:
-        **resources_of(PLAN, "train", lambda w: PLAN.recordings_of_model(w.model_id)),
+        **resources_of(PLAN, "train", lambda w: PLAN.sessions_of_model(w.model_id)),
         gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,
     params:
         *PLAN.code("train"),

@@ -1,7 +1,7 @@
 rule vocode:
     input:
         predictions="results/predictions/{subject}/fold{fold}.h5",
-        aligned=lambda w: expand("results/aligned/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
+        aligned=lambda w: expand("results/aligned/{session}.h5", session=PLAN.sessions_of(w.subject)),
         checkpoint=ancient(list(PLAN.vocoder_files)),
     output:
         directory("results/sound/{subject}/fold{fold}"),
@@ -10,7 +10,7 @@ rule vocode:
     benchmark:
         "logs/vocode/{subject}/fold{fold}.benchmark.tsv"
     resources:
-        **resources_of(PLAN, "vocode", lambda w: PLAN.recordings_of(w.subject)),
+        **resources_of(PLAN, "vocode", lambda w: PLAN.sessions_of(w.subject)),
     params:
         *PLAN.code("vocode"),
         config=PLAN.config_json("vocode"),

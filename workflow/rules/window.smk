@@ -1,6 +1,6 @@
 rule window:
     input:
-        lambda w: expand("results/aligned/{recording}.h5", recording=PLAN.recordings_of(w.subject)),
+        lambda w: expand("results/aligned/{session}.h5", session=PLAN.sessions_of(w.subject)),
     output:
         "results/windows/{subject}.h5",
     log:
@@ -8,11 +8,11 @@ rule window:
     benchmark:
         "logs/window/{subject}.benchmark.tsv"
     resources:
-        **resources_of(PLAN, "window", lambda w: PLAN.recordings_of(w.subject)),
+        **resources_of(PLAN, "window", lambda w: PLAN.sessions_of(w.subject)),
     params:
         *PLAN.code("window"),
         config=PLAN.config_json("window"),
-        order=lambda w: " ".join(PLAN.recordings_of(w.subject)),
+        order=lambda w: " ".join(PLAN.sessions_of(w.subject)),
     shell:
         "{PYTHON:q} {SCRIPTS:q}/window.py --config {params.config:q} --code {CODE[window]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"

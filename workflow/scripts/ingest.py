@@ -5,4 +5,4 @@ from pipeline.stage import run_stage
 from pipeline.stages.ingest import ingest
 
 if __name__ == "__main__":
-    run_stage(ingest, IngestStage, files=["raw", "output"], options=["row", "content"])
+    run_stage(ingest, IngestStage, files=["plan", "output"], options=["digest"])

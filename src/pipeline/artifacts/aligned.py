@@ -1,13 +1,14 @@
-"""``aligned/{recording}.h5``: neural features and sound on the audio clock.
+"""``aligned/{session}.h5``: neural features and sound of a session's trials on one clock, the audio's.
 
-``/features/data`` (time, channel) float32 with the frame centres in ``/features/time`` [s],
-``/audio/data`` (time,) float32 at the mel's rate, and the tables of the recording: channels with
-their good or bad status, annotations on the audio clock.  Attributes record the processing.
+Per trial ``/trials/{recording}/features/data`` (time, channel) float32 with the frame centres in ``…/features/time``
+[s] and ``…/audio/data`` (time,) float32 at the mel's rate; ``/features/name``, ``/trial_table``, the tables of the
+session (channels with the status that the bad-channel rule gave; annotations moved to the audio clock), and as
+attributes everything that was done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ import numpy as np
 
 from pipeline.artifacts.core import Artifact, ArtifactWriter, Provenance, Schema, create, opened
 from pipeline.artifacts.recording import Table, read_tables
+from pipeline.artifacts.trials import rows_of, trial_rows, within
 
-SCHEMA = Schema("aligned", 2, "align")
+SCHEMA = Schema("aligned", 3, "align")
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,19 @@ class Event:
 
 @dataclass(frozen=True)
 class AlignedInfo:
-    """An aligned recording without its arrays.
+    """What later stages know of an aligned trial without its arrays.
 
-    Times in s on the audio clock.  ``support_past_s`` and ``support_future_s`` bound the neural
-    samples that a feature depends on, before and after its time; ``audio_support_s`` the raw audio
-    samples that a resampled one depends on, on either side.
+    Times in s on the audio clock; ``support_*_s`` is how far the neural samples
+    behind a feature reach before and after its time, ``audio_support_s`` how far
+    the raw audio samples behind a resampled one reach on either side.  ``session``
+    is what the session's files are called; ``text`` is empty where none is known.
     """
 
     recording: str
     subject: str
     session: str
+    text: str
+    modality: str
     simulated: bool
     causal: bool
     has_audio: bool
@@ -86,36 +91,41 @@ class AlignedInfo:
 
 @contextmanager
 def create_aligned(path: Path, provenance: Provenance) -> Iterator[ArtifactWriter]:
-    """A writer for the aligned recording; the stage streams features and audio into it."""
+    """A writer for the aligned session; the stage streams features and audio of each trial into it."""
     with create(path, SCHEMA, provenance) as writer:
         yield writer
 
 
 @contextmanager
 def open_aligned(path: Path) -> Iterator[Artifact]:
-    """The aligned recording for reading."""
+    """The aligned session for reading."""
     with opened(path, SCHEMA) as artifact:
         yield artifact
 
 
-def aligned_info(path: Path) -> AlignedInfo:
-    """Attributes and tables of an aligned recording."""
+def aligned_trials(path: Path) -> list[AlignedInfo]:
+    """Facts and tables of each trial of an aligned session."""
     with open_aligned(path) as artifact:
-        names = AlignedInfo.__dataclass_fields__.keys() - {"events", "annotations", "channels", "content_digest"}
+        shared = artifact.root_attributes() | {"content_digest": artifact.content_digest}
         tables = read_tables(artifact)
-        return AlignedInfo(
-            **{name: artifact.attribute(name) for name in names},
-            events=tables["events"],
-            annotations=tables["annotations"],
-            channels=tables["channels"],
-            content_digest=artifact.content_digest,
-        )
+        events, annotations = rows_of(tables["events"]), rows_of(tables["annotations"])
+        names = AlignedInfo.__dataclass_fields__.keys()
+        return [
+            AlignedInfo(
+                **{name: value for name, value in {**shared, **row}.items() if name in names},
+                events=events.get(row["recording"], {}),
+                annotations=annotations.get(row["recording"], {}),
+                channels=tables["channels"],
+            )
+            for row in trial_rows(artifact)
+        ]
 
 
-def read_features(path: Path) -> np.ndarray:
-    """Features (time, channel) float32."""
+def read_features(path: Path, recordings: Iterable[str]) -> Iterator[np.ndarray]:
+    """Features (time, channel) float32 of each of these trials."""
     with open_aligned(path) as artifact:
-        return artifact.read("features/data")
+        for recording in recordings:
+            yield artifact.read(within(recording, "features/data"))
 
 
 def feature_columns(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""``contamination/{recording}.h5``: outcome of the acoustic contamination check.
+"""``contamination/{session}.h5``: outcome of the acoustic contamination check.
 
 Attributes ``result``, ``reason``, ``statistic``, ``p``, ``channel`` …; for a testable recording
 also ``/matrix`` (audio frequency, neural frequency) and ``/frequency`` [Hz].
@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.artifacts.core import Provenance, Schema, create, opened
 
-SCHEMA = Schema("contamination", 2, "contamination")
+SCHEMA = Schema("contamination", 3, "contamination")
 
 
 def write_contamination(path: Path, values: Mapping[str, Any], provenance: Provenance) -> None:

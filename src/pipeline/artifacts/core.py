@@ -73,8 +73,9 @@ class Provenance:
 class StreamedArray:
     """A dataset that is filled block by block along its first axis."""
 
-    def __init__(self, dataset: h5py.Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: h5py.Dataset, folder: Path) -> None:
+        self.dataset, self.folder = dataset, folder
+        self.length, self.nbytes = len(dataset), dataset.nbytes
         self.filled = 0
         self.hash = hashlib.sha256()
 
@@ -82,10 +83,10 @@ class StreamedArray:
         """Append ``block``, cast to the dataset's dtype."""
         block = np.ascontiguousarray(block, dtype=self.dataset.dtype)
         stop = self.filled + len(block)
-        if stop > len(self.dataset):
-            raise ValueError(f"{self.dataset.name}: {stop} rows do not fit into {len(self.dataset)}")
+        if stop > self.length:
+            raise ValueError(f"{self.dataset.name}: {stop} rows do not fit into {self.length}")
         if len(block):
-            require_space(Path(self.dataset.file.filename).parent, block.nbytes)
+            require_space(self.folder, block.nbytes)
             self.dataset[self.filled : stop] = block
             self.hash.update(block.data)
         self.filled = stop
@@ -101,7 +102,10 @@ class ArtifactWriter:
     def __init__(self, file: h5py.File, schema: Schema) -> None:
         self.file = file
         self.schema = schema
+        self.folder = Path(file.filename).parent
         self._streams: dict[str, StreamedArray] = {}
+        self._unfilled: list[StreamedArray] = []
+        self._reserved = 0
 
     def attributes(self, **values: Any) -> None:
         """Root attributes that belong to the content; ``None`` is left out."""
@@ -140,8 +144,11 @@ class ArtifactWriter:
         for key, value in attributes.items():
             if value is not None:
                 _set_attribute(dataset, key, value)
-        self._streams[dataset.name] = StreamedArray(dataset)
-        return self._streams[dataset.name]
+        stream = StreamedArray(dataset, self.folder)
+        self._streams[dataset.name] = stream
+        self._unfilled.append(stream)
+        self._reserved += stream.nbytes
+        return stream
 
     def array(self, name: str, values: np.ndarray, dims: Sequence[str], **attributes: Any) -> None:
         """A whole dataset at once."""
@@ -161,16 +168,15 @@ class ArtifactWriter:
             self.file[target].dims[axis].attach_scale(dataset)
 
     def _require_space(self, size: int) -> None:
-        """Check the free space for one more array of ``size`` bytes and the unwritten rows of the others."""
-        arrays = [(s.dataset.nbytes, s.filled / max(1, len(s.dataset))) for s in self._streams.values()]
-        missing = sum(math.ceil(nbytes * (1 - filled)) for nbytes, filled in arrays)
-        total = sum(nbytes for nbytes, _ in arrays)
-        require_space(Path(self.file.filename).parent, size + missing, size + total)
+        """For one array more of ``size`` bytes, and for what the others still lack."""
+        self._unfilled = [s for s in self._unfilled if s.filled < s.length]
+        missing = sum(math.ceil(s.nbytes * (1 - s.filled / s.length)) for s in self._unfilled)
+        require_space(self.folder, size + missing, size + self._reserved)
 
     def _finish(self, provenance: Provenance) -> None:
         for name, stream in self._streams.items():
-            if stream.filled != len(stream.dataset):
-                raise ValueError(f"{name}: {stream.filled} of {len(stream.dataset)} rows written")
+            if stream.filled != stream.length:
+                raise ValueError(f"{name}: {stream.filled} of {stream.length} rows written")
         digests = {name: _array_digest(s.dataset, s.hash.hexdigest()) for name, s in self._streams.items()}
         values = {
             "content_digest": _content_digest(self.schema, _root_attributes(self.file), digests),

@@ -17,24 +17,29 @@ def _of(variant: str) -> Path:
     return RESULTS if variant == FULL else RESULTS / "variants" / variant
 
 
-def recording(name: str) -> Path:
-    return RESULTS / "recordings" / f"{name}.h5"
+def recording(session: str) -> Path:
+    return RESULTS / "recordings" / f"{session}.h5"
 
 
-def aligned(name: str) -> Path:
-    return RESULTS / "aligned" / f"{name}.h5"
+def aligned(session: str) -> Path:
+    return RESULTS / "aligned" / f"{session}.h5"
 
 
-def mel(name: str) -> Path:
-    return RESULTS / "mel" / f"{name}.h5"
+def mel(session: str) -> Path:
+    return RESULTS / "mel" / f"{session}.h5"
+
+
+def ingest_plan(session: str) -> Path:
+    """What the stage ingest is told of a session."""
+    return RESULTS / ".plan" / f"ingest_{session}.json"
 
 
 def windows(subject: str) -> Path:
     return RESULTS / "windows" / f"{subject}.h5"
 
 
-def contamination(name: str) -> Path:
-    return RESULTS / "contamination" / f"{name}.h5"
+def contamination(session: str) -> Path:
+    return RESULTS / "contamination" / f"{session}.h5"
 
 
 def train(subject: str, fold: int, variant: str = FULL) -> Path:

@@ -1,8 +1,9 @@
-"""``recordings/{recording}.h5``: one checked recording with its tables, before any processing.
+"""``recordings/{session}.h5``: the trials of one session as they were found, checked and described.
 
-``/eeg/data`` (time, channel) float32 in the declared unit, ``/audio/data`` (time,) in the
-dtype of the source, ``/channels`` with BIDS columns, and where present ``/electrodes``,
-``/events`` (onsets in s on the audio clock) and ``/annotations`` (onsets in s on the neural clock).
+Per trial ``/trials/{recording}/eeg/data`` (time, channel) float32 in the declared unit and ``…/audio/data`` (time,)
+in the dtype of the source; ``/trial_table`` with each trial's clock, start and text; ``/channels`` with BIDS columns,
+``/electrodes``, ``/events`` and ``/annotations`` (with a column ``recording``) where there are any: onsets in s, of
+events on the trial's audio clock, of annotations on its neural one.
 """
 
 from __future__ import annotations
@@ -13,27 +14,27 @@ from pathlib import Path
 
 from pipeline.artifacts.core import Artifact, ArtifactWriter, Provenance, Schema, create, opened
 
-SCHEMA = Schema("recording", 2, "ingest")
+SCHEMA = Schema("recording", 3, "ingest")
 
 Table = dict[str, list]
 
 
 @contextmanager
 def create_recording(path: Path, provenance: Provenance) -> Iterator[ArtifactWriter]:
-    """A writer for the recording; the stage streams ``eeg/data`` and ``audio/data`` into it."""
+    """A writer for the session; the stage streams ``eeg/data`` and ``audio/data`` of each trial into it."""
     with create(path, SCHEMA, provenance) as writer:
         yield writer
 
 
 @contextmanager
 def open_recording(path: Path) -> Iterator[Artifact]:
-    """The recording for reading in blocks."""
+    """The session for reading in blocks."""
     with opened(path, SCHEMA) as artifact:
         yield artifact
 
 
 def read_tables(artifact: Artifact) -> dict[str, Table]:
-    """The tables of a recording; an absent one is empty."""
+    """The tables that travel with a session; an absent one is empty."""
     return {name: artifact.table(name) for name in ("channels", "electrodes", "events", "annotations")}
 
 

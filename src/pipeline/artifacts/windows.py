@@ -1,5 +1,7 @@
 """``windows/{subject}.h5``: the index of windows and blocks, without copies of data.
 
+``/recordings`` lists the trials, the session that each lies in, and its usable mel frames; a window crosses no
+trial's border, and where a trial is shorter the window's frames beyond its ``stop_frame`` do not count.
 ``/windows`` has one row per window (recording, start_frame) and ``/windows/role``
 (window, fold): 0 unused, 1 train, 2 validation, 3 test.  ``/blocks`` lists the
 contiguous stretches of each fold and role in mel frames; ``/spans`` lists, per fold and role,
@@ -19,7 +21,7 @@ import numpy as np
 from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.core import Provenance, Schema, create, opened
 
-SCHEMA = Schema("windows", 2, "window")
+SCHEMA = Schema("windows", 3, "window")
 ROLE_CODES = {"train": 1, "validation": 2, "test": 3}
 ROLE_NAMES = {code: name for name, code in ROLE_CODES.items()}
 
@@ -68,12 +70,17 @@ class BadRow:
 class Windows:
     """The windows of a subject.
 
-    ``starts`` (window, 2): recording number and first mel frame; ``roles``
-    (window, fold): role codes.
+    ``recordings`` are its trials, ``sessions`` the session of each, ``usable`` (trial, 2) the first of its mel frames
+    with brain and sound and the first after them, ``texts`` what was said, as far as the sheet tells;
+    ``starts`` (window, 2): recording number and first mel frame;
+    ``roles`` (window, fold): role codes.
     """
 
     subject: str
     recordings: tuple[str, ...]
+    sessions: tuple[str, ...]
+    usable: np.ndarray
+    texts: tuple[str, ...]
     folds: tuple[int, ...]
     starts: np.ndarray
     roles: np.ndarray
@@ -82,6 +89,22 @@ class Windows:
     events: tuple[EventRow, ...]
     bad: tuple[BadRow, ...]
     attributes: dict[str, Any]
+
+    @property
+    def session_names(self) -> list[str]:
+        """Each session once, in order."""
+        return list(dict.fromkeys(self.sessions))
+
+    def trials_of(self, session: str) -> list[str]:
+        """The trials of a session, in order."""
+        return [r for r, s in zip(self.recordings, self.sessions, strict=True) if s == session]
+
+    def events_of(self) -> dict[int, list[EventRow]]:
+        """The events of each trial, by its number."""
+        found: dict[int, list[EventRow]] = {}
+        for event in self.events:
+            found.setdefault(event.recording, []).append(event)
+        return found
 
     def of(self, fold: int, role: str) -> np.ndarray:
         """(window, 2) recording number and first frame of a role's windows in a fold."""
@@ -96,7 +119,10 @@ def write_windows(path: Path, windows: Windows, provenance: Provenance) -> None:
     """Write the index."""
     with create(path, SCHEMA, provenance) as writer:
         writer.attributes(subject=windows.subject, **windows.attributes)
-        writer.table("recordings", {"name": list(windows.recordings)}, "recording")
+        names = {"name": windows.recordings, "session": windows.sessions, "text": windows.texts}
+        writer.table("recordings", {name: list(values) for name, values in names.items()}, "recording")
+        writer.array("recordings/start_frame", windows.usable[:, 0], ["recording"], units="mel frame")
+        writer.array("recordings/stop_frame", windows.usable[:, 1], ["recording"], units="mel frame")
         writer.array("folds", np.array(windows.folds, np.int64), ["fold"])
         writer.array("windows/recording", windows.starts[:, 0], ["window"])
         writer.array("windows/start_frame", windows.starts[:, 1], ["window"], units="mel frame")
@@ -112,9 +138,13 @@ def read_windows(path: Path) -> Windows:
     with opened(path, SCHEMA) as artifact:
         recording, start = artifact.read("windows/recording"), artifact.read("windows/start_frame")
         attributes = artifact.root_attributes()
+        trials = artifact.table("recordings")
         return Windows(
             subject=artifact.name_of_files("subject", attributes.pop("subject")),
-            recordings=tuple(artifact.name_of_files("recordings", n) for n in artifact.table("recordings")["name"]),
+            recordings=tuple(artifact.name_of_files("recordings", n) for n in trials["name"]),
+            sessions=tuple(artifact.name_of_files("recordings", n) for n in trials["session"]),
+            usable=np.array([trials["start_frame"], trials["stop_frame"]], np.int64).T,
+            texts=tuple(trials["text"]),
             folds=tuple(artifact.read("folds").tolist()),
             starts=np.stack([recording, start], axis=1),
             roles=artifact.read("windows/role"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -12,7 +13,7 @@ def digest(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def with_row(config_json: str, row_json: str) -> str:
-    """A stage's config and its row of the sample sheet as one canonical JSON text."""
-    whole = {**json.loads(config_json), "row": json.loads(row_json)}
+def with_rows(config_json: str, rows: Mapping[str, Any]) -> str:
+    """A stage's config and the rows of the sample sheet that it takes, by recording, as one canonical JSON text."""
+    whole = {**json.loads(config_json), "rows": dict(rows)}
     return json.dumps(whole, sort_keys=True, separators=(",", ":"))

@@ -27,6 +27,13 @@ class SimulateConfig(Section):
     subjects: int = Field(1, ge=1, le=999, description="Number of subjects [count]")
     recordings: int = Field(1, ge=1, le=999, description="Recordings of each subject [count]")
     minutes: float = Field(3.0, ge=1 / 60, le=240, description="Sound in each recording [min]")
+    trials: int | None = Field(
+        None,
+        ge=1,
+        le=9999,
+        description="Trials that each recording is made of, as one session; null: one long recording [count]",
+    )
+    trial_s: float = Field(4.0, ge=1, le=3600, description="Sound in each trial, where there are trials [s]")
     channels: int = Field(32, ge=1, le=1024, description="Neural channels, bad ones included [count]")
     seed: int = Field(0, ge=0, description="Seed of all random numbers: equal seeds give equal bytes")
     speech: str | None = Field(
@@ -82,6 +89,11 @@ class SimulateConfig(Section):
         -12.0, ge=-60, le=60, description="Leaked sound over background, in 70-170 Hz (contaminated) [dB]"
     )
 
+    @property
+    def length_s(self) -> float:
+        """Sound in each raw file [s]."""
+        return self.minutes * 60 if self.trials is None else self.trial_s
+
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
         if self.lag_min_s >= self.lag_max_s:
@@ -90,7 +102,7 @@ class SimulateConfig(Section):
             raise ValueError("dead_channels + noisy_channels must leave at least one of the channels")
         if self.mode == "contaminated" and self.leak_channels > self.channels:
             raise ValueError("leak_channels must not exceed channels")
-        if self.minutes * 60 + self.audio_offset_s < 1:
+        if self.length_s + self.audio_offset_s < 1:
             raise ValueError("audio_offset_s must leave at least 1 s of sound inside the neural recording")
         return self
 
@@ -101,16 +113,34 @@ class SimulateStage(Section):
     simulate: SimulateConfig
 
 
+#: Pause between the trials of a simulated session [s].
+PAUSE_S = 1.0
+
+
 def simulated_sheet(config: SimulateConfig) -> list[dict[str, str]]:
     """The rows of ``recordings.tsv``, paths relative to the sheet; all rows have the same columns."""
     return [
-        _row(config, f"sim{subject + 1:02d}", f"sim{subject + 1:02d}_run{recording + 1:02d}")
+        row
         for subject in range(config.subjects)
         for recording in range(config.recordings)
+        for row in _rows(config, f"sim{subject + 1:02d}", recording + 1)
     ]
 
 
-def _row(config: SimulateConfig, subject: str, recording: str) -> dict[str, str]:
+def _rows(config: SimulateConfig, subject: str, number: int) -> list[dict[str, str]]:
+    """A recording, or the trials of a session, which share the tables of the implant."""
+    session = f"{subject}_run{number:02d}"
+    if config.trials is None:
+        return [_row(config, subject, session, session)]
+    spacing_s = config.length_s * (1 + config.audio_drift_ppm * 1e-6) + abs(config.audio_offset_s) + PAUSE_S
+    return [
+        _row(config, subject, f"{session}_{trial + 1:04d}", session)
+        | {"session": f"run{number:02d}", "start_s": f"{trial * spacing_s:.3f}"}
+        for trial in range(config.trials)
+    ]
+
+
+def _row(config: SimulateConfig, subject: str, recording: str, tables: str) -> dict[str, str]:
     return {
         "subject": subject,
         "recording": recording,
@@ -119,8 +149,8 @@ def _row(config: SimulateConfig, subject: str, recording: str) -> dict[str, str]
         "eeg_rate_hz": str(config.eeg_rate_hz),
         "eeg_units": "uV",
         "eeg_gain_uv": str(EEG_GAIN_UV) if config.eeg_dtype == "int16" else "n/a",
-        "channels": f"{recording}_channels.tsv",
-        "electrodes": f"{recording}_electrodes.tsv",
+        "channels": f"{tables}_channels.tsv",
+        "electrodes": f"{tables}_electrodes.tsv",
         "events": f"{recording}_events.tsv",
         "audio": f"{recording}_audio.npy",
         "audio_rate_hz": str(config.audio_rate_hz),

@@ -35,7 +35,7 @@ class SplitConfig(Section):
 
     by: Literal["block", "recording", "session", "label"] = Field(
         "block",
-        description="What is held out together: contiguous blocks, whole recordings, sessions, or words",
+        description="What is held out together: contiguous blocks, trials (rows of the sheet), sessions, or words",
     )
     order: Literal["any", "chronological"] = Field(
         "any", description="chronological: training lies before validation, validation before test"
@@ -47,7 +47,7 @@ class SplitConfig(Section):
     snap_to_events: bool = Field(
         True, description="Move block borders into the pause between two events, where there are events"
     )
-    seed: int = Field(0, ge=0, description="Seed of the assignment of words to folds (by: label)")
+    seed: int = Field(0, ge=0, description="Seed of the assignment of trials or words to folds (by: recording, label)")
 
 
 class WindowStage(Section):

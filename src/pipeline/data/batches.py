@@ -50,7 +50,7 @@ class WindowSet(Dataset[Batch]):
         self.ridge_mel = _concatenate_padded(ridge_mel, pads, 1, self.mel.shape[1]) if ridge_mel else None
         sizes = np.asarray([len(m) + sum(p) for m, p in zip(data.mel, pads, strict=True)])
         self.first_frame = torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)[:-1]]))
-        self.n_frames = torch.tensor([len(m) for m in data.mel])
+        self.n_frames = torch.tensor(data.ends)
         self.subject = torch.tensor(data.subject)
         self.context = data.context
         self.memory = ReusedMemory()

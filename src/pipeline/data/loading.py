@@ -26,7 +26,7 @@ def read_subjects(
     first = 0
     for path in windows:
         index = read_windows(path)
-        own = slice(first, first + len(index.recordings))
+        own = slice(first, first + len(index.session_names))
         yield index, load_subject(index, aligned[own], mel[own], config)
         first = own.stop
 
@@ -52,6 +52,7 @@ def training_data(subjects: Sequence[SubjectData], fold: int, variant: str, conf
         rows_per_frame=subjects[0][1].rows_per_frame,
         frame_rate_hz=config.mel.frame_rate_hz,
         names=[name for index, _ in subjects for name in index.recordings],
+        stops=[int(stop) for index, _ in subjects for stop in index.usable[:, 1]],
     )
 
 

@@ -18,11 +18,13 @@ from typing import Literal
 
 from pipeline.artifacts.aligned import Event
 from pipeline.config.window import SplitConfig
-from pipeline.data.intervals import window_starts
+from pipeline.data.intervals import covering_starts, window_starts
+from pipeline.data.stimuli import whole_stimuli
 from pipeline.errors import InputError, Problem
 
 Role = Literal["train", "validation", "test"]
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
+PRECEDENCE = {"test": 2, "validation": 1, "train": 0}
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class Timeline:
     stop: int
     events: tuple[Event, ...] = ()
     bad: tuple[tuple[int, int], ...] = ()
+    text: str = ""
+
+    @property
+    def stimuli(self) -> tuple[str, ...]:
+        """The whole stimulus, as the sheet and as the events tell it."""
+        return whole_stimuli(self.text, [e.label for e in sorted(self.events, key=lambda e: e.onset_s)])
 
     @property
     def n_frames(self) -> int:
@@ -57,7 +65,10 @@ def split(timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: in
     Raises :class:`InputError` when there is too little data for a role.
     """
     cut = _by_block if config.by == "block" else _by_label if config.by == "label" else _by_group
-    blocks = _purged(cut(timelines, fold, config, gap, frame_rate_hz), gap)
+    blocks = cut(timelines, fold, config, gap, frame_rate_hz)
+    if config.by != "label":
+        blocks = _without_repeats(blocks, timelines)
+    blocks = _purged(blocks, gap)
     for role in ROLES:
         if not any(b.role == role for b in blocks):
             raise _too_little(role, fold, config, gap, frame_rate_hz)
@@ -74,12 +85,58 @@ def windows_in(
     """
     starts = []
     for block in blocks:
-        bad = () if margin is None else timelines[block.recording].bad
-        for start in window_starts(block.start, block.stop, length, hop).tolist():
+        timeline = timelines[block.recording]
+        bad = () if margin is None else timeline.bad
+        # The windows of a whole trial reach its last frame; one shorter than a window has one, which is padded.
+        is_whole = (block.start, block.stop) == (timeline.start, timeline.stop)
+        starts_in = covering_starts if is_whole else window_starts
+        for start in starts_in(block.start, block.stop, length, hop).tolist():
             stop = start + length
             if not any(start - (margin or 0) < b and a < stop + (margin or 0) for a, b in bad):
                 starts.append((block.recording, start))
     return starts
+
+
+def stimulus_groups(timelines: Sequence[Timeline]) -> list[int]:
+    """For each trial, the number of the first one that it shares a whole stimulus with, directly or through others."""
+    leader = list(range(len(timelines)))
+
+    def root(i: int) -> int:
+        while leader[i] != i:
+            leader[i] = leader[leader[i]]
+            i = leader[i]
+        return i
+
+    first: dict[str, int] = {}
+    for i, timeline in enumerate(timelines):
+        for stimulus in timeline.stimuli:
+            a, b = root(first.setdefault(stimulus, i)), root(i)
+            leader[max(a, b)] = min(a, b)
+    return [root(i) for i in range(len(timelines))]
+
+
+def _without_repeats(blocks: Sequence[Block], timelines: Sequence[Timeline]) -> list[Block]:
+    """Blocks without those whose trial repeats the whole stimulus of a trial in a role that goes before theirs.
+
+    Test goes before validation, and validation before training.
+    """
+    groups = stimulus_groups(timelines)
+    found: dict[int, set[int]] = {}
+    for block in blocks:
+        found.setdefault(groups[block.recording], set()).add(block.recording)
+    repeated = {group for group, trials in found.items() if len(trials) > 1}
+    best: dict[int, int] = {}
+    for block in blocks:
+        group = groups[block.recording]
+        best[group] = max(best.get(group, 0), PRECEDENCE[block.role])
+    # A trial's own blocks may have several roles; it repeats only others.
+    kept = []
+    for block in blocks:
+        group = groups[block.recording]
+        own = {b.role for b in blocks if b.recording == block.recording} if group in repeated else set()
+        is_first = group not in repeated or PRECEDENCE[block.role] == best[group] or len(own) > 1
+        kept += [block] if is_first else []
+    return kept
 
 
 def _by_block(
@@ -127,11 +184,23 @@ def _validation_beside(
 def _by_group(
     timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
 ) -> list[Block]:
-    """Whole recordings, or all recordings of a session, held out together."""
-    key = (lambda t: t.recording) if config.by == "recording" else (lambda t: t.session)
-    names = list(dict.fromkeys(map(key, timelines)))
+    """Whole trials, or all trials of a session, held out together.
+
+    Trials are dealt at random unless ordered by time, those of one whole stimulus together.
+    """
+    keys = [t.recording if config.by == "recording" else t.session for t in timelines]
+    if config.by == "recording" and config.order == "any":
+        groups = stimulus_groups(timelines)
+        keys = [timelines[group].recording for group in groups]
+    names = list(dict.fromkeys(keys))
+    if config.by == "recording" and config.order == "any":
+        Random(config.seed).shuffle(names)
     roles = _group_roles(names, fold, config)
-    return [Block(i, roles[key(t)], t.start, t.stop) for i, t in enumerate(timelines) if key(t) in roles]
+    return [
+        Block(i, roles[key], t.start, t.stop)
+        for i, (key, t) in enumerate(zip(keys, timelines, strict=True))
+        if key in roles
+    ]
 
 
 def _by_label(
@@ -235,21 +304,23 @@ def _joined(blocks: Iterable[Block]) -> list[Block]:
 
 def _purged(blocks: Iterable[Block], gap: int) -> list[Block]:
     """Blocks cut back until those of different roles lie ``gap`` frames apart."""
-    precedence = {"test": 2, "validation": 1, "train": 0}
-    ordered = _joined(blocks)
-    kept = []
-    for block in ordered:
-        start, stop = block.start, block.stop
-        for other in ordered:
-            if other.recording != block.recording or precedence[other.role] <= precedence[block.role]:
-                continue
-            if other.stop <= block.start:
-                start = max(start, other.stop + gap)
-            elif other.start >= block.stop:
-                stop = min(stop, other.start - gap)
-        if start < stop:
-            kept.append(replace(block, start=start, stop=stop))
-    return kept
+    by_recording: dict[int, list[Block]] = {}
+    for block in _joined(blocks):
+        by_recording.setdefault(block.recording, []).append(block)
+    return [b for own in by_recording.values() for block in own if (b := _cut_back(block, own, gap))]
+
+
+def _cut_back(block: Block, others: Sequence[Block], gap: int) -> Block | None:
+    """What is left of a block beside those of its recording that go before it."""
+    start, stop = block.start, block.stop
+    for other in others:
+        if PRECEDENCE[other.role] <= PRECEDENCE[block.role]:
+            continue
+        if other.stop <= block.start:
+            start = max(start, other.stop + gap)
+        elif other.start >= block.stop:
+            stop = min(stop, other.start - gap)
+    return replace(block, start=start, stop=stop) if start < stop else None
 
 
 def _too_little(role: Role, fold: int, config: SplitConfig, gap: int, frame_rate_hz: float) -> InputError:

@@ -6,14 +6,14 @@ for features that are much faster than the mel (a band-limited signal).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.artifacts.aligned import aligned_info, feature_columns, read_features
-from pipeline.artifacts.mel import read_mel
+from pipeline.artifacts.aligned import aligned_trials, feature_columns, read_features
+from pipeline.artifacts.mel import read_mels
 from pipeline.artifacts.windows import Windows
 from pipeline.config.mel_grid import MelGrid
 from pipeline.config.train import SubjectSettings
@@ -82,7 +82,7 @@ def on_mel_grid(
 
 
 def same_channels(names: Sequence[Sequence[str]], recordings: Sequence[str]) -> tuple[str, ...]:
-    """The feature names that all recordings of a subject share, in the order of the first.
+    """The feature names that all sessions of a subject share, in the order of the first.
 
     Raises :class:`InputError` when they share none.
     """
@@ -92,9 +92,9 @@ def same_channels(names: Sequence[Sequence[str]], recordings: Sequence[str]) -> 
             Problem(
                 recordings[0],
                 "channels",
-                "no channel that all recordings of the subject have",
+                "no channel that all sessions of the subject have",
                 "the same channels",
-                "Give the recordings of one subject the same channel names",
+                "Give the sessions of one subject the same channel names",
             )
         )
     return tuple(shared)
@@ -132,20 +132,39 @@ def circularly_shifted(
 def load_subject(
     windows: Windows, aligned: Sequence[Path], mel: Sequence[Path], config: SubjectSettings
 ) -> SubjectArrays:
-    """The recordings of a subject in the order of ``windows``, normalised as ``train.normalisation`` says."""
-    names = same_channels([feature_columns(path) for path in aligned], windows.recordings)
-    mels = [read_mel(path)[0] for path in mel]
-    features = [
-        normalised_features(path, names, len(log_mel), config) for path, log_mel in zip(aligned, mels, strict=True)
-    ]
-    m = rows_per_frame(aligned_info(aligned[-1]).feature_rate_hz, config.mel)
+    """The trials of a subject in the order of ``windows``, normalised as ``train.normalisation`` says.
+
+    ``aligned`` and ``mel`` are the files of its sessions.
+    """
+    sessions = windows.session_names
+    names = same_channels([feature_columns(path) for path in aligned], sessions)
+    features, mels = [], []
+    for session, feature_path, mel_path in zip(sessions, aligned, mel, strict=True):
+        trials = windows.trials_of(session)
+        own = [log_mel for log_mel, _ in read_mels(mel_path, trials)]
+        lengths = {name: len(log_mel) for name, log_mel in zip(trials, own, strict=True)}
+        features += normalised_features(feature_path, names, lengths, config)
+        mels += own
+    m = rows_per_frame(aligned_trials(aligned[-1])[0].feature_rate_hz, config.mel)
     return SubjectArrays(windows.recordings, m, features, mels, names)
 
 
-def normalised_features(path: Path, names: Sequence[str], n_frames: int, config: SubjectSettings) -> np.ndarray:
-    """Columns ``names`` of an aligned recording on the mel's grid, normalised: (n_frames * m, channel) float32."""
-    info, columns = aligned_info(path), feature_columns(path)
-    values = read_features(path)[:, [columns.index(name) for name in names]]
-    gridded = on_mel_grid(values, info.first_feature, info.feature_rate_hz, n_frames, config.mel, config.causal)
-    m, mode = rows_per_frame(info.feature_rate_hz, config.mel), config.train.normalisation
-    return np.ascontiguousarray(normalise_recording(gridded, mode, m, config.mel.frame_rate_hz), np.float32)
+def normalised_features(
+    path: Path, names: Sequence[str], n_frames: Mapping[str, int], config: SubjectSettings
+) -> list[np.ndarray]:
+    """Columns ``names`` of trials of an aligned session on the mel's grid: each (n_frames * m, channel) float32.
+
+    ``n_frames`` says which trials, and how many frames of each.  They are normalised as if they followed one another.
+    """
+    columns = feature_columns(path)
+    chosen = [columns.index(name) for name in names]
+    infos = {info.recording: info for info in aligned_trials(path)}
+    gridded, m = [], 1
+    for (name, n), values in zip(n_frames.items(), read_features(path, n_frames), strict=True):
+        info = infos[name]
+        m = rows_per_frame(info.feature_rate_hz, config.mel)
+        first, rate_hz = info.first_feature, info.feature_rate_hz
+        gridded.append(on_mel_grid(values[:, chosen], first, rate_hz, n, config.mel, config.causal))
+    whole = gridded[0] if len(gridded) == 1 else np.concatenate(gridded)
+    scaled = normalise_recording(whole, config.train.normalisation, m, config.mel.frame_rate_hz)
+    return np.split(np.ascontiguousarray(scaled, np.float32), np.cumsum([len(rows) for rows in gridded])[:-1])

@@ -29,6 +29,7 @@ class TrainingData:
     length, context   frames of a window, and of neural context on each side
     rows_per_frame      feature rows per mel frame, m
     names       per recording, its id, for messages
+    stops       per recording, the first frame that no loss or score may see; empty: the mel's lengths
     """
 
     features: Sequence[Array]
@@ -41,6 +42,12 @@ class TrainingData:
     rows_per_frame: int = 1
     frame_rate_hz: float = 22050 / 256
     names: Sequence[str] = field(default_factory=list)
+    stops: Sequence[int] = ()
+
+    @property
+    def ends(self) -> list[int]:
+        """Per recording, the first frame that does not count."""
+        return list(self.stops) or [len(m) for m in self.mel]
 
     @property
     def n_channels(self) -> int:
@@ -54,7 +61,7 @@ class TrainingData:
     def spans(self, role: str) -> list[tuple[int, int, int]]:
         """The frames under a role's windows as disjoint (recording, start, stop)."""
         windows = self.train if role == "train" else self.val
-        return merge_windows(windows, self.length, [len(m) for m in self.mel])
+        return merge_windows(windows, self.length, self.ends)
 
     def seconds(self, role: str) -> float:
         """Length of a role's frames [s]."""

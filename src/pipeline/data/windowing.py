@@ -67,17 +67,18 @@ def _timeline(info: AlignedInfo, n_frames: int, config: WindowStage) -> Timeline
     grid = config.mel
     start, covered = covered_frames(info, grid)
     stop = min(n_frames, covered)
-    if stop - start < grid.frames(config.window.length_s):
+    if start >= stop:
         raise InputError(
             Problem(
                 info.recording,
                 "duration",
                 f"{max(0, stop - start) / grid.frame_rate_hz:.2f} s of brain and sound",
-                f"at least one window of {config.window.length_s:.2f} s",
-                "Shorten window.length_s, check audio_offset_s, or leave the recording out",
+                "a mel frame with both",
+                "Check audio_offset_s, or leave the trial out",
             )
         )
-    return Timeline(info.recording, info.session, start, stop, info.listed_events(), tuple(_bad_frames(info, config)))
+    bad = tuple(_bad_frames(info, config))
+    return Timeline(info.recording, info.session, start, stop, info.listed_events(), bad, info.text)
 
 
 def _bad_frames(info: AlignedInfo, config: WindowStage) -> list[tuple[int, int]]:
@@ -114,18 +115,22 @@ def _index(
                 roles.setdefault(start, {})[fold] = ROLE_CODES[role]
             seen = [(b.recording, b.start, b.stop) for b in of_role]
             if role == "train":
-                seen = merge_windows(found, length)
+                seen = merge_windows(found, length, [t.stop for t in timelines])
             rows = [BlockRow(fold, role, *span) for span in seen]
             block_rows += rows
             spans += [s for row in rows for s in raw_spans(row, infos[row.recording], fields, config.mel)]
     starts = np.array(sorted(roles), np.int64)
     table = np.zeros((len(starts), len(blocks)), np.uint8)
+    columns = {fold: column for column, fold in enumerate(blocks)}
     for row, start in enumerate(map(tuple, starts.tolist())):
         for fold, code in roles[start].items():
-            table[row, list(blocks).index(fold)] = code
+            table[row, columns[fold]] = code
     return Windows(
         subject=infos[0].subject,
         recordings=tuple(i.recording for i in infos),
+        sessions=tuple(i.session for i in infos),
+        usable=np.array([(t.start, t.stop) for t in timelines], np.int64),
+        texts=tuple(t.text for t in timelines),
         folds=tuple(blocks),
         starts=starts,
         roles=table,
@@ -150,9 +155,18 @@ def _attributes(config: WindowStage, infos: Sequence[AlignedInfo], fields: Recep
         "receptive_field_future_s": fields.future_s,
         "receptive_field_audio_s": fields.audio_s,
         "whole_recording_operations": sorted({name for i in infos for name in i.whole_recording_operations}),
+        "modality": infos[0].modality,
+        "left_out_channels": _left_out(infos),
         "split_by": config.split.by,
         "split_order": config.split.order,
     }
+
+
+def _left_out(infos: Sequence[AlignedInfo]) -> list[str]:
+    """Channels that not all sessions of the subject have: the model uses those that all have."""
+    names = {info.session: info.channels["name"] for info in infos}
+    shared = set.intersection(*map(set, names.values()))
+    return list(dict.fromkeys(name for own in names.values() for name in own if name not in shared))
 
 
 def _no_window(role: str, fold: int, config: WindowStage) -> InputError:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,6 +31,9 @@ from pipeline.run.plan import Plan
 
 Say = Callable[[str], None]
 _MOST_BAD = 8
+_MOST_NAMED = 10
+#: What was recorded, where it is not the brain.
+SIGNALS = {"emg": "muscle"}
 
 
 def check_run(plan: Plan, say: Say = print) -> None:
@@ -42,18 +47,20 @@ def check_run(plan: Plan, say: Say = print) -> None:
         return
     settings = settings_of(plan)
     recordings = []
-    for row in plan.rows:
-        recordings.append(examine(row, settings))
-        say("\n" + recording_text(recordings[-1]))
+    for session in plan.sessions.values():
+        recordings.append(examine(session, settings))
+        say("\n" + session_text(recordings[-1]))
     problems = [p for found in recordings for p in found.problems] + _copies(plan)
     subjects: list[SubjectFolds] = []
     stage = WindowStage.from_json(stage_json("window", config))
     for subject in plan.subjects:
-        own = [found for found in recordings if found.row.subject == subject and found.row.audio]
-        if all(found.info is not None for found in own):
+        own = [found for found in recordings if found.row.subject == subject and found.session.has_audio]
+        if all(len(found.infos) == len(found.session.trials) for found in own):
             made = subject_folds(subject, own, stage, config.folds)
             if isinstance(made, SubjectFolds):
                 subjects.append(made)
+                if left_out := made.windows.attributes["left_out_channels"]:
+                    say(f"\n{subject}: channels that not all sessions have are left out: {', '.join(left_out)}")
             else:
                 problems += made
     if subjects:
@@ -85,7 +92,8 @@ def _headline(plan: Plan) -> str:
     config = plan.config
     folds = "all folds" if config.fold == "all" else f"fold {config.fold}"
     return (
-        f"{len(plan.rows)} recordings of {len(plan.subjects)} subjects, {folds} of {config.split.folds}, split by "
+        f"{len(plan.rows)} recordings in {len(plan.sessions)} sessions of {len(plan.subjects)} subjects, "
+        f"{folds} of {config.split.folds}, split by "
         f"{config.split.by}, preset {config.model.preset}{', causal' if config.causal else ''}"
     )
 
@@ -101,8 +109,9 @@ def _copies(plan: Plan) -> list[Problem]:
         for column, path in row.files().items()
         if column in ("eeg", "audio")
     }
-    sizes = [path.stat().st_size for path in files.values()]
-    alike = {name: path for name, path in files.items() if sizes.count(path.stat().st_size) > 1}
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    often = Counter(sizes.values())
+    alike = {name: path for name, path in files.items() if often[sizes[name]] > 1}
     try:
         content = {str(p): file_sha256(p) for p in alike.values()}
         refuse_copies(alike, content, str(plan.config.data.sheet), plan.config.train.pool == "subjects")
@@ -133,26 +142,50 @@ def _too_large(found: Cost) -> list[Problem]:
 # --- text ---------------------------------------------------------------------------------------------------
 
 
-def recording_text(found: Examined) -> str:
-    """A recording in a few lines."""
-    row = found.row
-    lines = [f"{row.recording} (subject {row.subject}){'' if not found.problems else '  ✗'}"]
+def session_text(found: Examined) -> str:
+    """A session in a few lines; of its trials, only those with a problem are named."""
+    row, rate_hz = found.row, found.row.eeg_rate_hz
+    signal = SIGNALS.get(row.modality, "brain")
+    lines = [f"{found.session.name} (subject {row.subject}){'' if not found.problems else '  ✗'}"]
+    if len(found.lengths_s) > 1:
+        lines.append(f"  trials {_trials(list(found.lengths_s.values()))}")
     if found.n_samples:
-        seconds = found.n_samples / row.eeg_rate_hz
-        lines.append(f"  brain  {seconds:.1f} s, {found.n_channels} channels at {row.eeg_rate_hz:g} Hz; " + _bad(found))
-    if found.n_sound and row.audio_rate_hz:
-        seconds = found.n_sound / row.audio_rate_hz
-        lines.append(f"  sound  {seconds:.1f} s at {row.audio_rate_hz:g} Hz, audio_modified {row.audio_modified}")
-        lines.append(f"  clock  {_clock(found)}")
-    elif row.audio is None:
+        seconds = found.n_samples / rate_hz
+        channels = f"{found.n_channels} channels at {rate_hz:g} Hz"
+        lines.append(f"  {signal:6} {seconds:.1f} s, {channels}, {row.modality}; " + _bad(found))
+    with_audio = next((r for r in found.session.trials if r.audio), None)
+    if found.sounds_s and with_audio and with_audio.audio_rate_hz:
+        seconds = sum(found.sounds_s.values())
+        lines.append(f"  sound  {seconds:.1f} s at {with_audio.audio_rate_hz:g} Hz, audio_modified {with_audio.audio_modified}")
+        lines.append(f"  clock  {_clock(found, signal)}")
+    elif with_audio is None:
         lines.append("  sound  none: it can be predicted, not trained on")
-    if found.info is not None:
+    if found.infos:
         lines.append("  tables " + _tables(found))
     if found.contamination:
         lines.append(f"  leak   {found.contamination}, on {EXCERPT_S:g} s at most; the run checks everything")
-    lines += [f"  ! {text}" for text in found.warnings]
-    lines += [f"  ✗ {problem.got} (expected {problem.expected})" for problem in found.problems]
+    if row.modality == "emg" and found.infos:
+        lines.append(
+            "  note   muscle activity: consider bands of 20-60, 70-170 and 170-280 Hz, as far as the rate allows"
+        )
+    lines += [f"  ! {text}" for text in found.warnings[:_MOST_NAMED]] + _more(found.warnings)
+    shown = found.problems[:_MOST_NAMED]
+    lines += [f"  ✗ {_place(p, found)}{p.got} (expected {p.expected})" for p in shown] + _more(found.problems)
     return "\n".join(lines)
+
+
+def _trials(lengths_s: Sequence[float]) -> str:
+    shortest, median, longest = min(lengths_s), statistics.median(lengths_s), max(lengths_s)
+    return f"{len(lengths_s)}, of {shortest:.1f} to {longest:.1f} s, median {median:.1f} s"
+
+
+def _place(problem: Problem, found: Examined) -> str:
+    """The file or trial of a problem, where the session has several."""
+    return f"{Path(problem.file).name}: " if len(found.session.trials) > 1 else ""
+
+
+def _more(items: Sequence[object]) -> list[str]:
+    return [f"    and {len(items) - _MOST_NAMED} more"] if len(items) > _MOST_NAMED else []
 
 
 def _bad(found: Examined) -> str:
@@ -162,23 +195,27 @@ def _bad(found: Examined) -> str:
     return f"{len(found.bad)} bad: " + ", ".join(shown) + (" …" if len(found.bad) > _MOST_BAD else "")
 
 
-def _clock(found: Examined) -> str:
+def _clock(found: Examined, signal: str) -> str:
     row, lag = found.row, found.lag
+    offsets = {r.audio_offset_s for r in found.session.trials}
     text = f"declared {row.audio_offset_s:+g} s, {row.audio_drift_ppm:g} ppm"
+    if len(offsets) > 1:
+        text = f"declared {min(offsets):+g} to {max(offsets):+g} s"
     if lag is None or lag.lag_s is None:
         return text + (f"; no lag estimate ({lag.reason})" if lag else "")
-    return text + f"; the brain leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
+    return text + f"; the {signal} leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
 
 
 def _tables(found: Examined) -> str:
-    assert found.info is not None
-    info = found.info
-    table = zip(info.annotations["duration"], info.annotations["description"], strict=True)
-    bad_s = [float(duration) for duration, text in table if is_bad(str(text))]
-    regions = {str(r) for r in info.channels["region"]} - {"n/a", ""}
-    return (
-        f"{len(info.events['onset'])} events, {len(bad_s)} BAD intervals ({sum(bad_s):.1f} s), {len(regions)} regions"
-    )
+    annotations = [
+        (duration, text)
+        for info in found.infos
+        for duration, text in zip(info.annotations["duration"], info.annotations["description"], strict=True)
+    ]
+    bad_s = [float(duration) for duration, text in annotations if is_bad(str(text))]
+    regions = {str(r) for r in found.infos[0].channels["region"]} - {"n/a", ""}
+    events = sum(len(info.events["onset"]) for info in found.infos)
+    return f"{events} events, {len(bad_s)} BAD intervals ({sum(bad_s):.1f} s), {len(regions)} regions"
 
 
 def folds_text(subjects: Sequence[SubjectFolds]) -> str:

@@ -84,21 +84,21 @@ def _memory_bytes(config: Config, recordings: Sequence[Examined]) -> float:
     """Of the job that trains on most."""
     by_subject: dict[str, float] = {}
     for found in recordings:
-        if found.info is not None and found.info.has_audio:
-            of = "all" if config.train.pool == "subjects" else found.row.subject
-            frames = found.info.n_audio / config.mel.hop_length
-            rows = max(frames, found.info.n_features)
-            by_subject[of] = by_subject.get(of, 0) + 4 * (rows * found.n_columns + frames * config.mel.n_mels)
+        of = "all" if config.train.pool == "subjects" else found.row.subject
+        for info in found.infos:
+            if info.has_audio:
+                frames = info.n_audio / config.mel.hop_length
+                rows = max(frames, info.n_features)
+                by_subject[of] = by_subject.get(of, 0) + 4 * (rows * found.n_columns + frames * config.mel.n_mels)
     return PROCESS_BYTES + COPIES * max(by_subject.values(), default=0)
 
 
 def _disk_bytes(config: Config, recordings: Sequence[Examined]) -> float:
-    """Of the artifacts of each recording."""
+    """Of the artifacts of each session."""
     total = 0.0
     for found in recordings:
-        info = found.info
-        if info is not None:
-            total += 4 * found.n_samples * found.n_channels + 4 * found.n_sound
+        total += 4 * found.n_samples * found.n_channels + 4 * found.n_sound
+        for info in found.infos:
             total += 4 * info.n_features * (found.n_columns + 2) + 4 * info.n_audio
             total += 4 * info.n_audio / config.mel.hop_length * config.mel.n_mels
     return total

@@ -11,7 +11,6 @@ from pipeline.data.splits import ROLES
 from pipeline.data.windowing import window_index
 from pipeline.doctor.recordings import Examined
 from pipeline.errors import InputError, Problem
-from pipeline.raw.bids import channel_differences
 from pipeline.signal.mel import n_frames
 
 
@@ -36,10 +35,7 @@ def subject_folds(
     subject: str, recordings: Sequence[Examined], config: WindowStage, folds: Sequence[int]
 ) -> SubjectFolds | list[Problem]:
     """What the stage window will make of a subject's recordings, or what keeps it from that."""
-    infos = [found.info for found in recordings if found.info is not None and found.info.has_audio]
-    problems = channel_differences({info.recording: info.channels["name"] for info in infos})
-    if problems:
-        return problems
+    infos = [info for found in recordings for info in found.infos if info.has_audio]
     try:
         windows = window_index(infos, [n_frames(info.n_audio, config.mel) for info in infos], config)
     except InputError as error:

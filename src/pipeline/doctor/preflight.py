@@ -6,11 +6,10 @@ by the stage ingest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from pipeline.config.ingest import IngestConfig
 from pipeline.errors import InputError, Problem, raise_if_any
-from pipeline.raw.bids import channel_differences
-from pipeline.raw.recording import opened_raw
+from pipeline.raw.recording import RawRecording, TableReader, opened_raw, session_differences
+from pipeline.raw.sessions import Session, overlaps
 from pipeline.run.plan import Plan
 
 
@@ -20,15 +19,21 @@ def check_raw_files(plan: Plan) -> None:
         return
     sheet = str(plan.config.data.sheet)
     problems: list[Problem] = []
-    names: dict[str, dict[str, Sequence[str]]] = {}
-    for row in plan.rows:
-        try:
-            with opened_raw(row, row.files(), plan.config.ingest, sheet) as recording:
-                if row.audio:
-                    names.setdefault(row.subject, {})[row.recording] = recording.channel_names
-        except InputError as error:
-            problems += error.problems
-    for of_subject in names.values():
-        problems += channel_differences(of_subject)
+    for session in plan.sessions.values():
+        problems += _session_problems(session, plan.config.ingest, sheet)
     raise_if_any(problems)
     plan.refuse_copies()
+
+
+def _session_problems(session: Session, config: IngestConfig, sheet: str) -> list[Problem]:
+    problems: list[Problem] = []
+    tables, first, lengths = TableReader(), dict[str, RawRecording](), dict[str, int]()
+    for row in session.trials:
+        try:
+            with opened_raw(row, row.files(), config, sheet, tables) as recording:
+                problems += session_differences(row, recording, first)
+                first = first or {row.recording: recording}
+                lengths[row.recording] = recording.neural.n_samples
+        except InputError as error:
+            problems += error.problems
+    return problems + overlaps(session.trials, lengths, sheet)

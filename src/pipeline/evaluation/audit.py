@@ -42,11 +42,17 @@ class PairAudit:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """Sum over pairs of roles; ``pairs`` is keyed ``"train/test"`` and so on."""
+    """Sum over pairs of roles; ``pairs`` is keyed ``"train/test"`` and so on.
+
+    ``repeated_stimuli`` are whole stimuli (sentences) of test trials that training or validation holds too, which
+    the split leaves none of; ``repeated_words`` are single words of which that is true, which may well be.
+    """
 
     shared_samples: int
     smallest_gap_s: float | None
     pairs: Mapping[str, PairAudit] = field(default_factory=dict)
+    repeated_stimuli: int = 0
+    repeated_words: int = 0
 
     @property
     def passed(self) -> bool:
@@ -71,15 +77,20 @@ def compare(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> tuple[int, in
 def audit_pair(a: Sequence[Span], b: Sequence[Span]) -> PairAudit:
     """Compare two roles recording by recording, neural data and audio apart."""
     shared, gaps = 0, []
-    for place in sorted({(s.recording, s.kind, s.rate_hz) for s in a}):
-        mine, other = (
-            union((s.start, s.stop) for s in spans if (s.recording, s.kind, s.rate_hz) == place) for spans in (a, b)
-        )
-        found, gap = compare(mine, other)
+    mine, other = _by_place(a), _by_place(b)
+    for place in sorted(mine.keys() & other.keys()):
+        found, gap = compare(union(mine[place]), union(other[place]))
         shared += found
         if gap is not None:
             gaps.append(gap / place[2])
     return PairAudit(shared, min(gaps, default=None))
+
+
+def _by_place(spans: Sequence[Span]) -> dict[tuple[str, Kind, float], list[tuple[int, int]]]:
+    found: dict[tuple[str, Kind, float], list[tuple[int, int]]] = {}
+    for span in spans:
+        found.setdefault((span.recording, span.kind, span.rate_hz), []).append((span.start, span.stop))
+    return found
 
 
 def audit_spans(spans_by_role: Mapping[str, Sequence[Span]]) -> AuditResult:

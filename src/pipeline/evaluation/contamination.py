@@ -42,8 +42,18 @@ class Signal(Protocol):
 
 
 @dataclass(frozen=True)
+class SignalPair:
+    """Brain (time, channel) and sound (time,) or (time, 1) of one trial: t_neural = t_audio (1 + drift) + offset."""
+
+    neural: Signal
+    audio: Signal
+    audio_offset_s: float = 0.0
+    audio_drift_ppm: float = 0.0
+
+
+@dataclass(frozen=True)
 class Contamination:
-    """Outcome for one recording.
+    """Outcome for one session, which ``recording`` names.
 
     ``matrix`` is (audio frequency, neural frequency), maximum over channels, ``channel`` the
     one with the highest mean diagonal.  ``p_adjusted`` follows from all recordings
@@ -68,32 +78,27 @@ class Contamination:
 
 
 def check_contamination(
-    neural: Signal,
+    trials: Sequence[SignalPair],
     neural_rate_hz: float,
-    audio: Signal,
     audio_rate_hz: float,
     config: ContaminationCheck,
     *,
     recording: str,
     is_raw: bool = True,
     audio_modified: str = "none",
-    audio_offset_s: float = 0.0,
-    audio_drift_ppm: float = 0.0,
 ) -> Contamination:
-    """Check one recording; memory does not grow with its length.
+    """Check the trials of one session together; memory does not grow with a trial's length.
 
-    The clock is ``t_neural = t_audio (1 + drift) + offset``.  ``audio_modified`` is the sheet's
-    ``none | pitch_shifted | unknown``: of modified sound nothing can be said; of unknown sound only
-    a finding counts.  Of features (not ``is_raw``) nothing can be said either.
+    ``audio_modified`` is the sheet's ``none | pitch_shifted | unknown``: of modified sound nothing can be said; of
+    unknown sound only a finding counts.  Of features (not ``is_raw``) nothing can be said either.
     """
     reason = why_not(neural_rate_hz, config, is_raw, audio_modified)
     if reason:
         return Contamination(recording, "not testable", reason, audio_modified=audio_modified)
-    low_rate_audio = resampled_audio(audio, audio_rate_hz, neural_rate_hz)
     sums = CorrelationSums()
-    clock = (audio_offset_s, 1 + audio_drift_ppm * 1e-6)
-    for neural_power, audio_power in power_blocks(neural, low_rate_audio, neural_rate_hz, config, clock):
-        sums.add(neural_power, audio_power)
+    for trial in trials:
+        for neural_power, audio_power in power_blocks(trial, audio_rate_hz, neural_rate_hz, config):
+            sums.add(neural_power, audio_power)
     if sums.frames < MIN_FRAMES:
         reason = f"{sums.frames / FRAME_RATE_HZ:.1f} s of sound, {MIN_FRAMES / FRAME_RATE_HZ:.0f} s needed"
         return Contamination(recording, "not testable", reason, audio_modified=audio_modified)
@@ -189,19 +194,16 @@ def resampled_audio(audio: Signal, audio_rate_hz: float, rate_hz: float) -> NDAr
 
 
 def power_blocks(
-    neural: Signal,
-    audio: NDArray[np.float32],
-    rate_hz: float,
-    config: ContaminationCheck,
-    clock: tuple[float, float],
+    trial: SignalPair, audio_rate_hz: float, rate_hz: float, config: ContaminationCheck
 ) -> Iterator[tuple[Values, Values]]:
     """Powers of the same moments: neural (frames, channels, frequencies), audio (frames, frequencies)."""
+    neural, audio = trial.neural, resampled_audio(trial.audio, audio_rate_hz, rate_hz)
     window = window_samples(rate_hz)
     frequencies = band_frequencies(rate_hz, config.band_hz)
     phase = 2 * np.pi * np.outer(np.arange(window) / rate_hz, frequencies)
     taper = np.hamming(window)[:, None]
     basis = np.concatenate([taper * np.cos(phase), taper * np.sin(phase)], axis=1).astype(np.float32)
-    offset_s, stretch = clock
+    offset_s, stretch = trial.audio_offset_s, 1 + trial.audio_drift_ppm * 1e-6
     frames = int((neural.shape[0] - window) / rate_hz * FRAME_RATE_HZ) + 1
     starts = np.rint(np.arange(max(frames, 0)) * rate_hz / FRAME_RATE_HZ).astype(np.intp)
     audio_starts = np.rint((starts - offset_s * rate_hz) / stretch).astype(np.intp)

@@ -7,7 +7,7 @@ evaluate scores it; ``python -m pipeline report`` draws the report from it and e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from pipeline.artifacts.sidecar import damaged_files, read_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.config.variants import FULL, NULL
+from pipeline.data.stimuli import whole_stimuli
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination, corrected
@@ -83,7 +84,7 @@ class Scope:
     def sources(self, windows: dict[str, Windows]) -> list[Path]:
         """The files with provenance of everything that is scored."""
         files = [paths.windows(subject) for subject in self.subjects]
-        files += [paths.contamination(r) for w in windows.values() for r in w.recordings]
+        files += [paths.contamination(session) for w in windows.values() for session in w.session_names]
         models = list(dict.fromkeys(paths.model_sidecar(*self.trained(name)) for name in self.names))
         files += [*models, *(network for model in models for network in _networks(model))]
         files += [paths.predictions(*name, variant) for variant in (FULL, *self.variants) for name in self.names]
@@ -119,7 +120,11 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
     predictions = {n: read_predicted(paths.predictions(*n), PREDICTIONS) for n in names}
     baselines = {n: read_predicted(paths.baselines(*n), BASELINES) for n in names}
     contamination = corrected(
-        [Contamination(**read_contamination(paths.contamination(r))) for w in windows.values() for r in w.recordings],
+        [
+            Contamination(**read_contamination(paths.contamination(r)))
+            for w in windows.values()
+            for r in w.session_names
+        ],
         config.contamination.alpha,
     )
     context = RunContext(
@@ -147,7 +152,29 @@ def _audit(windows: Windows, fold: int) -> AuditResult:
     for s in windows.spans:
         if s.fold == fold:
             by_role[s.role].append(Span(windows.recordings[s.recording], s.signal, s.start, s.stop, s.rate_hz))
-    return audit_spans(by_role)
+    held = {role: _stimuli(windows, fold, role) for role in by_role}
+    stimuli, words = (held["test"][i] & (held["train"][i] | held["validation"][i]) for i in (0, 1))
+    return replace(audit_spans(by_role), repeated_stimuli=len(stimuli), repeated_words=len(words))
+
+
+def _stimuli(windows: Windows, fold: int, role: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Whole stimuli of the trials that lie in a role with nothing of them in another, and words in its blocks."""
+    rate_hz, events = windows.attributes["frame_rate_hz"], windows.events_of()
+    roles: dict[int, set[str]] = {}
+    for block in windows.blocks:
+        if block.fold == fold:
+            roles.setdefault(block.recording, set()).add(block.role)
+    whole: set[str] = set()
+    for r in (r for r, found in roles.items() if found == {role}):
+        own = sorted(events.get(r, ()), key=lambda e: e.onset_s)
+        whole |= set(whole_stimuli(windows.texts[r], [e.label for e in own]))
+    words = {
+        e.label
+        for b in windows.blocks_of(fold, role)
+        for e in events.get(b.recording, ())
+        if b.start <= e.onset_s * rate_hz < b.stop
+    }
+    return frozenset(whole), frozenset(words)
 
 
 def _fold(
@@ -203,11 +230,12 @@ def _block(windows: Windows, own: PredictedBlock, series: dict[str, Any], sound:
 def _training_labels(windows: Windows, fold: int) -> frozenset[str]:
     """Words of a subject that start in its training blocks."""
     rate_hz = windows.attributes["frame_rate_hz"]
-    train = windows.blocks_of(fold, "train")
+    events = windows.events_of()
     return frozenset(
         e.label
-        for e in windows.events
-        if any(b.recording == e.recording and b.start <= e.onset_s * rate_hz < b.stop for b in train)
+        for b in windows.blocks_of(fold, "train")
+        for e in events.get(b.recording, ())
+        if b.start <= e.onset_s * rate_hz < b.stop
     )
 
 
@@ -233,6 +261,8 @@ def _claims(windows: dict[str, Windows], predictions: dict[Fold, PredictedFold])
     return {
         "simulated": any(w.attributes["simulated"] for w in windows.values()),
         "causal": model["causal"],
+        "modality": index["modality"],
+        "left_out_channels": sorted({name for w in windows.values() for name in w.attributes["left_out_channels"]}),
         "split_by": index["split_by"],
         "split_order": index["split_order"],
         "normalisation": model["normalisation"],

@@ -467,6 +467,8 @@ def audit_document(audits: Mapping[tuple[str, int], AuditResult]) -> Document:
     return {
         "shared_samples": sum(a.shared_samples for a in audits.values()) if audits else None,
         "smallest_gap_s": min(gaps, default=None),
+        "repeated_stimuli": sum(a.repeated_stimuli for a in audits.values()) if audits else None,
+        "repeated_words": sum(a.repeated_words for a in audits.values()) if audits else None,
         "folds_audited": len(audits),
         "passed": all(a.passed for a in audits.values()) if audits else None,
     }

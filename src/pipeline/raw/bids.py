@@ -180,7 +180,7 @@ def _counted(what: str, names: Sequence[str]) -> list[str]:
 
 
 def channel_differences(names: Mapping[str, Sequence[str]]) -> list[Problem]:
-    """Problems where a subject's recordings (recording -> channel names in array order) differ from the first."""
+    """Problems where a session's trials (recording -> channel names in array order) differ from the first."""
     problems = []
     (first, expected), *others = names.items()
     for recording, found in others:
@@ -191,7 +191,7 @@ def channel_differences(names: Mapping[str, Sequence[str]]) -> list[Problem]:
             got = "; ".join(filter(None, [_listed("also", extra), _listed("lacks", lacking)]))
         else:
             got = "the same channels in another order"
-        fix = "List the same channels in the same order in all recordings of a subject."
+        fix = "List the same channels in the same order in all trials of a session, or give it another session."
         problems.append(Problem(recording, "channels", got, f"the channels of {first}", fix))
     return problems
 

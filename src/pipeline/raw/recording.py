@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from pipeline.raw.bids import (
     Channels,
     Electrodes,
     Events,
+    channel_differences,
     electrode_warnings,
     foreign_electrodes,
     read_annotations,
@@ -34,6 +35,18 @@ from pipeline.raw.sheet import RecordingRow
 
 BLOCK_BYTES = 1 << 23
 T = TypeVar("T")
+
+
+class TableReader:
+    """Reads tables, each file once: the trials of a session often share theirs."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, object], Any] = {}
+
+    def __call__(self, path: Path, read: Callable[[Path], T], *key: object) -> T:
+        if (path, key) not in self._known:
+            self._known[path, key] = read(path)
+        return cast(T, self._known[path, key])
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,19 @@ class RawRecording:
         return {column: [v for table in both for v in getattr(table, name)] for column, name in columns.items()}
 
 
+def session_differences(row: RecordingRow, given: RawRecording, others: Mapping[str, RawRecording]) -> list[Problem]:
+    """Problems where a trial's channels or units are not those of the session's first trial."""
+    if not others:
+        return []
+    (name, first), *_ = others.items()
+    problems = channel_differences({name: first.channel_names, row.recording: given.channel_names})
+    if given.neural.units != first.neural.units:
+        fix = "Correct eeg_units, or give the trial a session of its own."
+        got, expected = given.neural.units, f"{first.neural.units}, as in {name}"
+        problems.append(Problem(row.recording, "eeg_units", got, expected, fix))
+    return problems
+
+
 def block_starts(reader: ArrayReader) -> range:
     """First samples of blocks of a few MB."""
     return range(0, reader.n_samples, max(1, BLOCK_BYTES // (4 * reader.n_channels)))
@@ -103,12 +129,15 @@ def blocks(reader: ArrayReader) -> Iterator[np.ndarray]:
 
 
 @contextmanager
-def opened_raw(row: RecordingRow, raw: Mapping[str, Path], config: IngestConfig, sheet: str) -> Iterator[RawRecording]:
-    """Open the files ``raw`` (by column) of a row of ``sheet``.
+def opened_raw(
+    row: RecordingRow, raw: Mapping[str, Path], config: IngestConfig, sheet: str, tables: TableReader | None = None
+) -> Iterator[RawRecording]:
+    """Open the files ``raw`` (by column) of a row of ``sheet``; ``tables`` reads what the trials share once.
 
     Raises :class:`InputError` with the problems of all of them.
     """
     problems: list[Problem] = []
+    known = tables or TableReader()
     with ExitStack() as closing:
 
         def tried(column: str, read: Callable[[Path], T]) -> T | None:
@@ -124,8 +153,9 @@ def opened_raw(row: RecordingRow, raw: Mapping[str, Path], config: IngestConfig,
         for reader in filter(None, (neural, sound)):
             closing.enter_context(reader)
         n_channels = neural.n_channels if neural else None
-        channels = tried("channels", lambda path: read_channels(path, n_channels))
-        electrodes, events = tried("electrodes", read_electrodes), tried("events", read_events)
+        channels = tried("channels", lambda path: known(path, lambda p: read_channels(p, n_channels), n_channels))
+        electrodes = tried("electrodes", lambda path: known(path, read_electrodes))
+        events = tried("events", read_events)
         annotations = tried("annotations", read_annotations)
         if neural and (sound or "audio" not in raw):
             problems += check_pair(row, neural, sound, config, sheet)

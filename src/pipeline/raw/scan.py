@@ -1,8 +1,8 @@
-"""Checks of the samples of a recording, in one pass over its blocks.
+"""Checks of the samples of a session, in one pass over the blocks of its trials.
 
 Neural blocks are (samples, channels) float32, sound blocks (samples, 1) int16 or float32.  A scan
 keeps a few numbers per channel and the positions of missing samples, never the data.  Single bad
-channels are marked with a reason; a recording that is bad as a whole gives Problems.
+channels are marked with a reason; a session that is bad as a whole gives Problems.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,13 +43,17 @@ class Assignable(Protocol):
 
 @dataclass(frozen=True)
 class Gap:
-    """Missing samples ``start`` to ``stop`` of a channel, and its values before and after (NaN at an end)."""
+    """Missing samples ``start`` to ``stop`` of a channel of one trial, and its values before and after (NaN at an end).
+
+    ``trial`` counts from 0 in the order that the trials were seen in.
+    """
 
     channel: int
     start: int
     stop: int
     before: float
     after: float
+    trial: int = 0
 
     def values(self) -> npt.NDArray[np.float32]:
         """A straight line across the gap; level at an end of the recording; zero without any neighbour."""
@@ -68,14 +73,26 @@ class NeuralReport:
     sd: npt.NDArray[np.float64]
     masked: bool
 
-    def repair(self, array: Assignable) -> None:
-        """Interpolate the gaps of ``array`` (time, channel) in place; afterwards it has no NaN."""
-        for gap in self.gaps:
+    def repair(self, array: Assignable, trial: int = 0) -> None:
+        """Interpolate the gaps of a trial's ``array`` (time, channel) in place; afterwards it has no NaN."""
+        for gap in self._of_trial.get(trial, ()):
             array[gap.start : gap.stop, gap.channel] = gap.values()
 
-    def missing_annotations(self, rate_hz: float) -> Annotations:
-        """``BAD_missing`` intervals, on the neural clock, over the gaps of good channels (policy mask only)."""
-        spans = [(gap.start, gap.stop) for gap in self.gaps if gap.channel not in self.bad] if self.masked else []
+    def has_gaps(self, trial: int) -> bool:
+        """Whether a trial has samples to bridge."""
+        return trial in self._of_trial
+
+    @cached_property
+    def _of_trial(self) -> dict[int, list[Gap]]:
+        found: dict[int, list[Gap]] = {}
+        for gap in self.gaps:
+            found.setdefault(gap.trial, []).append(gap)
+        return found
+
+    def missing_annotations(self, rate_hz: float, trial: int = 0) -> Annotations:
+        """A trial's ``BAD_missing`` intervals, on its neural clock, over gaps of good channels (policy mask only)."""
+        gaps = self._of_trial.get(trial, ()) if self.masked else ()
+        spans = [(gap.start, gap.stop) for gap in gaps if gap.channel not in self.bad]
         merged: list[list[int]] = []
         for start, stop in sorted(spans):
             if merged and start <= merged[-1][1]:
@@ -90,11 +107,12 @@ class NeuralReport:
 
 
 class NeuralScan:
-    """Call :meth:`update` with every block in order, then :meth:`finish`."""
+    """Call :meth:`update` with every block in order and :meth:`end_trial` after each trial, then :meth:`finish`."""
 
     def __init__(self, config: IngestConfig, n_channels: int, rate_hz: float, units: str) -> None:
         self._config, self._rate_hz, self._units = config, rate_hz, units
         self._n = 0
+        self._lengths: list[int] = []
         self._gaps: list[Gap] = []
         self._gap_count = np.zeros(n_channels, int)
         self._open = np.full(n_channels, -1)
@@ -118,6 +136,14 @@ class NeuralScan:
             self._record_values(block, finite, whole)
         self._record_gaps(block, finite, whole)
         self._n += len(block)
+
+    def end_trial(self) -> None:
+        """End the trial: a gap at its end has no value after it, and one at the next trial's start none before it."""
+        for channel in np.flatnonzero(self._open >= 0):
+            self._close(int(channel), self._n, float(self._last[channel]), np.nan)
+        self._last[:] = np.nan
+        self._lengths.append(self._n)
+        self._n = 0
 
     def _record_repeats(self, block: npt.NDArray[np.float32]) -> None:
         self._repeats += np.count_nonzero(block[1:] == block[:-1], axis=0)
@@ -160,15 +186,15 @@ class NeuralScan:
     def _close(self, channel: int, stop: int, before: float, after: float) -> None:
         self._gap_count[channel] += 1
         if self._gap_count[channel] <= MAX_GAPS_PER_CHANNEL:
-            self._gaps.append(Gap(channel, int(self._open[channel]), stop, before, after))
+            self._gaps.append(Gap(channel, int(self._open[channel]), stop, before, after, len(self._lengths)))
         self._open[channel] = -1
 
     def finish(self, file: str) -> NeuralReport:
-        """The outcome; ``file`` is the recording's name in problems."""
-        for channel in np.flatnonzero(self._open >= 0):
-            self._close(int(channel), self._n, float(self._last[channel]), np.nan)
+        """The outcome; ``file`` is the session's name in problems."""
+        if self._n:
+            self.end_trial()
         bad = self._missing_channels()
-        zeroed = tuple(Gap(channel, 0, self._n, 0.0, 0.0) for channel in bad)
+        zeroed = tuple(Gap(c, 0, n, 0.0, 0.0, trial) for trial, n in enumerate(self._lengths) for c in bad)
         gaps = (*zeroed, *(gap for gap in self._gaps if gap.channel not in bad))
         sd = self._sd()
         bad |= {c: reason for c, reason in self._spoilt_channels().items() if c not in bad}
@@ -177,7 +203,7 @@ class NeuralScan:
             bad |= {c: reason for c, reason in self._implausible_channels(sd).items() if c not in bad}
         problems += self._bad_share_problems(file, bad)
         masked = self._config.nan_policy == "mask"
-        return NeuralReport(self._n, dict(sorted(bad.items())), gaps, tuple(problems), sd, masked)
+        return NeuralReport(sum(self._lengths), dict(sorted(bad.items())), gaps, tuple(problems), sd, masked)
 
     def _sd(self) -> npt.NDArray[np.float64]:
         n = np.maximum(self._count, 1)
@@ -186,7 +212,7 @@ class NeuralScan:
         return np.sqrt(np.where(np.isfinite(variance), np.maximum(variance, 0), np.inf))
 
     def _missing_channels(self) -> dict[int, str]:
-        share = 1 - self._count / max(self._n, 1)
+        share = 1 - self._count / max(sum(self._lengths), 1)
         bad = {
             int(c): f"missing: {100 * share[c]:.0f} % of the samples"
             for c in np.flatnonzero(share > self._config.max_missing_share)
@@ -236,8 +262,11 @@ class NeuralScan:
             refused = [gap for gap in refused if gap.stop - gap.start > limit_s * self._rate_hz]
         if policy == "mask" or not refused:
             return []
-        first = min(refused, key=lambda gap: (gap.start, gap.channel))
-        span = f"channel {first.channel}, {first.start / self._rate_hz:.3f} to {first.stop / self._rate_hz:.3f} s"
+        first = min(refused, key=lambda gap: (gap.trial, gap.start, gap.channel))
+        place = f"trial {first.trial + 1}, " if len(self._lengths) > 1 else ""
+        span = (
+            f"{place}channel {first.channel}, {first.start / self._rate_hz:.3f} to {first.stop / self._rate_hz:.3f} s"
+        )
         if policy == "reject":
             got, expected = f"{len(refused)} gaps of NaN or infinity (first: {span})", "finite samples"
             fix = "Set ingest.nan_policy to interpolate or mask."
@@ -305,10 +334,14 @@ class AudioScan:
         if windows.size:
             self.loudest = max(self.loudest, float(windows.std(axis=1, dtype=np.float64).max()))
 
-    def problems(self, file: str) -> list[Problem]:
-        """Problems of the sound as a whole."""
+    def finish(self) -> float:
+        """Loudness of the loudest 100 ms, full scale being 1."""
         if self._n < self._window:
             self._record_loudness(self._rest[None])
+        return self.loudest
+
+    def problems(self, file: str) -> list[Problem]:
+        """Problems of the sound of a trial, silence apart."""
         found = []
         if self._first_missing is not None:
             at_s = self._first_missing / self._rate_hz
@@ -317,12 +350,17 @@ class AudioScan:
         if self.peak > _MAX_PEAK:
             fix = "Divide it by 32768." if 100 < self.peak < 40000 else "Scale it to full scale 1."
             found.append(Problem(file, "samples", f"a float peak of {self.peak:.4g}", "samples in [-1, 1]", fix))
-        loudest_dbfs = 20 * np.log10(max(self.loudest, 1e-12))
-        if loudest_dbfs < self._config.silence_dbfs:
-            got = "silence" if self.loudest == 0 else f"silence (loudest 0.1 s at {loudest_dbfs:.0f} dBFS)"
-            fix = "Choose the channel that holds the voice (audio_channel), or lower ingest.silence_dbfs."
-            found.append(Problem(file, "samples", got, "sound", fix))
         return found
+
+
+def silence_problems(file: str, loudest: float, config: IngestConfig) -> list[Problem]:
+    """A session without audio; ``loudest`` of all its trials, as :meth:`AudioScan.finish` gives it."""
+    loudest_dbfs = 20 * np.log10(max(loudest, 1e-12))
+    if loudest_dbfs >= config.silence_dbfs:
+        return []
+    got = "silence" if loudest == 0 else f"silence (loudest 0.1 s at {loudest_dbfs:.0f} dBFS)"
+    fix = "Choose the channel that holds the voice (audio_channel), or lower ingest.silence_dbfs."
+    return [Problem(file, "samples", got, "sound", fix)]
 
 
 def check_pair(

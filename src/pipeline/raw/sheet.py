@@ -1,6 +1,7 @@
-"""The sample sheet ``recordings.tsv``: one row per recording.
+"""The sample sheet ``recordings.tsv``: one row per trial.
 
-Tab-separated UTF-8 with a header; ``n/a`` or an empty cell is a missing value, as
+Rows of equal subject and session are the trials of one session; a row without a session is a session of
+its own.  Tab-separated UTF-8 with a header; ``n/a`` or an empty cell is a missing value, as
 in BIDS.  Paths are relative to the sheet.  All problems of a sheet are reported at
 once.  Imports no large package, since the workflow reads the sheet at every start.
 """
@@ -12,8 +13,9 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +33,7 @@ _CHOICES = {
     "eeg_layout": ("time_channel", "channel_time"),
     "audio_modified": ("none", "pitch_shifted", "unknown"),
     "simulated": ("true", "false"),
+    "modality": ("ieeg", "eeg", "meg", "emg"),
 }
 #: Lowest and highest value that each number may take.
 _BOUNDS = {
@@ -39,14 +42,18 @@ _BOUNDS = {
     "eeg_gain_uv": (1e-9, 1e9),
     "audio_offset_s": (-1e6, 1e6),
     "audio_drift_ppm": (-10_000.0, 10_000.0),
+    "start_s": (-1e9, 1e9),
 }
+#: What must be equal in all rows of a session: its trials are judged, filtered and scored together.
+SHARED = ("modality", "eeg_rate_hz", "audio_rate_hz", "audio_modified", "simulated")
 _MICRO = {"µV": "uV", "μV": "uV", "microvolt": "uV", "au": "a.u."}
 
 
 @dataclass(frozen=True)
 class RecordingRow:
-    """One recording, as declared.  Paths are as written in the sheet; :meth:`path` resolves them.
+    """One trial, as declared.  Paths are as written in the sheet; :meth:`path` resolves them.
 
+    ``recording`` is its id, ``text`` the stimulus, ``start_s`` when it began in its session [s];
     ``audio`` and ``audio_rate_hz`` are None for a recording that is only predicted;
     ``eeg_gain_uv`` is µV per step; the clock is
     t_neural = t_audio * (1 + audio_drift_ppm * 1e-6) + audio_offset_s.
@@ -72,7 +79,15 @@ class RecordingRow:
     audio_drift_ppm: float = 0.0
     audio_modified: Literal["none", "pitch_shifted", "unknown"] = "unknown"
     simulated: bool = False
+    text: str | None = None
+    start_s: float | None = None
+    modality: Literal["ieeg", "eeg", "meg", "emg"] = "ieeg"
     folder: Path = Path()
+
+    @property
+    def session_name(self) -> str:
+        """The session that the trial belongs to, as its files are called."""
+        return f"{self.subject}_{self.session}" if self.session else self.recording
 
     def path(self, column: str) -> Path | None:
         """Where the file of a column lies, or None if the row names none."""
@@ -81,6 +96,11 @@ class RecordingRow:
 
     def files(self) -> dict[str, Path]:
         """Column -> path of each file that the row names."""
+        return self._files
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        # Thousands of rows are asked again and again at every start.
         return {column: self.folder / getattr(self, column) for column in FILE_COLUMNS if getattr(self, column)}
 
     def canonical_json(self) -> str:
@@ -88,14 +108,16 @@ class RecordingRow:
 
         It is stored in artifacts, which may be shared: a file elsewhere is named after recording and column.
         """
-        values = asdict(self)
-        del values["folder"]
-        values |= {c: self.recorded_path(c, values[c]) for c in FILE_COLUMNS if values[c]}
-        return json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return json.dumps(self.declared(), sort_keys=True, separators=(",", ":"))
+
+    def declared(self) -> dict[str, Any]:
+        """The values of :meth:`canonical_json`."""
+        values = {column: getattr(self, column) for column in COLUMNS}
+        return values | {c: self.recorded_path(c, values[c]) for c in FILE_COLUMNS if values[c]}
 
     def recorded_path(self, column: str, path: str) -> str:
         """``path`` for artifacts: unchanged where it stays inside the sheet's folder, else without any folder."""
-        inside = not Path(path).is_absolute() and ".." not in Path(path).parts
+        inside = not path.startswith("/") and ".." not in path.split("/")
         return path if inside else f"elsewhere/{self.recording}_{column}{Path(path).suffix}"
 
     @classmethod
@@ -207,7 +229,9 @@ def _parse(records: list[tuple[int, Mapping[str, str]]], sheet: Path) -> list[tu
         problems += found
     problems += _duplicates(str(sheet), values)
     raise_if_any(problems)
-    return [(number, RecordingRow(**row, folder=sheet.parent)) for number, row in values]
+    rows = [(number, RecordingRow(**row, folder=sheet.parent)) for number, row in values]
+    raise_if_any(_session_problems(str(sheet), rows))
+    return rows
 
 
 def _parse_row(cells: Mapping[str, str], sheet: str, number: int) -> tuple[dict[str, Any], list[Problem]]:
@@ -270,6 +294,9 @@ def _number(name: str, cell: str, sheet: str, place: str) -> tuple[float, Proble
 def _choice_problem(cell: str, choices: Sequence[str], sheet: str, place: str) -> Problem | None:
     if cell in choices:
         return None
+    if cell == "nirs":
+        fix = "Leave the recording out: blood flow follows speech seconds later, too slowly for frames of sound."
+        return Problem(sheet, place, cell, f"one of {', '.join(choices)}", fix)
     near = get_close_matches(cell.lower(), [choice.lower() for choice in choices], 1, 0.6)
     fix = f"Did you mean {next(c for c in choices if c.lower() == near[0])}?" if near else "Write one of these."
     return Problem(sheet, place, cell, f"one of {', '.join(choices)}", fix)
@@ -303,6 +330,25 @@ def _duplicates(sheet: str, values: list[tuple[int, dict[str, Any]]]) -> Iterato
         if first[1] != name:
             got = f"{name}, but {first[1]} in row {first[0]}"
             yield Problem(sheet, f"row {number}, subject", got, "one spelling of a subject", f"Write {first[1]}.")
+
+
+def _session_problems(sheet: str, rows: Sequence[tuple[int, RecordingRow]]) -> Iterator[Problem]:
+    """Two sessions of one name, and rows of a session that disagree on what its trials share."""
+    first: dict[str, tuple[int, RecordingRow]] = {}
+    for number, row in rows:
+        other, before = first.setdefault(row.session_name.lower(), (number, row))
+        if (row.session_name, row.subject, row.session) != (before.session_name, before.subject, before.session):
+            got = f"files named {row.session_name}, as those of row {other}"
+            yield Problem(
+                sheet, f"row {number}, session", got, "a name that no other session has", "Rename one of them."
+            )
+            continue
+        for column in SHARED:
+            mine, its = getattr(row, column), getattr(before, column)
+            if mine != its and ("audio" not in column or (row.audio and before.audio)):
+                got = f"{mine if mine is not None else 'n/a'}, but {its if its is not None else 'n/a'} in row {other}"
+                fix = "Correct the cell, or give the row a session of its own."
+                yield Problem(sheet, f"row {number}, {column}", got, "the same in all rows of a session", fix)
 
 
 def _missing_files(sheet: Path, rows: list[tuple[int, RecordingRow]]) -> Iterator[Problem]:

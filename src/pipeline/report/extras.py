@@ -68,7 +68,7 @@ def read_extras(inputs: EvaluationInputs, config: EvaluateStage) -> ReportExtras
         attention={n: a for n in names if (a := _attention(predictions[n], windows[n[0]]))},
         contamination=inputs.context.contamination,
         band_hz=extra(predictions[names[0]], "band_hz"),
-        config_text=_config_text(config, scope, windows[names[0][0]].recordings[0]),
+        config_text=_config_text(config, scope, windows[names[0][0]].sessions[0]),
         provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},
         versions=versions.counted(described(str(path))["versions"] for path in inputs.sources),
     )
@@ -95,11 +95,11 @@ def _attention(fold: PredictedFold, windows: Windows) -> Attention | None:
     return Attention(extras["weights"][0], extras["output_frame"] / rate_hz, extras["encoder_frame"] / rate_hz)
 
 
-def _config_text(config: EvaluateStage, scope: Scope, recording: str) -> str:
+def _config_text(config: EvaluateStage, scope: Scope, session: str) -> str:
     """The keys that the stages on the way to the first fold read, as they were recorded."""
     sections: dict[str, Any] = defaultdict(dict)
     name = scope.names[0]
-    files = [file for file in (paths.aligned(recording), paths.mel(recording)) if file.exists()]
+    files = [file for file in (paths.aligned(session), paths.mel(session)) if file.exists()]
     files += [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
     trained = json.dumps(read_sidecar(paths.model_sidecar(*scope.trained(name)))["config"])
     for text in [*(header(file)["config_json"] for file in files), trained, config.canonical_json()]:

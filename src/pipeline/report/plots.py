@@ -21,9 +21,10 @@ from pipeline.artifacts.aligned import open_aligned
 from pipeline.artifacts.contamination import read_contamination
 from pipeline.artifacts.core import SCHEMA_PREFIX, Artifact, header, opened_any
 from pipeline.artifacts.files import atomic_path
-from pipeline.artifacts.mel import band_centres_hz, read_mel
+from pipeline.artifacts.mel import band_centres_hz, mel_trials, read_mels
 from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedFold, read_predicted
 from pipeline.artifacts.recording import open_recording
+from pipeline.artifacts.trials import trial_rows, within
 from pipeline.artifacts.windows import read_windows
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError, Problem
@@ -158,34 +159,38 @@ def settings_of_run(file: Path) -> tuple[EvaluateConfig, ChanceConfig]:
 
 
 def raw(file: Path, stretch: Stretch) -> Figure:
-    """Traces of at most twelve channels, spread over the good ones, above the sound."""
+    """Traces of the first trial in at most twelve channels, spread over the good ones, above the sound."""
     with open_recording(file) as recording:
-        eeg = recording.dataset("eeg/data")
-        own = recording.attributes("eeg/data")
-        clock = (recording.attribute("audio_offset_s"), recording.attribute("audio_drift_ppm"))
+        trial = trial_rows(recording)[0]
+        eeg_name, audio_name = (within(trial["recording"], name) for name in ("eeg/data", "audio/data"))
+        eeg = recording.dataset(eeg_name)
+        own = recording.attributes(eeg_name)
+        clock = (trial["audio_offset_s"], trial["audio_drift_ppm"])
         rate_hz, channels = own["sampling_rate_hz"], recording.table("channels")
         ends_s = neural_to_audio_s(np.array([0.0, (len(eeg) - 1) / rate_hz]), *clock)
         start_s, stop_s = stretch.within(float(ends_s[0]), float(ends_s[1]))
         first, stop = (audio_to_neural_s(np.array([start_s, stop_s]), *clock) * rate_hz).round().astype(int)
         good = [i for i, status in enumerate(channels["status"]) if status != "bad"] or list(range(eeg.shape[1]))
         shown = [good[i] for i in np.linspace(0, len(good) - 1, min(MOST_TRACES, len(good))).round().astype(int)]
-        values = recording.read("eeg/data", first, stop)[:, shown]
+        values = recording.read(eeg_name, first, stop)[:, shown]
         times_s = neural_to_audio_s(np.arange(first, first + len(values)) / rate_hz, *clock)
-        has_audio = bool(recording.attribute("has_audio"))
+        has_audio = bool(trial["has_audio"])
         panels = stacked(0.32 * len(shown) + 0.5, *([0.8] if has_audio else []))
         traces(panels[0], times_s, values, [channels["name"][i] for i in shown], own["units"])
         if has_audio:
-            sound_panel(panels[1], recording.dataset("audio/data"), recording.attributes("audio/data"), start_s, stop_s)
+            sound_panel(panels[1], recording.dataset(audio_name), recording.attributes(audio_name), start_s, stop_s)
         return finished(panels, (start_s, stop_s))
 
 
 def features(file: Path, stretch: Stretch) -> Figure:
-    """Neural features, each channel in its own standard deviations, above the mel or else the sound."""
+    """Features of the first trial, each channel in its own standard deviations, above the mel or else the sound."""
     with open_aligned(file) as aligned:
-        times_s = aligned.read("features/time")
+        trial = trial_rows(aligned)[0]
+        name, audio_name = trial["recording"], within(trial["recording"], "audio/data")
+        times_s = aligned.read(within(name, "features/time"))
         start_s, stop_s = stretch.within(float(times_s[0]), float(times_s[-1]))
         seen = (times_s >= start_s) & (times_s <= stop_s)
-        values = aligned.read("features/data")
+        values = aligned.read(within(name, "features/data"))
         scaled = (values[seen] - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
         panels = stacked(2.2, 1.6)
         shown = image(panels[0], scaled, times_s[seen], (-3.0, 3.0), "viridis")
@@ -195,9 +200,9 @@ def features(file: Path, stretch: Stretch) -> Figure:
         colorbar(panels[0], shown, "standard deviations")
         mel_file = file.parent.parent / "mel" / file.name
         if mel_file.is_file():
-            mel_panel(panels[1], *read_mel(mel_file), (start_s, stop_s), band_centres_hz(mel_file))
-        elif aligned.attribute("has_audio"):
-            sound_panel(panels[1], aligned.dataset("audio/data"), aligned.attributes("audio/data"), start_s, stop_s)
+            mel_panel(panels[1], *next(read_mels(mel_file, [name])), (start_s, stop_s), band_centres_hz(mel_file))
+        elif trial["has_audio"]:
+            sound_panel(panels[1], aligned.dataset(audio_name), aligned.attributes(audio_name), start_s, stop_s)
         else:
             panels[1].remove()
             panels = panels[:1]
@@ -206,7 +211,7 @@ def features(file: Path, stretch: Stretch) -> Figure:
 
 def mel(file: Path, stretch: Stretch) -> Figure:
     """The log-mel spectrogram."""
-    values, times_s = read_mel(file)
+    values, times_s = next(read_mels(file, mel_trials(file)[:1]))
     span_s = stretch.within(float(times_s[0]), float(times_s[-1]))
     panels = stacked(1.8)
     mel_panel(panels[0], values, times_s, span_s, band_centres_hz(file))

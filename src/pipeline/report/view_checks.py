@@ -89,6 +89,10 @@ def audit(document: Document) -> Audit | None:
         if smallest is None
         else f"Smallest gap that is left between roles after filter support and context: {smallest:.3f} s."
     )
+    gap += (
+        f" Test repeats {counted(found['repeated_stimuli'], 'whole text')} and "
+        f"{counted(found['repeated_words'], 'word')} of training or validation, summed over folds."
+    )
     return Audit(verdict(found), gap, normalised(document["claims"]), pairs_of_roles(document))
 
 

@@ -33,10 +33,15 @@ class Tile:
     main: bool = False
 
 
+#: What was recorded, where it is not the brain.
+SIGNALS = {"emg": "muscle"}
+
+
 @dataclass(frozen=True)
 class Head:
     """Banners on the kind of data, what was scored, the four figures that count, and what may be said."""
 
+    activity: str
     banners: Sequence[str]
     lead: str
     tiles: Sequence[Tile]
@@ -77,7 +82,10 @@ def head(document: Document, *, share: bool) -> Head:
     """What stands above the sections."""
     summary, claims = document["summary"], document["claims"]
     sentences = [d["sentence"] for name, d in summary["differences"].items() if summary[name]["role"] == "baseline"]
-    return Head(banners(claims, share=share), lead(document), tiles(summary), [claim_sentence(claims), *sentences])
+    activity = f"{SIGNALS.get(str(claims.get('modality')), 'brain')} activity"
+    return Head(
+        activity, banners(claims, share=share), lead(document), tiles(summary), [claim_sentence(claims), *sentences]
+    )
 
 
 def banners(claims: Mapping[str, Any], *, share: bool) -> list[str]:

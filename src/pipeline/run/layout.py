@@ -6,7 +6,7 @@ from pipeline.artifacts.files import write_text
 from pipeline.artifacts.paths import RESULTS
 from pipeline.errors import InputError, Problem
 
-VERSION = "2"
+VERSION = "3"
 MARKER = RESULTS / ".layout"
 #: Folders that only a run makes.
 MADE_BY_RUNS = ("recordings", "aligned", "mel", "windows", "train", "predictions")

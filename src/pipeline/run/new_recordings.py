@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artifacts import paths
-from pipeline.artifacts.aligned import AlignedInfo, aligned_info, feature_columns
+from pipeline.artifacts.aligned import AlignedInfo, aligned_trials, feature_columns
 from pipeline.artifacts.core import Provenance
-from pipeline.artifacts.mel import read_mel
+from pipeline.artifacts.mel import mel_trials, read_mels
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
 from pipeline.config.checks import id_problem
 from pipeline.config.ensemble import ModelSettings
@@ -25,7 +25,7 @@ from pipeline.stages.predict import write_mels
 
 
 def predict_recording(run: str, recording: str, folder: Path, npy: bool, accelerator: str) -> Path:
-    """Predict a whole aligned recording, with sound or without; returns the predictions file.
+    """Predict an aligned session, or one trial of it, with sound or without; returns the predictions file.
 
     ``run`` is the beginning of a model's digest.  Raises :class:`InputError` when there is no such
     model or recording, or when it lacks channels that the model was trained on.
@@ -36,25 +36,52 @@ def predict_recording(run: str, recording: str, folder: Path, npy: bool, acceler
     model, meta = load_model(found / MODEL)
     model = model.to(device_of(accelerator))
     config = ModelSettings.model_validate(meta["config"])
-    aligned, mel_path = paths.aligned(recording), paths.mel(recording)
-    info = aligned_info(aligned)
-    subject = _subject_index(info, meta["subjects"])
-    gridded = _features(info, aligned, meta["feature_names"][meta["subjects"][subject]], config)
-    start, stop = covered_frames(info, config.mel)
-    result = predict_continuous(model, gridded, start, stop, meta["hop_frames"], subject=subject)
-    series = {"model": result.mel}
-    if info.has_audio and mel_path.is_file():
-        series["target"] = read_mel(mel_path)[0][start:stop]
-        stop = start + len(series["target"])
-        series["model"] = series["model"][: stop - start]
-    times_s = config.mel.first_frame_s + np.arange(start, stop) / config.mel.frame_rate_hz
-    attributes = {"subject": info.subject, "simulated": info.simulated, "run": found.name, "causal": config.causal}
-    fold = PredictedFold([PredictedBlock(recording, start, times_s, series)], attributes)
+    session = _session_with(recording)
+    aligned = paths.aligned(session)
+    trials = [info for info in aligned_trials(aligned) if recording in (session, info.recording)]
+    first = trials[0]
+    subject = _subject_index(first, meta["subjects"])
+    gridded = _features(aligned, meta["feature_names"][meta["subjects"][subject]], config)
+    mels = _mels(paths.mel(session))
+    blocks = []
+    for info in trials:
+        start, stop = covered_frames(info, config.mel)
+        features = gridded[info.recording]
+        result = predict_continuous(model, features, start, stop, meta["hop_frames"], subject=subject)
+        blocks.append(_block(info, start, result.mel, mels.get(info.recording), config))
+    attributes = {"subject": first.subject, "simulated": first.simulated, "run": found.name, "causal": config.causal}
+    fold = PredictedFold(blocks, attributes)
     output = folder / f"{recording}_{found.name}.h5"
-    inputs = [(str(aligned), info.content_digest), (str(found / MODEL), model_digest(model))]
+    inputs = [(str(aligned), first.content_digest), (str(found / MODEL), model_digest(model))]
     write_predicted(output, PREDICTIONS, fold, Provenance(config.canonical_json(), {}, inputs))
     write_mels(fold, output.with_suffix(""), npy=npy)
     return output
+
+
+def _session_with(recording: str) -> str:
+    """The aligned session of that name, or the one that holds a trial of that name."""
+    folder = paths.aligned("").parent
+    if paths.aligned(recording).is_file():
+        return recording
+    others = (path for path in sorted(folder.glob("*.h5")))
+    return next((p.stem for p in others if any(i.recording == recording for i in aligned_trials(p))), recording)
+
+
+def _mels(path: Path) -> dict[str, np.ndarray]:
+    """The mel (frame, band) of each trial that has sound, where it was computed."""
+    names = mel_trials(path) if path.is_file() else []
+    return {name: log_mel for name, (log_mel, _) in zip(names, read_mels(path, names), strict=True)} if names else {}
+
+
+def _block(
+    info: AlignedInfo, start: int, predicted: np.ndarray, mel: np.ndarray | None, config: ModelSettings
+) -> PredictedBlock:
+    series = {"model": predicted}
+    if mel is not None:
+        series["target"] = mel[start : start + len(predicted)]
+        series["model"] = predicted[: len(series["target"])]
+    times_s = config.mel.first_frame_s + np.arange(start, start + len(series["model"])) / config.mel.frame_rate_hz
+    return PredictedBlock(info.recording, start, times_s, series)
 
 
 def find_run(train_folder: Path, prefix: str) -> Path:
@@ -78,16 +105,18 @@ def _subject_index(info: AlignedInfo, subjects: list[str]) -> int:
     return subjects.index(info.subject) if info.subject in subjects else 0
 
 
-def _features(info: AlignedInfo, aligned: Path, names: list[str], config: ModelSettings) -> np.ndarray:
-    """The model's channels of a recording on the mel's grid, normalised as in training."""
-    columns = feature_columns(aligned)
+def _features(aligned: Path, names: list[str], config: ModelSettings) -> dict[str, np.ndarray]:
+    """The model's channels of a session's trials on the mel's grid, normalised as in training, by recording."""
+    columns, trials = feature_columns(aligned), aligned_trials(aligned)
+    first = trials[0]
     missing = [name for name in names if name not in columns]
     if missing:
         fix = "Predict a recording of the same subject and montage, or train with these channels excluded"
         raise InputError(
-            Problem(info.recording, "channels", f"no {', '.join(missing[:5])}", "the channels of the model", fix)
+            Problem(first.session, "channels", f"no {', '.join(missing[:5])}", "the channels of the model", fix)
         )
-    if info.causal != config.causal:
+    if first.causal != config.causal:
         fix = "Align it with the same causal setting as the model"
-        raise InputError(Problem(info.recording, "causal", str(info.causal), str(config.causal), fix))
-    return normalised_features(aligned, names, covered_frames(info, config.mel)[1], config)
+        raise InputError(Problem(first.session, "causal", str(first.causal), str(config.causal), fix))
+    n_frames = {info.recording: covered_frames(info, config.mel)[1] for info in trials}
+    return dict(zip(n_frames, normalised_features(aligned, names, n_frames, config), strict=True))

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import paths
-from pipeline.config.canonical import digest, with_row
+from pipeline.artifacts.files import write_text
+from pipeline.config.canonical import digest, with_rows
 from pipeline.config.loader import load_config
 from pipeline.config.root import Config
 from pipeline.config.simulate import simulated_sheet
@@ -26,6 +27,7 @@ from pipeline.model.presets import NetworkRole, network_roles
 from pipeline.provenance.fingerprint import code_fingerprints
 from pipeline.provenance.outputs import Output, accepted, mark_for_rerun, without_record
 from pipeline.raw.manifest import content_manifest, refuse_copies
+from pipeline.raw.sessions import Session, SessionPlan, sessions_of
 from pipeline.raw.sheet import RecordingRow, read_sheet, rows_of
 from pipeline.run.failures import almost_full, failures
 from pipeline.run.layout import refuse_earlier_layout
@@ -81,18 +83,19 @@ class Plan:
         """Whether the workflow makes its own raw data."""
         return self.config.data.sheet is None
 
-    @property
-    def recordings(self) -> list[str]:
-        return [row.recording for row in self.rows]
+    @cached_property
+    def sessions(self) -> dict[str, Session]:
+        """The sessions of the sheet, by name."""
+        return {session.name: session for session in sessions_of(self.rows)}
 
     @property
     def subjects(self) -> list[str]:
         """Subjects that can be trained on: those with sound."""
         return list(dict.fromkeys(row.subject for row in self.rows if row.audio))
 
-    def recordings_of(self, subject: str) -> list[str]:
-        """A subject's recordings that have sound, in the order of the sheet."""
-        return [row.recording for row in self.rows if row.subject == subject and row.audio]
+    def sessions_of(self, subject: str) -> list[str]:
+        """A subject's sessions that have sound, in the order of the sheet."""
+        return [name for name, session in self.sessions.items() if session.subject == subject and session.has_audio]
 
     @property
     def model_ids(self) -> list[str]:
@@ -137,24 +140,24 @@ class Plan:
         """The variant whose files begin so."""
         return Path(prefix).name or FULL
 
-    def recordings_of_model(self, model_id: str) -> list[str]:
-        """The recordings that a model is trained on."""
-        return [r for subject in self.subjects_of(model_id) for r in self.recordings_of(subject)]
+    def sessions_of_model(self, model_id: str) -> list[str]:
+        """The sessions that a model is trained on."""
+        return [name for subject in self.subjects_of(model_id) for name in self.sessions_of(subject)]
 
     def data_of(self, model_id: str) -> dict[str, list[str]]:
         """``windows``, ``mel`` and ``aligned`` files of a subject, or of all in a pooled model."""
         subjects = self.subjects_of(model_id)
-        recordings = self.recordings_of_model(model_id)
+        sessions = self.sessions_of_model(model_id)
         return {
             "windows": [str(paths.windows(subject)) for subject in subjects],
-            "mel": [str(paths.mel(r)) for r in recordings],
-            "aligned": [str(paths.aligned(r)) for r in recordings],
+            "mel": [str(paths.mel(s)) for s in sessions],
+            "aligned": [str(paths.aligned(s)) for s in sessions],
         }
 
     @property
     def without_audio(self) -> list[str]:
-        """Recordings without sound, which can only be predicted."""
-        return [row.recording for row in self.rows if not row.audio]
+        """Sessions without sound, which can only be predicted."""
+        return [name for name, session in self.sessions.items() if not session.has_audio]
 
     @property
     def raw_files(self) -> list[str]:
@@ -176,30 +179,48 @@ class Plan:
         files = [Path(file) for file in _vocoder_files(self.config).values() if file]
         return content_manifest(files, RAW_MANIFEST, trust=self.is_job)
 
-    def raw_of(self, recording: str) -> list[str]:
-        """The raw files of one recording."""
-        return [str(f) for f in self._row(recording).files().values()]
+    def raw_of(self, session: str) -> list[str]:
+        """The raw files of one session."""
+        return list(dict.fromkeys(str(path) for *_, path in self.sessions[session].files()))
 
-    def row_json(self, recording: str) -> str:
-        """A recording's row of the sheet, as canonical JSON."""
-        return self._row(recording).canonical_json()
+    @cached_property
+    def raw_bytes(self) -> dict[str, int]:
+        """Size of the raw files of each session."""
+        return {name: sum(Path(file).stat().st_size for file in self.raw_of(name)) for name in self.sessions}
 
-    def ingest_json(self, recording: str) -> str:
-        """Config of the stage ingest and the recording's row of the sheet, as one JSON text."""
-        return with_row(self.config_json("ingest"), self.row_json(recording))
+    def made_raw_of(self, session: str) -> list[str]:
+        """The raw files of one session that the stage simulate makes.
 
-    def recorded_raw(self, recording: str) -> dict[str, str]:
-        """The raw files of one recording as its artifact names them, and where they lie."""
-        row = self._row(recording)
-        return {row.recorded_path(column, str(path)): str(path) for column, path in row.files().items()}
+        A lab's own are no inputs of a rule: their content decides, by the digest of the job's plan.
+        """
+        return self.raw_of(session) if self.is_simulated else []
+
+    def ingest_plan(self, session: str) -> SessionPlan:
+        """What the stage ingest of a session is told: rows of the sheet, files, and sha256 of each."""
+        if session not in self._ingest_plans:
+            content = {} if self.is_simulated else self._content
+            self._ingest_plans[session] = SessionPlan.of(self.sessions[session], content)
+        return self._ingest_plans[session]
+
+    def write_ingest_plans(self) -> None:
+        """Write for each session what the stage ingest is told, where another or no plan lies there."""
+        for name in self.sessions:
+            path, text = paths.ingest_plan(name), self.ingest_plan(name).text()
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                write_text(path, text)
+
+    def ingest_json(self, session: str) -> str:
+        """The config of the stage ingest of a session, and its rows of the sheet."""
+        return with_rows(self.config_json("ingest"), self.sessions[session].rows_json)
+
+    def recorded_raw(self, session: str) -> dict[str, str]:
+        """The raw files of one session as its artifact names them, and where they lie."""
+        files = self.sessions[session].files()
+        return {row.recorded_path(column, str(path)): str(path) for row, column, path in files}
 
     def refuse_copies(self) -> None:
         """Raise :class:`InputError` where two recordings are one; hashes the raw files."""
         _ = self._content
-
-    def raw_content(self, recording: str) -> str:
-        """sha256 of each raw file of a recording, in one text; nothing where the workflow makes them."""
-        return "" if self.is_simulated else " ".join(self._content[f] for f in self.raw_of(recording))
 
     def config_json(self, stage: str) -> str:
         """The keys that a stage reads, as canonical JSON."""
@@ -220,14 +241,15 @@ class Plan:
         made = []
         if self.is_simulated:
             made.append(self._output("simulate", str(SIMULATED_SHEET), SIMULATED_SIDECAR, self.speech))
-        with_audio = [r for subject in self.subjects for r in self.recordings_of(subject)]
-        for r in self.recordings:
-            config = self.ingest_json(r)
-            made.append(self._output("ingest", paths.recording(r), inputs=self.recorded_raw(r), config_json=config))
-            made.append(self._output("align", paths.aligned(r), inputs=[paths.recording(r)]))
-        for r in with_audio:
-            made.append(self._output("mel", paths.mel(r), inputs=[paths.aligned(r)]))
-            made.append(self._output("contamination", paths.contamination(r), inputs=[paths.recording(r)]))
+        with_audio = [name for subject in self.subjects for name in self.sessions_of(subject)]
+        for name in self.sessions:
+            config = self.ingest_json(name)
+            raw = self.recorded_raw(name)
+            made.append(self._output("ingest", paths.recording(name), inputs=raw, config_json=config))
+            made.append(self._output("align", paths.aligned(name), inputs=[paths.recording(name)]))
+        for name in with_audio:
+            made.append(self._output("mel", paths.mel(name), inputs=[paths.aligned(name)]))
+            made.append(self._output("contamination", paths.contamination(name), inputs=[paths.recording(name)]))
         for subject in self.subjects:
             aligned = self.data_of(subject)["aligned"]
             made.append(self._output("window", paths.windows(subject), inputs=aligned))
@@ -327,7 +349,7 @@ class Plan:
     @property
     def _external(self) -> dict[str, str]:
         """sha256 by path of all files that no stage makes."""
-        recorded = {} if self.is_simulated else {k: v for r in self.recordings for k, v in self.recorded_raw(r).items()}
+        recorded = {} if self.is_simulated else {k: v for s in self.sessions for k, v in self.recorded_raw(s).items()}
         raw = {name: self._content[path] for name, path in recorded.items()}
         return {**raw, **self.speech, **self.vocoder_files}
 
@@ -338,10 +360,10 @@ class Plan:
 
     def evaluated(self, _: object = None) -> list[str]:
         """All files that the stage evaluate reads."""
-        with_audio = [recording for subject in self.subjects for recording in self.recordings_of(subject)]
+        with_audio = [session for subject in self.subjects for session in self.sessions_of(subject)]
         folds = [(subject, fold) for subject in self.subjects for fold in self.config.folds]
         files = [paths.windows(subject) for subject in self.subjects]
-        files += [paths.contamination(recording) for recording in with_audio]
+        files += [paths.contamination(session) for session in with_audio]
         models = [(model_id, fold) for model_id in self.model_ids for fold in self.config.folds]
         files += [paths.metrics(*model) for model in models]
         files += [paths.network_sidecar(*model, network) for model in models for network in self.networks]
@@ -357,12 +379,9 @@ class Plan:
         """A pattern that matches just these names."""
         return "|".join(map(re.escape, names))
 
-    def _row(self, recording: str) -> RecordingRow:
-        return self._rows_by_name[recording]
-
     @cached_property
-    def _rows_by_name(self) -> dict[str, RecordingRow]:
-        return {row.recording: row for row in self.rows}
+    def _ingest_plans(self) -> dict[str, SessionPlan]:
+        return {}
 
     @cached_property
     def _config_json(self) -> dict[str, str]:

@@ -67,6 +67,7 @@ def start(plan: Plan, workflow: Any) -> None:
     except InputError as error:
         raise WorkflowError(str(error)) from None
     mark_layout()
+    plan.write_ingest_plans()
     plan.keep_results()
     watch(workflow.rules)
     answer_in_a_thread(signal.SIGTERM)

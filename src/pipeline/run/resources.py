@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline.run.plan import Plan
@@ -43,13 +42,13 @@ RESOURCES = {
 }
 
 
-def resources(plan: Plan, stage: str, recordings: Callable[[Any], Iterable[str]]) -> dict[str, Callable[..., int]]:
-    """A rule's ``resources``; ``recordings`` names those that a job reads, given its wildcards."""
+def resources(plan: Plan, stage: str, sessions: Callable[[Any], Iterable[str]]) -> dict[str, Callable[..., int]]:
+    """A rule's ``resources``; ``sessions`` names those that a job reads, given its wildcards."""
     request = RESOURCES[stage]
 
     def of(always: float, per_gb: float, growth: float) -> Callable[..., int]:
         def requested(wildcards: Any, attempt: int) -> int:
-            return round((1 + growth * (attempt - 1)) * (always + per_gb * raw_gb(plan, recordings(wildcards))))
+            return round((1 + growth * (attempt - 1)) * (always + per_gb * raw_gb(plan, sessions(wildcards))))
 
         return requested
 
@@ -60,12 +59,11 @@ def resources(plan: Plan, stage: str, recordings: Callable[[Any], Iterable[str]]
     }
 
 
-def raw_gb(plan: Plan, recordings: Iterable[str]) -> float:
-    """Size of the recordings' raw files; what the config implies where the workflow makes them."""
-    recordings = list(recordings)
+def raw_gb(plan: Plan, sessions: Iterable[str]) -> float:
+    """Size of the sessions' raw files; what the config implies where the workflow makes them."""
+    names = list(sessions)
     if plan.is_simulated:
         c = plan.config.simulate
         per_second = c.eeg_rate_hz * c.channels * (2 if c.eeg_dtype == "int16" else 4) + 2 * c.audio_rate_hz
-        return len(recordings) * 60 * c.minutes * per_second / 1e9
-    files = {file for recording in recordings for file in plan.raw_of(recording)}
-    return sum(Path(file).stat().st_size for file in files) / 1e9
+        return sum(len(plan.sessions[name].trials) for name in names) * c.length_s * per_second / 1e9
+    return sum(plan.raw_bytes[name] for name in names) / 1e9

@@ -7,7 +7,9 @@ A :data:`Reader` gives the samples ``start`` to ``stop`` of a recording, ``(samp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,24 @@ Reader = Callable[[int, int], np.ndarray]
 def array_reader(array: Any) -> Reader:
     """A reader of anything that slices like an array (ndarray, memory map, h5py dataset)."""
     return lambda start, stop: np.asarray(array[start:stop])
+
+
+def joined_reader(parts: Sequence[tuple[Reader, int]]) -> Reader:
+    """A reader of several stretches, each with its length, laid end to end."""
+    if len(parts) == 1:
+        return parts[0][0]
+    ends = list(accumulate((n for _, n in parts), initial=0))
+
+    def read(start: int, stop: int) -> np.ndarray:
+        first = max(0, bisect_right(ends, start) - 1)
+        pieces = []
+        for (reader, n), offset in zip(parts[first:], ends[first:], strict=False):
+            if offset >= stop:
+                break
+            pieces.append(reader(max(0, start - offset), min(n, stop - offset)))
+        return np.concatenate(pieces)
+
+    return read
 
 
 def read_mirrored(read: Reader, start: int, stop: int, n_samples: int) -> np.ndarray:

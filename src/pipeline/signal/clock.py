@@ -125,6 +125,8 @@ def neural_audio_lag(
     rate_hz: float,
     max_lag_s: float,
     segment_s: float = 30.0,
+    times_s: np.ndarray | None = None,
+    drift_unknown: str = "",
 ) -> LagEstimate:
     """Lag and residual drift from two series on the same frames.
 
@@ -138,6 +140,9 @@ def neural_audio_lag(
         rate_hz: frames per second.
         max_lag_s: largest lag looked for.
         segment_s: length of a segment, shortened where there would be fewer than five.
+        times_s: when in the session each frame was, ``(frames,)``, where the frames are those of several trials
+            laid end to end; None: they follow one another.
+        drift_unknown: why no drift can be known, if so.
     """
     if feature_energy.shape != envelope.shape or feature_energy.ndim != 1:
         raise ValueError(f"series of shapes {feature_energy.shape} and {envelope.shape}, expected one length")
@@ -156,8 +161,10 @@ def neural_audio_lag(
     confidence = max(0.0, 1.0 - float(far.max()) / abs(height))
     lag_s = (lag - max_lag) / rate_hz
     drift, error, reason = (None, None, "the lag is not above chance")
-    if confidence > 0:
-        drift, error, reason = _drift_ppm(brain, sound, rate_hz, max_lag_s, segment_s)
+    if confidence > 0 and drift_unknown:
+        reason = drift_unknown
+    elif confidence > 0:
+        drift, error, reason = _drift_ppm(brain, sound, rate_hz, max_lag_s, segment_s, times_s)
     return LagEstimate(lag_s, height, confidence, p_value, drift, error, reason)
 
 
@@ -193,7 +200,12 @@ def _peak(correlation: np.ndarray) -> tuple[float, float]:
 
 
 def _drift_ppm(
-    brain: np.ndarray, sound: np.ndarray, rate_hz: float, max_lag_s: float, segment_s: float
+    brain: np.ndarray,
+    sound: np.ndarray,
+    rate_hz: float,
+    max_lag_s: float,
+    segment_s: float,
+    frame_times_s: np.ndarray | None,
 ) -> tuple[float | None, float | None, str]:
     """Residual drift, its standard error, and the reason where there is none.
 
@@ -205,6 +217,8 @@ def _drift_ppm(
     max_lag = round(max_lag_s * rate_hz)
     lags_s = np.array([_segment_lag(brain, sound, i * length, length, max_lag) for i in range(n_segments)]) / rate_hz
     times_s = (np.arange(n_segments) + 0.5) * length / rate_hz
+    if frame_times_s is not None:
+        times_s = frame_times_s[: n_segments * length].reshape(n_segments, length).mean(axis=1)
     slope, residuals_s = _theil_sen(times_s, lags_s)
     on_line = np.abs(residuals_s) < _ON_LINE_S
     if on_line.mean() < 0.5 or on_line.sum() < _FEWEST_SEGMENTS:

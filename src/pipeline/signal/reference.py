@@ -101,8 +101,7 @@ class ChannelVerdict:
 
 
 def bad_channels(
-    read: Reader,
-    n_samples: int,
+    trials: Sequence[tuple[Reader, int]],
     rate_hz: float,
     config: ChannelsConfig,
     sheet_status: Sequence[str] | None = None,
@@ -115,13 +114,12 @@ def bad_channels(
     is the median over pieces of one second. Channels that the table calls bad do not enter these medians.
 
     Args:
-        read: gives ``(samples, channels)``.
-        n_samples: length of the recording.
-        rate_hz: its rate.
+        trials: of each trial of a session, a reader of ``(samples, channels)`` and the number of samples.
+        rate_hz: their rate.
         config: thresholds.
         sheet_status: ``good`` or ``bad`` (anything else counts as good) of each channel.
     """
-    variance = _variance(read, n_samples, rate_hz)
+    variance = np.median([v for trial in trials for v in _variances(*trial, rate_hz)], axis=0)  # NaN where any is
     reasons = [""] * len(variance)
     if config.use_status and sheet_status is not None:
         reasons = ["bad in the channel table" if status == "bad" else "" for status in sheet_status]
@@ -250,15 +248,15 @@ def _dense(outputs: list[Weights], n_columns: int) -> np.ndarray:
     return matrix
 
 
-def _variance(read: Reader, n_samples: int, rate_hz: float) -> np.ndarray:
-    """Median over seconds of each channel's variance within the second; NaN where any sample is not finite."""
+def _variances(read: Reader, n_samples: int, rate_hz: float) -> list[np.ndarray]:
+    """Each channel's variance within each second of a trial; NaN where a sample is not finite."""
     piece = min(n_samples, max(2, round(_PIECE_S * rate_hz)))
     pieces = []
     for start in range(0, n_samples - piece + 1, piece):
         stop = start + piece if start + 2 * piece <= n_samples else n_samples
         with np.errstate(invalid="ignore"):
             pieces.append(np.asarray(read(start, stop), np.float64).var(axis=0))
-    return np.median(pieces, axis=0)  # NaN where any piece's is
+    return pieces
 
 
 def _unusual(variance: np.ndarray, counted: np.ndarray, config: ChannelsConfig) -> list[str]:

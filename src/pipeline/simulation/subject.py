@@ -58,7 +58,7 @@ def write_subjects(config: SimulateConfig, out_dir: Path) -> Path:
     out_dir.mkdir(parents=True, exist_ok=True)
     rows = simulated_sheet(config)
     recordings = [
-        _write_recording(config, row, divmod(index, config.recordings), clips, out_dir)
+        _write_recording(config, row, divmod(index, config.recordings * (config.trials or 1)), clips, out_dir)
         for index, row in enumerate(rows)
     ]
     settings = config.model_dump(mode="json") | {"speech": Path(config.speech).name if config.speech else None}
@@ -116,7 +116,7 @@ def make_sound(config: SimulateConfig, place: tuple[int, int], purpose: int, cli
     rate_hz = config.audio_rate_hz
     rng = _rng(config, place, purpose)
     pauses = _rng(config, place, purpose, _PAUSES)
-    n_samples = round(config.minutes * 60 * rate_hz)
+    n_samples = round(config.length_s * rate_hz)
     wave = rng.standard_normal(n_samples, np.float32) * np.float32(8.0)
     spoken = _words(config, place[0], rng) if clips is None else _shuffled(clips, rng)
     start = -round(pauses.uniform(0, 3.0) * rate_hz)
@@ -335,7 +335,7 @@ def make_eeg(
 def _clock(config: SimulateConfig) -> _Clock:
     """The neural recording starts with t_neural = 0 and ends a quarter of a second after the sound."""
     speedup = 1 + config.audio_drift_ppm * 1e-6
-    duration_s = config.minutes * 60 * speedup + config.audio_offset_s + 0.25
+    duration_s = config.length_s * speedup + config.audio_offset_s + 0.25
     neural_s = np.arange(round(duration_s * config.eeg_rate_hz)) / config.eeg_rate_hz
     return _Clock(config.eeg_rate_hz, (neural_s - config.audio_offset_s) / speedup)
 

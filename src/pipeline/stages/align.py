@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,9 +12,10 @@ import numpy as np
 from pipeline.artifacts.aligned import create_aligned
 from pipeline.artifacts.core import Artifact, ArtifactWriter
 from pipeline.artifacts.recording import Table, open_recording, read_tables, write_tables
+from pipeline.artifacts.trials import trial_rows, within, write_trial_table
 from pipeline.config.align import AlignStage
 from pipeline.errors import InputError, Problem
-from pipeline.signal.blocks import Reader, array_reader
+from pipeline.signal.blocks import Reader, array_reader, joined_reader
 from pipeline.signal.clock import (
     audio_to_neural_s,
     common_frames,
@@ -30,32 +32,73 @@ from pipeline.stage import Stage
 AUDIO_BLOCK = 1 << 16  # what stays in a core's cache
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A trial of the session: its row in the table of trials, and its arrays."""
+
+    row: dict[str, Any]
+    eeg: h5py.Dataset
+    sound: h5py.Dataset | None
+
+    @property
+    def name(self) -> str:
+        return str(self.row["recording"])
+
+    @property
+    def clock(self) -> tuple[float, float]:
+        """Offset [s] and drift [ppm] of the neural clock."""
+        return self.row["audio_offset_s"], self.row["audio_drift_ppm"]
+
+    def place(self, name: str) -> str:
+        """Where an array of the trial lies."""
+        return within(self.name, name)
+
+
 def align(stage: Stage[AlignStage]) -> str:
     path = stage.file("recording")
     with open_recording(path) as recording:
+        trials = _trials(recording)
         tables = read_tables(recording)
         channels = tables["channels"]
         chosen = selected_channels(channels["name"], channels.get("region"), stage.config.align.channels)
-        eeg = recording.dataset("eeg/data")
-        rate_hz = recording.attributes("eeg/data")["sampling_rate_hz"]
-        read = _choosing(array_reader(eeg), chosen)
+        own = recording.attributes(trials[0].place("eeg/data"))
+        rate_hz, eeg_units = own["sampling_rate_hz"], own["units"]
+        readers = [_choosing(array_reader(trial.eeg), chosen) for trial in trials]
         judged = {
             name: [v for v, keep in zip(values, chosen, strict=True) if keep] for name, values in channels.items()
         }
-        verdicts = bad_channels(read, len(eeg), rate_hz, stage.config.align.channels, judged["status"])
+        lengths = [len(trial.eeg) for trial in trials]
+        verdicts = bad_channels(
+            list(zip(readers, lengths, strict=True)), rate_hz, stage.config.align.channels, judged["status"]
+        )
         _refuse_all_bad(recording, verdicts)
         features = Features(stage.config.align, stage.config.mel, rate_hz)
         good = [v.status == "good" for v in verdicts]
         reference = Reference.build(stage.config.align.reference, judged["name"], good, judged.get("group"))
         with create_aligned(stage.file("output"), stage.provenance([(path, recording.content_digest)])) as writer:
-            shape = _write_features(writer, stage, recording, features, _referenced(read, reference), reference.names)
-            _write_audio(writer, stage, recording)
+            columns, units = features.names(reference.names), features.units(eeg_units, len(reference.names))
+            writer.table("features", {"name": columns, "units": units}, "channel")
+            rows = []
+            for trial, read in zip(trials, readers, strict=True):
+                row = _write_features(writer, stage, recording, trial, features, _referenced(read, reference), units)
+                rows.append({**trial.row, **row, **_write_audio(writer, stage, recording, trial)})
+            write_trial_table(writer, rows)
+            writer.scale("features/name", *((trial.place("features/data"), 1) for trial in trials))
             tables["channels"] = _judged_table(channels, chosen, verdicts)
-            tables["annotations"] = _on_audio_clock(tables["annotations"], recording)
+            tables["annotations"] = _on_audio_clock(tables["annotations"], trials)
             write_tables(writer, tables)
-            _write_attributes(writer, stage, recording, features, reference)
-            lag = _write_lag(writer, stage, features)
+            _write_attributes(writer, stage, recording, features, rate_hz, reference)
+            lag = _write_lag(writer, stage, features, rows)
+    shape = (sum(row["n_features"] for row in rows), len(columns))
     return f"features {shape}, {good.count(False)} bad channel(s), {lag} → {stage.file('output')}"
+
+
+def _trials(recording: Artifact) -> list[Trial]:
+    rows = trial_rows(recording)
+    sounds = [recording.dataset(within(r["recording"], "audio/data")) if r["has_audio"] else None for r in rows]
+    return [
+        Trial(r, recording.dataset(within(r["recording"], "eeg/data")), s) for r, s in zip(rows, sounds, strict=True)
+    ]
 
 
 def _choosing(read: Reader, chosen: np.ndarray) -> Reader:
@@ -71,89 +114,75 @@ def _refuse_all_bad(recording: Artifact, verdicts: list[ChannelVerdict]) -> None
         reasons = ", ".join(sorted({v.reason for v in verdicts}))
         fix = "Check the recording, or relax align.channels"
         problem = Problem(
-            str(recording.attribute("recording")), "channels", f"all bad ({reasons})", "a good channel", fix
+            str(recording.attribute("session")), "channels", f"all bad ({reasons})", "a good channel", fix
         )
         raise InputError(problem)
 
 
-def _frame_numbers(stage: Stage[AlignStage], recording: Artifact) -> tuple[int, int]:
+def _frame_numbers(stage: Stage[AlignStage], recording: Artifact, trial: Trial) -> tuple[int, int]:
     """First and last k of the feature times k / rate: where there is brain, near the sound."""
     config = stage.config.align
-    n, eeg_rate_hz = len(recording.dataset("eeg/data")), recording.attributes("eeg/data")["sampling_rate_hz"]
+    n, eeg_rate_hz = len(trial.eeg), recording.attributes(trial.place("eeg/data"))["sampling_rate_hz"]
     audio_length_s = None
-    if recording.attribute("has_audio"):
-        audio_length_s = len(recording.dataset("audio/data")) / recording.attributes("audio/data")["sampling_rate_hz"]
+    if trial.sound is not None:
+        audio_length_s = len(trial.sound) / recording.attributes(trial.place("audio/data"))["sampling_rate_hz"]
     first, last = common_frames(
-        (n - 1) / eeg_rate_hz, audio_length_s, _clock(recording), config.feature_rate_hz, config.margin_s
+        (n - 1) / eeg_rate_hz, audio_length_s, trial.clock, config.feature_rate_hz, config.margin_s
     )
     if last < first:
-        name, fix = str(recording.attribute("recording")), "Check audio_offset_s: t_neural = t_audio + audio_offset_s"
-        got = f"{recording.attribute('audio_offset_s'):g} s, which leaves no common time"
-        raise InputError(Problem(name, "audio_offset_s", got, "brain and sound that overlap", fix))
+        fix = "Check audio_offset_s: t_neural = t_audio + audio_offset_s"
+        got = f"{trial.clock[0]:g} s, which leaves no common time"
+        raise InputError(Problem(trial.name, "audio_offset_s", got, "brain and sound that overlap", fix))
     return first, last
-
-
-def _clock(recording: Artifact) -> tuple[float, float]:
-    return recording.attribute("audio_offset_s"), recording.attribute("audio_drift_ppm")
 
 
 def _write_features(
     writer: ArtifactWriter,
     stage: Stage[AlignStage],
     recording: Artifact,
+    trial: Trial,
     features: Features,
     read: Reader,
-    names: list[str],
-) -> tuple[int, int]:
+    units: list[str],
+) -> dict[str, Any]:
+    """Write the features of a trial; returns its columns of the table of trials."""
     config = stage.config.align
-    first, last = _frame_numbers(stage, recording)
+    first, last = _frame_numbers(stage, recording, trial)
     times_s = np.arange(first, last + 1) / config.feature_rate_hz
-    neural_s = audio_to_neural_s(times_s, *_clock(recording))
-    columns = features.names(names)
-    units = features.units(recording.attributes("eeg/data")["units"], len(names))
-    shape = (len(times_s), len(columns))
+    neural_s = audio_to_neural_s(times_s, *trial.clock)
     stream = writer.stream(
-        "features/data",
-        shape,
+        trial.place("features/data"),
+        (len(times_s), len(units)),
         np.float32,
         ["time", "channel"],
         units=units[0] if len(set(units)) == 1 else "by column",
         sampling_rate_hz=config.feature_rate_hz,
     )
-    n_samples = len(recording.dataset("eeg/data"))
+    n_samples = len(trial.eeg)
     extracted = features.blocks(read, n_samples, neural_s, stage.config.causal)
     for start, block in stage.progress(extracted, "blocks of features"):
         if start != stream.filled:
             raise RuntimeError(f"features came out of order: row {start} after {stream.filled}")
         stream.append(block)
-    writer.array("features/time", times_s, ["time"], units="s")
-    writer.table("features", {"name": columns, "units": units}, "channel")
-    writer.scale("features/time", ("features/data", 0))
-    writer.scale("features/name", ("features/data", 1))
-    writer.attributes(first_feature=first, n_features=len(times_s), feature_rate_hz=config.feature_rate_hz)
-    return shape
+    writer.array(trial.place("features/time"), times_s, ["time"], units="s")
+    writer.scale(trial.place("features/time"), (trial.place("features/data"), 0))
+    return {"first_feature": first, "n_features": len(times_s), "n_eeg": n_samples}
 
 
-def _write_audio(writer: ArtifactWriter, stage: Stage[AlignStage], recording: Artifact) -> None:
+def _write_audio(writer: ArtifactWriter, stage: Stage[AlignStage], recording: Artifact, trial: Trial) -> dict[str, Any]:
+    """Write the sound of a trial at the mel's rate; returns its columns of the table of trials."""
     rate_hz = stage.config.mel.sample_rate_hz
-    source_hz = n_out = support_s = None
-    if recording.attribute("has_audio"):
-        sound = recording.dataset("audio/data")
-        source_hz = recording.attributes("audio/data")["sampling_rate_hz"]
-        support_s = resampler_support_s(source_hz, rate_hz)
-        n_out = resampled_length(len(sound), source_hz, rate_hz)
-        stream = writer.stream(
-            "audio/data", (n_out,), np.float32, ["time"], units="full scale", sampling_rate_hz=float(rate_hz)
-        )
-        for block in resample_blocks(_blocks(sound), source_hz, rate_hz):
-            stream.append(block)
-    writer.attributes(
-        has_audio=bool(recording.attribute("has_audio")),
-        audio_rate_hz=rate_hz,
-        n_audio=n_out or 0,
-        source_audio_rate_hz=float(source_hz or rate_hz),
-        audio_support_s=float(support_s or 0.0),
+    if trial.sound is None:
+        return {"n_audio": 0, "source_audio_rate_hz": float(rate_hz), "audio_support_s": 0.0}
+    source_hz = recording.attributes(trial.place("audio/data"))["sampling_rate_hz"]
+    n_out = resampled_length(len(trial.sound), source_hz, rate_hz)
+    stream = writer.stream(
+        trial.place("audio/data"), (n_out,), np.float32, ["time"], units="full scale", sampling_rate_hz=float(rate_hz)
     )
+    for block in resample_blocks(_blocks(trial.sound), source_hz, rate_hz):
+        stream.append(block)
+    support_s = float(resampler_support_s(source_hz, rate_hz))
+    return {"n_audio": n_out, "source_audio_rate_hz": float(source_hz), "audio_support_s": support_s}
 
 
 def _blocks(sound: h5py.Dataset) -> Iterator[np.ndarray]:
@@ -171,53 +200,86 @@ def _judged_table(channels: Table, chosen: np.ndarray, verdicts: list[ChannelVer
     return table
 
 
-def _on_audio_clock(annotations: Table, recording: Artifact) -> Table:
+def _on_audio_clock(annotations: Table, trials: Sequence[Trial]) -> Table:
     """Annotations are marked on the neural clock."""
     if not annotations:
         return annotations
-    onset_s = neural_to_audio_s(np.array(annotations["onset"], float), *_clock(recording))
-    return annotations | {"onset": onset_s.tolist()}
+    clocks = {trial.name: trial.clock for trial in trials}
+    pairs = zip(annotations["onset"], annotations["recording"], strict=True)
+    onset_s = [float(neural_to_audio_s(np.array(onset, float), *clocks[name])) for onset, name in pairs]
+    return annotations | {"onset": onset_s}
 
 
 def _write_attributes(
-    writer: ArtifactWriter, stage: Stage[AlignStage], recording: Artifact, features: Features, reference: Reference
+    writer: ArtifactWriter,
+    stage: Stage[AlignStage],
+    recording: Artifact,
+    features: Features,
+    eeg_rate_hz: float,
+    reference: Reference,
 ) -> None:
     config, causal = stage.config.align, stage.config.causal
-    eeg_rate_hz = recording.attributes("eeg/data")["sampling_rate_hz"]
     past_s, future_s = features.support_s(causal)
-    names = ("recording", "subject", "session", "simulated", "audio_modified", "audio_offset_s", "audio_drift_ppm")
+    names = ("subject", "session", "modality", "simulated", "audio_modified")
     writer.attributes(
         **{name: recording.attribute(name) for name in names},
         causal=causal,
         features=[entry.kind for entry in config.features],
+        feature_rate_hz=config.feature_rate_hz,
+        audio_rate_hz=stage.config.mel.sample_rate_hz,
         reference=reference.method,
         channels_without_reference=len(reference.dropped),
         eeg_rate_hz=eeg_rate_hz,
-        n_eeg=len(recording.dataset("eeg/data")),
         support_past_s=past_s,
         support_future_s=future_s,
         whole_recording_operations=["bad-channel rule"] if config.channels.find_bad else [],
     )
 
 
-def _write_lag(writer: ArtifactWriter, stage: Stage[AlignStage], features: Features) -> str:
-    """Lag and residual drift, estimated from what was just written and reported, never applied."""
-    if "audio/data" not in writer.file:
+def _write_lag(
+    writer: ArtifactWriter, stage: Stage[AlignStage], features: Features, rows: Sequence[Mapping[str, Any]]
+) -> str:
+    """Lag and residual drift of the session, estimated from what was just written and reported, never applied."""
+    with_audio = [row for row in rows if row["has_audio"]]
+    if not with_audio:
         return "no sound"
     config = stage.config.align
-    times_s, sound = writer.file["features/time"][:], writer.file["audio/data"]
-    rate_hz = stage.config.mel.sample_rate_hz
-    inside = (times_s >= 0) & (times_s <= (len(sound) - 1) / rate_hz)
-    rows = np.flatnonzero(inside)
-    written = writer.file["features/data"]
-
-    def read(start: int, stop: int) -> np.ndarray:
-        return features.amplitudes(written[rows[0] + start : rows[0] + stop])
-
-    energy = feature_energy(read, len(rows))
-    envelope = sound_envelope(array_reader(sound), len(sound), rate_hz, times_s[inside])
-    lag = neural_audio_lag(energy, envelope, config.feature_rate_hz, config.clock.max_lag_s, config.clock.segment_s)
+    parts: list[tuple[Reader, int]] = []
+    envelopes, times_s = [], []
+    for row in with_audio:
+        own_s, rows_read, envelope = _beside_sound(writer, stage, features, row["recording"])
+        parts.append(rows_read)
+        envelopes.append(envelope)
+        times_s.append(own_s + row["start_s"])
+    energy = feature_energy(joined_reader(parts), sum(n for _, n in parts))
+    session_s, several = np.concatenate(times_s), len(with_audio) > 1
+    lag = neural_audio_lag(
+        energy,
+        np.concatenate(envelopes),
+        config.feature_rate_hz,
+        config.clock.max_lag_s,
+        config.clock.segment_s,
+        times_s=session_s if several else None,
+        drift_unknown="start_s of the trials is not known" if several and np.isnan(session_s).any() else "",
+    )
     writer.attributes(**{f"neural_audio_{name}": value for name, value in asdict(lag).items()})
     if lag.lag_s is None:
         return f"no lag estimate ({lag.reason})"
     return f"brain leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
+
+
+def _beside_sound(
+    writer: ArtifactWriter, stage: Stage[AlignStage], features: Features, recording: str
+) -> tuple[np.ndarray, tuple[Reader, int], np.ndarray]:
+    """Times of a trial's features within its sound, a reader of them with their number, the sound's envelope there."""
+    times_s, sound = writer.file[within(recording, "features/time")][:], writer.file[within(recording, "audio/data")]
+    rate_hz = stage.config.mel.sample_rate_hz
+    inside = (times_s >= 0) & (times_s <= (len(sound) - 1) / rate_hz)
+    rows = np.flatnonzero(inside)
+    written = writer.file[within(recording, "features/data")]
+
+    def read(start: int, stop: int) -> np.ndarray:
+        return features.amplitudes(written[rows[0] + start : rows[0] + stop])
+
+    envelope = sound_envelope(array_reader(sound), len(sound), rate_hz, times_s[inside])
+    return times_s[inside], (read, len(rows)), envelope

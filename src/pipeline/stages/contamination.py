@@ -1,28 +1,39 @@
-"""Acoustic contamination of one recording, on its raw signals (Roussel et al. 2020)."""
+"""Acoustic contamination of one session, on the raw signals of all its trials (Roussel et al. 2020)."""
 
 from __future__ import annotations
 
 from pipeline.artifacts.contamination import write_contamination
+from pipeline.artifacts.core import Artifact
 from pipeline.artifacts.recording import open_recording
+from pipeline.artifacts.trials import trial_rows, within
 from pipeline.config.contamination import ContaminationStage
-from pipeline.evaluation.contamination import check_contamination
+from pipeline.evaluation.contamination import SignalPair, check_contamination
 from pipeline.stage import Stage
 
 
 def contamination(stage: Stage[ContaminationStage]) -> str:
     path = stage.file("recording")
     with open_recording(path) as recording:
+        pairs, rates_hz = _pairs(recording)
         result = check_contamination(
-            recording.dataset("eeg/data"),
-            recording.attributes("eeg/data")["sampling_rate_hz"],
-            recording.dataset("audio/data"),
-            recording.attributes("audio/data")["sampling_rate_hz"],
+            pairs,
+            *rates_hz,
             stage.config.contamination,
-            recording=recording.attribute("recording"),
+            recording=recording.attribute("session"),
             is_raw=stage.config.align.input_is_raw,
             audio_modified=recording.attribute("audio_modified"),
-            audio_offset_s=recording.attribute("audio_offset_s"),
-            audio_drift_ppm=recording.attribute("audio_drift_ppm"),
         )
         write_contamination(stage.file("output"), vars(result), stage.provenance([(path, recording.content_digest)]))
     return f"{result.result} → {stage.file('output')}"
+
+
+def _pairs(recording: Artifact) -> tuple[list[SignalPair], tuple[float, float]]:
+    """Brain and sound of each trial that has both, and the session's two rates [Hz]."""
+    rows = [row for row in trial_rows(recording) if row["has_audio"]]
+    names = [(within(row["recording"], "eeg/data"), within(row["recording"], "audio/data")) for row in rows]
+    pairs = [
+        SignalPair(recording.dataset(eeg), recording.dataset(audio), row["audio_offset_s"], row["audio_drift_ppm"])
+        for row, (eeg, audio) in zip(rows, names, strict=True)
+    ]
+    eeg, audio = (recording.attributes(name)["sampling_rate_hz"] for name in names[0])
+    return pairs, (eeg, audio)

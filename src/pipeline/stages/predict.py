@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.artifacts.aligned import aligned_info
+from pipeline.artifacts.aligned import aligned_trials
 from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.mel import band_centres_hz
@@ -119,7 +119,7 @@ def _importance(
     """Names and losses of r by shaft and by region; attributes that say why one is left out."""
     extras: Extras = {}
     reasons = {}
-    groups_of = channel_groups(arrays.feature_names, aligned_info(stage.files["aligned"][0]))
+    groups_of = channel_groups(arrays.feature_names, aligned_trials(stage.files["aligned"][0])[0])
     for kind, groups in groups_of.items():
         if reason := why_not(groups):
             reasons[f"importance_{kind}_reason"] = reason

@@ -70,7 +70,8 @@ def _baselines(windows: Windows, arrays: SubjectArrays, fold: int, config: Ridge
     ridge = fit_ridge(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
     envelope = fit_envelope(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
     spectrum = mean_spectrum(arrays.mel, train)
-    onsets = [_onset_frames(windows, r, rate_hz) for r in range(len(x))]
+    events = windows.events_of()
+    onsets = [np.array([round(e.onset_s * rate_hz) for e in events.get(r, ())], np.int64) for r in range(len(x))]
     before, after = round(TEMPLATE_BEFORE_S * rate_hz), round(TEMPLATE_AFTER_S * rate_hz)
     template = mean_template(arrays.mel, train, onsets, before + after, before)
 
@@ -121,10 +122,6 @@ def _spans(windows: Windows, fold: int, role: str) -> list[Span]:
 def _shortened(spans: list[Span], frames: int) -> list[Span]:
     """The spans without ``frames`` at each end, so that the widest lag stays within what their role may see."""
     return [(r, start + frames, stop - frames) for r, start, stop in spans if stop - start > 2 * frames]
-
-
-def _onset_frames(windows: Windows, recording: int, rate_hz: float) -> np.ndarray:
-    return np.array([round(e.onset_s * rate_hz) for e in windows.events if e.recording == recording], np.int64)
 
 
 def _frames(mel: Sequence[np.ndarray], spans: Sequence[Span]) -> np.ndarray:

@@ -16,4 +16,5 @@ def simulate(stage: Stage[SimulateStage]) -> str:
     sidecar = sheet.with_name("provenance.json")
     files = [p for p in folder.iterdir() if p.is_file() and p != sidecar and not p.name.startswith(".")]
     write_sidecar(sidecar, "simulate", files, stage.provenance(inputs))
-    return f"{config.subjects} subject(s) × {config.recordings} recording(s) of {config.minutes:g} min in {folder}"
+    each = f"{config.minutes:g} min" if config.trials is None else f"{config.trials} trials of {config.trial_s:g} s"
+    return f"{config.subjects} subject(s) × {config.recordings} recording(s) of {each} in {folder}"

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from pipeline.artifacts.aligned import AlignedInfo, aligned_info, open_aligned
+from pipeline.artifacts.aligned import AlignedInfo, aligned_trials, open_aligned
 from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.files import file_sha256
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, read_predicted
 from pipeline.artifacts.sidecar import write_sidecar
+from pipeline.artifacts.trials import within
 from pipeline.config.mel_grid import MelGrid
 from pipeline.config.vocode import VocodeStage
 from pipeline.signal.mel import mel_filter_bank
@@ -36,7 +37,8 @@ def vocode(stage: Stage[VocodeStage]) -> str:
     vocoder = _vocoder(stage)
     fold = read_predicted(stage.file("predictions"), PREDICTIONS)
     wants_all = config.export.audio == "all" or (config.export.audio == "auto" and fold.attributes["simulated"])
-    aligned = {path.stem: path for path in stage.files["aligned"]}
+    sessions = {path: aligned_trials(path) for path in stage.files["aligned"]}
+    aligned = {info.recording: (path, info) for path, infos in sessions.items() for info in infos}
     folder = stage.file("output")
     part = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(part, ignore_errors=True)
@@ -47,8 +49,8 @@ def vocode(stage: Stage[VocodeStage]) -> str:
             sounds = {"predicted": vocoder(block.series["model"])}
             if wants_all:
                 sounds["vocoded_true"] = vocoder(block.series["target"])
-                sounds["true"] = _true_sound(aligned[block.recording], block, config.mel.hop_length)
-            n_words += _write_block(part, block, sounds, aligned_info(aligned[block.recording]), config.mel)
+                sounds["true"] = _true_sound(aligned[block.recording][0], block, config.mel.hop_length)
+            n_words += _write_block(part, block, sounds, aligned[block.recording][1], config.mel)
         inputs = [stage.file("predictions"), *stage.files["aligned"]]
         checkpoint = [(path, file_sha256(path)) for path in stage.files["checkpoint"]]
         provenance = stage.provenance([*((path, content_digest(path)) for path in inputs), *checkpoint])
@@ -79,7 +81,7 @@ def _vocoder(stage: Stage[VocodeStage]) -> Vocoder:
 def _true_sound(path: Path, block: PredictedBlock, hop_length: int) -> Wave:
     start = block.start * hop_length
     with open_aligned(path) as aligned:
-        return aligned.read("audio/data", start, start + len(block.time_s) * hop_length)
+        return aligned.read(within(block.recording, "audio/data"), start, start + len(block.time_s) * hop_length)
 
 
 def _write_block(folder: Path, block: PredictedBlock, sounds: dict[str, Wave], info: AlignedInfo, grid: MelGrid) -> int:

@@ -1,0 +1,292 @@
+"""Sessions of many trials: one job and one file each, borders that nothing crosses, whole stimuli on one side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from conftest import jobs_run, snakemake
+from entry import Lab
+from pipeline.artifacts.aligned import Event
+from pipeline.artifacts.windows import ROLE_NAMES, read_windows
+from pipeline.config.simulate import SimulateConfig
+from pipeline.config.window import SplitConfig
+from pipeline.data.splits import ROLES, Block, Timeline, split, stimulus_groups, windows_in
+from pipeline.errors import InputError
+from pipeline.raw.scan import NeuralScan
+from pipeline.raw.sessions import SessionPlan, overlaps, sessions_of
+from pipeline.raw.sheet import RecordingRow, rows_of
+from pipeline.run.plan import load_plan
+from pipeline.simulation.subject import write_subjects
+
+TRIALS = """\
+fold: 0
+simulate: {trials: 9, trial_s: 4, channels: 6, dead_channels: 0, noisy_channels: 0}
+split: {folds: 3, by: recording, validation_fraction: 0.2}
+model: {preset: tiny}
+train: {max_steps: 20, steps_per_epoch: 10}
+evaluate: {bootstrap: 100}
+"""
+
+
+def row(recording: str, **changes: object) -> RecordingRow:
+    given = {"subject": "s1", "recording": recording, "eeg": f"{recording}.npy", "eeg_rate_hz": 600.0}
+    return RecordingRow(**{**given, **changes})
+
+
+def cells(recording: str, **changes: str) -> dict[str, str]:
+    given = {"subject": "s1", "recording": recording, "eeg": f"{recording}.npy", "eeg_rate_hz": "600"}
+    return {**given, "audio": f"{recording}.wav", "audio_rate_hz": "16000", **changes}
+
+
+def problems(*rows: dict[str, str]) -> str:
+    with pytest.raises(InputError) as raised:
+        rows_of(rows, Path("recordings.tsv"))
+    return str(raised.value)
+
+
+# --- the sheet ---------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_equal_subject_and_session_are_one_session() -> None:
+    rows = [row("a", session="1"), row("b", session="1"), row("c"), row("d", subject="s2", session="1")]
+    assert [(s.name, [t.recording for t in s.trials]) for s in sessions_of(rows)] == [
+        ("s1_1", ["a", "b"]),
+        ("c", ["c"]),
+        ("s2_1", ["d"]),
+    ]
+
+
+def test_trials_lie_in_the_order_of_their_starts_where_all_are_known() -> None:
+    rows = [row("a", session="1", start_s=9.0), row("b", session="1", start_s=1.0)]
+    assert [t.recording for t in sessions_of(rows)[0].trials] == ["b", "a"]
+
+
+@pytest.mark.parametrize("other", [{"recording": "s1_x"}, {"subject": "s1_x", "session": "y"}])
+def test_two_sessions_of_one_name_are_refused(other: dict[str, str]) -> None:
+    first = cells("a", session="x") if "session" not in other else cells("a", session="x_y")
+    assert "a name that no other session has" in problems(first, cells("b") | other)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("eeg_rate_hz", "1000"), ("audio_rate_hz", "8000"), ("modality", "emg"), ("audio_modified", "none")],
+)
+def test_what_the_trials_of_a_session_share_must_agree(column: str, value: str) -> None:
+    text = problems(cells("a", session="1"), cells("b", session="1") | {column: value})
+    assert f"row 3, {column}" in text
+    assert "the same in all rows of a session" in text
+
+
+def test_nirs_is_refused_with_the_reason() -> None:
+    assert "blood flow follows speech seconds later" in problems(cells("a", modality="nirs"))
+
+
+def test_trials_that_overlap_are_named() -> None:
+    rows = [row("a", start_s=0.0), row("b", start_s=1.5), row("c", start_s=9.0)]
+    (found,) = overlaps(rows, {"a": 1200, "b": 600, "c": 600}, "recordings.tsv")
+    assert (found.field, found.got) == ("b, start_s", "1.5 s, before a ends at 1.997 s")
+    assert overlaps(rows, {"a": 900, "b": 600, "c": 600}, "recordings.tsv") == []
+
+
+def test_a_plan_of_5000_trials_reaches_its_job_by_a_file(tmp_path: Path) -> None:
+    rows = [row(f"t{i:04d}", session="1", audio=f"t{i:04d}.wav", audio_rate_hz=16000.0) for i in range(5000)]
+    (session,) = sessions_of(rows)
+    content = {str(path): "0" * 64 for *_, path in session.files()}
+    plan = SessionPlan.of(session, content)
+    file = tmp_path / "plan.json"
+    file.write_text(plan.text())
+    assert SessionPlan.read(file, plan.digest) == plan
+    assert len(plan.digest) == 64
+    with pytest.raises(InputError, match="another plan"):
+        SessionPlan.read(file, "0" * 64)
+
+
+# --- scans -------------------------------------------------------------------------------------------------------
+
+
+def test_a_gap_ends_with_its_trial() -> None:
+    from pipeline.config.ingest import IngestConfig
+
+    rng = np.random.default_rng(0)
+    trials = [rng.normal(0, 50, (1000, 4)).astype(np.float32) for _ in range(3)]
+    trials[0][990:, 1] = np.nan
+    trials[1][:5, 1] = np.nan
+    scan = NeuralScan(IngestConfig(nan_policy="mask"), 4, 1000.0, "uV")
+    for trial in trials:
+        scan.update(trial)
+        scan.end_trial()
+    report = scan.finish("session")
+    assert report.n_samples == 3000
+    assert [(g.trial, g.start, g.stop) for g in report.gaps] == [(0, 990, 1000), (1, 0, 5)]
+    for number, trial in enumerate(trials):
+        report.repair(trial, number)
+        assert np.isfinite(trial).all()
+    assert report.missing_annotations(1000.0, 1).onset_s == (0.0,)
+
+
+# --- splits ------------------------------------------------------------------------------------------------------
+
+
+def trials(n: int = 20, **changes: object) -> list[Timeline]:
+    return [Timeline(f"t{i}", f"s{i // 5}", 0, 150 + 10 * i, **changes) for i in range(n)]  # type: ignore[arg-type]
+
+
+def test_trials_are_dealt_at_random_and_each_is_tested_once() -> None:
+    config = SplitConfig(by="recording", folds=5)
+    folds = [split(trials(), k, config, 60, 86.0) for k in range(5)]
+    tested = [b.recording for blocks in folds for b in blocks if b.role == "test"]
+    assert sorted(tested) == list(range(20))
+    assert tested != sorted(tested)
+    again = split(trials(), 0, SplitConfig(by="recording", folds=5, seed=1), 60, 86.0)
+    assert again != folds[0]
+
+
+def test_trials_of_one_whole_stimulus_stay_together() -> None:
+    texts = ["we will go home now", "they have not seen it", "what is the time", "one", "one"] * 8
+    found = [Timeline(f"t{i}", "s", 0, 200, (), (), text) for i, text in enumerate(texts)]
+    for by in ("recording", "block"):
+        for fold in range(3):
+            blocks = split(found, fold, SplitConfig(by=by, folds=3, seed=fold), 60, 86.0)
+            roles: dict[str, set[str]] = {}
+            for block in blocks:
+                roles.setdefault(texts[block.recording], set()).add(block.role)
+            assert all(len(r) == 1 for text, r in roles.items() if text != "one"), by
+
+
+def test_words_in_equal_order_are_one_stimulus_and_single_words_are_not() -> None:
+    def said(*words: str) -> tuple[Event, ...]:
+        return tuple(Event(float(i), 0.5, word) for i, word in enumerate(words))
+
+    found = [
+        Timeline(f"t{i}", "s", 0, 200, e)
+        for i, e in enumerate([said("a", "b"), said("b", "a"), said("a", "b"), said("a"), said("a")])
+    ]
+    assert stimulus_groups(found) == [0, 1, 0, 3, 4]
+
+
+def test_every_frame_of_a_trial_is_trained_on_or_tested() -> None:
+    """By count, in trials that are shorter and longer than a window."""
+    found = [Timeline(f"t{i}", "s", 3, 3 + n) for i, n in enumerate([40, 96, 97, 150, 500, 60, 119, 120, 200, 300])]
+    length, hop = 96, 24
+    for fold in range(3):
+        blocks = split(found, fold, SplitConfig(by="recording", folds=3), 60, 86.0)
+        seen = {role: np.zeros((len(found), 600), bool) for role in ROLES}
+        for role in ROLES:
+            for r, start in windows_in([b for b in blocks if b.role == role], found, length, hop, 26):
+                seen[role][r, start : min(start + length, found[r].stop)] = True
+        for i, trial in enumerate(found):
+            covered = [role for role in ROLES if seen[role][i].any()]
+            assert len(covered) == 1
+            assert seen[covered[0]][i].sum() == trial.n_frames
+
+
+def test_a_piece_of_a_recording_keeps_its_windows_as_they_were() -> None:
+    found = windows_in([Block(0, "train", 100, 350)], [Timeline("a", "s", 0, 1000)], 96, 24, None)
+    assert [start for _, start in found] == list(range(100, 350 - 96 + 1, 24))
+
+
+# --- the workflow ------------------------------------------------------------------------------------------------
+
+
+def test_the_simulator_makes_sessions_of_trials(tmp_path: Path) -> None:
+    config = SimulateConfig(trials=3, trial_s=4, channels=4, dead_channels=0, noisy_channels=0, recordings=2)
+    sheet = write_subjects(config, tmp_path)
+    lines = sheet.read_text().splitlines()
+    assert len(lines) == 1 + 6
+    assert len(list(tmp_path.glob("*_channels.tsv"))) == 2
+    assert len(np.load(tmp_path / "sim01_run01_0003_audio.npy")) == 4 * config.audio_rate_hz
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on one session of nine trials."""
+    work = tmp_path_factory.mktemp("session")
+    (work / "config.yaml").write_text(TRIALS)
+    result = snakemake(work, "results/eval.json")
+    assert result.returncode == 0, result.stdout[-4000:]
+    (work / "jobs.txt").write_text("\n".join(jobs_run(result.stdout)))
+    return work
+
+
+def test_a_session_is_one_job_of_each_stage(session: Path) -> None:
+    jobs = (session / "jobs.txt").read_text().split()
+    assert {stage: jobs.count(stage) for stage in ("ingest", "align", "mel", "contamination")} == {
+        **dict.fromkeys(("ingest", "align", "mel", "contamination"), 1)
+    }
+    with h5py.File(session / "results/recordings/sim01_run01.h5") as file:
+        assert len(file["trials"]) == 9
+        assert file["trials/sim01_run01_0002/eeg/data"].shape[1] == 6
+        assert len(file["trial_table/start_s"]) == 9
+    assert not jobs_run(snakemake(session, "results/eval.json").stdout), "a second run does nothing"
+
+
+def test_windows_lie_within_their_trials(session: Path) -> None:
+    windows = read_windows(session / "results/windows/sim01.h5")
+    assert windows.session_names == ["sim01_run01"]
+    for r, start in windows.starts.tolist():
+        assert windows.usable[r, 0] <= start < windows.usable[r, 1]
+    for block in windows.blocks:
+        assert windows.usable[block.recording, 0] <= block.start < block.stop <= windows.usable[block.recording, 1]
+    assert set(ROLE_NAMES.values()) == {"train", "validation", "test"}
+
+
+def test_a_trial_is_predicted_as_if_its_neighbours_were_others(session: Path) -> None:
+    """Features of the other trials are replaced; ridge and network say the same of this one."""
+    import torch
+
+    from pipeline.baselines.ridge import fit_ridge
+    from pipeline.model.inference import predict_continuous
+    from pipeline.model.network import Seq2Seq
+    from pipeline.model.presets import Architecture
+
+    rng = np.random.default_rng(0)
+    features = [rng.standard_normal((n, 5)).astype(np.float32) for n in (120, 60, 200)]
+    mel = [rng.standard_normal((n, 8)).astype(np.float32) for n in (120, 60, 200)]
+    ridge = fit_ridge(features, mel, [(0, 0, 120)], [(2, 0, 200)], (26, 26), [1.0])
+    said = ridge.predict(features[1], 0, 60)
+    features[0][:], features[2][:] = 99.0, -99.0
+    np.testing.assert_array_equal(ridge.predict(features[1], 0, 60), said)
+    for causal in (False, True):
+        torch.manual_seed(0)
+        model = Seq2Seq(Architecture(5, 8, 96, 26, causal=causal))
+        short = predict_continuous(model, features[1], 0, 60, 24).mel
+        assert short.shape == (60, 8)
+        np.testing.assert_array_equal(predict_continuous(model, features[1], 0, 60, 24).mel, short)
+
+
+def test_padding_enters_no_loss(session: Path) -> None:
+    from pipeline.data.batches import WindowSet
+    from pipeline.data.training_data import TrainingData
+
+    rng = np.random.default_rng(0)
+    features = [rng.standard_normal((n, 3)).astype(np.float32) for n in (70, 200)]
+    mel = [rng.standard_normal((n, 4)).astype(np.float32) for n in (70, 200)]
+    windows = np.array([[0, 0], [1, 104]])
+    data = TrainingData(features, mel, [0, 0], windows, windows, length=96, context=26, stops=[60, 200])
+    batch = WindowSet(data).__getitems__([(0, 0), (1, 104)])
+    assert batch["mask"].sum(1).tolist() == [60, 96]
+    assert data.spans("train") == [(0, 0, 60), (1, 104, 200)]
+
+
+def test_the_doctor_has_a_paragraph_for_a_session(lab: Lab) -> None:
+    lab.cell(0, session="1", modality="emg")
+    lab.cell(1, session="1", modality="emg")
+    from pipeline.doctor.command import session_text, settings_of
+    from pipeline.doctor.recordings import examine
+
+    lab.monkeypatch.chdir(lab.folder)
+    plan = load_plan(Path(), [Path("my.yaml")], [], is_job=False)
+    (one,) = plan.sessions.values()
+    text = session_text(examine(one, settings_of(plan)))
+    assert text.startswith("s1_1 (subject s1)\n  trials 2, of 8.0 to 8.0 s, median 8.0 s\n  muscle 16.0 s, 4 channels")
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Lab:
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    return Lab(folder, monkeypatch, capsys)
