@@ -156,7 +156,8 @@ def session_text(found: Examined) -> str:
     with_audio = next((r for r in found.session.trials if r.audio), None)
     if found.sounds_s and with_audio and with_audio.audio_rate_hz:
         seconds = sum(found.sounds_s.values())
-        lines.append(f"  sound  {seconds:.1f} s at {with_audio.audio_rate_hz:g} Hz, audio_modified {with_audio.audio_modified}")
+        sound = f"{seconds:.1f} s at {with_audio.audio_rate_hz:g} Hz, audio_modified {with_audio.audio_modified}"
+        lines.append(f"  sound  {sound}")
         lines.append(f"  clock  {_clock(found, signal)}")
     elif with_audio is None:
         lines.append("  sound  none: it can be predicted, not trained on")
