@@ -77,7 +77,7 @@ def plan_of_ingest(path: Path) -> str:
 
 #: Pattern below the work directory -> what reads such files; raises where it notices damage.
 KINDS: dict[str, Callable[[Path], str]] = {
-    "results/.plan/ingest_*.json": plan_of_ingest,
+    ".snakemake/plan/ingest_*.json": plan_of_ingest,
     "results/recordings/*.h5": artifact,
     "results/aligned/*.h5": artifact,
     "results/mel/*.h5": artifact,

@@ -890,7 +890,7 @@ def test_train_honours_an_accepted_edit(own: Work) -> None:
 def test_verify_finds_damage_staleness_and_gaps_and_names_the_stage(work: Work) -> None:
     assert work.pipeline("verify", "--config", "config.yaml").returncode == 0
     with h5py.File(work.folder / "results/mel/sim01_run01.h5", "r+") as file:
-        file["trials/run1/mel/data"][0, 0] += 1
+        file["trials/sim01_run01/mel/data"][0, 0] += 1
     model = work.folder / "results/train/sim01/fold0/model.ckpt"
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1

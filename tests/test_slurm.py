@@ -79,7 +79,7 @@ def test_training_alone_goes_to_the_gpus_and_gets_a_signal_before_its_time_is_up
 def test_what_is_asked_for_grows_with_the_data_and_the_attempt(tmp_path: Path, stage: str) -> None:
     small, large = (load_plan(ROOT, [], [{"simulate": {"minutes": minutes}}], is_job=False) for minutes in (1.0, 200.0))
     for resource, growth in (("mem_mb", 1.5), ("runtime", 2.0)):
-        a, b = (resources(plan, stage, lambda _, p=plan: p.recordings)[resource] for plan in (small, large))
+        a, b = (resources(plan, stage, lambda _, p=plan: p.sessions)[resource] for plan in (small, large))
         assert a(None, attempt=2) == pytest.approx(growth * a(None, attempt=1), abs=1)
         assert b(None, attempt=1) > a(None, attempt=1)
 
@@ -92,7 +92,7 @@ def test_size_of_raw_data_is_that_of_the_files(tmp_path: Path, monkeypatch: pyte
     sheet = write_subjects(config.simulate, Path("raw"))
     assumed = raw_gb(load_plan(ROOT, [], [{"simulate": {"minutes": 0.5, "channels": 4}}], False), ["sim01_run01"])
     plan = load_plan(ROOT, [], [{"data": {"sheet": str(sheet)}}], is_job=False)
-    assert raw_gb(plan, plan.recordings) == pytest.approx(assumed, rel=0.05)
+    assert raw_gb(plan, plan.sessions) == pytest.approx(assumed, rel=0.05)
 
 
 # --- what a killed run left

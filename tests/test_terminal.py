@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
+from pipeline.run.layout import VERSION as LAYOUT
 from snakemake_logger_plugin_stages import line_of
 
 SCRIPT = """\
@@ -140,7 +141,7 @@ def test_failures_of_main_are_short(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("simulate: {minutes: 0.6, channels: 6}\n")
     (tmp_path / "results/recordings/sim01_run01.h5").mkdir(parents=True)
     (tmp_path / "results/recordings/sim01_run01.h5/x").touch()
-    (tmp_path / "results/.layout").write_text("2\n")
+    (tmp_path / "results/.layout").write_text(f"{LAYOUT}\n")
     target = "results/recordings/sim01_run01.h5"
     run = [sys.executable, str(ROOT / "main.py"), "--config", "c.yaml", "--cores", "1", target]
     result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)

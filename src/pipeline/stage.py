@@ -91,6 +91,12 @@ class Stage(Generic[C]):
 
             yield count
 
+    def hide_folders(self, files: Iterable[Path]) -> None:
+        """Keep the folders of these files, too, out of the log file."""
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler.formatter, _WithoutFolders):
+                handler.formatter.folders = _folders(files) + handler.formatter.folders
+
     def provenance(self, inputs: Sequence[tuple[Path | str, str]]) -> Provenance:
         """What the stage's artifact is made from: ``inputs`` are paths with their sha256."""
         pairs = [(str(path), sha256) for path, sha256 in inputs]

@@ -16,4 +16,4 @@ rule ingest:
     shell:
         "{PYTHON:q} {SCRIPTS:q}/ingest.py --config {params.config:q} --code {CODE[ingest]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --plan results/.plan/ingest_{wildcards.session:q}.json --digest {params.plan:q} --output {output:q}"
+        " --plan .snakemake/plan/ingest_{wildcards.session:q}.json --digest {params.plan:q} --output {output:q}"

@@ -2,7 +2,8 @@ rule simulate:
     input:
         ancient(list(PLAN.speech)),
     output:
-        PLAN.raw_files,
+        sheet=PLAN.raw_files[0],
+        arrays=PLAN.raw_files[1:],
     log:
         "logs/simulate.log",
     benchmark:
@@ -16,4 +17,4 @@ rule simulate:
     shell:
         "{PYTHON:q} {SCRIPTS:q}/simulate.py --config {params.config:q} --code {CODE[simulate]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --speech {input:q} --content {params.content:q} --output {output[0]:q}"
+        " --speech {input:q} --content {params.content:q} --output {output.sheet:q}"

@@ -30,8 +30,8 @@ def mel(session: str) -> Path:
 
 
 def ingest_plan(session: str) -> Path:
-    """What the stage ingest is told of a session."""
-    return RESULTS / ".plan" / f"ingest_{session}.json"
+    """What the stage ingest is told of a session: it names folders, so it is no result that people pass on."""
+    return Path(".snakemake") / "plan" / f"ingest_{session}.json"
 
 
 def windows(subject: str) -> Path:

@@ -1,7 +1,7 @@
 """Sessions: the trials that were recorded together, and the file that tells a job of them.
 
 A job's command line would grow with the number of trials, so rows, paths and hashes reach the stage ingest
-through ``results/.plan/ingest_{session}.json``, which the main process writes; the job is told its digest.
+through ``.snakemake/plan/ingest_{session}.json``, which the main process writes; the job is told its digest.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ class Copied:
 
 def ingest(stage: Stage[IngestStage]) -> str:
     plan = SessionPlan.read(stage.file("plan"), stage.options["digest"])
+    stage.hide_folders(path for own in plan.files.values() for path in own.values())
     session, digests = plan.session, _checked_content(plan)
     with create_recording(stage.file("output"), _provenance(stage, plan, digests)) as writer:
         copied = _copy_trials(writer, stage, plan)
