@@ -16,8 +16,9 @@ import soundfile
 
 from pipeline.config.ingest import IngestConfig
 from pipeline.errors import InputError, Problem
+from pipeline.raw.agreement import Durations, check_pair, duration_problems, outside_problems, rate_problems
 from pipeline.raw.arrays import ArrayReader, open_audio, open_neural
-from pipeline.raw.scan import AudioScan, NeuralReport, NeuralScan, check_pair, silence_problems
+from pipeline.raw.scan import AudioScan, NeuralReport, NeuralScan, silence_problems
 from pipeline.raw.sheet import RecordingRow
 
 RNG = np.random.default_rng(0)
@@ -525,7 +526,7 @@ def _pair(tmp_path: Path, neural_s: float, audio_s: float, suffix: str = ".npy",
         soundfile.write(tmp_path / f"sound{suffix}", samples, 8000)
     given = dict(subject="a", recording="r", eeg="eeg.npy", eeg_rate_hz=100.0, audio="s", audio_rate_hz=8000.0) | row
     neural, audio = open_neural(tmp_path / "eeg.npy"), open_audio(tmp_path / f"sound{suffix}")
-    return check_pair(RecordingRow(**given), neural, audio, IngestConfig(), "recordings.tsv")  # type: ignore[arg-type]
+    return check_pair(RecordingRow(**given), neural, audio, 1.0, "recordings.tsv")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -537,6 +538,8 @@ def _pair(tmp_path: Path, neural_s: float, audio_s: float, suffix: str = ".npy",
         (60, 60, {"audio_offset_s": 61.0}, "r, audio_offset_s", "offset"),
         (60, 60, {"audio_offset_s": -60.5}, "r, audio_offset_s", "offset"),
         (900, 900, {"audio_rate_hz": 7812.5}, "r, eeg_rate_hz", "raise"),
+        (307.2, 300, {}, "r, eeg_rate_hz", "eeg_rate_hz 102.4"),
+        (65, 60, {}, "r, eeg_rate_hz", "raise ingest.duration_tolerance_s"),
     ],
 )
 def test_durations_that_contradict_the_rates(
@@ -549,7 +552,14 @@ def test_durations_that_contradict_the_rates(
 
 @pytest.mark.parametrize(
     ("neural_s", "audio_s", "row"),
-    [(60, 60, {}), (65, 60, {}), (2.2, 2, {}), (70, 40, {"audio_offset_s": 30.0}), (60, 68, {"audio_offset_s": -8.0})],
+    [
+        (60, 60, {}),
+        (61, 60, {}),
+        (2.2, 2, {}),
+        (603, 600, {}),
+        (70, 40, {"audio_offset_s": 30.0}),
+        (60, 68, {"audio_offset_s": -8.0}),
+    ],
 )
 def test_durations_that_may_be(neural_s: float, audio_s: float, row: dict[str, object], tmp_path: Path) -> None:
     assert _pair(tmp_path, neural_s, audio_s, **row) == []
@@ -559,3 +569,56 @@ def test_a_wav_at_another_rate_than_declared(tmp_path: Path) -> None:
     (problem,) = _pair(tmp_path, 5, 5, ".wav", audio_rate_hz=16000.0)
     assert (problem.field, problem.got) == ("r, audio_rate_hz", "16000")
     assert _pair(tmp_path, 5, 5, ".wav") == []
+
+
+def _trials(sound_s: list[float], neural_s: list[float]) -> list[Durations]:
+    return [
+        Durations(f"t{i}", 1000.0, long_s, 16000.0, 0.0, end_s)
+        for i, (end_s, long_s) in enumerate(zip(sound_s, neural_s, strict=True))
+    ]
+
+
+SOUND_S = [2.0, 3.5, 5.0, 6.5, 8.0] * 10
+
+
+@pytest.mark.parametrize(
+    ("trials", "in_got"),
+    [
+        (_trials(SOUND_S, [1.024 * s for s in SOUND_S]), "2.4 % apart"),
+        (_trials(SOUND_S, [1.024 * s + 0.4 for s in SOUND_S]), "2.4 % apart"),
+        (_trials([4.0] * 50, [4.096] * 50), "2.4 % apart"),
+    ],
+    ids=["cut together", "recorded around each sound", "of one length"],
+)
+def test_a_rate_that_no_single_short_trial_betrays_shows_over_the_session(trials: list[Durations], in_got: str) -> None:
+    assert not any(duration_problems([trial], 1.0, "recordings.tsv") for trial in trials)
+    (problem,) = duration_problems(trials, 1.0, "recordings.tsv")
+    assert "at 1000 Hz" in problem.got
+    assert "at 16000 Hz" in problem.got
+    assert in_got in problem.got
+
+
+def test_brain_recorded_around_each_sound_is_no_other_rate() -> None:
+    rng = np.random.default_rng(0)
+    around = [s + 0.8 + rng.normal(0, 0.05) for s in SOUND_S]
+    assert duration_problems(_trials(SOUND_S, around), 1.0, "recordings.tsv") == []
+    assert duration_problems(_trials([4.1] * 50, [4.35] * 50), 1.0, "recordings.tsv") == []
+
+
+def test_a_rate_that_a_table_contradicts() -> None:
+    assert rate_problems("s.tsv", "r", 1024.0, {"channels.tsv (A)": 1024.4, "channels.tsv (B)": float("nan")}) == []
+    (problem,) = rate_problems("s.tsv", "r", 1000.0, {"channels.tsv (A)": 1024.0, "channels.tsv (B)": 1024.0})
+    assert (problem.got, problem.expected) == ("1000 Hz", "the 1024 Hz of channels.tsv (A) (2 such rows)")
+
+
+@pytest.mark.parametrize(
+    ("onsets", "in_got"),
+    [
+        ([-1.0, 2.0, 61.0, 70.0], "3 of 4 events outside, the first at -1"),
+        ([400.0, 8000.0, 59000.0], "3 of 3 events outside, the first at 400; they look like milliseconds"),
+    ],
+)
+def test_events_outside_the_sound_are_counted(onsets: list[float], in_got: str) -> None:
+    (problem,) = outside_problems("events.tsv", onsets, 60.0)
+    assert problem.got == in_got
+    assert outside_problems("events.tsv", [-0.02, 30.0, 60.04], 60.0) == []

@@ -101,7 +101,7 @@ BAD_ARRAYS: dict[str, tuple[str, bytes, str]] = {
     "stereo transposed": ("voice1.npy", npy(np.stack([voice()] * 2)), "(2, 128000)"),
     "zero-length sound": ("voice1.npy", npy(voice()[:0]), "no sample"),
     "sound of objects": ("voice1.npy", npy(OBJECTS[:, 0]), "Python objects"),
-    "twice as long": ("voice1.npy", npy(np.tile(voice(), 2)), "expected recordings of equal length"),
+    "twice as long": ("voice1.npy", npy(np.tile(voice(), 2)), "expected durations at most 0.5 % or 1 s apart"),
     "copy of the other recording": ("eeg1.npy", npy(brain(2)), "the same content as eeg of run1"),
 }
 
@@ -117,7 +117,10 @@ BAD_WAVS = {
     "truncated WAV": (wav(voice())[:-1001], "where the header claims"),
     "WAV of the header only": (wav(voice())[:40], "a WAV file without sound"),
     "text as WAV": (b"no sound at all", "a sound file"),
-    "another rate than declared": (wav(voice()[: AUDIO_RATE_HZ // 2 * SECONDS]), "recordings of equal length"),
+    "another rate than declared": (
+        wav(voice()[: AUDIO_RATE_HZ // 2 * SECONDS]),
+        "durations at most 0.5 % or 1 s apart",
+    ),
 }
 
 
@@ -175,7 +178,7 @@ BAD_CELLS: dict[str, tuple[dict[str, str], str]] = {
     "rate text": ({"audio_rate_hz": "CD"}, "a number from"),
     "period for a rate": ({"eeg_rate_hz": "0.001"}, "It looks like a period: write 1000"),
     "kHz for Hz": ({"audio_rate_hz": "16"}, "It looks like kHz: write 16000"),
-    "declared against implied duration": ({"eeg_rate_hz": "2000"}, "would end together at eeg_rate_hz 1000"),
+    "declared against implied duration": ({"eeg_rate_hz": "2000"}, "eeg_rate_hz 1000 would fit the sound"),
     "offset beyond the end": ({"audio_offset_s": "9"}, "Correct the offset"),
     "channel that is not there": ({"audio_channel": "3"}, "audio_channel 3"),
     "duplicated id": ({"recording": "run2"}, "an id that no other row has"),

@@ -154,7 +154,7 @@ def other_montage(work: Path) -> None:
     ("change", "words"),
     [
         (silence, "silence"),
-        (wrong_rate, "recordings of equal length"),
+        (wrong_rate, "the 1024 Hz of channels.tsv (LA1) (8 such rows)"),
         (cut_file, "the whole array"),
         (channels_missing, "one row per channel"),
         (all_dead, "channels bad"),

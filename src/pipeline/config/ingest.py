@@ -46,9 +46,9 @@ class IngestConfig(Section):
         description="More bad channels than this: the recording is refused [fraction of channels]",
     )
     duration_tolerance_s: float = Field(
-        10.0,
+        1.0,
         ge=0,
-        description="Neural recording and sound may end this far apart, or by a tenth of the longer one [s]",
+        description="Neural recordings and sound of a session may end this far apart, or by 0.5 % [s]",
     )
     silence_dbfs: float = Field(
         -80.0,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pipeline.config.ingest import IngestConfig
 from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.raw.agreement import session_problems
 from pipeline.raw.recording import RawRecording, TableReader, opened_raw, session_differences
-from pipeline.raw.sessions import Session, overlaps
+from pipeline.raw.sessions import Session
 from pipeline.run.plan import Plan
 
 
@@ -27,13 +28,16 @@ def check_raw_files(plan: Plan) -> None:
 
 def _session_problems(session: Session, config: IngestConfig, sheet: str) -> list[Problem]:
     problems: list[Problem] = []
-    tables, first, lengths = TableReader(), dict[str, RawRecording](), dict[str, int]()
+    tables, first = TableReader(), dict[str, RawRecording]()
+    n_neural, n_sound = dict[str, int](), dict[str, int]()
     for row in session.trials:
         try:
             with opened_raw(row, row.files(), config, sheet, tables) as recording:
                 problems += session_differences(row, recording, first)
                 first = first or {row.recording: recording}
-                lengths[row.recording] = recording.neural.n_samples
+                n_neural[row.recording] = recording.neural.n_samples
+                if recording.sound:
+                    n_sound[row.recording] = recording.sound.n_samples
         except InputError as error:
             problems += error.problems
-    return problems + overlaps(session.trials, lengths, sheet)
+    return problems + session_problems(session.trials, n_neural, n_sound, config.duration_tolerance_s, sheet)

@@ -20,10 +20,11 @@ from pipeline.config.contamination import ContaminationCheck
 from pipeline.config.ingest import IngestConfig
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation.contamination import SignalPair, check_contamination
+from pipeline.raw.agreement import session_problems
 from pipeline.raw.arrays import ArrayReader
 from pipeline.raw.recording import RawRecording, TableReader, blocks, opened_raw, session_differences
 from pipeline.raw.scan import AudioScan, NeuralScan, silence_problems
-from pipeline.raw.sessions import Session, overlaps
+from pipeline.raw.sessions import Session
 from pipeline.raw.sheet import RecordingRow
 from pipeline.signal.blocks import array_reader
 from pipeline.signal.clock import (
@@ -122,7 +123,9 @@ def examine(session: Session, settings: Settings) -> Examined:
         except InputError as error:
             found.problems += error.problems
     found.warnings = list(dict.fromkeys(found.warnings))
-    found.problems += overlaps(session.trials, looking.lengths, settings.sheet)
+    n_sound = {row.recording: raw.sound.n_samples for row, raw in looking.tables if raw.sound}
+    tolerance_s = settings.ingest.duration_tolerance_s
+    found.problems += session_problems(session.trials, looking.lengths, n_sound, tolerance_s, settings.sheet)
     try:
         _judge(found, looking, settings)
     except InputError as error:

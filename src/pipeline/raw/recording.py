@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.config.ingest import IngestConfig
 from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.raw.agreement import check_pair, outside_problems, rate_problems
 from pipeline.raw.arrays import ArrayReader, open_audio, open_neural
 from pipeline.raw.bids import (
     Annotations,
@@ -30,7 +31,6 @@ from pipeline.raw.bids import (
     read_electrodes,
     read_events,
 )
-from pipeline.raw.scan import check_pair
 from pipeline.raw.sheet import RecordingRow
 
 BLOCK_BYTES = 1 << 23
@@ -104,6 +104,13 @@ class RawRecording:
         return {column: [v for table in both for v in getattr(table, name)] for column, name in columns.items()}
 
 
+def _time_of_events(row: RecordingRow, neural: ArrayReader, sound: ArrayReader | None) -> tuple[float, str]:
+    """How long what events are counted in lasts [s], and what it is."""
+    if sound is None or row.audio_rate_hz is None:
+        return neural.n_samples / row.eeg_rate_hz, "the neural recording"
+    return sound.n_samples / row.audio_rate_hz, "the sound"
+
+
 def session_differences(row: RecordingRow, given: RawRecording, others: Mapping[str, RawRecording]) -> list[Problem]:
     """Problems where a trial's channels or units are not those of the session's first trial."""
     if not others:
@@ -158,7 +165,13 @@ def opened_raw(
         events = tried("events", read_events)
         annotations = tried("annotations", read_annotations)
         if neural and (sound or "audio" not in raw):
-            problems += check_pair(row, neural, sound, config, sheet)
+            problems += check_pair(row, neural, sound, config.duration_tolerance_s, sheet)
+        if channels:
+            stated = zip(channels.name, channels.sampling_frequency, strict=True)
+            rates = {f"channels.tsv ({name})": hz for name, hz in stated}
+            problems += rate_problems(sheet, f"{row.recording}, eeg_rate_hz", row.eeg_rate_hz, rates)
+        if events and neural:
+            problems += outside_problems(str(raw["events"]), events.onset_s, *_time_of_events(row, neural, sound))
         raise_if_any(problems)
         assert neural is not None
         raw_recording = RawRecording(neural, sound, channels, electrodes, events, annotations)

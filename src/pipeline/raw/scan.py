@@ -18,9 +18,7 @@ import numpy.typing as npt
 
 from pipeline.config.ingest import IngestConfig
 from pipeline.errors import Problem
-from pipeline.raw.arrays import ArrayReader
 from pipeline.raw.bids import Annotations
-from pipeline.raw.sheet import RecordingRow
 
 #: A channel with more gaps than this is bad.
 MAX_GAPS_PER_CHANNEL = 10_000
@@ -361,42 +359,3 @@ def silence_problems(file: str, loudest: float, config: IngestConfig) -> list[Pr
     got = "silence" if loudest == 0 else f"silence (loudest 0.1 s at {loudest_dbfs:.0f} dBFS)"
     fix = "Choose the channel that holds the voice (audio_channel), or lower ingest.silence_dbfs."
     return [Problem(file, "samples", got, "sound", fix)]
-
-
-def check_pair(
-    row: RecordingRow, neural: ArrayReader, audio: ArrayReader | None, config: IngestConfig, sheet: str
-) -> list[Problem]:
-    """Problems between the headers of a recording's two arrays and its row of the sheet: rates, durations, clock.
-
-    ``sheet`` is the sample sheet's name in problems.
-    """
-    if audio is None or row.audio_rate_hz is None:
-        return []
-    if audio.rate_hz is not None and abs(audio.rate_hz / row.audio_rate_hz - 1) > 1e-6:
-        place, fix = f"{row.recording}, audio_rate_hz", f"Write {audio.rate_hz:g}, or name another file."
-        got = f"{row.audio_rate_hz:g}"
-        return [Problem(sheet, place, got, f"the {audio.rate_hz:g} Hz that the file declares", fix)]
-    return _duration_problems(row, neural.n_samples, audio.n_samples, config, sheet)
-
-
-def _duration_problems(
-    row: RecordingRow, n_neural: int, n_audio: int, config: IngestConfig, sheet: str
-) -> list[Problem]:
-    assert row.audio_rate_hz is not None
-    neural_s, audio_s = n_neural / row.eeg_rate_hz, n_audio / row.audio_rate_hz
-    end_s = audio_s * (1 + row.audio_drift_ppm * 1e-6) + row.audio_offset_s
-    if min(neural_s, end_s) <= max(0.0, row.audio_offset_s):
-        got = f"sound from {row.audio_offset_s:g} to {end_s:.3f} s"
-        expected = f"sound within the {neural_s:.3f} s of the neural recording"
-        place = f"{row.recording}, audio_offset_s"
-        return [Problem(sheet, place, got, expected, "Correct the offset: t_neural = t_audio + audio_offset_s.")]
-    ratio = neural_s / end_s
-    apart_s = abs(neural_s - end_s)
-    factor = next((f for f in (2, 4, 0.5, 0.25) if abs(ratio / f - 1) < 0.005 and apart_s > 0.25), None)
-    if factor is None and apart_s <= max(config.duration_tolerance_s, 0.02 * max(neural_s, end_s)):
-        return []
-    got = f"{n_neural} samples ({neural_s:.3f} s) beside sound that ends at {end_s:.3f} s"
-    implied_hz = row.eeg_rate_hz * ratio
-    fix = f"Correct a rate or the offset (both would end together at eeg_rate_hz {implied_hz:.6g}), cut the longer"
-    fix += " file, or raise ingest.duration_tolerance_s."
-    return [Problem(sheet, f"{row.recording}, eeg_rate_hz", got, "recordings of equal length", fix)]

@@ -17,10 +17,11 @@ from pipeline.artifacts.trials import joined, within, write_trial_table
 from pipeline.config.canonical import with_rows
 from pipeline.config.ingest import IngestStage
 from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.raw.agreement import session_problems
 from pipeline.raw.arrays import ArrayReader
 from pipeline.raw.recording import RawRecording, TableReader, block_starts, blocks, opened_raw, session_differences
 from pipeline.raw.scan import AudioScan, NeuralReport, NeuralScan, silence_problems
-from pipeline.raw.sessions import Session, SessionPlan, overlaps
+from pipeline.raw.sessions import Session, SessionPlan
 from pipeline.raw.sheet import RecordingRow
 from pipeline.stage import Stage
 
@@ -181,8 +182,10 @@ def _copy_sound(
 
 def _judged(copied: Copied, session: Session, stage: Stage[IngestStage]) -> NeuralReport:
     """What the scans of all trials say together.  Raises :class:`InputError` with all problems of the session."""
-    lengths = {r: raw.neural.n_samples for r, raw in copied.raw.items()}
-    problems = [*copied.problems, *overlaps(session.trials, lengths, SHEET)]
+    n_neural = {r: raw.neural.n_samples for r, raw in copied.raw.items()}
+    n_sound = {r: raw.sound.n_samples for r, raw in copied.raw.items() if raw.sound}
+    tolerance_s = stage.config.ingest.duration_tolerance_s
+    problems = [*copied.problems, *session_problems(session.trials, n_neural, n_sound, tolerance_s, SHEET)]
     if copied.scan is None:
         raise InputError(problems)
     first = next(iter(copied.raw.values()))
