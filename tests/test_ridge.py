@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from pipeline.artifacts.windows import EventRow
 from pipeline.baselines import ridge as R  # noqa: N812
 from pipeline.signal.correlation import correlation_per_band
 from pipeline.signal.normalisation import normalise_recording
+from pipeline.stages.ridge import _onsets
 
 SPANS = [(0, 10, 260), (1, 0, 150)]
 VAL = [(1, 180, 240)]
@@ -153,3 +157,14 @@ def test_running_normalisation_is_causal_and_follows_drift() -> None:
     assert whole[-1000:].std() == pytest.approx(1.0, abs=0.3)
     both = normalise_recording(x, "recording_unlabelled", 1, 86.0)
     assert_allclose(both.std(axis=0), 1.0, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "onsets"), [("", [20, 100]), ("voice", [20, 100]), ("cue", [50, 130])])
+def test_the_template_stands_at_the_sound_where_events_are_cues(kind: str, onsets: list[int]) -> None:
+    mel = np.full((200, 4), -11.0, np.float32)
+    mel[50:70], mel[130:150] = -4.0, -7.0
+    events = [EventRow(0.2, 0.6, "a", 1), EventRow(1.0, 0.6, "b", 1)]
+    windows = SimpleNamespace(attributes={"events_are": kind}, events_of=lambda: {1: events})
+    arrays = SimpleNamespace(mel=[mel[:50], mel])
+    none, found = _onsets(windows, arrays, 100.0)  # type: ignore[arg-type]
+    assert (none.tolist(), found.tolist()) == ([], onsets)

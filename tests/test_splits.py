@@ -120,6 +120,7 @@ def info(**changes: object) -> AlignedInfo:
         "session": "a",
         "text": "",
         "modality": "ieeg",
+        "events_are": "",
         "simulated": True,
         "causal": False,
         "has_audio": True,

@@ -50,6 +50,7 @@ class AlignedInfo:
     session: str
     text: str
     modality: str
+    events_are: str  # voice, cue, or empty where nobody said which
     simulated: bool
     causal: bool
     has_audio: bool

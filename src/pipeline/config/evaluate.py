@@ -17,7 +17,8 @@ class EvaluateConfig(Section):
     speech_frames: Literal["energy", "events"] = Field(
         "energy",
         description="Definition of a speech frame: the target's mean log-mel is above the midpoint of the "
-        "training frames' 10th and 90th percentile; or the frame is inside an event (without events: energy)",
+        "training frames' 10th and 90th percentile; or the frame is inside an event (without events, or where they are "
+        "cues: energy)",
     )
     min_band_std_nats: float = Field(
         ACTIVE_STD_NATS,

@@ -156,6 +156,8 @@ def _attributes(config: WindowStage, infos: Sequence[AlignedInfo], fields: Recep
         "receptive_field_audio_s": fields.audio_s,
         "whole_recording_operations": sorted({name for i in infos for name in i.whole_recording_operations}),
         "modality": infos[0].modality,
+        # One session of cues makes the annotated onsets of a subject unfit as onsets of its voice.
+        "events_are": "cue" if any(i.events_are == "cue" for i in infos) else infos[0].events_are,
         "left_out_channels": _left_out(infos),
         "split_by": config.split.by,
         "split_order": config.split.order,

@@ -199,9 +199,10 @@ def _bad(found: Examined) -> str:
 def _clock(found: Examined, signal: str) -> str:
     row, lag = found.row, found.lag
     offsets = {r.audio_offset_s for r in found.session.trials}
-    text = f"declared {row.audio_offset_s:+g} s, {row.audio_drift_ppm:g} ppm"
+    source = {"assumed": "ASSUMED", "file": "from the files"}.get(row.audio_offset_from or "", "declared")
+    text = f"{source} {row.audio_offset_s:+g} s, {row.audio_drift_ppm:g} ppm"
     if len(offsets) > 1:
-        text = f"declared {min(offsets):+g} to {max(offsets):+g} s"
+        text = f"{source} {min(offsets):+g} to {max(offsets):+g} s"
     if lag is None or lag.lag_s is None:
         return text + (f"; no lag estimate ({lag.reason})" if lag else "")
     return text + f"; the {signal} leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
@@ -216,7 +217,8 @@ def _tables(found: Examined) -> str:
     bad_s = [float(duration) for duration, text in annotations if is_bad(str(text))]
     regions = {str(r) for r in found.infos[0].channels["region"]} - {"n/a", ""}
     events = sum(len(info.events["onset"]) for info in found.infos)
-    return f"{events} events, {len(bad_s)} BAD intervals ({sum(bad_s):.1f} s), {len(regions)} regions"
+    kind = {"cue": " (cues; onsets are taken from the sound)", "voice": " (voice)"}.get(found.row.events_are or "", "")
+    return f"{events} events{kind}, {len(bad_s)} BAD intervals ({sum(bad_s):.1f} s), {len(regions)} regions"
 
 
 def folds_text(subjects: Sequence[SubjectFolds]) -> str:

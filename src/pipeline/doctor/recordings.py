@@ -339,6 +339,7 @@ def _aligned_info(
         session=row.session_name,
         text=row.text or "",
         modality=row.modality,
+        events_are=row.events_are or "",
         simulated=row.simulated,
         causal=stage.causal,
         has_audio=sound is not None,

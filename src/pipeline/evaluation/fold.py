@@ -105,8 +105,8 @@ class Prepared:
 
 
 def speech_frames(block: TestBlock, fold: FoldPredictions, config: EvaluateConfig) -> Mask:
-    """(frames,) true in speech: by the target's energy, or inside an event if so configured."""
-    if config.speech_frames == "events" and block.events:
+    """(frames,) true in speech: by the target's energy, or inside an event of the voice if so configured."""
+    if config.speech_frames == "events" and block.events and fold.events_are != "cue":
         onset = np.array([e.onset_s for e in block.events])
         stop = onset + np.array([e.duration_s for e in block.events])
         times = block.times_s[:, None]
@@ -273,7 +273,7 @@ def circular_shift(
 def swap_words(
     prepared: Prepared, config: ChanceConfig, rng: np.random.Generator
 ) -> tuple[dict[str, dict[str, Values]], dict[str, Values], Document]:
-    """Word-swap nulls per alignment and decoder, rank accuracies (annotated onsets), and a description.
+    """Word-swap nulls per alignment and decoder, rank accuracies (true onsets), and a description.
 
     All decoders see the same exchanges; observed values come first.
     """
@@ -288,6 +288,7 @@ def swap_words(
         "labels": len(set(labels)),
         "seen_in_training": float(np.mean(seen)),
         "compared_s": frames / fold.frame_rate_hz,
+        "true_onset": fold.true_onset,
         "scores": {},
         "reason": None,
     }
@@ -310,7 +311,7 @@ def swap_words(
                 continue
             content = words.without_timing(cut.registered())
             swaps.setdefault(alignment, {})[name] = words.exchanged(words.swap_matrix(content), orders)
-            if alignment == "annotated_onset":
+            if alignment == fold.true_onset:
                 matrix = words.rank_matrix(content)
                 ranks[name] = words.exchanged(matrix, orders) / len(matrix)
                 document["scores"][name] = word_scores(cut.centre(), matrix, fold.training_labels)

@@ -205,6 +205,7 @@ def _fold(
         speech_threshold_nats=baseline.attributes["speech_threshold_nats"],
         training_labels=training_labels,
         missing=missing,
+        events_are=windows.attributes["events_are"],
     )
 
 
@@ -265,6 +266,7 @@ def _claims(windows: dict[str, Windows], predictions: dict[Fold, PredictedFold])
         "left_out_channels": sorted({name for w in windows.values() for name in w.attributes["left_out_channels"]}),
         "split_by": index["split_by"],
         "split_order": index["split_order"],
+        "events_are": index["events_are"] or None,
         "normalisation": model["normalisation"],
         "purge_gap_s": index["purge_gap_frames"] / index["frame_rate_hz"],
         "whole_recording_operations": [*index["whole_recording_operations"], *WHOLE.get(model["normalisation"], [])],

@@ -70,6 +70,8 @@ DEFINITIONS = {
     f"{NOT_TESTABLE} is no level: the circular-shift null cannot be drawn",
     "mean_template": "the mean training word, placed at the true word onsets of the test block, which the model does "
     "not know",
+    "true_onset": "of a word: its event's onset; where events are cues (claims.events_are) the first frame within the "
+    "event whose mean log-mel is above the middle of its range there. Rank accuracy and mean_template take it",
     "past_only_sound": "a second model whose network takes no brain signal from after a sound frame; its features' "
     "filters are those of the whole run; their future support is part of the audit's spans",
     "oracle": "uses the true sound of the test: an upper bound, not a decoder",
@@ -121,7 +123,7 @@ def score(
 SPEECH = {
     "energy": "target frames whose mean log-mel exceeds the midpoint of the 10th and 90th percentile of the "
     "training frames",
-    "events": "frames inside an annotated event; where a block has none, by energy",
+    "events": "frames inside an annotated event; where a block has none, or events are cues, by energy",
 }
 
 

@@ -66,7 +66,7 @@ class FoldPredictions:
 
     ``speech_threshold_nats`` is the midpoint of the 10th and 90th percentile of the
     *training* frames' mean log-mel (:func:`pipeline.signal.mel_statistics.speech_threshold`).
-    ``missing`` says why a named prediction is absent.
+    ``missing`` says why a named prediction is absent; ``events_are`` is ``voice``, ``cue`` or empty (unknown).
     """
 
     subject: str
@@ -77,6 +77,12 @@ class FoldPredictions:
     speech_threshold_nats: float
     training_labels: frozenset[str] = frozenset()
     missing: Mapping[str, str] = field(default_factory=dict)
+    events_are: str = ""
+
+    @property
+    def true_onset(self) -> str:
+        """What a word's true onset is taken from: its event, or the sound where events are cues."""
+        return "sound_onset" if self.events_are == "cue" else "annotated_onset"
 
     def names(self) -> list[str]:
         """Names of the predictions that every test block has, in order of appearance."""

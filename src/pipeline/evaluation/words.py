@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation.types import Mask, Mel, TestBlock, Values
 from pipeline.signal.correlation import MIN_STD, correlation_per_band
+from pipeline.signal.mel_statistics import sound_onsets
 
 FAR_S = 1.5
 WORDS_TO_FIT = (12, 30)
@@ -86,22 +87,13 @@ def register(segments: Values, slack: int) -> Values:
 
 
 def first_frames(block: TestBlock, frame_rate_hz: float, *, at_sound: bool) -> NDArray[np.intp]:
-    """First frame of each event of ``block``, as annotated or where its sound starts.
-
-    Sound starts where the mean log-mel first rises above the middle of its range inside the
-    event: a level of the word's own, so that loud words do not seem to start earlier.
-    """
+    """First frame of each event of ``block``, as annotated or where its sound starts (``sound_onsets``)."""
     onsets = np.array([e.onset_s for e in block.events], dtype=np.float64)
     starts = np.rint((onsets - block.times_s[0]) * frame_rate_hz).astype(np.intp)
     if not at_sound:
         return starts
-    loudness = block.target.mean(axis=1)
-    for k, event in enumerate(block.events):
-        first = max(starts[k], 0)
-        inside = loudness[first : first + max(1, round(event.duration_s * frame_rate_hz))]
-        if inside.size:
-            starts[k] = first + np.argmax(inside >= (inside.min() + inside.max()) / 2)
-    return starts
+    lengths = np.rint([e.duration_s * frame_rate_hz for e in block.events]).astype(np.intp)
+    return sound_onsets(block.target, starts, lengths)
 
 
 def timing(block: TestBlock, frame_rate_hz: float) -> Values:

@@ -31,6 +31,8 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _CHOICES = {
     "eeg_units": UNITS,
     "eeg_layout": ("time_channel", "channel_time"),
+    "audio_offset_from": ("file", "declared", "assumed"),
+    "events_are": ("voice", "cue"),
     "audio_modified": ("none", "pitch_shifted", "unknown"),
     "simulated": ("true", "false"),
     "modality": ("ieeg", "eeg", "meg", "emg"),
@@ -45,7 +47,7 @@ _BOUNDS = {
     "start_s": (-1e9, 1e9),
 }
 #: What must be equal in all rows of a session: its trials are judged, filtered and scored together.
-SHARED = ("modality", "eeg_rate_hz", "audio_rate_hz", "audio_modified", "simulated")
+SHARED = ("modality", "eeg_rate_hz", "audio_rate_hz", "audio_modified", "events_are", "simulated")
 _MICRO = {"µV": "uV", "μV": "uV", "microvolt": "uV", "au": "a.u."}
 
 
@@ -56,7 +58,8 @@ class RecordingRow:
     ``recording`` is its id, ``text`` the stimulus, ``start_s`` when it began in its session [s];
     ``audio`` and ``audio_rate_hz`` are None for a recording that is only predicted;
     ``eeg_gain_uv`` is µV per step; the clock is
-    t_neural = t_audio * (1 + audio_drift_ppm * 1e-6) + audio_offset_s.
+    t_neural = t_audio * (1 + audio_drift_ppm * 1e-6) + audio_offset_s, and ``audio_offset_from`` says whether the
+    offset was read from the files, declared, or assumed.  ``events_are`` onsets of the voice, or of cues to speak.
     """
 
     subject: str
@@ -82,6 +85,8 @@ class RecordingRow:
     text: str | None = None
     start_s: float | None = None
     modality: Literal["ieeg", "eeg", "meg", "emg"] = "ieeg"
+    events_are: Literal["voice", "cue"] | None = None
+    audio_offset_from: Literal["file", "declared", "assumed"] | None = None
     folder: Path = Path()
 
     @property

@@ -104,10 +104,11 @@ def lead(document: Document) -> str:
     folds = [f for s in subjects.values() for f in s["folds"]]
     minutes = sum(f["duration_s"] for f in folds) / 60
     causal = "causal model" if claims.get("causal") else "non-causal model"
+    cues = " Events are cues: onsets of words are taken from the sound." if claims.get("events_are") == "cue" else ""
     return (
         f"{counted(len(subjects), 'subject')}, {counted(len(folds), 'fold')}, {minutes:.1f} min of test sound; "
         f"{causal}, free-running predictions, split by {claims.get('split_by', 'n/a')}, "
-        f"normalisation {claims.get('normalisation', 'n/a')}."
+        f"normalisation {claims.get('normalisation', 'n/a')}.{cues}"
     )
 
 

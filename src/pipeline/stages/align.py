@@ -220,7 +220,7 @@ def _write_attributes(
 ) -> None:
     config, causal = stage.config.align, stage.config.causal
     past_s, future_s = features.support_s(causal)
-    names = ("subject", "session", "modality", "simulated", "audio_modified")
+    names = ("subject", "session", "modality", "events_are", "simulated", "audio_modified")
     writer.attributes(
         **{name: recording.attribute(name) for name in names},
         causal=causal,

@@ -249,6 +249,7 @@ def _write_attributes(writer: ArtifactWriter, session: Session, raw: Mapping[str
         subject=row.subject,
         session=session.name,
         modality=row.modality,
+        events_are=row.events_are or "",
         simulated=row.simulated,
         audio_modified=next((row.audio_modified for row in session.trials if row.audio), row.audio_modified),
         eeg_source_dtype=str(raw[row.recording].neural.dtype),

@@ -29,7 +29,7 @@ from pipeline.config.ridge import RidgeStage
 from pipeline.config.variants import FULL, PAST_ONLY_SOUND
 from pipeline.data.loading import training_data
 from pipeline.data.subject import SubjectArrays, load_subject
-from pipeline.signal.mel_statistics import speech_threshold
+from pipeline.signal.mel_statistics import sound_onsets, speech_threshold
 from pipeline.stage import Stage
 
 CLIP_STANDARD_DEVIATIONS = 5.0
@@ -70,8 +70,7 @@ def _baselines(windows: Windows, arrays: SubjectArrays, fold: int, config: Ridge
     ridge = fit_ridge(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
     envelope = fit_envelope(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
     spectrum = mean_spectrum(arrays.mel, train)
-    events = windows.events_of()
-    onsets = [np.array([round(e.onset_s * rate_hz) for e in events.get(r, ())], np.int64) for r in range(len(x))]
+    onsets = _onsets(windows, arrays, rate_hz)
     before, after = round(TEMPLATE_BEFORE_S * rate_hz), round(TEMPLATE_AFTER_S * rate_hz)
     template = mean_template(arrays.mel, train, onsets, before + after, before)
 
@@ -99,6 +98,18 @@ def _baselines(windows: Windows, arrays: SubjectArrays, fold: int, config: Ridge
     }
     blocks = [predicted(block) for block in windows.blocks_of(fold, "test")]
     return PredictedFold(blocks, attributes, _latency(x, arrays.mel, train, test, config))
+
+
+def _onsets(windows: Windows, arrays: SubjectArrays, rate_hz: float) -> list[np.ndarray]:
+    """True onsets of the words of each trial [frames]: those of the events, or of the sound where they are cues."""
+    events = windows.events_of()
+    found = []
+    for trial, mel in enumerate(arrays.mel):
+        own = events.get(trial, ())
+        starts = np.array([round(e.onset_s * rate_hz) for e in own], np.int64)
+        lengths = np.array([round(e.duration_s * rate_hz) for e in own], np.int64)
+        found.append(sound_onsets(mel, starts, lengths) if windows.attributes["events_are"] == "cue" else starts)
+    return found
 
 
 def _latency(
