@@ -72,7 +72,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted; start again to go on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
-    wants_scores = not targets or "results/eval.json" in targets
+    stops_early = any(other.split("=")[0] in ("--until", "-U", "--omit-from", "-O") for other in for_snakemake)
+    wants_scores = (not targets and not stops_early) or "results/eval.json" in targets
     if not dry and (sweep or (code == 0 and wants_scores)):
         with suppress(BrokenPipeError):  # `main.py … | head` closes the pipe early
             print(sweep_summary() if sweep else closing_summary(), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import pty
@@ -149,3 +150,20 @@ def test_failures_of_main_are_short(tmp_path: Path) -> None:
     assert "--config" not in result.stderr, "no wall of arguments"
     assert "logs/ingest/sim01_run01.log" in result.stderr or "sim01_run01.h5" in result.stderr
     assert len(result.stderr.splitlines()) < 30
+
+
+@pytest.mark.parametrize("arguments", [["--until", "mel"], ["--until=mel"], ["-U", "mel"], ["--omit-from", "window"]])
+def test_a_run_that_stops_early_promises_no_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    spec = importlib.util.spec_from_file_location("main", ROOT / "main.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "_snakemake", lambda *_: 0)
+    (tmp_path / "my.yaml").write_text("fold: 0\n")
+    monkeypatch.setattr(sys, "argv", ["main.py", "--config", "my.yaml", *arguments])
+    assert module.main() == 0
+    assert capsys.readouterr().err == ""
