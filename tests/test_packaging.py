@@ -67,10 +67,11 @@ def modules_imported(file: Path) -> Iterator[str]:
 
 
 def test_what_a_run_needs_is_what_its_code_imports() -> None:
-    """MNE-Python is an extra that the import of some formats needs."""
+    """MNE-Python, mne-bids and pyxdf are an extra that the import of some formats needs."""
     used = imported("src", "workflow/scripts", "main.py")
-    assert used - {"mne"} == declared()
-    assert "mne" in declared("import")
+    optional = declared("import") - declared()
+    assert optional == {"mne", "mne-bids", "pyxdf"}
+    assert used - optional == declared()
 
 
 def test_what_tests_and_benchmarks_import_is_in_their_extras() -> None:

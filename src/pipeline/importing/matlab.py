@@ -110,7 +110,8 @@ def _signal(
         got = f"{shape[0]} × {shape[1]}: {n_channels} channels of {n_samples} samples"
         fix = "State its axes: --layout time_channel or channel_time."
         raise InputError(Problem(str(file), name, got, "more samples than channels", fix))
-    return Signal(reader(time_first), n_samples, n_channels, rate_hz(rate, flag, file, variables.scalar))
+    hz = rate_hz(rate, flag, file, variables.scalar)
+    return Signal(reader(time_first), n_samples, n_channels, hz, clocked=not is_sound)
 
 
 class _Version5:

@@ -21,6 +21,7 @@ import numpy as np
 from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing.assembly import assembled, channel_rows, separate_sound
+from pipeline.importing.naming import modality
 from pipeline.importing.options import Options
 from pipeline.importing.recording import (
     Found,
@@ -61,8 +62,8 @@ def open_recording(file: Path, options: Options, closing: ExitStack) -> Recordin
     apart = [*options.drop, *([options.sound] if options.sound else [])]
     raise_if_any(unknown_channels(file, apart, names, "channel"))
     tables = tables_of(file, options)
-    rows = channel_rows(file, len(names), tables.get("channels"), names, _own_rows(whole))
-    keep, left_out = kept_channels(rows, apart)
+    rows = channel_rows(file, len(names), tables.get("channels"), names, _own_rows(file, whole))
+    keep, left_out = kept_channels(rows, apart, modality(file, options))
     _refuse_mixed_rates(file, [names[i] for i in keep])
     neural = _read(file, [names[i] for i in keep], closing)
     sound, matched = _sound(file, options, closing)
@@ -158,10 +159,10 @@ def _reader(raw: Any) -> Any:
     return lambda start, stop: raw.get_data(start=start, stop=stop).T
 
 
-def _own_rows(raw: Any) -> list[Row]:
-    """Type and status of each channel, as the file has them."""
-    bad = set(raw.info["bads"])
-    types = [t.upper() for t in raw.get_channel_types()]
+def _own_rows(file: Path, raw: Any) -> list[Row]:
+    """Type and status of each channel, as the file has them; mne says EEG where only FIF would state a type."""
+    bad, typed = set(raw.info["bads"]), file.name.lower().endswith((".fif", ".fif.gz"))
+    types = [t.upper() if typed or t != "eeg" else "n/a" for t in raw.get_channel_types()]
     return [
         {"type": kind, "status": "bad" if name in bad else "good"}
         for name, kind in zip(raw.ch_names, types, strict=True)

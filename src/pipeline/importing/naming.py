@@ -8,11 +8,34 @@ from pathlib import Path
 
 from pipeline.errors import InputError, Problem
 from pipeline.importing.options import Options
-from pipeline.importing.tables import entities
 
+MODALITIES = ("ieeg", "eeg", "meg", "emg")
 SOUND_SUFFIXES = (".wav", ".flac", ".npy")
-_BRAIN = {"eeg", "ieeg", "seeg", "ecog", "neural", "brain", "lfp", "ephys", "raw"}
+_BRAIN = {"eeg", "ieeg", "seeg", "ecog", "emg", "meg", "neural", "brain", "lfp", "ephys", "raw"}
 _SOUND = {"audio", "sound", "voice", "speech", "mic", "microphone", "wav"}
+_ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9]+)")
+
+
+def entities(file: Path) -> dict[str, str]:
+    """``sub-01_task-x_ieeg.nwb`` as ``{"sub": "01", "task": "x"}``."""
+    parts = (_ENTITY.fullmatch(part) for part in file.stem.split("_"))
+    return {match[1]: match[2] for match in parts if match}
+
+
+def modality(file: Path, options: Options) -> str:
+    """What was recorded, as BIDS calls it: as declared, else by the folder of a BIDS file, else ``ieeg``.
+
+    Raises InputError where a name says otherwise.
+    """
+    if options.modality:
+        return options.modality
+    if file.parent.name in MODALITIES and entities(file):
+        return file.parent.name
+    said = next((word for word in _words(file) if word in ("emg", "meg")), None)
+    if said:
+        fix = f"State it: --modality {said}, or ieeg."
+        raise InputError(Problem(str(file), "--modality", f"{said} in the name", "what was recorded", fix))
+    return "ieeg"
 
 
 def safe_id(text: str) -> str:
@@ -63,8 +86,12 @@ def kind(file: Path) -> str:
     """``neural`` or ``sound`` by a word in the name (or the suffix of a sound file); else empty."""
     if file.suffix.lower() in (".wav", ".flac"):
         return "sound"
-    words = {part.lower() for part in re.split(r"[_ .-]+", file.stem)}
+    words = _words(file)
     return {(True, False): "neural", (False, True): "sound"}.get((bool(words & _BRAIN), bool(words & _SOUND)), "")
+
+
+def _words(file: Path) -> set[str]:
+    return {part.lower() for part in re.split(r"[_ .-]+", file.stem)}
 
 
 def sound_beside(file: Path) -> Path | None:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from pipeline.importing.assembly import assembled, channel_rows, separate_sound
 from pipeline.importing.hdf5 import GuardedFile
+from pipeline.importing.naming import modality
 from pipeline.importing.options import Options
 from pipeline.importing.recording import NEURAL_TYPES, Found, Recording, Row, Signal, no_unit, unit_gain_uv
 from pipeline.importing.sound import scaled
@@ -85,12 +86,12 @@ def open_recording(file: Path, names: dict[str, str | None], options: Options, c
     if electrodes:
         tables.setdefault("electrodes", electrodes)
     tables["annotations"] = [*tables.get("annotations", []), *_invalid_times(nwb, ieeg.start_s)]
-    start_s = sound.start_s if sound else ieeg.start_s
+    start_s = sound.start_s if sound and sound.clocked else ieeg.start_s + (options.offset_s or 0.0)
     words = list(_words(nwb, names["words"], start_s)) if names["words"] else []
     words = on_audio_clock(words, 0.0, options.drift_ppm or 0.0)
     neural = Signal(_with_offset(nwb, ieeg), len(ieeg.data), n_channels, ieeg.rate_hz, ieeg.start_s)
     stated = options.units or options.gain_uv
-    gain_uv = None if stated else _gain_uv(nwb, names["neural"], ieeg, rows)
+    gain_uv = None if stated else _gain_uv(nwb, names["neural"], ieeg, rows, NEURAL_TYPES[modality(file, options)])
     return assembled(
         file,
         options,
@@ -169,7 +170,9 @@ def listing(nwb: GuardedFile) -> str:
 # --- units ------------------------------------------------------------------------------------------
 
 
-def _gain_uv(nwb: GuardedFile, name: str, ieeg: Series, rows: Sequence[Row]) -> npt.NDArray[np.float64] | None:
+def _gain_uv(
+    nwb: GuardedFile, name: str, ieeg: Series, rows: Sequence[Row], types: Sequence[str]
+) -> npt.NDArray[np.float64] | None:
     """µV in one step of each channel.
 
     A conversion that somebody set says it all.  Without one the unit of NWB is volts by default, also where
@@ -178,7 +181,7 @@ def _gain_uv(nwb: GuardedFile, name: str, ieeg: Series, rows: Sequence[Row]) -> 
     file_gain = unit_gain_uv(ieeg.unit, ieeg.scale)
     declared = {"the NWB file": file_gain}
     if ieeg.scale == 1.0 or file_gain is None:
-        neural = [row for row in rows if row.get("type", "n/a").upper() in NEURAL_TYPES]
+        neural = [row for row in rows if row.get("type", "n/a").upper() in types]
         declared |= {f"channels.tsv ({row['name']})": unit_gain_uv(row.get("units", "n/a")) for row in neural}
     known = {source: gain for source, gain in declared.items() if gain is not None}
     if not known:

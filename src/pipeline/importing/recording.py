@@ -31,15 +31,21 @@ SPELLINGS = {
     "nv": "nV",
 }  # fmt: skip
 
-#: Channel types that are decoded from; the others are left out.
-NEURAL_TYPES = ("SEEG", "ECOG", "DBS", "EEG", "IEEG", "N/A")
+#: By modality, the channel types (of BIDS and mne) that are decoded from; the others are left out.
+NEURAL_TYPES = {
+    "ieeg": ("SEEG", "ECOG", "DBS", "EEG", "IEEG", "N/A"),
+    "eeg": ("EEG", "N/A"),
+    "meg": ("MEGMAG", "MEGGRADAXIAL", "MEGGRADPLANAR", "MAG", "GRAD", "N/A"),
+    "emg": ("EMG", "N/A"),
+}
 
 
 @dataclass(frozen=True)
 class Signal:
     """A series of (samples, channels): sample ``n`` lies at ``start_s + n / rate_hz``.
 
-    ``read(start, stop)`` gives the values as stored.
+    ``read(start, stop)`` gives the values as stored.  ``clocked`` says whether ``start_s`` of a sound counts on the
+    clock of the neural signal, rather than on none that both share.
     """
 
     read: Read
@@ -47,6 +53,7 @@ class Signal:
     n_channels: int
     rate_hz: float
     start_s: float = 0.0
+    clocked: bool = True
 
     @property
     def duration_s(self) -> float:
@@ -59,7 +66,9 @@ class Recording:
 
     ``keep`` are the columns of ``neural`` that are written, ``channels`` one row for each of them, ``gain``
     (len(keep),) what turns them into ``units``.  Events are on the audio clock, annotations on the neural
-    one.  ``left_out`` says why a channel is not written; ``matched`` that files were put together by name.
+    one.  ``offset_from`` says where ``offset_s`` comes from, ``text`` what was said and ``start_s`` when the trial
+    began in its session.  ``left_out`` says why a channel is not written; ``matched`` that files were put together by
+    name; ``aliases`` are names that a table may call the recording by, ``outside`` how many events were left out.
     """
 
     file: Path
@@ -72,22 +81,37 @@ class Recording:
     channels: Sequence[Row]
     sound: Signal | None = None
     offset_s: float = 0.0
+    offset_from: str = "assumed"
     drift_ppm: float = 0.0
     session: str | None = None
     task: str | None = None
+    modality: str = "ieeg"
+    text: str | None = None
+    start_s: float | None = None
     electrodes: Sequence[Row] = ()
     events: Sequence[Row] = ()
     annotations: Sequence[Row] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     matched: str = ""
+    aliases: frozenset[str] = frozenset()
+    outside: int = 0
+
+    @property
+    def session_name(self) -> str:
+        """The session that the recording belongs to, as in the sample sheet."""
+        return f"{self.subject}_{self.session}" if self.session else self.recording
 
 
 @dataclass(frozen=True)
 class Found:
-    """A recording that lies there; ``opened`` reads its headers and keeps files open on the stack."""
+    """A recording that lies there; ``opened`` reads its headers and keeps files open on the stack.
+
+    ``fields`` are the ids that a pattern took out of its name.
+    """
 
     file: Path
     opened: Callable[[ExitStack, Options], Recording]
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def rate_hz(value: str | None, flag: str, file: Path, variable: Callable[[str], float] | None = None) -> float:
@@ -127,13 +151,13 @@ def no_unit(file: Path, got: str) -> InputError:
     return InputError(Problem(str(file), "unit", got, "one unit", fix))
 
 
-def kept_channels(rows: Sequence[Row], drop: Sequence[str]) -> tuple[list[int], dict[str, str]]:
+def kept_channels(rows: Sequence[Row], drop: Sequence[str], modality: str) -> tuple[list[int], dict[str, str]]:
     """Indices of the channels to decode from, and why each of the others is left out."""
     left_out = {}
     for row in rows:
         if row["name"] in drop:
             left_out[row["name"]] = "--drop"
-        elif row.get("type", "n/a").upper() not in NEURAL_TYPES:
+        elif row.get("type", "n/a").upper() not in NEURAL_TYPES[modality]:
             left_out[row["name"]] = row["type"]
     return [i for i, row in enumerate(rows) if row["name"] not in left_out], left_out
 

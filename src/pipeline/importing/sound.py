@@ -7,15 +7,18 @@ within ±32768, also stored as floats), float32 within ±1 otherwise; larger val
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import InputError, Problem
+from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Signal, rate_hz
+from pipeline.importing.tables import sidecar_rates
+from pipeline.raw.agreement import rate_problems
 from pipeline.raw.arrays import open_audio
 
 BLOCK_SAMPLES = 1 << 20
@@ -25,7 +28,8 @@ def sound_of_file(path: Path, options: Options, closing: ExitStack) -> Signal:
     """A ``.wav``, ``.flac`` or ``.npy`` file; only the last needs ``--sound-rate``.  Raises InputError."""
     reader = closing.enter_context(open_audio(path, options.sound_channel))
     rate = reader.rate_hz if reader.rate_hz is not None else rate_hz(options.sound_rate, "--sound-rate", path)
-    return scaled(Signal(reader.read, reader.n_samples, 1, rate), path, options)
+    raise_if_any(rate_problems(str(path), "rate", rate, sidecar_rates(path)))
+    return scaled(Signal(reader.read, reader.n_samples, 1, rate, clocked=False), path, options)
 
 
 def scaled(sound: Signal, file: Path, options: Options) -> Signal:
@@ -52,7 +56,7 @@ def _one_channel(sound: Signal, file: Path, channel: str | None) -> Signal:
         fix = f"Give --sound-channel 0 … {sound.n_channels - 1}: the voice."
         raise InputError(Problem(str(file), "sound", f"{sound.n_channels} channels", "one", fix))
     read = sound.read
-    return Signal(lambda a, b: read(a, b)[:, index : index + 1], sound.n_samples, 1, sound.rate_hz, sound.start_s)
+    return replace(sound, read=lambda a, b: read(a, b)[:, index : index + 1], n_channels=1)
 
 
 def _peak(sound: Signal) -> tuple[float, bool]:
@@ -71,4 +75,4 @@ def _converted(sound: Signal, dtype: np.dtype[Any], full_scale: float) -> Signal
         block = np.asarray(sound.read(start, stop), np.float64) / full_scale
         return np.clip(block, -32768, 32767).astype(dtype) if dtype == np.int16 else block.astype(dtype)
 
-    return Signal(read, sound.n_samples, 1, sound.rate_hz, sound.start_s)
+    return replace(sound, read=read)

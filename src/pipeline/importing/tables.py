@@ -7,13 +7,17 @@ entities (``sub-01``, ``task-x``) are also the file's, as BIDS has it; ``space-`
 from __future__ import annotations
 
 import csv
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 
 from pipeline.artifacts.files import write_text
 from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem
+from pipeline.importing.naming import entities, key
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Row
 
@@ -26,14 +30,7 @@ ANNOTATIONS = ("onset", "duration", "description")
 TABLES = ("channels", "electrodes", "events", "annotations")
 MAX_BYTES = 100_000_000
 
-_ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9]+)")
 _FREE = ("space", "desc", "recording")
-
-
-def entities(file: Path) -> dict[str, str]:
-    """``sub-01_task-x_ieeg.nwb`` as ``{"sub": "01", "task": "x"}``."""
-    parts = (_ENTITY.fullmatch(part) for part in file.stem.split("_"))
-    return {match[1]: match[2] for match in parts if match}
 
 
 def tables_of(file: Path, options: Options) -> dict[str, list[Row]]:
@@ -49,16 +46,39 @@ def tables_of(file: Path, options: Options) -> dict[str, list[Row]]:
 
 def _beside(file: Path, kind: str) -> Path | None:
     """The table of ``kind`` with most entities of those that belong to ``file``; for one without any, of its stem."""
-    own = entities(file)
-    if not own:
-        plain = file.with_name(f"{file.stem}_{kind}.tsv")
-        return plain if plain.is_file() else None
-    fitting = []
-    for path in sorted(file.parent.glob(f"*_{kind}.tsv")):
+    if not entities(file):
+        plain = (file.with_name(f"{stem}_{kind}.tsv") for stem in (file.stem, key(file)))
+        return next((path for path in plain if path.is_file()), None)
+    return _nearest(file, f"*_{kind}.tsv")
+
+
+def _nearest(file: Path, pattern: str) -> Path | None:
+    """Of the files of ``pattern`` beside ``file`` whose entities are all also its own, the one with most."""
+    own, fitting = entities(file), []
+    for path in sorted(file.parent.glob(pattern)):
         declared = {k: v for k, v in entities(path).items() if k not in _FREE}
         if declared and declared.items() <= own.items():
             fitting.append((len(declared), path))
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def sidecar_rates(file: Path) -> dict[str, float]:
+    """``SamplingFrequency`` [Hz] of the JSON sidecar of ``file``, by the sidecar's name; nothing without one."""
+    path: Path | None = file.with_suffix(".json")
+    if not file.with_suffix(".json").is_file():
+        path = _nearest(file, f"*_{file.stem.rsplit('_', 1)[-1]}.json") if entities(file) else None
+    return rates_in(path) if path else {}
+
+
+def rates_in(path: Path) -> dict[str, float]:
+    """``SamplingFrequency`` [Hz] of a JSON sidecar, by its name; nothing where it states none.  Raises InputError."""
+    try:
+        return {path.name: float(json.loads(path.read_text(encoding="utf-8"))["SamplingFrequency"])}
+    except KeyError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        fix = "Correct the file, or move it away."
+        raise InputError(Problem(str(path), "SamplingFrequency", str(error)[:80], "a rate in Hz", fix)) from None
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -77,6 +97,47 @@ def read_rows(path: Path) -> list[Row]:
     return [{k.strip(): (v or "n/a").strip() for k, v in row.items() if k} for row in reader]
 
 
+def markers(path: Path) -> dict[str, list[Row]]:
+    """The rows of a table of markers over many recordings, by the file or recording that they name.
+
+    Raises InputError.
+    """
+    return _markers(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=4)
+def _markers(path: Path, changed_ns: int) -> dict[str, list[Row]]:
+    rows, found = read_rows(path), dict[str, list[Row]]()
+    column = next((c for c in ("file", "recording") if rows and c in rows[0]), None)
+    if column is None:
+        fix = "Say in a column file or recording which sound, or which recording, each marker belongs to."
+        raise InputError(Problem(str(path), "file", "no such column", "a column file or recording", fix))
+    for row in rows:
+        own = {name: text for name, text in row.items() if name != column}
+        found.setdefault(Path(row[column]).name, []).append(own)
+    return found
+
+
+def lasting(rows: Sequence[Row], duration: str | None) -> list[Row]:
+    """Events whose missing durations are filled in: a number [s], or ``next`` for until the next event.
+
+    Raises InputError.
+    """
+    if duration is None:
+        return list(rows)
+    if duration != "next" and not re.fullmatch(r"[0-9]+(\.[0-9]*)?", duration):
+        fix = "Write a plain number, or next."
+        raise InputError(Problem("--event-duration", "", duration, "seconds, or next", fix))
+    ordered = sorted(rows, key=lambda row: float(row["onset"]))
+    found = []
+    for row, following in zip_longest(ordered, ordered[1:]):
+        until = following and f"{float(following['onset']) - float(row['onset']):.6f}"
+        missing = row.get("duration", "n/a") in ("n/a", "") or float(row["duration"]) == 0
+        own = duration if duration != "next" else until or "n/a"
+        found.append(row | {"duration": own} if missing else row)
+    return found
+
+
 def on_audio_clock(rows: Iterable[Row], offset_s: float, drift_ppm: float) -> list[Row]:
     """Events whose onsets are on the neural clock, on the audio clock."""
     return [row | {"onset": _shifted(row.get("onset", "n/a"), offset_s, drift_ppm)} for row in rows]
@@ -89,17 +150,20 @@ def _shifted(onset: str, offset_s: float, drift_ppm: float) -> str:
         return onset
 
 
-def events_of(tables: Mapping[str, list[Row]], options: Options, offset_s: float) -> list[Row]:
-    """The rows of the event table on the audio clock.
+def events_of(tables: Mapping[str, list[Row]], options: Options, offset_s: float, names: Collection[str]) -> list[Row]:
+    """The rows of the event table on the audio clock; of a table of markers, those of a recording's ``names``.
 
     A BIDS table beside a recording counts from the recording's first sample; one that the command line
     names may count from either, which matters where the two clocks differ.  Raises InputError.
     """
-    rows, drift_ppm = tables.get("events", []), options.drift_ppm or 0.0
-    if options.events and options.events_clock is None and (offset_s or drift_ppm):
+    rows, drift_ppm, table = tables.get("events", []), options.drift_ppm or 0.0, options.events or options.markers
+    if options.markers:
+        marked = markers(options.markers)
+        rows = [row for name in sorted(names) for row in marked.get(name, ())]
+    if table and options.events_clock is None and (offset_s or drift_ppm):
         fix = "Give --events-clock neural (BIDS) or audio."
         got = f"onsets, and clocks {offset_s:g} s apart"
-        raise InputError(Problem(str(options.events), "onset", got, "the clock that they count on", fix))
+        raise InputError(Problem(str(table), "onset", got, "the clock that they count on", fix))
     return rows if options.events_clock == "audio" else on_audio_clock(rows, offset_s, drift_ppm)
 
 

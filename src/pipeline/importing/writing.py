@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing.naming import repeated
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording, Row, Signal
-from pipeline.importing.tables import ANNOTATIONS, CHANNELS, ELECTRODES, EVENTS, write_table
-from pipeline.raw.bids import read_annotations, read_channels, read_electrodes, read_events
-from pipeline.raw.sheet import COLUMNS, read_sheet
+from pipeline.importing.tables import ANNOTATIONS, CHANNELS, ELECTRODES, EVENTS, markers, write_table
+from pipeline.raw.agreement import Durations, duration_problems
+from pipeline.raw.bids import channel_differences, read_annotations, read_channels, read_electrodes, read_events
+from pipeline.raw.sheet import COLUMNS, read_sheet, rows_of
 
 SHEET = "recordings.tsv"
 BLOCK_BYTES = 1 << 24
@@ -48,13 +49,21 @@ def refuse_existing(out: Path, append: bool) -> None:
         raise InputError(Problem(str(out), "--out", "a folder with files", "a new or empty folder", fix))
 
 
-def check_together(recordings: Sequence[Recording], out: Path) -> None:
-    """Raise InputError where ids come twice, or the disk is too small."""
+def check_together(recordings: Sequence[Recording], out: Path, options: Options) -> None:
+    """Raise InputError where ids come twice, sessions disagree within, or the disk is too small."""
     known = [row["recording"] for row in _sheet_rows(out)]
     problems = [
         Problem(str(out), "recording", f"{name} twice", "ids of their own", "Give --recording, or --subject-from.")
         for name in repeated((r.recording for r in recordings), known)
     ]
+    for session in sessions(recordings).values():
+        problems += _session_problems(session, options)
+    problems += _marker_problems(recordings, options)
+    rows = [sheet_row(recording, options) for recording in recordings]
+    try:
+        rows_of([*_sheet_rows(out), *rows] if not problems else [], out / SHEET)
+    except InputError as error:
+        problems += error.problems
     needed, free = sum(map(size_bytes, recordings)), shutil.disk_usage(_existing(out)).free
     if needed > free:
         got, fix = f"{free / 1e9:.1f} GB free", "Name a folder on a larger disk, or import fewer recordings."
@@ -68,6 +77,51 @@ def size_bytes(recording: Recording) -> int:
     return 4 * neural.n_samples * len(recording.keep) + (4 * sound.n_samples if sound else 0)
 
 
+def sessions(recordings: Iterable[Recording]) -> dict[str, list[Recording]]:
+    """The recordings of each session, by its name."""
+    found: dict[str, list[Recording]] = {}
+    for recording in recordings:
+        found.setdefault(recording.session_name, []).append(recording)
+    return found
+
+
+def _session_problems(session: Sequence[Recording], options: Options) -> list[Problem]:
+    """Channels that are not those of the session's first trial, and durations that contradict the rates."""
+    durations = [
+        Durations(
+            r.recording,
+            r.neural.rate_hz,
+            r.neural.duration_s,
+            r.sound.rate_hz,
+            r.offset_s,
+            r.sound.duration_s * (1 + r.drift_ppm * 1e-6),
+        )
+        for r in session
+        if r.sound
+    ]
+    names = {r.recording: [row["name"] for row in r.channels] for r in session}
+    problems, folder = channel_differences(names), str(session[0].file.parent)
+    problems += [problem for trial in durations for problem in trial.clock_problems(folder)]
+    key = "--duration-tolerance-s, and ingest.duration_tolerance_s of the config"
+    groups = [] if problems else [*([durations] if len(durations) > 1 else []), *([one] for one in durations)]
+    for group in groups:
+        problems += duration_problems(group, options.duration_tolerance_s, folder, key)
+    return problems
+
+
+def _marker_problems(recordings: Sequence[Recording], options: Options) -> list[Problem]:
+    """Markers of recordings that are not there."""
+    if options.markers is None:
+        return []
+    known = frozenset[str]().union(*(r.aliases for r in recordings))
+    foreign = {name: len(rows) for name, rows in markers(options.markers).items() if name not in known}
+    if not foreign:
+        return []
+    got = f"{sum(foreign.values())} markers of {len(foreign)} other files ({', '.join(list(foreign)[:3])} …)"
+    fix = "Write names as those of the files or recordings, or remove these rows."
+    return [Problem(str(options.markers), "file", got, "names of imported files or recordings", fix)]
+
+
 def _existing(path: Path) -> Path:
     return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
 
@@ -77,10 +131,10 @@ def write_recordings(
 ) -> Path:
     """Write every recording; returns the sample sheet.  Raises InputError, and leaves nothing behind then."""
     with _staging(out) as folder:
-        rows = []
+        rows, shared = [], dict[str, str]()
         for one in found:
             with ExitStack() as closing:
-                rows.append(_write_one(one.opened(closing, options), folder, options))
+                rows.append(_write_one(one.opened(closing, options), folder, options, shared))
             on_written(rows[-1]["recording"])
         _write_sheet(folder / SHEET, rows)
         _read_back(folder)
@@ -164,26 +218,14 @@ def _read_back(folder: Path) -> None:
 # --- one recording ------------------------------------------------------------------------------------
 
 
-def _write_one(recording: Recording, folder: Path, options: Options) -> Row:
-    """The arrays and tables of one recording; returns its row of the sheet."""
+def _write_one(recording: Recording, folder: Path, options: Options, shared: dict[str, str]) -> Row:
+    """The arrays and tables of one recording; returns its row of the sheet.  ``shared``: tables written so far."""
     name = recording.recording
     gain, keep = recording.gain, list(recording.keep)
     _write_array(folder / f"{name}_eeg.npy", recording.neural, lambda block: block[:, keep] * gain, (len(keep),))
-    row = {
-        "subject": recording.subject,
-        "recording": name,
-        "session": recording.session or "n/a",
-        "task": recording.task or "n/a",
-        "eeg": f"{name}_eeg.npy",
-        "eeg_rate_hz": repr(recording.neural.rate_hz),
-        "eeg_units": recording.units,
-        "audio_modified": options.modified or "unknown",
-        "simulated": str(options.simulated).lower(),
-    }
+    row = sheet_row(recording, options)
     if recording.sound:
         _write_array(folder / f"{name}_audio.npy", recording.sound, lambda block: block[:, 0], ())
-        row |= {"audio": f"{name}_audio.npy", "audio_rate_hz": repr(recording.sound.rate_hz)}
-        row |= {"audio_offset_s": repr(recording.offset_s), "audio_drift_ppm": repr(recording.drift_ppm)}
     for kind, columns in (
         ("channels", CHANNELS),
         ("electrodes", ELECTRODES),
@@ -191,9 +233,44 @@ def _write_one(recording: Recording, folder: Path, options: Options) -> Row:
         ("annotations", ANNOTATIONS),
     ):
         if rows := getattr(recording, kind):
-            write_table(folder / f"{name}_{kind}.tsv", columns, rows)
-            row[kind] = f"{name}_{kind}.tsv"
+            row[kind] = _write_once(folder, f"{name}_{kind}.tsv", kind, columns, rows, shared)
     return row
+
+
+def sheet_row(recording: Recording, options: Options) -> Row:
+    """The row of the sample sheet, but for its tables."""
+    name, start_s = recording.recording, recording.start_s
+    row = {
+        "subject": recording.subject,
+        "recording": name,
+        "session": recording.session or "n/a",
+        "task": recording.task or "n/a",
+        "modality": recording.modality,
+        "text": recording.text or "n/a",
+        "start_s": "n/a" if start_s is None else repr(start_s),
+        "eeg": f"{name}_eeg.npy",
+        "eeg_rate_hz": repr(recording.neural.rate_hz),
+        "eeg_units": recording.units,
+        "audio_modified": options.modified or "unknown",
+        "events_are": options.events_are or "n/a",
+        "simulated": str(options.simulated).lower(),
+    }
+    if recording.sound:
+        row |= {"audio": f"{name}_audio.npy", "audio_rate_hz": repr(recording.sound.rate_hz)}
+        row |= {"audio_offset_s": repr(recording.offset_s), "audio_drift_ppm": repr(recording.drift_ppm)}
+        row |= {"audio_offset_from": recording.offset_from}
+    return row
+
+
+def _write_once(
+    folder: Path, name: str, kind: str, columns: Sequence[str], rows: Sequence[Row], shared: dict[str, str]
+) -> str:
+    """Write a table and return its name; trials with equal channels or electrodes share one file."""
+    content = f"{kind} {rows!r}"
+    if kind in ("channels", "electrodes") and content in shared:
+        return shared[content]
+    write_table(folder / name, columns, rows)
+    return shared.setdefault(content, name)
 
 
 def _write_array(path: Path, signal: Signal, convert: Callable[[Any], Any], columns: tuple[int, ...]) -> None:
