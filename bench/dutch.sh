@@ -21,14 +21,6 @@ shift 2
 
 export PYTHONPATH="$home/src${PYTHONPATH:+:$PYTHONPATH}"
 if [ ! -f raw/recordings.tsv ]; then
-  "$python" "$home/bench/dutch.py" "$bids" raw ${UNITS:+--units "$UNITS"}
+  "$python" -m pipeline import "$bids" --out raw --modified pitch_shifted --events-are cue --drop-outside ${UNITS:+--units "$UNITS"}
 fi
-cat > dutch.yaml <<'CONFIG'
-data: {sheet: raw/recordings.tsv}
-split: {folds: 10}
-context: past_only_sound
-ridge: {nearest_neighbour: true}
-# The published voices are pitch-shifted, so that their sound may be made; STOI and its ceiling need it.
-export: {audio: all}
-CONFIG
-exec "$python" "$home/main.py" --config dutch.yaml "$@"
+exec "$python" "$home/main.py" --config "$home/config/single_word_production_dutch.yaml" "$@"

@@ -1,20 +1,21 @@
-"""Conversion of SingleWordProductionDutch, on a small made-up folder of the same layout."""
+"""Import of SingleWordProductionDutch, on a small made-up folder of the same layout."""
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import h5py
 import numpy as np
 import pytest
 
 from conftest import ROOT
+from pipeline.config.loader import load_config
 from pipeline.config.simulate import SimulateConfig
 from pipeline.errors import InputError
+from pipeline.importing.command import import_recordings
+from pipeline.importing.options import Options
 from pipeline.raw.bids import read_channels, read_electrodes, read_events
 from pipeline.raw.sheet import read_sheet
 from pipeline.simulation.subject import write_subjects
@@ -23,14 +24,10 @@ EEG_HZ, AUDIO_HZ = 512.0, 8000.0
 WORDS = ["", "", "één", "één", "één", "", "twee woorden", "+", "één", "één"]
 
 
-def dutch() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("dutch", ROOT / "bench/dutch.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["dutch"] = module
-    spec.loader.exec_module(module)
-    return module
+def convert(bids: Path, out: Path, units: str | None = None) -> Path:
+    sheet = import_recordings(bids, out, Options(units=units, modified="pitch_shifted", events_are="cue"))
+    assert sheet
+    return sheet
 
 
 def write_recording(
@@ -89,7 +86,7 @@ def bids(tmp_path: Path) -> Path:
 
 
 def test_arrays_rates_units_and_clock_are_what_the_files_declare(bids: Path, tmp_path: Path) -> None:
-    first, second = read_sheet(dutch().convert(bids, tmp_path / "raw"))
+    first, second = read_sheet(convert(bids, tmp_path / "raw"))
     assert (first.subject, first.eeg_rate_hz, first.audio_rate_hz) == ("sub-01", EEG_HZ, AUDIO_HZ)
     assert (first.audio_modified, first.eeg_units, first.simulated) == ("pitch_shifted", "uV", False)
     assert (first.audio_offset_s, second.audio_offset_s) == (1.25, 0.75)
@@ -105,7 +102,7 @@ def test_arrays_rates_units_and_clock_are_what_the_files_declare(bids: Path, tmp
 
 
 def test_words_become_events_on_the_audio_clock(bids: Path, tmp_path: Path) -> None:
-    rows = read_sheet(dutch().convert(bids, tmp_path / "raw"))
+    rows = read_sheet(convert(bids, tmp_path / "raw"))
     events = [read_events(tmp_path / "raw" / str(row.events)) for row in rows]
     assert events[0].label == events[1].label == ("één", "twee woorden", "één")
     assert events[0].onset_s == pytest.approx((4 - 1.25, 12 - 1.25, 16 - 1.25))
@@ -114,7 +111,7 @@ def test_words_become_events_on_the_audio_clock(bids: Path, tmp_path: Path) -> N
 
 
 def test_tables_follow_the_array(bids: Path, tmp_path: Path) -> None:
-    second = read_sheet(dutch().convert(bids, tmp_path / "raw"))[1]
+    second = read_sheet(convert(bids, tmp_path / "raw"))[1]
     channels = read_channels(tmp_path / "raw" / str(second.channels), 2)
     assert channels.name == ("LA1", "LA2")
     assert (channels.units[0], channels.sampling_frequency[0]) == ("uV", EEG_HZ)
@@ -126,13 +123,12 @@ def test_a_rate_from_time_stamps(bids: Path, tmp_path: Path) -> None:
         group = nwb["acquisition/iEEG"]
         del group["starting_time"]
         group["timestamps"] = 0.25 + np.arange(10240) / EEG_HZ
-    first = read_sheet(dutch().convert(bids, tmp_path / "raw"))[0]
+    first = read_sheet(convert(bids, tmp_path / "raw"))[0]
     assert (first.eeg_rate_hz, first.audio_offset_s) == (EEG_HZ, 1.0)
 
 
 @pytest.mark.parametrize("bad", ["units", "series", "channels"])
 def test_what_contradicts_itself_is_refused(bids: Path, tmp_path: Path, bad: str) -> None:
-    module = dutch()
     with h5py.File(bids / "sub-01/ieeg/sub-01_task-wordProduction_ieeg.nwb", "r+") as nwb:
         if bad == "units":
             nwb["acquisition/iEEG/data"].attrs["conversion"] = 1.0
@@ -144,15 +140,20 @@ def test_what_contradicts_itself_is_refused(bids: Path, tmp_path: Path, bad: str
             nwb["acquisition/iEEG/data"] = values
     words = {"units": "1e\\+06 µV per step in the NWB file", "series": "Stimulus", "channels": "3 channels"}
     with pytest.raises(InputError, match=words[bad]):
-        module.convert(bids, tmp_path / "raw")
+        convert(bids, tmp_path / "raw")
     assert not (tmp_path / "raw/recordings.tsv").exists()
 
 
 def test_a_stated_unit_settles_it(bids: Path, tmp_path: Path) -> None:
     with h5py.File(bids / "sub-01/ieeg/sub-01_task-wordProduction_ieeg.nwb", "r+") as nwb:
         nwb["acquisition/iEEG/data"].attrs["conversion"] = 1.0
-    dutch().convert(bids, tmp_path / "raw", "uV")
+    convert(bids, tmp_path / "raw", "uV")
     assert np.load(tmp_path / "raw/sub-01_task-wordProduction_eeg.npy").std() == pytest.approx(50, rel=0.05)
+
+
+def test_the_ready_config_is_valid() -> None:
+    config = load_config([ROOT / "config/single_word_production_dutch.yaml"])
+    assert (config.fold, config.split.folds, str(config.data.sheet)) == ("all", 10, "raw/recordings.tsv")
 
 
 @pytest.mark.slow
@@ -180,4 +181,5 @@ def test_the_whole_script_on_a_simulated_folder(tmp_path: Path) -> None:
     page = (tmp_path / "work/results/report.html").read_text()
     assert "pitch-shifted after recording" in page
     assert "Simulated data" not in page
+    assert "Events are cues: onsets of words are taken from the sound." in page
     assert (tmp_path / "work/results/eval.json").is_file()
