@@ -72,7 +72,7 @@ def _timeline(info: AlignedInfo, n_frames: int, config: WindowStage) -> Timeline
             Problem(
                 info.recording,
                 "duration",
-                f"{max(0, stop - start) / grid.frame_rate_hz:.2f} s of brain and sound",
+                f"{max(0, stop - start) / grid.frame_rate_hz:.2f} s of neural recording and sound",
                 "a mel frame with both",
                 "Check audio_offset_s, or leave the trial out",
             )

@@ -27,13 +27,12 @@ from pipeline.doctor.recordings import EXCERPT_S, Examined, Settings, examine
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.raw.bids import is_bad
 from pipeline.raw.manifest import refuse_copies
+from pipeline.raw.modality import source
 from pipeline.run.plan import Plan
 
 Say = Callable[[str], None]
 _MOST_BAD = 8
 _MOST_NAMED = 10
-#: What was recorded, where it is not the brain.
-SIGNALS = {"emg": "muscle"}
 
 
 def check_run(plan: Plan, say: Say = print) -> None:
@@ -145,7 +144,7 @@ def _too_large(found: Cost) -> list[Problem]:
 def session_text(found: Examined) -> str:
     """A session in a few lines; of its trials, only those with a problem are named."""
     row, rate_hz = found.row, found.row.eeg_rate_hz
-    signal = SIGNALS.get(row.modality, "brain")
+    signal = source(row.modality)
     lines = [f"{found.session.name} (subject {row.subject}){'' if not found.problems else '  ✗'}"]
     if len(found.lengths_s) > 1:
         lines.append(f"  trials {_trials(list(found.lengths_s.values()))}")
@@ -165,10 +164,7 @@ def session_text(found: Examined) -> str:
         lines.append("  tables " + _tables(found))
     if found.contamination:
         lines.append(f"  leak   {found.contamination}, on {EXCERPT_S:g} s at most; the run checks everything")
-    if row.modality == "emg" and found.infos:
-        lines.append(
-            "  note   muscle activity: consider bands of 20-60, 70-170 and 170-280 Hz, as far as the rate allows"
-        )
+    lines += [f"  note   {text}" for text in found.suggestions]
     lines += [f"  ! {text}" for text in found.warnings[:_MOST_NAMED]] + _more(found.warnings)
     shown = found.problems[:_MOST_NAMED]
     lines += [f"  ✗ {_place(p, found)}{p.got} (expected {p.expected})" for p in shown] + _more(found.problems)

@@ -1,7 +1,7 @@
 """Checks of one session as in the stages ingest, align and contamination, without writing anything.
 
 All blocks go through the same scans as in ingest, so that the same recordings are refused.  The lag
-between brain and sound and the contamination result come from excerpts of its trials
+between the signal and sound and the contamination result come from excerpts of its trials
 (:data:`EXCERPT_S`) and are preliminary: the stages use the whole session.
 """
 
@@ -18,6 +18,7 @@ from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.config.align import AlignStage
 from pipeline.config.contamination import ContaminationCheck
 from pipeline.config.ingest import IngestConfig
+from pipeline.doctor.suggestions import suggestions
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation.contamination import SignalPair, check_contamination
 from pipeline.raw.agreement import session_problems
@@ -67,6 +68,7 @@ class Examined:
     session: Session
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    suggestions: list[str] = field(default_factory=list)
     n_samples: int = 0
     n_channels: int = 0
     n_sound: int = 0
@@ -187,6 +189,9 @@ def _judge(found: Examined, looking: _Looking, settings: Settings) -> None:
         name = str(sound.path) if alone else found.session.name
         found.problems += silence_problems(name, looking.loudest, settings.ingest)
     rate_hz = found.row.eeg_rate_hz
+    found.suggestions = suggestions(
+        found.row.modality, rate_hz, settings.align.align, looking.excerpts.samples if was_read else ()
+    )
     channels = looking.tables[0][1].channel_table(rate_hz, report.bad)
     for number, (row, recording) in enumerate(looking.tables):
         annotations = recording.annotation_table(report.missing_annotations(rate_hz, number))
@@ -249,7 +254,7 @@ def _sound_excerpt(sound: ArrayReader, row: RecordingRow, start: int, length: in
 
 
 def _lag(features: Features, referenced: Sequence[Array], excerpts: Excerpts, stage: AlignStage) -> LagEstimate | None:
-    """The lag between brain and sound on the excerpts, as align estimates it on everything."""
+    """The lag between signal and sound on the excerpts, as align estimates it on everything."""
     series = [
         one
         for samples, sound, row, start in zip(referenced, excerpts.sounds, excerpts.rows, excerpts.starts, strict=True)

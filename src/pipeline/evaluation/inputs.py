@@ -262,7 +262,7 @@ def _claims(windows: dict[str, Windows], predictions: dict[Fold, PredictedFold])
     return {
         "simulated": any(w.attributes["simulated"] for w in windows.values()),
         "causal": model["causal"],
-        "modality": index["modality"],
+        "modalities": sorted({w.attributes["modality"] for w in windows.values()}),
         "left_out_channels": sorted({name for w in windows.values() for name in w.attributes["left_out_channels"]}),
         "split_by": index["split_by"],
         "split_order": index["split_order"],

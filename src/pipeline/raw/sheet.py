@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from pipeline.config.checks import file_problem, id_problem
 from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.raw.modality import MODALITIES
 
 REQUIRED = ("subject", "recording", "eeg", "eeg_rate_hz", "audio", "audio_rate_hz")
 FILE_COLUMNS = ("eeg", "audio", "channels", "electrodes", "events", "annotations")
@@ -35,7 +36,7 @@ _CHOICES = {
     "events_are": ("voice", "cue"),
     "audio_modified": ("none", "pitch_shifted", "unknown"),
     "simulated": ("true", "false"),
-    "modality": ("ieeg", "eeg", "meg", "emg"),
+    "modality": MODALITIES,
 }
 #: Lowest and highest value that each number may take.
 _BOUNDS = {
@@ -338,9 +339,15 @@ def _duplicates(sheet: str, values: list[tuple[int, dict[str, Any]]]) -> Iterato
 
 
 def _session_problems(sheet: str, rows: Sequence[tuple[int, RecordingRow]]) -> Iterator[Problem]:
-    """Two sessions of one name, and rows of a session that disagree on what its trials share."""
+    """Two sessions of one name, and rows of a session or of a subject that disagree on what they share."""
     first: dict[str, tuple[int, RecordingRow]] = {}
+    subjects: dict[str, tuple[int, RecordingRow]] = {}
     for number, row in rows:
+        other, before = subjects.setdefault(row.subject, (number, row))
+        if row.modality != before.modality and row.session_name != before.session_name:
+            got = f"{row.modality}, but {before.modality} in row {other}"
+            fix = "Correct the cell, or give what was recorded another way a subject of its own."
+            yield Problem(sheet, f"row {number}, modality", got, "the same in all sessions of a subject", fix)
         other, before = first.setdefault(row.session_name.lower(), (number, row))
         if (row.session_name, row.subject, row.session) != (before.session_name, before.subject, before.session):
             got = f"files named {row.session_name}, as those of row {other}"

@@ -203,7 +203,7 @@ def attention_figure(weights: Values, output_s: Values, encoder_s: Values) -> Fi
                   interpolation="nearest")  # fmt: skip
         ax.set_title(f"head {head + 1}")
     panels[0].set_ylabel("sound [s]")
-    figure.supxlabel("brain activity [s]", fontsize=8.5, color="#374151")
+    figure.supxlabel("recorded signal [s]", fontsize=8.5, color="#374151")
     return figure
 
 
@@ -258,7 +258,7 @@ def matrix_figure(values: Values, frequencies_hz: Values) -> Figure:
     image = ax.imshow(values, origin="lower", extent=(low, high, low, high), cmap="PuOr_r",
                       vmin=-largest, vmax=largest, interpolation="nearest")  # fmt: skip
     ax.plot([low, high], [low, high], color="black", linewidth=0.6, linestyle=":")
-    ax.set_xlabel("brain frequency [Hz]")
+    ax.set_xlabel("signal frequency [Hz]")
     ax.set_ylabel("sound frequency [Hz]")
     figure.colorbar(image, ax=ax, label="r, maximum over channels", shrink=0.9)
     return figure

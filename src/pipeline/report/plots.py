@@ -291,7 +291,7 @@ def _circular_shift_null(
 
 
 def attention(file: Path, _: Stretch) -> Figure:
-    """Attention of one window: the weight of each time of brain activity for each time of sound."""
+    """Attention of one window: the weight of each time of the signal for each time of sound."""
     fold = read_predicted(file, PREDICTIONS)
     extras = {name.removeprefix("attention/"): values for name, (values, _) in fold.extras.items()}
     times_s = fold.blocks[0].time_s
@@ -357,12 +357,12 @@ def latency(file: Path, _: Stretch) -> Figure:
     best_s = float(lag_s[np.argmax(r)])
     curve = {f"best at {best_s * 1000:.0f} ms": (lag_s, r)}
     return figures.lines_figure(
-        curve, "lag [s], positive: the brain precedes the sound", "single-lag ridge r", [best_s]
+        curve, "lag [s], positive: the signal precedes the sound", "single-lag ridge r", [best_s]
     )
 
 
 def matrix(file: Path, _: Stretch) -> Figure:
-    """Correlation of the spectrograms of sound and brain, frequency by frequency."""
+    """Correlation of the spectrograms of sound and signal, frequency by frequency."""
     found = read_contamination(file)
     return figures.matrix_figure(found["matrix"], found["frequencies_hz"])
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluation.types import Document
+from pipeline.raw.modality import activity
 from pipeline.report import figures
 from pipeline.report.extras import ReportExtras
 from pipeline.report.view import Picture, Table, Text, missing, number
@@ -15,14 +16,14 @@ from pipeline.report.view import Picture, Table, Text, missing, number
 CURVES = {
     "train_loss": "train_loss: loss on training windows, partly with teacher forcing.",
     "val_loss": "val_loss: free-running loss on the validation blocks; its minimum selects the weights.",
-    "val_loss_tf": "val_loss_tf: the same with teacher forcing; it may fall although the brain is ignored.",
+    "val_loss_tf": "val_loss_tf: the same with teacher forcing; it may fall although the signal is ignored.",
     "val_r": "val_r: free-running r on the validation blocks.",
 }
 MOST_PICTURES = 4
 """Attention maps shown at most."""
 LATENCY_P = 0.05
 """A best lag is named where ridge beats chance with a smaller p."""
-LAG_LABEL = "lag [s], positive: the brain precedes the sound"
+LAG_LABEL = "lag [s], positive: the signal precedes the sound"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Attention of some windows, how diagonal it is, and the latency of the brain; ``missing`` says what lacks."""
+    """Attention of some windows, how diagonal it is, and the latency of the signal; ``missing`` says what lacks."""
 
     pictures: Sequence[Picture]
     missing: Text | None
@@ -64,11 +65,12 @@ class Training:
 
 
 def attention(document: Document, extras: ReportExtras) -> AttentionMaps:
-    """Attention of some windows, and the brain's latency from single-lag ridge."""
+    """Attention of some windows, and the signal's latency from single-lag ridge."""
+    recorded = activity(document["claims"].get("modalities", ()))
     pictures = [
         Picture(
             figures.attention(a.weights, a.output_s, a.encoder_s),
-            f"{subject}, fold {fold}: where each stretch of sound looks in the brain activity of its window "
+            f"{subject}, fold {fold}: where each stretch of sound looks in the {recorded} of its window "
             f"(0 s: the window's first frame; {min(len(a.weights), figures.MOST_HEADS)} of {len(a.weights)} heads).",
         )
         for (subject, fold), a in sorted(extras.attention.items())[:MOST_PICTURES]
@@ -94,7 +96,7 @@ def latency(document: Document) -> Latency | None:
     plot = figures.lines(curves, LAG_LABEL, "single-lag ridge r", list(best_s.values()))
     text = (
         f"Best lag: {best_lags(document, best_s)}. "
-        f"The network's attention offsets are not the brain's latency.{own_delay(document)}"
+        f"The network's attention offsets are not the signal's latency.{own_delay(document)}"
     )
     return Latency(Picture(plot, "r of ridge regression at one lag at a time."), Text(text))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, TEACHER_FORCED, Document, Values
+from pipeline.raw.modality import activity
 from pipeline.report import figures
 from pipeline.report.bands import band_curves, chance_of_bands, never_scored
 from pipeline.report.view import Picture, Table, Text, ci_text, counted, missing, number, p_text, scored
@@ -31,10 +32,6 @@ class Tile:
     value: str
     note: str
     main: bool = False
-
-
-#: What was recorded, where it is not the brain.
-SIGNALS = {"emg": "muscle"}
 
 
 @dataclass(frozen=True)
@@ -82,9 +79,12 @@ def head(document: Document, *, share: bool) -> Head:
     """What stands above the sections."""
     summary, claims = document["summary"], document["claims"]
     sentences = [d["sentence"] for name, d in summary["differences"].items() if summary[name]["role"] == "baseline"]
-    activity = f"{SIGNALS.get(str(claims.get('modality')), 'brain')} activity"
     return Head(
-        activity, banners(claims, share=share), lead(document), tiles(summary), [claim_sentence(claims), *sentences]
+        activity(claims.get("modalities", ())),
+        banners(claims, share=share),
+        lead(document),
+        tiles(summary),
+        [claim_sentence(claims), *sentences],
     )
 
 

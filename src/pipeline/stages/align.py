@@ -15,6 +15,7 @@ from pipeline.artifacts.recording import Table, open_recording, read_tables, wri
 from pipeline.artifacts.trials import trial_rows, within, write_trial_table
 from pipeline.config.align import AlignStage
 from pipeline.errors import InputError, Problem
+from pipeline.raw.modality import source
 from pipeline.signal.blocks import Reader, array_reader, joined_reader
 from pipeline.signal.clock import (
     audio_to_neural_s,
@@ -88,7 +89,7 @@ def align(stage: Stage[AlignStage]) -> str:
             tables["annotations"] = _on_audio_clock(tables["annotations"], trials)
             write_tables(writer, tables)
             _write_attributes(writer, stage, recording, features, rate_hz, reference)
-            lag = _write_lag(writer, stage, features, rows)
+            lag = _write_lag(writer, stage, features, rows, source(recording.attribute("modality")))
     shape = (sum(row["n_features"] for row in rows), len(columns))
     return f"features {shape}, {good.count(False)} bad channel(s), {lag} → {stage.file('output')}"
 
@@ -120,7 +121,7 @@ def _refuse_all_bad(recording: Artifact, verdicts: list[ChannelVerdict]) -> None
 
 
 def _frame_numbers(stage: Stage[AlignStage], recording: Artifact, trial: Trial) -> tuple[int, int]:
-    """First and last k of the feature times k / rate: where there is brain, near the sound."""
+    """First and last k of the feature times k / rate: where there is signal, near the sound."""
     config = stage.config.align
     n, eeg_rate_hz = len(trial.eeg), recording.attributes(trial.place("eeg/data"))["sampling_rate_hz"]
     audio_length_s = None
@@ -132,7 +133,7 @@ def _frame_numbers(stage: Stage[AlignStage], recording: Artifact, trial: Trial) 
     if last < first:
         fix = "Check audio_offset_s: t_neural = t_audio + audio_offset_s"
         got = f"{trial.clock[0]:g} s, which leaves no common time"
-        raise InputError(Problem(trial.name, "audio_offset_s", got, "brain and sound that overlap", fix))
+        raise InputError(Problem(trial.name, "audio_offset_s", got, "neural recording and sound that overlap", fix))
     return first, last
 
 
@@ -237,9 +238,12 @@ def _write_attributes(
 
 
 def _write_lag(
-    writer: ArtifactWriter, stage: Stage[AlignStage], features: Features, rows: Sequence[Mapping[str, Any]]
+    writer: ArtifactWriter, stage: Stage[AlignStage], features: Features, rows: Sequence[Mapping[str, Any]], signal: str
 ) -> str:
-    """Lag and residual drift of the session, estimated from what was just written and reported, never applied."""
+    """Lag and residual drift of the session, estimated from what was just written and reported, never applied.
+
+    ``signal`` is what the text calls the source.
+    """
     with_audio = [row for row in rows if row["has_audio"]]
     if not with_audio:
         return "no sound"
@@ -265,7 +269,7 @@ def _write_lag(
     writer.attributes(**{f"neural_audio_{name}": value for name, value in asdict(lag).items()})
     if lag.lag_s is None:
         return f"no lag estimate ({lag.reason})"
-    return f"brain leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
+    return f"{signal} leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
 
 
 def _beside_sound(

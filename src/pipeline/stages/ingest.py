@@ -152,7 +152,7 @@ def _copy_neural(
         units=units,
         sampling_rate_hz=row.eeg_rate_hz,
     )
-    for block in stage.progress(blocks(reader), "blocks of brain", len(block_starts(reader))):
+    for block in stage.progress(blocks(reader), "blocks of signal", len(block_starts(reader))):
         scan.update(block)
         stream.append(block)
     scan.end_trial()
