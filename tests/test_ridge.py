@@ -53,6 +53,22 @@ def test_equals_the_closed_form(pair, clip) -> None:
     assert_allclose(fitted.predict(features[1], 200, 240), expected, atol=2e-4)
 
 
+def test_spans_summed_together_give_what_each_alone_gives(pair, monkeypatch) -> None:
+    """Short trials side by side, with lags that reach beyond their ends, in groups of any size."""
+    features, mel = pair
+    spans = [(0, 0, 3), (0, 20, 61), (1, 100, 101), (1, 200, 240), (0, 290, 300)]
+    lags = np.arange(-6, 7, 3)
+    alone = [R._moments(features, mel, [span], lags) for span in spans]
+    expected = sum(alone[1:], start=alone[0])
+    x = np.concatenate([lagged(features[r], lags, a, b) for r, a, b in spans]).astype(np.float64)
+    assert_allclose(expected.gram, x.T @ x, rtol=1e-9)
+    for frames in (1, 60, 1000):
+        monkeypatch.setattr(R, "GROUP_FRAMES", frames)
+        found = R._moments(features, mel, spans, lags)
+        for mine, its in zip(found._sums, expected._sums, strict=True):
+            assert_allclose(mine, its, rtol=1e-9)
+
+
 def test_gram_is_exact_for_lag_steps_above_one(pair) -> None:
     features, mel = pair
     lags = np.arange(-6, 7, 3)

@@ -71,10 +71,10 @@ class Provenance:
 
 
 class StreamedArray:
-    """A dataset that is filled block by block along its first axis."""
+    """A dataset that is filled block by block along its first axis; ``attributes`` are its own."""
 
-    def __init__(self, dataset: h5py.Dataset, folder: Path) -> None:
-        self.dataset, self.folder = dataset, folder
+    def __init__(self, dataset: h5py.Dataset, folder: Path, attributes: Mapping[str, Any]) -> None:
+        self.dataset, self.folder, self.attributes = dataset, folder, attributes
         self.length, self.nbytes = len(dataset), dataset.nbytes
         self.filled = 0
         self.hash = hashlib.sha256()
@@ -138,13 +138,12 @@ class ArtifactWriter:
             if gzip:
                 options |= {"compression": "gzip", "compression_opts": 4, "shuffle": True}
         dataset = self.file.create_dataset(name, shape, dtype, **options)
-        _set_attribute(dataset, DIMENSIONS, list(dims))
         for axis, label in enumerate(dims):
             dataset.dims[axis].label = label
-        for key, value in attributes.items():
-            if value is not None:
-                _set_attribute(dataset, key, value)
-        stream = StreamedArray(dataset, self.folder)
+        own = {DIMENSIONS: list(dims)} | {key: value for key, value in attributes.items() if value is not None}
+        for key, value in own.items():
+            _set_attribute(dataset, key, value)
+        stream = StreamedArray(dataset, self.folder, {key: _plain(value) for key, value in own.items()})
         self._streams[dataset.name] = stream
         self._unfilled.append(stream)
         self._reserved += stream.nbytes
@@ -177,7 +176,9 @@ class ArtifactWriter:
         for name, stream in self._streams.items():
             if stream.filled != stream.length:
                 raise ValueError(f"{name}: {stream.filled} of {stream.length} rows written")
-        digests = {name: _array_digest(s.dataset, s.hash.hexdigest()) for name, s in self._streams.items()}
+        digests = {
+            name: _array_digest(s.dataset, s.attributes, s.hash.hexdigest()) for name, s in self._streams.items()
+        }
         values = {
             "content_digest": _content_digest(self.schema, _root_attributes(self.file), digests),
             "schema": self.schema.name,
@@ -314,7 +315,7 @@ def recomputed_digest(artifact: Artifact) -> str:
     for name in artifact.datasets():
         with _damage_named(artifact.path, name, artifact.stage):
             item = artifact.file[name]
-            digests["/" + name] = _array_digest(item, _dataset_hash(item).hexdigest())
+            digests["/" + name] = _array_digest(item, _own_attributes(item), _dataset_hash(item).hexdigest())
     kind = str(artifact.attribute("schema")).removeprefix(SCHEMA_PREFIX)
     schema = Schema(kind, int(artifact.attribute("schema_version")), str(artifact.attribute("stage")))
     return _content_digest(schema, artifact.root_attributes(), digests)
@@ -396,11 +397,11 @@ def _own_attributes(dataset: h5py.Dataset) -> dict[str, Any]:
     return {name: _plain(dataset.attrs[name]) for name in dataset.attrs if name not in SCALE_ATTRIBUTES}
 
 
-def _array_digest(dataset: h5py.Dataset, bytes_digest: str) -> str:
+def _array_digest(dataset: h5py.Dataset, attributes: Mapping[str, Any], bytes_digest: str) -> str:
     described = {
         "dtype": dataset.dtype.str,
         "shape": dataset.shape,
-        "attributes": _own_attributes(dataset),
+        "attributes": dict(attributes),
         "bytes": bytes_digest,
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
@@ -467,25 +468,35 @@ def _check_header(path: Path, file: h5py.File, schema: Schema) -> None:
 
 
 def _check_self_contained(path: Path, file: h5py.File, stage: str) -> None:
-    """Refuse anything that makes HDF5 open another file or load a plugin."""
-    pending: list[h5py.Group] = [file]
+    """Refuse anything that makes HDF5 open another file or load a plugin.
+
+    By identifiers, without h5py's objects: a session of many trials has a thousand datasets, and is opened often.
+    """
+    pending = [("", h5py.h5g.open(file.id, b"/"))]
     while pending:
-        group = pending.pop()
-        for name in group:
-            where = f"{group.name.rstrip('/')}/{name}"
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        parent, group = pending.pop()
+        for name, kind in _links(group):
+            where = f"{parent}/{name.decode(errors='replace')}"
+            if kind != h5py.h5l.TYPE_HARD:
                 raise _refused(path, where, "a soft or external link", "data in this file", stage)
-            item = group[name]
-            if isinstance(item, h5py.Group):
+            item = h5py.h5o.open(group, name)
+            if isinstance(item, h5py.h5g.GroupID):
                 if where.count("/") > 8:
                     raise _refused(path, where, "more than 8 nested groups", "an artifact's few", stage)
-                pending.append(item)
-            elif isinstance(item, h5py.Dataset):
-                _check_dataset(path, where, item, stage)
+                pending.append((where, item))
+            elif isinstance(item, h5py.h5d.DatasetID):
+                _check_dataset(path, where, item.get_create_plist(), stage)
 
 
-def _check_dataset(path: Path, where: str, dataset: h5py.Dataset, stage: str) -> None:
-    plist = dataset.id.get_create_plist()
+def _links(group: Any) -> list[tuple[bytes, int]]:
+    """Name and type of each link of a group."""
+    found: list[tuple[bytes, int]] = []
+    group.links.iterate(lambda name, info: found.append((name, info.type)), info=True)
+    return found
+
+
+def _check_dataset(path: Path, where: str, plist: Any, stage: str) -> None:
+    """Refuse a dataset whose creation properties take its values from elsewhere or through a plugin."""
     if plist.get_layout() == h5py.h5d.VIRTUAL:
         raise _refused(path, where, "a virtual dataset", "data in this file", stage)
     if plist.get_external_count():

@@ -47,9 +47,7 @@ def read_mirrored(read: Reader, start: int, stop: int, n_samples: int) -> np.nda
     """
     if start >= 0 and stop <= n_samples:
         return read(start, stop)
-    index = _fold(np.arange(start, stop), n_samples)[0]
-    first = int(index.min())
-    return read(first, int(index.max()) + 1)[index - first]
+    return _with_ends(read, start, stop, n_samples, lambda values, *_: values)
 
 
 def read_continued(read: Reader, start: int, stop: int, n_samples: int) -> np.ndarray:
@@ -59,13 +57,31 @@ def read_continued(read: Reader, start: int, stop: int, n_samples: int) -> np.nd
     """
     if start >= 0 and stop <= n_samples:
         return read(start, stop)
-    index, flipped, period = _fold(np.arange(start, stop), n_samples)
-    first = int(index.min())
-    inside = read(first, int(index.max()) + 1)[index - first].astype(np.float32, copy=False)
     ends = read(0, 1)[0].astype(np.float32), read(n_samples - 1, n_samples)[0].astype(np.float32)
-    shape = (-1,) + (1,) * (inside.ndim - 1)
-    flipped, period = flipped.reshape(shape), period.reshape(shape).astype(np.float32)
-    return np.where(flipped, 2 * ends[1] - inside, inside) + 2 * period * (ends[1] - ends[0])
+
+    def turned(values: np.ndarray, flipped: np.ndarray, period: np.ndarray) -> np.ndarray:
+        shape = (-1,) + (1,) * (values.ndim - 1)
+        flipped, period = flipped.reshape(shape), period.reshape(shape).astype(np.float32)
+        return np.where(flipped, 2 * ends[1] - values, values) + 2 * period * (ends[1] - ends[0])
+
+    def floats(first: int, last: int) -> np.ndarray:
+        return read(first, last).astype(np.float32, copy=False)
+
+    return _with_ends(floats, start, stop, n_samples, turned)
+
+
+def _with_ends(read: Reader, start: int, stop: int, n_samples: int, outside: Callable[..., np.ndarray]) -> np.ndarray:
+    """Samples ``start`` to ``stop``, of one read; ``outside`` makes those beyond the recording's ends.
+
+    It gets the samples that they mirror, whether each runs backwards, and its period's number.
+    """
+    first, last = min(max(start, 0), stop), max(min(stop, n_samples), start)
+    folded = [_fold(np.arange(*span), n_samples) for span in ((start, first), (last, stop))]
+    used = np.concatenate([*(index for index, *_ in folded), [first, last - 1][: 2 * (first < last)]])
+    low = int(used.min())
+    held = read(low, int(used.max()) + 1)
+    before, after = (outside(held[index - low], flipped, period) for index, flipped, period in folded)
+    return np.concatenate([before, held[first - low : last - low], after])
 
 
 def _fold(index: np.ndarray, n_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

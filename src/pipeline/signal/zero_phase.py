@@ -54,6 +54,8 @@ def zero_phase_frames(
     multipliers = [_multiplier(band, size, envelope) for band in passbands]
     start = 0
     with ThreadPoolExecutor(threads) as pool:
+        # A trial of some seconds takes less time than the start of a thread.
+        each = map if threads == 1 else pool.map
         while start < len(frame_times_s):
             origin = int(first_samples[start]) - halo
             stop = int(np.searchsorted(first_samples, origin + size - halo - framing.taps, side="right"))
@@ -63,7 +65,7 @@ def zero_phase_frames(
             frames = partial(
                 _group_frames, passbands=passbands, multipliers=multipliers, halo=halo, matrix=matrix, envelope=envelope
             )
-            parts = np.concatenate(list(pool.map(frames, groups)), axis=2)
+            parts = np.concatenate(list(each(frames, groups)), axis=2)
             yield start, parts.reshape(stop - start, -1)
             start = stop
 

@@ -64,6 +64,7 @@ def align(stage: Stage[AlignStage]) -> str:
         chosen = selected_channels(channels["name"], channels.get("region"), stage.config.align.channels)
         own = recording.attributes(trials[0].place("eeg/data"))
         rate_hz, eeg_units = own["sampling_rate_hz"], own["units"]
+        source_hz = _source_audio_rate_hz(stage, recording, trials)
         readers = [_choosing(array_reader(trial.eeg), chosen) for trial in trials]
         judged = {
             name: [v for v, keep in zip(values, chosen, strict=True) if keep] for name, values in channels.items()
@@ -81,8 +82,8 @@ def align(stage: Stage[AlignStage]) -> str:
             writer.table("features", {"name": columns, "units": units}, "channel")
             rows = []
             for trial, read in zip(trials, readers, strict=True):
-                row = _write_features(writer, stage, recording, trial, features, _referenced(read, reference), units)
-                rows.append({**trial.row, **row, **_write_audio(writer, stage, recording, trial)})
+                row = _write_features(writer, stage, trial, source_hz, features, _referenced(read, reference), units)
+                rows.append({**trial.row, **row, **_write_audio(writer, stage, trial, source_hz)})
             write_trial_table(writer, rows)
             writer.scale("features/name", *((trial.place("features/data"), 1) for trial in trials))
             tables["channels"] = _judged_table(channels, chosen, verdicts)
@@ -120,16 +121,20 @@ def _refuse_all_bad(recording: Artifact, verdicts: list[ChannelVerdict]) -> None
         raise InputError(problem)
 
 
-def _frame_numbers(stage: Stage[AlignStage], recording: Artifact, trial: Trial) -> tuple[int, int]:
+def _source_audio_rate_hz(stage: Stage[AlignStage], recording: Artifact, trials: Sequence[Trial]) -> float:
+    """Rate of the recorded sound, the same in all trials of a session; the mel's where there is none."""
+    with_sound = next((trial for trial in trials if trial.sound is not None), None)
+    if with_sound is None:
+        return float(stage.config.mel.sample_rate_hz)
+    return float(recording.attributes(with_sound.place("audio/data"))["sampling_rate_hz"])
+
+
+def _frame_numbers(stage: Stage[AlignStage], trial: Trial, eeg_rate_hz: float, source_hz: float) -> tuple[int, int]:
     """First and last k of the feature times k / rate: where there is signal, near the sound."""
     config = stage.config.align
-    n, eeg_rate_hz = len(trial.eeg), recording.attributes(trial.place("eeg/data"))["sampling_rate_hz"]
-    audio_length_s = None
-    if trial.sound is not None:
-        audio_length_s = len(trial.sound) / recording.attributes(trial.place("audio/data"))["sampling_rate_hz"]
-    first, last = common_frames(
-        (n - 1) / eeg_rate_hz, audio_length_s, trial.clock, config.feature_rate_hz, config.margin_s
-    )
+    audio_length_s = None if trial.sound is None else len(trial.sound) / source_hz
+    last_s = (len(trial.eeg) - 1) / eeg_rate_hz
+    first, last = common_frames(last_s, audio_length_s, trial.clock, config.feature_rate_hz, config.margin_s)
     if last < first:
         fix = "Check audio_offset_s: t_neural = t_audio + audio_offset_s"
         got = f"{trial.clock[0]:g} s, which leaves no common time"
@@ -140,15 +145,15 @@ def _frame_numbers(stage: Stage[AlignStage], recording: Artifact, trial: Trial) 
 def _write_features(
     writer: ArtifactWriter,
     stage: Stage[AlignStage],
-    recording: Artifact,
     trial: Trial,
+    source_hz: float,
     features: Features,
     read: Reader,
     units: list[str],
 ) -> dict[str, Any]:
     """Write the features of a trial; returns its columns of the table of trials."""
     config = stage.config.align
-    first, last = _frame_numbers(stage, recording, trial)
+    first, last = _frame_numbers(stage, trial, features.rate_hz, source_hz)
     times_s = np.arange(first, last + 1) / config.feature_rate_hz
     neural_s = audio_to_neural_s(times_s, *trial.clock)
     stream = writer.stream(
@@ -170,12 +175,11 @@ def _write_features(
     return {"first_feature": first, "n_features": len(times_s), "n_eeg": n_samples}
 
 
-def _write_audio(writer: ArtifactWriter, stage: Stage[AlignStage], recording: Artifact, trial: Trial) -> dict[str, Any]:
+def _write_audio(writer: ArtifactWriter, stage: Stage[AlignStage], trial: Trial, source_hz: float) -> dict[str, Any]:
     """Write the sound of a trial at the mel's rate; returns its columns of the table of trials."""
     rate_hz = stage.config.mel.sample_rate_hz
     if trial.sound is None:
         return {"n_audio": 0, "source_audio_rate_hz": float(rate_hz), "audio_support_s": 0.0}
-    source_hz = recording.attributes(trial.place("audio/data"))["sampling_rate_hz"]
     n_out = resampled_length(len(trial.sound), source_hz, rate_hz)
     stream = writer.stream(
         trial.place("audio/data"), (n_out,), np.float32, ["time"], units="full scale", sampling_rate_hz=float(rate_hz)
@@ -183,7 +187,7 @@ def _write_audio(writer: ArtifactWriter, stage: Stage[AlignStage], recording: Ar
     for block in resample_blocks(_blocks(trial.sound), source_hz, rate_hz):
         stream.append(block)
     support_s = float(resampler_support_s(source_hz, rate_hz))
-    return {"n_audio": n_out, "source_audio_rate_hz": float(source_hz), "audio_support_s": support_s}
+    return {"n_audio": n_out, "source_audio_rate_hz": source_hz, "audio_support_s": support_s}
 
 
 def _blocks(sound: h5py.Dataset) -> Iterator[np.ndarray]:
