@@ -246,7 +246,7 @@ def test_a_trial_is_predicted_as_if_its_neighbours_were_others(session: Path) ->
     rng = np.random.default_rng(0)
     features = [rng.standard_normal((n, 5)).astype(np.float32) for n in (120, 60, 200)]
     mel = [rng.standard_normal((n, 8)).astype(np.float32) for n in (120, 60, 200)]
-    ridge = fit_ridge(features, mel, [(0, 0, 120)], [(2, 0, 200)], (26, 26), [1.0])
+    ridge = fit_ridge(features, mel, [(0, 0, 120), (2, 0, 200)], (26, 26), 1.0)
     said = ridge.predict(features[1], 0, 60)
     features[0][:], features[2][:] = 99.0, -99.0
     np.testing.assert_array_equal(ridge.predict(features[1], 0, 60), said)

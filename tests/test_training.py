@@ -16,8 +16,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.artifacts.ridge_skip import RidgeSkip
-from pipeline.baselines.ridge import Ridge, frame_features
-from pipeline.baselines.ridge_skip import fit_ridge_skip
+from pipeline.baselines.ridge_skip import fit_ridge_skip, skip_of
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import EpochOrder, WindowData, WindowSet
@@ -98,7 +97,8 @@ def of_subject(data: TrainingData, subject: int) -> TrainingData:
 
 
 def ridge_skips(data: TrainingData) -> list[RidgeSkip]:
-    return [fit_ridge_skip(of_subject(data, s), causal=False, clip=TRAIN.clip_input) for s in range(data.n_subjects)]
+    own = [of_subject(data, s) for s in range(data.n_subjects)]
+    return [skip_of(fit_ridge_skip(one, causal=False, clip=TRAIN.clip_input), one.names) for one in own]
 
 
 def train_one(
@@ -538,25 +538,27 @@ def test_every_channel_of_a_pooled_raw_model_is_standardised_over_the_subjects_t
         assert_allclose(power.std(dim=0), 1, atol=1e-3)
 
 
+@pytest.mark.parametrize("m", [1, 4])
 @pytest.mark.parametrize("start", [0, 50, 396, 410])
-def test_the_ridge_skip_is_the_ridge_on_raw_signals_of_any_scale(start: int) -> None:
-    data = make_data(m=4)
+def test_the_ridge_skip_is_the_ridge_on_signals_and_amplitudes_of_any_scale(start: int, m: int) -> None:
+    data = make_data(m=m)
     rng = np.random.default_rng(1)
     for rows, mel in zip(data.features, data.mel, strict=True):
-        rows[:] = rng.normal(size=rows.shape) * np.repeat(np.exp(mel[:, 7:] + 5), 4, axis=0)
-        rows[200:280] = 0  # no signal for a while
-        rows *= np.array([1e-8, 1e-3, 1.0, 1e4, 0.0], np.float32)
-    skip = fit_ridge_skip(data, causal=False, clip=5.0)
+        noise = rng.normal(size=rows.shape) if m > 1 else rng.uniform(0.5, 2.0, rows.shape)
+        rows[:] = noise * np.repeat(np.exp(mel[:, 7:] + 5), m, axis=0)
+        rows *= np.array([1e-8, 1e-3, 1.0, 1e4, 0.0 if m > 1 else 1e-3], np.float32)
+        if m > 1:
+            rows[200:280] = 0  # no signal for a while
+    tuned = fit_ridge_skip(data, causal=False, clip=5.0)
+    skip = skip_of(tuned, data.names)
+    assert skip.floor is not None
     (role,) = network_roles(MODEL)
     network = build_network(data, role, MODEL, TRAIN, causal=False)
     set_ridge_skip(network, [skip])
     skip_alone = Ensemble.of([network])
     skip_alone.weights.copy_(torch.tensor([0.0, 1.0]))
     stop = min(start + 24, 420)
-    frames, floor = frame_features(data.features, data.spans("train"), 4)
-    assert_array_equal(floor, skip.floor)
-    ridge = Ridge(skip.weights, skip.intercept, skip.mean, skip.scale, 5.0, skip.lags, np.array([]), 0.0)
-    expected = ridge.predict(frames[0], start, stop)
+    expected = tuned.ridge.predict(data.features[0], start, stop, m)
     assert expected.std(axis=0).max() > 0.1
     assert_allclose(predict_continuous(skip_alone, data.features[0], start, stop, 8).mel, expected, atol=1e-4)
     batch = WindowSet(data, list(skip.mel.values())).__getitems__([(0, start)])

@@ -70,8 +70,7 @@ def ridge(minutes: float, channels: int) -> Run:
     frames = round(minutes * 60 * 22050 / 256)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((frames, channels), np.float32), rng.standard_normal((frames, 80), np.float32)
-    spans = [(0, 26, frames - 1000)], [(0, frames - 1000, frames - 26)]
-    return lambda: fit_ridge([x], [y], *spans, (26, 26), [100.0])
+    return lambda: fit_ridge([x], [y], [(0, 26, frames - 26)], (26, 26), 100.0)
 
 
 WORK: dict[str, Callable[[float, int], Run]] = {

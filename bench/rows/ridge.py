@@ -24,8 +24,8 @@ def ours(work: Path) -> Run:
     from pipeline.baselines.ridge import fit_ridge
 
     features, mel = np.load(work / "features.npy"), np.load(work / "mel.npy")
-    spans, held_out = [(0, LAGS, FRAMES - 1000)], [(0, FRAMES - 1000, FRAMES - LAGS)]
-    return lambda: fit_ridge([features], [mel], spans, held_out, (LAGS, LAGS), [PENALTY]).weights
+    spans = [(0, LAGS, FRAMES - 1000)]
+    return lambda: fit_ridge([features], [mel], spans, (LAGS, LAGS), PENALTY).weights
 
 
 def scikit_learn(work: Path) -> Run:

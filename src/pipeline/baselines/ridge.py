@@ -28,7 +28,7 @@ from scipy.linalg import cho_factor, cho_solve
 from pipeline.baselines.weight_prior import WeightPrior
 from pipeline.config.active_bands import ACTIVE_STD_NATS
 from pipeline.signal.correlation import correlation_per_band
-from pipeline.signal.frame_power import frame_power, power_floor
+from pipeline.signal.frame_power import amplitude_floor, frame_power, log_amplitude, power_floor
 
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
@@ -39,12 +39,24 @@ GROUP_FRAMES = 1 << 12  # of the spans that are summed together: what is held be
 
 
 @dataclass(frozen=True)
+class RidgeChoice:
+    """What cross-validation chose: the logarithm of the features, the penalty of the plain fit and that with its prior.
+
+    ``r`` is the mean correlation over active bands of frames that the fit had not seen.
+    """
+
+    is_log: bool
+    plain_penalty: float | None
+    penalty: float
+    r: float | None = None
+
+
+@dataclass(frozen=True)
 class Ridge:
     """A fitted ridge: ``mel(t) = intercept + sum_i weights[i]^T clip((x(t + lags[i]) - mean) / scale)``.
 
-    ``weights`` is (lag, channel, band), ``lags`` in mel frames, ``penalty`` per band,
-    ``validation_r`` the mean correlation over active bands on the validation spans.
-    ``plain_penalty`` is that of the plain ridge that decided which channels and lags matter; None where none was asked.
+    ``weights`` is (lag, channel, band), ``lags`` in mel frames.  ``floor`` (channel,) is that of
+    :func:`frame_features`, where the logarithm is taken.
     """
 
     weights: Array
@@ -53,14 +65,13 @@ class Ridge:
     feature_scale: Array
     clip: float
     lags: NDArray[np.int64]
-    penalty: Array
-    validation_r: float
-    plain_penalty: float | None = None
+    floor: Array | None = None
 
-    def predict(self, features: Array, start: int, stop: int) -> Array:
-        """Mel (stop - start, band) [nats] of frames start … stop of one recording's (frame, channel)."""
+    def predict(self, features: Array, start: int, stop: int, rows_per_frame: int = 1) -> Array:
+        """Mel (stop - start, band) [nats] of frames start … stop of a recording's (frame * rows_per_frame, channel)."""
         mel = np.tile(self.intercept, (stop - start, 1))
-        rows = self.standardise(take_rows(features, start + int(self.lags[0]), stop + int(self.lags[-1])))
+        frames = with_floor(features, rows_per_frame, self.floor)
+        rows = self.standardise(take_rows(frames, start + int(self.lags[0]), stop + int(self.lags[-1])))
         for lag, weights in zip(self.lags - self.lags[0], self.weights, strict=True):
             mel += rows[lag : lag + stop - start] @ weights
         return mel
@@ -71,17 +82,25 @@ class Ridge:
 
 
 def frame_features(
-    features: Sequence[Array], train_spans: Sequence[Span], rows_per_frame: int
+    features: Sequence[Array], train_spans: Sequence[Span], rows_per_frame: int, is_log: bool = False
 ) -> tuple[list[Array], Array | None]:
     """Features at the mel's rate, (frame, channel), from (frame * rows_per_frame, channel).
 
-    A raw signal (rows_per_frame > 1) becomes its power in each frame, whose floor (channel,), fitted on the
-    training spans, comes second; None for features that are at the mel's rate already.
+    A raw signal (rows_per_frame > 1) becomes its log power in each frame, amplitudes their logarithm where
+    ``is_log``; the floor of either (channel,), fitted on the training spans, comes second, else None.
     """
-    if rows_per_frame == 1:
+    if rows_per_frame == 1 and not is_log:
         return list(features), None
-    floor = power_floor(features, train_spans, rows_per_frame)
-    return [frame_power(rows, rows_per_frame, floor) for rows in features], floor
+    of = power_floor if rows_per_frame > 1 else amplitude_floor
+    floor = of(features, train_spans, rows_per_frame)
+    return [with_floor(rows, rows_per_frame, floor) for rows in features], floor
+
+
+def with_floor(features: Array, rows_per_frame: int, floor: Array | None) -> Array:
+    """One recording's frames of :func:`frame_features`, (frame, channel)."""
+    if floor is None:
+        return features
+    return log_amplitude(features, floor) if rows_per_frame == 1 else frame_power(features, rows_per_frame, floor)
 
 
 def take_rows(features: Array, start: int, stop: int) -> Array:
@@ -98,75 +117,27 @@ def lag_grid(before: int, after: int, n_channels: int, max_columns: int = MAX_CO
 def fit_ridge(
     features: Sequence[Array],
     mel: Sequence[Array],
-    train_spans: Sequence[Span],
-    val_spans: Sequence[Span],
+    spans: Sequence[Span],
     lags: tuple[int, int],
-    penalties: Sequence[float],
+    penalty: float,
     clip: float = np.inf,
-    per_band: bool = True,
     max_columns: int = MAX_COLUMNS,
-    by_relevance: bool = False,
 ) -> Ridge:
-    """Fit on ``train_spans``, choose one penalty per band (or one for all) on ``val_spans``.
+    """The plain ridge of the spans' frames: ``|y - Xw|^2 + penalty |w|^2`` of standardised, clipped features.
 
-    ``lags`` is (frames before, frames after) the sound frame.  A penalty is the
-    ridge ``lambda`` in ``|y - Xw|^2 + lambda |w|^2`` of standardised features, clipped at
-    ``clip`` standard deviations.  Chosen is the largest validation correlation over
-    time; a band constant in training gets its mean and no weights.  Where the lagged matrix
-    would be wider than ``max_columns``, only every second (third, …) lag is used.
-    ``by_relevance`` fits twice: the first weights give the prior of the second fit (:class:`WeightPrior`).
+    ``lags`` is (frames before, frames after) the sound frame.  A constant band gets its mean and no weights.  Where the
+    lagged matrix would be wider than ``max_columns``, only every second (third, …) lag is used.
     """
-    mean, scale = channel_statistics(features, train_spans)
+    mean, scale = channel_statistics(features, spans)
     standard = [np.clip((f - mean) / scale, -clip, clip) for f in features]
     grid = lag_grid(*lags, features[0].shape[1], max_columns)
-    moments = _moments(standard, mel, train_spans, grid)
-
-    def fit(prior: WeightPrior | None, per_band: bool) -> tuple[list[float], float, Wide]:
-        fits = dict(zip(sorted(penalties), _solve(moments, sorted(penalties), prior), strict=True))
-        best, score = _choose_penalty(fits, standard, mel, val_spans, grid, moments.active, per_band)
-        return best, score, np.stack([fits[p][:, band] for band, p in enumerate(best)], axis=1)
-
-    prior, plain = None, None
-    if by_relevance:
-        (plain, *_), _, weights = fit(None, per_band=False)
-        prior = WeightPrior.of(weights, grid, moments.y_std)
-    best, score, weights = fit(prior, per_band)
-    return Ridge(
-        weights=weights.reshape(len(grid), -1, weights.shape[1]).astype(np.float32),
-        intercept=moments.intercept(weights),
-        feature_mean=mean, feature_scale=scale, clip=float(clip), lags=grid,
-        penalty=np.asarray(best, dtype=np.float32), validation_r=score, plain_penalty=plain,
-    )  # fmt: skip
+    moments = moments_of_spans(standard, mel, spans, grid)
+    weights = solve(moments, [penalty])[0]
+    shaped = weights.reshape(len(grid), -1, weights.shape[1]).astype(np.float32)
+    return Ridge(shaped, moments.intercept(weights), mean, scale, float(clip), grid)
 
 
-def cross_fitted(
-    features: Sequence[Array], mel: Sequence[Array], spans: Sequence[Span], ridge: Ridge, n_folds: int
-) -> list[Array]:
-    """Cross-fitted mel of the training frames, each from weights fitted on others: per recording (frame, band).
-
-    The spans are cut into ``n_folds`` contiguous parts of equal length; each is predicted by
-    weights fitted on the others, with the ridge's lags, statistics and median penalty, and with a prior from the
-    others too.  Frames outside the spans hold the mean.
-    """
-    standard = [ridge.standardise(f) for f in features]
-    parts = [_moments(standard, mel, fold, ridge.lags) for fold in _cut(spans, n_folds)]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    predicted = [np.tile(total.y_mean, (len(f), 1)).astype(np.float32) for f in features]
-    for fold, part in zip(_cut(spans, n_folds), parts, strict=True):
-        rest = total - part
-        prior = None
-        if ridge.plain_penalty is not None:
-            prior = WeightPrior.of(_solve(rest, [ridge.plain_penalty])[0], ridge.lags, rest.y_std)
-        weights = _solve(rest, [float(np.median(ridge.penalty))], prior)[0]
-        product = _lagged_product(standard, weights, ridge.lags, fold) + rest.intercept(weights)
-        for (r, a, b), own in zip(fold, np.split(product, np.cumsum([b - a for _, a, b in fold])[:-1]), strict=True):
-            predicted[r][a:b] = own
-    return predicted
-
-
-def _cut(spans: Sequence[Span], n_parts: int) -> list[list[Span]]:
+def cut(spans: Sequence[Span], n_parts: int) -> list[list[Span]]:
     """Spans cut into parts of equal total length, in order."""
     edges = np.linspace(0, sum(b - a for _, a, b in spans), n_parts + 1).astype(int)
     parts: list[list[Span]] = [[] for _ in range(n_parts)]
@@ -192,7 +163,7 @@ def channel_statistics(features: Sequence[Array], spans: Sequence[Span]) -> tupl
 
 
 @dataclass(frozen=True)
-class _Moments:
+class Moments:
     """Sums over frames of products of lagged features x (L*C,) and mel y (band,)."""
 
     count: int
@@ -202,11 +173,11 @@ class _Moments:
     y_sum: Wide
     y_square: Wide
 
-    def __add__(self, other: _Moments) -> _Moments:
-        return _Moments(*(mine + its for mine, its in zip(self._sums, other._sums, strict=True)))
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(*(mine + its for mine, its in zip(self._sums, other._sums, strict=True)))
 
-    def __sub__(self, other: _Moments) -> _Moments:
-        return _Moments(*(mine - its for mine, its in zip(self._sums, other._sums, strict=True)))
+    def __sub__(self, other: Moments) -> Moments:
+        return Moments(*(mine - its for mine, its in zip(self._sums, other._sums, strict=True)))
 
     @property
     def _sums(self) -> tuple[Any, ...]:
@@ -270,9 +241,9 @@ class _Gathered:
         return np.concatenate([entering, leaving], axis=1), np.concatenate([entering, -leaving], axis=1)
 
 
-def _moments(
+def moments_of_spans(
     features: Sequence[Array], mel: Sequence[Array], spans: Sequence[Span], lags: NDArray[np.int64]
-) -> _Moments:
+) -> Moments:
     """Sums over the spans' frames; ``features`` are standardised."""
     n_lags, n_channels, n_bands = len(lags), features[0].shape[1], mel[0].shape[1]
     gram = np.zeros((n_lags, n_channels, n_lags, n_channels))
@@ -290,7 +261,7 @@ def _moments(
         y_square += np.square(found.target).sum(axis=0)
         _add_gram(gram, found, lags)
     size = n_lags * n_channels
-    return _Moments(
+    return Moments(
         sum(b - a for _, a, b in spans), gram.reshape(size, size), cross.reshape(size, -1),
         x_sum.reshape(size), y_sum, y_square,
     )  # fmt: skip
@@ -324,7 +295,7 @@ def _add_gram(gram: Wide, found: _Gathered, lags: NDArray[np.int64]) -> None:
                 gram[i + d, :, i] += block.T
 
 
-def _solve(moments: _Moments, penalties: Sequence[float], prior: WeightPrior | None = None) -> list[Wide]:
+def solve(moments: Moments, penalties: Sequence[float], prior: WeightPrior | None = None) -> list[Wide]:
     """Weights (L*C, band) for each penalty, features and mel centred; zero for a constant band."""
     x_mean = moments.x_sum / moments.count
     gram = moments.gram - moments.count * np.outer(x_mean, x_mean)
@@ -340,25 +311,7 @@ def _solve(moments: _Moments, penalties: Sequence[float], prior: WeightPrior | N
     return fits
 
 
-def _choose_penalty(
-    fits: dict[float, Wide], features: Sequence[Array], mel: Sequence[Array], spans: Sequence[Span],
-    lags: NDArray[np.int64], active: NDArray[np.bool_], per_band: bool,
-) -> tuple[list[float], float]:  # fmt: skip
-    """The penalty of the best validation correlation, per band or on average, and its mean over active bands."""
-    truth = np.concatenate([mel[r][a:b] for r, a, b in spans])
-    scores = []
-    for weights in fits.values():
-        predicted = _lagged_product(features, weights, lags, spans)
-        scores.append(np.where(active, correlation_per_band(predicted, truth), np.nan))
-    table = np.nan_to_num(np.asarray(scores), nan=-1.0)
-    if not per_band:
-        table[:] = table.mean(axis=1, keepdims=True)
-    penalties, choice = list(fits), table.argmax(axis=0)
-    score = table.max(axis=0)[active].mean() if active.any() else 0.0
-    return [penalties[i] for i in choice], float(score)
-
-
-def _lagged_product(features: Sequence[Array], weights: Wide, lags: NDArray[np.int64], spans: Sequence[Span]) -> Wide:
+def lagged_product(features: Sequence[Array], weights: Wide, lags: NDArray[np.int64], spans: Sequence[Span]) -> Wide:
     """Sum over lags of rows times weights, of the spans one after another: (frame, band)."""
     blocks = weights.reshape(len(lags), features[0].shape[1], -1)
     products = []
@@ -393,8 +346,8 @@ def single_lag_r(
     scores = []
     for latency in lags_frames:
         lag = np.asarray([-latency], dtype=np.int64)
-        weights = _solve(_moments(standard, mel, train_spans, lag), [penalty])[0]
-        predicted = _lagged_product(standard, weights, lag, test_spans)
+        weights = solve(moments_of_spans(standard, mel, train_spans, lag), [penalty])[0]
+        predicted = lagged_product(standard, weights, lag, test_spans)
         r_band = correlation_per_band(predicted, truth)
         scores.append(np.nanmean(r_band) if np.isfinite(r_band).any() else np.nan)
     return np.asarray(scores)
@@ -443,41 +396,26 @@ def place_template(
 class Envelope:
     """Loudness from the brain, its spectrum from the training set: a one-number decoder.
 
-    ``ridge`` predicts the mean log-mel of a frame; ``slope`` and ``offset`` (band,) turn
-    it into a mel, fitted on the true loudness of training frames.
+    ``slope`` and ``offset`` (band,) turn the mean log-mel of a frame into a mel.
     """
 
-    ridge: Ridge
     slope: Array
     offset: Array
 
-    def predict(self, features: Array, start: int, stop: int) -> Array:
-        """Mel (stop - start, band) [nats]."""
-        return self.ridge.predict(features, start, stop) * self.slope + self.offset
+    @classmethod
+    def of(cls, mel: Sequence[Array], spans: Sequence[Span]) -> Envelope:
+        """The regression of each band on the true loudness of the spans' frames."""
+        y = np.concatenate([mel[r][a:b] for r, a, b in spans]).astype(np.float64)
+        x = y.mean(axis=1)
+        centred = x - x.mean()
+        slope = centred @ (y - y.mean(axis=0)) / max(float(centred @ centred), 1e-12)
+        offset = y.mean(axis=0) - slope * x.mean()
+        return cls(slope.astype(np.float32), offset.astype(np.float32))
 
     def from_loudness(self, mel: Array) -> Array:
-        """The oracle: the mel that the true loudness gives."""
+        """The mel (frame, band) [nats] that the loudness of a mel gives: of the ridge's, which is what a ridge makes of
+        loudness alone, the baseline; of the true one, the oracle."""
         return mel.mean(axis=1, keepdims=True) * self.slope + self.offset
-
-
-def fit_envelope(
-    features: Sequence[Array],
-    mel: Sequence[Array],
-    train_spans: Sequence[Span],
-    val_spans: Sequence[Span],
-    lags: tuple[int, int],
-    penalties: Sequence[float],
-    clip: float = np.inf,
-) -> Envelope:
-    """Ridge to the mean log-mel, and the regression of each band on it."""
-    loudness = [m.mean(axis=1, keepdims=True) for m in mel]
-    ridge = fit_ridge(features, loudness, train_spans, val_spans, lags, penalties, clip)
-    y = np.concatenate([mel[r][a:b] for r, a, b in train_spans]).astype(np.float64)
-    x = y.mean(axis=1)
-    centred = x - x.mean()
-    slope = centred @ (y - y.mean(axis=0)) / max(float(centred @ centred), 1e-12)
-    offset = y.mean(axis=0) - slope * x.mean()
-    return Envelope(ridge, slope.astype(np.float32), offset.astype(np.float32))
 
 
 def nearest_neighbour(

@@ -14,7 +14,7 @@ class RidgeConfig(Section):
     penalties: list[float] = Field(
         [1e1, 1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6],
         min_length=1,
-        description="Ridge penalties to choose from, per band on the validation block [training frames]",
+        description="Ridge penalties to choose from by cross-validation, one for all bands [training frames]",
     )
     lags_before_s: float | None = Field(
         None, ge=0, description="Features from so long before the sound frame; null: the window's context [s]"

@@ -73,7 +73,7 @@ class RidgeSkip(nn.Module):
     intercept: Tensor
     mean: Tensor
     scale: Tensor
-    floor: Tensor | None  # (subject, channel) of the power of raw signals
+    floor: Tensor  # (subject, channel) of raw signals' power, or of amplitudes; 0: of these no logarithm is taken
 
     def __init__(self, a: Architecture) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class RidgeSkip(nn.Module):
         self.register_buffer("intercept", torch.zeros(a.n_subjects, a.n_bands))
         self.register_buffer("mean", torch.zeros(a.n_subjects, a.n_channels))
         self.register_buffer("scale", torch.ones(a.n_subjects, a.n_channels))
-        self.register_buffer("floor", torch.ones(a.n_subjects, a.n_channels) if a.rows_per_frame > 1 else None)
+        self.register_buffer("floor", torch.full((a.n_subjects, a.n_channels), float(a.rows_per_frame > 1)))
 
     def set(
         self, subject: int, weights: Tensor, lags: Tensor, intercept: Tensor, mean: Tensor, scale: Tensor,
@@ -91,7 +91,7 @@ class RidgeSkip(nn.Module):
     ) -> None:  # fmt: skip
         """Take over a ridge: weights (lag, channel, band) at ``lags`` [frames], in the model's normalised mel.
 
-        ``floor`` (channel,) is that of the power of raw signals.
+        ``floor`` (channel,) is that of the power of raw signals, or of amplitudes whose logarithm is taken.
         """
         taps = lags + self.weight.shape[-1] // 2
         channels = weights.shape[1]
@@ -100,13 +100,15 @@ class RidgeSkip(nn.Module):
         self.intercept[subject] = intercept.to(self.intercept)
         self.mean[subject, :channels] = mean.to(self.mean)
         self.scale[subject, :channels] = scale.to(self.scale)
-        if self.floor is not None and floor is not None:
+        if floor is not None:
             self.floor[subject, :channels] = floor.to(self.floor)
 
     def forward(self, features: Tensor, subject: Tensor) -> Tensor:
-        frames = features
-        if self.floor is not None:
-            frames = frame_power(features, self.rows_per_frame, self.floor[subject, None])  # (batch, frame, channel)
+        floor = self.floor[subject, None]
+        if self.rows_per_frame > 1:
+            frames = frame_power(features, self.rows_per_frame, floor)  # (batch, frame, channel)
+        else:
+            frames = torch.where(floor > 0, torch.log(torch.maximum(features, floor)), features)
         x = (frames - self.mean[subject, None]) / self.scale[subject, None]
         x = x.clamp(-self.clip, self.clip).transpose(1, 2)  # (batch, channel, frame)
         with torch.autocast(x.device.type, enabled=False):

@@ -35,6 +35,18 @@ def power_floor(features: Sequence[Array], spans: Sequence[Span], m: int) -> Arr
     return np.maximum(FLOOR_SHARE * mean, SMALLEST_FLOOR).astype(np.float32)
 
 
+def log_amplitude(rows: Array, floor: Array) -> Array:
+    """Logarithm (frame, channel) of amplitudes (frame, channel), none below ``floor`` (channel,)."""
+    return np.log(np.maximum(rows, floor))
+
+
+def amplitude_floor(features: Sequence[Array], spans: Sequence[Span], m: int = 1) -> Array:
+    """Floor (channel,) of amplitudes (frame, channel): the same share of the mean as that of a power."""
+    total = sum(features[r][a:b].sum(axis=0, dtype=np.float64) for r, a, b in spans)
+    mean = np.asarray(total) / sum(b - a for _, a, b in spans)
+    return np.maximum(np.sqrt(FLOOR_SHARE) * mean, SMALLEST_FLOOR).astype(np.float32)
+
+
 def _power(rows: Array, m: int) -> Array:
     change = np.diff(rows.reshape(-1, m, rows.shape[1]), axis=1)
     return np.asarray(np.square(change).mean(axis=1))

@@ -12,11 +12,10 @@ import numpy as np
 
 from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.predictions import BASELINES, PredictedBlock, PredictedFold, write_predicted
-from pipeline.artifacts.ridge_skip import RidgeSkip
 from pipeline.artifacts.windows import BlockRow, Windows, read_windows
 from pipeline.baselines.ridge import (
-    fit_envelope,
-    fit_ridge,
+    Envelope,
+    Ridge,
     frame_features,
     mean_spectrum,
     mean_template,
@@ -24,7 +23,8 @@ from pipeline.baselines.ridge import (
     place_template,
     single_lag_r,
 )
-from pipeline.baselines.ridge_skip import fit_ridge_skip
+from pipeline.baselines.ridge_skip import fit_ridge_skip, skip_of
+from pipeline.baselines.tuned_ridge import TunedRidge, tuned_ridge
 from pipeline.config.ridge import RidgeStage
 from pipeline.config.variants import FULL, PAST_ONLY_SOUND
 from pipeline.data.loading import training_data
@@ -32,7 +32,6 @@ from pipeline.data.subject import SubjectArrays, load_subject
 from pipeline.signal.mel_statistics import sound_onsets, speech_threshold
 from pipeline.stage import Stage
 
-CLIP_STANDARD_DEVIATIONS = 5.0
 TEMPLATE_BEFORE_S, TEMPLATE_AFTER_S = 0.2, 1.5
 
 Span = tuple[int, int, int]
@@ -44,31 +43,54 @@ def ridge(stage: Stage[RidgeStage]) -> str:
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     windows = read_windows(stage.file("windows"))
     arrays = load_subject(windows, stage.files["aligned"], stage.files["mel"], config)
-    skip = _skip(windows, arrays, fold, variant, config)
+    tuned = _tuned(windows, arrays, fold, variant, config)
+    skip = skip_of(tuned, windows.recordings)
     # What models are compared with is the full model's ridge, in all variants.
-    found = _baselines(windows, arrays, fold, config) if variant == FULL else PredictedFold([], {})
+    found = _baselines(windows, arrays, fold, config, tuned) if variant == FULL else PredictedFold([], {})
     attributes = {"subject": windows.subject, "fold": fold, "variant": variant, "skip_digest": skip.digest()}
     attributes["simulated"] = bool(windows.attributes["simulated"])
     result = PredictedFold(found.blocks, attributes | found.attributes, {**found.extras, **skip.arrays()})
     provenance = stage.provenance([(path, content_digest(path)) for path in inputs])
     write_predicted(stage.file("output"), BASELINES, result, provenance)
-    return f"ridge with {len(skip.lags)} lags × {skip.weights.shape[1]} channels → {stage.file('output')}"
+    return f"{_described(tuned)} → {stage.file('output')}"
 
 
-def _skip(windows: Windows, arrays: SubjectArrays, fold: int, variant: str, config: RidgeStage) -> RidgeSkip:
+def _described(tuned: TunedRidge) -> str:
+    lags, channels, _ = tuned.ridge.weights.shape
+    log = "log of the features, " if tuned.choice.is_log else ""
+    return f"ridge with {lags} lags × {channels} channels, {log}penalty {tuned.choice.penalty:g}"
+
+
+def _tuned(windows: Windows, arrays: SubjectArrays, fold: int, variant: str, config: RidgeStage) -> TunedRidge:
     """The ridge that the networks of a variant correct."""
     data = training_data([(windows, arrays)], fold, variant, config)
-    return fit_ridge_skip(data, config.causal or variant == PAST_ONLY_SOUND, config.train.clip_input)
+    is_causal, gap = config.causal or variant == PAST_ONLY_SOUND, int(windows.attributes["purge_gap_frames"])
+    return fit_ridge_skip(data, is_causal, config.train.clip_input, config.ridge.penalties, gap)
 
 
-def _baselines(windows: Windows, arrays: SubjectArrays, fold: int, config: RidgeStage) -> PredictedFold:
-    """Everything that the network is compared with, on the test blocks."""
+def _compared(windows: Windows, arrays: SubjectArrays, fold: int, config: RidgeStage, tuned: TunedRidge) -> Ridge:
+    """The ridge that models are compared with: the refit, or one with lags of its own where the config has them."""
+    context = config.mel.frames(config.window.context_s)
+    if config.lags_frames == (context, 0 if config.causal else context):
+        return tuned.refit
+    train, validation = (_spans(windows, fold, role) for role in ("train", "validation"))
+    return tuned_ridge(
+        arrays.features, arrays.mel, train, validation, config.lags_frames, config.ridge.penalties,
+        rows_per_frame=arrays.rows_per_frame, clip=config.train.clip_input,
+        gap=int(windows.attributes["purge_gap_frames"]),
+    ).refit  # fmt: skip
+
+
+def _baselines(
+    windows: Windows, arrays: SubjectArrays, fold: int, config: RidgeStage, tuned: TunedRidge
+) -> PredictedFold:
+    """Everything that the network is compared with, on the test blocks; the ridge is the refit."""
     rate_hz = config.mel.frame_rate_hz
     train, validation, test = (_spans(windows, fold, role) for role in ("train", "validation", "test"))
-    x, _ = frame_features(arrays.features, train, arrays.rows_per_frame)
-    lags, penalties = config.lags_frames, config.ridge.penalties
-    ridge = fit_ridge(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
-    envelope = fit_envelope(x, arrays.mel, train, validation, lags, penalties, clip=CLIP_STANDARD_DEVIATIONS)
+    m, lags = arrays.rows_per_frame, config.lags_frames
+    x, _ = frame_features(arrays.features, train, m)
+    compared = _compared(windows, arrays, fold, config, tuned)
+    envelope = Envelope.of(arrays.mel, [*train, *validation])
     spectrum = mean_spectrum(arrays.mel, train)
     onsets = _onsets(windows, arrays, rate_hz)
     before, after = round(TEMPLATE_BEFORE_S * rate_hz), round(TEMPLATE_AFTER_S * rate_hz)
@@ -76,9 +98,10 @@ def _baselines(windows: Windows, arrays: SubjectArrays, fold: int, config: Ridge
 
     def predicted(block: BlockRow) -> PredictedBlock:
         r, start, stop = block.recording, block.start, block.stop
+        by_ridge = compared.predict(arrays.features[r], start, stop, m)
         series = {
-            "ridge": ridge.predict(x[r], start, stop),
-            "envelope": envelope.predict(x[r], start, stop),
+            "ridge": by_ridge,
+            "envelope": envelope.from_loudness(by_ridge),
             "true_envelope": envelope.from_loudness(arrays.mel[r][start:stop]),
             "mean_spectrum": np.tile(spectrum, (stop - start, 1)),
         }
@@ -92,9 +115,10 @@ def _baselines(windows: Windows, arrays: SubjectArrays, fold: int, config: Ridge
     attributes = {
         "speech_threshold_nats": float(speech_threshold(_frames(arrays.mel, train))),
         "causal": config.causal,
-        "lags_before": lags[0],
-        "lags_after": lags[1],
-        "ridge_penalty": np.asarray(ridge.penalty, np.float64).tolist(),
+        "lags_before": -int(compared.lags[0]),
+        "lags_after": int(compared.lags[-1]),
+        "ridge_penalty": tuned.choice.penalty,
+        "ridge_log": tuned.choice.is_log,
     }
     blocks = [predicted(block) for block in windows.blocks_of(fold, "test")]
     return PredictedFold(blocks, attributes, _latency(x, arrays.mel, train, test, config))
