@@ -39,7 +39,7 @@ from pipeline.signal.correlation import correlation, moments_of
 
 PARTS = 5  # of the training frames; the validation block is one more
 MAX_COLUMNS = 3072  # of the lagged matrix: each part has a Gram matrix
-PENALTIES = (1e1, 1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6)
+PENALTIES = (1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
 
 
 @dataclass(frozen=True)

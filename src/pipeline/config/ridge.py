@@ -12,7 +12,7 @@ class RidgeConfig(Section):
     """The baselines of the network."""
 
     penalties: list[float] = Field(
-        [1e1, 1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6],
+        [1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6],
         min_length=1,
         description="Ridge penalties to choose from by cross-validation, one for all bands [training frames]",
     )
