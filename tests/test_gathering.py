@@ -128,7 +128,7 @@ def test_nearest_neighbour_is_scored_on_request(chain: Path, own_chain: Path) ->
     again = set(jobs_run(result.stdout))
     assert {"evaluate", "ridge"} <= again <= {"ridge", "train", "ensemble", "predict", "vocode", "evaluate"}
     log = (own_chain / "logs/train/sim01/fold0/0-corrector.log").read_text()
-    assert "was trained already" in log, "the ridge that networks correct is the same"
+    assert "finished already" in log, "the ridge that networks correct is the same"
     summary = json.loads((own_chain / "results/eval.json").read_text())["summary"]
     assert summary["nearest_neighbour"]["role"] == "baseline"
     assert abs(summary["nearest_neighbour"]["pearson_r"]) < 1

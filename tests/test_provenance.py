@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
+from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.provenance.fingerprint import PACKAGE_ROOT, code_fingerprints
+from pipeline.provenance.runs import MODEL, SIDECAR, find_or_make
 
 STAGES = sorted(p.stem for p in (ROOT / "workflow/scripts").glob("*.py"))
 HEAVY = {"torch", "pytorch_lightning", "librosa"}
@@ -135,3 +138,28 @@ def test_an_ensemble_is_weighed_without_lightning() -> None:
     environment = {"PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert result.stdout.split() == ["torch"], result.stderr
+
+
+# --- runs by content -----------------------------------------------------------------------------------
+
+
+def test_a_run_is_made_once_at_an_address_that_stays(tmp_path: Path) -> None:
+    """The address is that of earlier versions, so that what they trained is found."""
+    made_from = Provenance('{"x":1}', {"m": "c"}, [("w.h5", "a"), ("m.h5", "b")])
+    made = []
+
+    def make(run: Path) -> str:
+        made.append(run.name)
+        (run / MODEL).write_bytes(b"weights")
+        write_sidecar(run / SIDECAR, "ensemble", [run / MODEL], made_from)
+        return "made"
+
+    outputs, job = [tmp_path / MODEL, tmp_path / SIDECAR], [0, "full", "0-corrector"]
+    assert find_or_make(outputs, made_from, job, make).startswith("run 4834e020e00395fb: made")
+    outputs[0].unlink()
+    assert find_or_make(outputs, made_from, job, make).startswith("run 4834e020e00395fb: finished already")
+    assert (outputs[0].read_bytes(), made) == (b"weights", ["4834e020e00395fb"])
+    (tmp_path / "runs/4834e020e00395fb" / MODEL).write_bytes(b"damaged")
+    find_or_make(outputs, made_from, job, make)
+    find_or_make(outputs, made_from, [1, *job[1:]], make)
+    assert made[1] == made[0] != made[2]

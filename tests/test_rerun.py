@@ -777,7 +777,7 @@ def test_a_key_reruns_the_stages_that_read_it(key: str, request: pytest.FixtureR
 def trained_already(work: Work) -> list[str]:
     """Subjects of networks whose training job found them."""
     logs = (work.folder / "logs/train").glob("*/fold0/*.log")
-    return sorted(log.parents[1].name for log in logs if "was trained already" in log.read_text())
+    return sorted(log.parents[1].name for log in logs if "finished already" in log.read_text())
 
 
 @pytest.mark.slow

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline.artifacts import aligned, mel, windows
+from pipeline.artifacts.core import Provenance, content_digest
 from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.sidecar import damaged_files
 from pipeline.config.canonical import digest
@@ -21,11 +23,37 @@ from pipeline.errors import InputError, StageFailureError
 DIGEST_CHARACTERS = 16
 MODEL, METRICS, SIDECAR = "model.ckpt", "metrics.csv", "model.json"
 NETWORK, NETWORK_SIDECAR = "network.ckpt", "network.json"
+#: What networks and ensembles read of their subjects.
+DATA = {"windows": windows.SCHEMA, "mel": mel.SCHEMA, "aligned": aligned.SCHEMA}
 
 
 def run_digest(inputs: Iterable[str], config_json: str, code: Mapping[str, str], job: Sequence[object]) -> str:
     """Name of a run from the content of its inputs, its config, its code, and which fold, variant and network it is."""
     return digest([list(inputs), config_json, dict(code), list(job)])[:DIGEST_CHARACTERS]
+
+
+def data_contents(files: Mapping[str, Sequence[Path]]) -> list[tuple[Path, str]]:
+    """The files of a stage that hold windows, mel and aligned features, each with its content digest."""
+    return [(path, content_digest(path, schema)) for kind, schema in DATA.items() for path in files[kind]]
+
+
+def find_or_make(
+    outputs: Sequence[Path], provenance: Provenance, job: Sequence[object], make: Callable[[Path], str]
+) -> str:
+    """Publish the run of this provenance and job to ``outputs``; returns what happened in a line.
+
+    Where no finished run is found, ``make`` writes one into the folder that it gets, which this process owns
+    meanwhile, and returns what came out.  Raises :class:`StageFailureError` where another job is at work there.
+    """
+    contents = (content for _, content in provenance.inputs)
+    run = outputs[0].parent / "runs" / run_digest(contents, provenance.config_json, provenance.code, job)
+    if is_finished(run):
+        outcome = "finished already"
+    else:
+        with owned(run):
+            outcome = make(run)
+    publish(run, outputs)
+    return f"run {run.name}: {outcome} → {outputs[0]}"
 
 
 def sidecar_of(run: Path) -> Path:

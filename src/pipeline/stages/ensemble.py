@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import aligned, mel, windows
-from pipeline.artifacts.core import content_digest
+from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged, write_sidecar
 from pipeline.config.ensemble import EnsembleStage
 from pipeline.data.loading import read_subjects, training_data
 from pipeline.errors import Problem, raise_if_any
-from pipeline.provenance.runs import METRICS, MODEL, NETWORK_SIDECAR, SIDECAR, is_finished, owned, publish, run_digest
+from pipeline.provenance.runs import METRICS, MODEL, NETWORK_SIDECAR, SIDECAR, data_contents, find_or_make
 from pipeline.stage import Stage
 
 #: What networks of one model have in common.
@@ -27,28 +26,14 @@ SHARED = ("subjects", "fold", "variant", "recordings", "simulated", "feature_nam
 
 
 def ensemble(stage: Stage[EnsembleStage]) -> str:
-    digests = _inputs(stage)
-    job = [int(stage.options["fold"]), stage.options["variant"]]
-    name = run_digest((d for _, d in digests), stage.config.canonical_json(), stage.code, job)
-    outputs = stage.files["output"]
-    run = outputs[0].parent / "runs" / name
-    if is_finished(run):
-        publish(run, outputs)
-        return f"ensemble {name} was weighed already → {outputs[0]}"
-    with owned(run):
-        outcome = _weigh(stage, run, digests)
-    publish(run, outputs)
-    return f"ensemble {name}: {outcome} → {outputs[0]}"
-
-
-def _inputs(stage: Stage[EnsembleStage]) -> list[tuple[Path, str]]:
-    kinds = {"windows": windows.SCHEMA, "mel": mel.SCHEMA, "aligned": aligned.SCHEMA}
-    data = [(path, content_digest(path, schema)) for kind, schema in kinds.items() for path in stage.files[kind]]
     sidecars = [path.with_name(NETWORK_SIDECAR) for path in stage.files["networks"]]
-    return data + [(path, str(read_sidecar(path)["content_digest"])) for path in sidecars]
+    networks = [(path, str(read_sidecar(path)["content_digest"])) for path in sidecars]
+    provenance = stage.provenance([*data_contents(stage.files), *networks])
+    job = [int(stage.options["fold"]), stage.options["variant"]]
+    return find_or_make(stage.files["output"], provenance, job, lambda run: _weigh(stage, run, provenance))
 
 
-def _weigh(stage: Stage[EnsembleStage], run: Path, inputs: Sequence[tuple[Path, str]]) -> str:
+def _weigh(stage: Stage[EnsembleStage], run: Path, provenance: Provenance) -> str:
     """Write the model and the metrics of all its networks into ``run``."""
     import torch
 
@@ -70,7 +55,7 @@ def _weigh(stage: Stage[EnsembleStage], run: Path, inputs: Sequence[tuple[Path, 
     write_text(run / METRICS, _metrics(stage.files["networks"]))
     save_model(run / MODEL, whole, meta)
     files = [run / MODEL, run / METRICS]
-    write_sidecar(run / SIDECAR, "ensemble", files, stage.provenance(inputs), model_digest(whole), **meta)
+    write_sidecar(run / SIDECAR, "ensemble", files, provenance, model_digest(whole), **meta)
     return f"{len(loaded)} network(s), validation r {r:.3f}"
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 
+from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.ridge_skip import RidgeSkip, read_ridge_skip
 from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.config.train import TrainStage
@@ -28,7 +29,7 @@ from pipeline.training.lightning_module import NonFiniteLossError
 from pipeline.training.network import NetworkOutcome, train_network
 
 
-def train_in(stage: Stage[TrainStage], run: Path, inputs: Sequence[tuple[Path, str]]) -> str:
+def train_in(stage: Stage[TrainStage], run: Path, provenance: Provenance) -> str:
     """Train and write ``network.ckpt`` and ``metrics.csv`` into ``run``; returns what came out in a line.
 
     Raises :class:`StageFailureError` with its exit code when training was interrupted
@@ -44,7 +45,7 @@ def train_in(stage: Stage[TrainStage], run: Path, inputs: Sequence[tuple[Path, s
     model, meta = Ensemble.of([outcome.network]), _meta(stage, subjects, outcome)
     save_model(run / NETWORK, model, meta)
     files = [run / NETWORK, run / METRICS]
-    write_sidecar(run / NETWORK_SIDECAR, "train", files, stage.provenance(inputs), model_digest(model), **meta)
+    write_sidecar(run / NETWORK_SIDECAR, "train", files, provenance, model_digest(model), **meta)
     return f"{outcome.preset}, {meta['epochs']} epochs, validation r {meta['val_r']:.3f}"
 
 
