@@ -202,8 +202,10 @@ def test_simulated_recordings_need_no_look(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text("fold: 0\n")
-    assert main(["doctor", "config.yaml"]) == 0
-    assert "simulated" in capsys.readouterr().out
+    assert main(["doctor", "config.yaml", "--set", "fold=final"]) == 0
+    printed = capsys.readouterr().out
+    assert "simulated" in printed
+    assert "all folds of 5 and the final model" in printed
     assert [p.name for p in tmp_path.iterdir()] == ["config.yaml"]
 
 
@@ -216,7 +218,9 @@ def test_more_work_costs_more(work: Path) -> None:
         estimated = cost(plan.config, found, [s for s in subjects if not isinstance(s, list)])
         return estimated.memory_bytes, estimated.disk_bytes, estimated.core_s
 
-    plain, one_fold, pooled = of(), of(fold=0), of(train={"pool": "subjects"})
+    plain, one_fold, pooled, final = of(), of(fold=0), of(train={"pool": "subjects"}), of(fold="final")
+    assert final[0] == plain[0]
+    assert final[1] > plain[1], "a model more"
     assert one_fold[1] < plain[1]
     assert one_fold[2] < plain[2]
     assert pooled[0] > plain[0]

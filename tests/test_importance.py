@@ -23,7 +23,9 @@ def arrays() -> SubjectArrays:
     """Two recordings of 600 frames: channels 0 and 1 are the two mel bands, 2 and 3 are noise."""
     rng = np.random.default_rng(0)
     features = [rng.normal(size=(600, 4)).astype(np.float32) for _ in range(2)]
-    return SubjectArrays(("a", "b"), 1, features, [f[:, :2].copy() for f in features], ("LA1", "LA2", "RB1", "RB2"))
+    return SubjectArrays(
+        ("a", "b"), 1, features, [f[:, :2].copy() for f in features], ("LA1", "LA2", "RB1", "RB2"), 100.0
+    )
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ READERS = {
 }
 # Keys that add jobs of their own, and the rules that then run.
 ADDS_JOBS = {
-    "fold": "ridge train ensemble predict vocode evaluate",
+    "fold": "ridge train ensemble predict vocode evaluate",  # tests/test_final.py has the rows of the final model
     "context": "ridge train ensemble predict evaluate",
     "chance.retrain": "ridge train ensemble predict evaluate",
     "model.networks": "train ensemble predict vocode evaluate",

@@ -25,7 +25,7 @@ from pipeline.data.training_data import TrainingData
 from pipeline.errors import CannotWriteError
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import diagonality, predict_continuous
-from pipeline.model.model_file import model_digest
+from pipeline.model.model_file import load_model, model_digest
 from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import Architecture, NetworkRole, Recipe, network_roles, resolve
 from pipeline.signal.correlation import correlation_per_band
@@ -235,6 +235,21 @@ def test_resume_equals_uninterrupted_bit_for_bit(uninterrupted, tmp_path: Path, 
     assert (tmp_path / "0-corrector/metrics.csv").read_bytes() == (run / "0-corrector/metrics.csv").read_bytes()
     last = [read_checkpoint(folder / "0-corrector" / "last.ckpt")["state_dict"] for folder in (tmp_path, run)]
     assert all(torch.equal(last[0][name], last[1][name]) for name in last[1])
+
+
+def test_without_validation_training_ends_where_it_is_told_with_the_schedule_unchanged(tmp_path: Path) -> None:
+    data, (role, *_) = make_data(), network_roles(MODEL)
+    keys = {"accelerator": "cpu", "max_steps": 8}
+    whole = train_one(tmp_path / "whole", role, data, MODEL, TRAIN)
+    blind = replace(data, val=data.val[:0])
+    final = train_network(blind, role, MODEL, TRAIN, tmp_path / "final", ridge_skips(data), **keys)
+    assert [row["step"] for row in final.rows] == [3, 6], "whole epochs"
+    names = ("epoch", "step", "train_loss", "lr")
+    assert [tuple(row) for row in final.rows] == [names, names]
+    assert final.rows == [{name: row[name] for name in names} for row in whole.rows[:2]]
+    assert final.network is not None
+    kept = load_model(tmp_path / "final/best.ckpt")[0]
+    assert model_digest(Ensemble.of([final.network])) == model_digest(kept), "the last epoch's"
 
 
 def test_a_finished_run_is_not_trained_again(uninterrupted) -> None:

@@ -1,21 +1,23 @@
 rule ensemble:
     input:
         unpack(lambda w: PLAN.data_of(w.model_id)),
-        networks=lambda w: PLAN.networks_of(w.model_id, int(w.fold), PLAN.variant_of(w.prefix)),
+        folds=lambda w: PLAN.models_behind(w.model_id, PLAN.fold_of(w.fold)),
+        scores=lambda w: PLAN.scores_behind(PLAN.fold_of(w.fold)),
+        networks=lambda w: PLAN.networks_of(w.model_id, PLAN.fold_of(w.fold), PLAN.variant_of(w.prefix)),
     output:
-        model="results/{prefix}train/{model_id}/fold{fold}/model.ckpt",
+        model="results/{prefix}train/{model_id}/{fold}/model.ckpt",
         metrics=report(
-            "results/{prefix}train/{model_id}/fold{fold}/metrics.csv",
+            "results/{prefix}train/{model_id}/{fold}/metrics.csv",
             caption="../report/training.rst",
             category="Training",
             subcategory="{model_id}",
-            labels=lambda w: {"fold": w.fold, "variant": PLAN.variant_of(w.prefix)},
+            labels=lambda w: {"fold": w.fold.removeprefix("fold"), "variant": PLAN.variant_of(w.prefix)},
         ),
-        sidecar="results/{prefix}train/{model_id}/fold{fold}/model.json",
+        sidecar="results/{prefix}train/{model_id}/{fold}/model.json",
     log:
-        "logs/{prefix}ensemble/{model_id}/fold{fold}.log",
+        "logs/{prefix}ensemble/{model_id}/{fold}.log",
     benchmark:
-        "logs/{prefix}ensemble/{model_id}/fold{fold}.benchmark.tsv"
+        "logs/{prefix}ensemble/{model_id}/{fold}.benchmark.tsv"
     threads: PLAN.config.train.cpu_threads
     resources:
         **resources_of(PLAN, "ensemble", lambda w: PLAN.sessions_of_model(w.model_id)),
@@ -27,4 +29,5 @@ rule ensemble:
         "{PYTHON:q} {SCRIPTS:q}/ensemble.py --config {params.config:q} --code {CODE[ensemble]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --networks {input.networks:q} --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q}"
+        " --folds {input.folds:q} --scores {input.scores:q}"
         " --fold {wildcards.fold:q} --variant {params.variant:q} --output {output:q}"

@@ -1,14 +1,16 @@
 rule predict:
     input:
         unpack(lambda w: PLAN.data_of(w.subject)),
-        model=lambda w: f"results/{w.prefix}train/{PLAN.model_id_of(w.subject)}/fold{w.fold}/model.ckpt",
-        sidecar=lambda w: f"results/{w.prefix}train/{PLAN.model_id_of(w.subject)}/fold{w.fold}/model.json",
+        model=lambda w: f"results/{w.prefix}train/{PLAN.model_id_of(w.subject)}/{w.fold}/model.ckpt",
+        sidecar=lambda w: f"results/{w.prefix}train/{PLAN.model_id_of(w.subject)}/{w.fold}/model.json",
     output:
-        "results/{prefix}predictions/{subject}/fold{fold}.h5",
+        "results/{prefix}predictions/{subject}/{fold}.h5",
     log:
-        "logs/{prefix}predict/{subject}/fold{fold}.log",
+        "logs/{prefix}predict/{subject}/{fold}.log",
     benchmark:
-        "logs/{prefix}predict/{subject}/fold{fold}.benchmark.tsv"
+        "logs/{prefix}predict/{subject}/{fold}.benchmark.tsv"
+    wildcard_constraints:
+        fold=r"fold\d+",
     resources:
         **resources_of(PLAN, "predict", lambda w: PLAN.sessions_of(w.subject)),
         gpu=1 if RUNTIME.accelerator == "gpu" else 0,

@@ -1,12 +1,13 @@
 rule ridge:
     input:
         unpack(lambda w: PLAN.data_of(w.subject)),
+        folds=lambda w: PLAN.ridges_behind(w.subject, PLAN.fold_of(w.fold)),
     output:
-        "results/{prefix}baselines/{subject}/fold{fold}.h5",
+        "results/{prefix}baselines/{subject}/{fold}.h5",
     log:
-        "logs/{prefix}ridge/{subject}/fold{fold}.log",
+        "logs/{prefix}ridge/{subject}/{fold}.log",
     benchmark:
-        "logs/{prefix}ridge/{subject}/fold{fold}.benchmark.tsv"
+        "logs/{prefix}ridge/{subject}/{fold}.benchmark.tsv"
     resources:
         **resources_of(PLAN, "ridge", lambda w: PLAN.sessions_of(w.subject)),
     params:
@@ -16,5 +17,5 @@ rule ridge:
     shell:
         "{PYTHON:q} {SCRIPTS:q}/ridge.py --config {params.config:q} --code {CODE[ridge]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --fold {wildcards.fold:q}"
-        " --variant {params.variant:q} --output {output:q}"
+        " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --folds {input.folds:q}"
+        " --fold {wildcards.fold:q} --variant {params.variant:q} --output {output:q}"

@@ -2,15 +2,16 @@
 rule train:
     input:
         unpack(lambda w: PLAN.data_of(w.model_id)),
-        ridge=lambda w: PLAN.ridges_of(w.model_id, int(w.fold), PLAN.variant_of(w.prefix), w.network),
+        folds=lambda w: PLAN.networks_behind(w.model_id, PLAN.fold_of(w.fold), w.network),
+        ridge=lambda w: PLAN.ridges_of(w.model_id, PLAN.fold_of(w.fold), PLAN.variant_of(w.prefix), w.network),
     output:
-        network="results/{prefix}train/{model_id}/fold{fold}/{network}/network.ckpt",
-        metrics="results/{prefix}train/{model_id}/fold{fold}/{network}/metrics.csv",
-        sidecar="results/{prefix}train/{model_id}/fold{fold}/{network}/network.json",
+        network="results/{prefix}train/{model_id}/{fold}/{network}/network.ckpt",
+        metrics="results/{prefix}train/{model_id}/{fold}/{network}/metrics.csv",
+        sidecar="results/{prefix}train/{model_id}/{fold}/{network}/network.json",
     log:
-        "logs/{prefix}train/{model_id}/fold{fold}/{network}.log",
+        "logs/{prefix}train/{model_id}/{fold}/{network}.log",
     benchmark:
-        "logs/{prefix}train/{model_id}/fold{fold}/{network}.benchmark.tsv"
+        "logs/{prefix}train/{model_id}/{fold}/{network}.benchmark.tsv"
     threads: PLAN.training_cores
     resources:
         **resources_of(PLAN, "train", lambda w: PLAN.sessions_of_model(w.model_id)),
@@ -23,5 +24,5 @@ rule train:
         "{PYTHON:q} {SCRIPTS:q}/train.py --config {params.config:q} --code {CODE[train]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --ridge {input.ridge:q}"
-        " --fold {wildcards.fold:q} --variant {params.variant:q} --network {wildcards.network:q}"
+        " --folds {input.folds:q} --fold {wildcards.fold:q} --variant {params.variant:q} --network {wildcards.network:q}"
         " --accelerator {RUNTIME.accelerator:q} --output {output:q}"

@@ -1,14 +1,16 @@
 rule vocode:
     input:
-        predictions="results/predictions/{subject}/fold{fold}.h5",
+        predictions="results/predictions/{subject}/{fold}.h5",
         aligned=lambda w: expand("results/aligned/{session}.h5", session=PLAN.sessions_of(w.subject)),
         checkpoint=ancient(list(PLAN.vocoder_files)),
     output:
-        directory("results/sound/{subject}/fold{fold}"),
+        directory("results/sound/{subject}/{fold}"),
     log:
-        "logs/vocode/{subject}/fold{fold}.log",
+        "logs/vocode/{subject}/{fold}.log",
     benchmark:
-        "logs/vocode/{subject}/fold{fold}.benchmark.tsv"
+        "logs/vocode/{subject}/{fold}.benchmark.tsv"
+    wildcard_constraints:
+        fold=r"fold\d+",
     resources:
         **resources_of(PLAN, "vocode", lambda w: PLAN.sessions_of(w.subject)),
     params:

@@ -5,4 +5,4 @@ from pipeline.stage import run_stage
 from pipeline.stages.ridge import ridge
 
 if __name__ == "__main__":
-    run_stage(ridge, RidgeStage, files=["windows", "mel", "aligned", "output"], options=["fold", "variant"])
+    run_stage(ridge, RidgeStage, files=["windows", "mel", "aligned", "folds", "output"], options=["fold", "variant"])

@@ -8,6 +8,6 @@ if __name__ == "__main__":
     run_stage(
         train,
         TrainStage,
-        files=["windows", "mel", "aligned", "ridge", "output"],
+        files=["windows", "mel", "aligned", "ridge", "folds", "output"],
         options=["fold", "variant", "network", "accelerator"],
     )

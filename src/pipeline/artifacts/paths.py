@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config.variants import FULL
+from pipeline.config.variants import FINAL, FULL, Fold
 
 RESULTS = Path("results")
 #: The sidecar of eval.json, scores.tsv and the report: what they were made from.
@@ -15,6 +15,16 @@ SKIP = "skip"
 
 def _of(variant: str) -> Path:
     return RESULTS if variant == FULL else RESULTS / "variants" / variant
+
+
+def fold_name(fold: Fold) -> str:
+    """A fold in paths: ``fold0``, ``fold1``, … or ``final``."""
+    return FINAL if fold == FINAL else f"fold{fold}"
+
+
+def fold_of(name: str) -> Fold:
+    """The fold back from its name."""
+    return FINAL if name == FINAL else int(name.removeprefix("fold"))
 
 
 def recording(session: str) -> Path:
@@ -42,38 +52,38 @@ def contamination(session: str) -> Path:
     return RESULTS / "contamination" / f"{session}.h5"
 
 
-def train(subject: str, fold: int, variant: str = FULL) -> Path:
-    return _of(variant) / "train" / subject / f"fold{fold}"
+def train(subject: str, fold: Fold, variant: str = FULL) -> Path:
+    return _of(variant) / "train" / subject / fold_name(fold)
 
 
-def model(subject: str, fold: int, variant: str = FULL) -> Path:
+def model(subject: str, fold: Fold, variant: str = FULL) -> Path:
     return train(subject, fold, variant) / "model.ckpt"
 
 
-def model_sidecar(subject: str, fold: int, variant: str = FULL) -> Path:
+def model_sidecar(subject: str, fold: Fold, variant: str = FULL) -> Path:
     """The model's sidecar: what it was made from, readable without torch."""
     return train(subject, fold, variant) / "model.json"
 
 
-def metrics(subject: str, fold: int, variant: str = FULL) -> Path:
+def metrics(subject: str, fold: Fold, variant: str = FULL) -> Path:
     return train(subject, fold, variant) / "metrics.csv"
 
 
-def network(subject: str, fold: int, name: str, variant: str = FULL) -> Path:
+def network(subject: str, fold: Fold, name: str, variant: str = FULL) -> Path:
     return train(subject, fold, variant) / name / "network.ckpt"
 
 
-def network_sidecar(subject: str, fold: int, name: str, variant: str = FULL) -> Path:
+def network_sidecar(subject: str, fold: Fold, name: str, variant: str = FULL) -> Path:
     """What the network was made from, readable without torch."""
     return train(subject, fold, variant) / name / "network.json"
 
 
-def predictions(subject: str, fold: int, variant: str = FULL) -> Path:
-    return _of(variant) / "predictions" / subject / f"fold{fold}.h5"
+def predictions(subject: str, fold: Fold, variant: str = FULL) -> Path:
+    return _of(variant) / "predictions" / subject / f"{fold_name(fold)}.h5"
 
 
-def baselines(subject: str, fold: int, variant: str = FULL) -> Path:
-    return _of(variant) / "baselines" / subject / f"fold{fold}.h5"
+def baselines(subject: str, fold: Fold, variant: str = FULL) -> Path:
+    return _of(variant) / "baselines" / subject / f"{fold_name(fold)}.h5"
 
 
 def skip_of(baselines: str | Path) -> Path:
@@ -81,11 +91,11 @@ def skip_of(baselines: str | Path) -> Path:
     return Path(baselines) / SKIP
 
 
-def sound(subject: str, fold: int) -> Path:
-    return RESULTS / "sound" / subject / f"fold{fold}"
+def sound(subject: str, fold: Fold) -> Path:
+    return RESULTS / "sound" / subject / fold_name(fold)
 
 
-def sound_sidecar(subject: str, fold: int) -> Path:
+def sound_sidecar(subject: str, fold: Fold) -> Path:
     return sound(subject, fold) / "provenance.json"
 
 

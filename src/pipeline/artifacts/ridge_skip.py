@@ -1,8 +1,9 @@
 """The group ``skip`` of ``baselines/{subject}/fold{k}.h5``: the ridge that networks correct.
 
 ``skip/weights`` (lag, channel, mel), ``skip/lag`` (lag,) [mel frames], ``skip/intercept`` (mel,) [nats],
-``skip/mean`` and ``skip/scale`` (channel,), all float32 but the lags; for raw features ``skip/floor`` (channel,),
-the floor of their frames' power; ``skip/mel/{recording}`` (time, mel) [nats], its cross-fitted prediction of the
+``skip/mean`` and ``skip/scale`` (channel,), all float32 but the lags; ``skip/floor`` (channel,) where the logarithm of
+amplitudes or of raw features' power is taken; ``skip/penalty`` (2,), float64, of the plain fit and of that with the prior;
+``skip/mel/{recording}`` (time, mel) [nats], its cross-fitted prediction of the
 training frames.  The root attribute ``skip_digest`` is the content of the group, which training depends on; the
 rest of the file is for the evaluation.
 """
@@ -33,6 +34,7 @@ class RidgeSkip:
     mean: np.ndarray
     scale: np.ndarray
     floor: np.ndarray | None
+    penalties: np.ndarray
     mel: Mapping[str, np.ndarray]
 
     def arrays(self) -> Arrays:
@@ -45,6 +47,7 @@ class RidgeSkip:
             f"{SKIP}/intercept": (self.intercept, ("mel",)),
             f"{SKIP}/mean": (self.mean, ("channel",)),
             f"{SKIP}/scale": (self.scale, ("channel",)),
+            f"{SKIP}/penalty": (self.penalties, ("fit",)),
             **floor,
             **mel,
         }
@@ -67,6 +70,14 @@ def read_ridge_skip(path: Path, recordings: Sequence[str]) -> RidgeSkip:
             intercept=artifact.read(f"{SKIP}/intercept"),
             mean=artifact.read(f"{SKIP}/mean"),
             scale=artifact.read(f"{SKIP}/scale"),
+            penalties=artifact.read(f"{SKIP}/penalty"),
             floor=artifact.read(f"{SKIP}/floor") if f"{SKIP}/floor" in artifact.file else None,
             mel={name: artifact.read(f"{SKIP}/mel/{name}") for name in recordings},
         )
+
+
+def read_choice(path: Path) -> tuple[bool, float, float]:
+    """What cross-validation chose: whether the logarithm is taken, and the penalties of either fit."""
+    with opened(path, BASELINES) as artifact:
+        plain, with_prior = artifact.read(f"{SKIP}/penalty").tolist()
+        return f"{SKIP}/floor" in artifact.file, float(plain), float(with_prior)

@@ -63,6 +63,11 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     return {"versions": {}, **values}  # earlier outputs do not say
 
 
+def sidecar_contents(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Sidecars, each with the content digest of what it describes."""
+    return [(path, str(read_sidecar(path)["content_digest"])) for path in paths]
+
+
 def damaged_files(path: Path) -> list[str]:
     """Names of files of the sidecar that are missing or differ from what was written."""
     described = read_sidecar(path)["files"]

@@ -20,6 +20,7 @@ import numpy as np
 
 from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.core import Provenance, Schema, create, opened
+from pipeline.config.variants import Fold
 
 SCHEMA = Schema("windows", 3, "window")
 ROLE_CODES = {"train": 1, "validation": 2, "test": 3}
@@ -30,7 +31,7 @@ ROLE_NAMES = {code: name for name, code in ROLE_CODES.items()}
 class BlockRow:
     """Mel frames ``start:stop`` of recording number ``recording`` in one role of one fold."""
 
-    fold: int
+    fold: Fold
     role: str
     recording: int
     start: int
@@ -41,7 +42,7 @@ class BlockRow:
 class SpanRow:
     """Raw samples ``start:stop`` of one signal (``neural`` or ``audio``) that a role depends on."""
 
-    fold: int
+    fold: Fold
     role: str
     recording: int
     signal: Literal["neural", "audio"]
@@ -81,7 +82,7 @@ class Windows:
     sessions: tuple[str, ...]
     usable: np.ndarray
     texts: tuple[str, ...]
-    folds: tuple[int, ...]
+    folds: tuple[Fold, ...]
     starts: np.ndarray
     roles: np.ndarray
     blocks: tuple[BlockRow, ...]
@@ -106,11 +107,11 @@ class Windows:
             found.setdefault(event.recording, []).append(event)
         return found
 
-    def of(self, fold: int, role: str) -> np.ndarray:
+    def of(self, fold: Fold, role: str) -> np.ndarray:
         """(window, 2) recording number and first frame of a role's windows in a fold."""
         return self.starts[self.roles[:, self.folds.index(fold)] == ROLE_CODES[role]]
 
-    def blocks_of(self, fold: int, role: str) -> list[BlockRow]:
+    def blocks_of(self, fold: Fold, role: str) -> list[BlockRow]:
         """The blocks of a role in a fold."""
         return [b for b in self.blocks if b.fold == fold and b.role == role]
 

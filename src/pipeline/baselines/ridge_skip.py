@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from pipeline.artifacts.ridge_skip import RidgeSkip
 from pipeline.baselines.ridge import RidgeChoice
 from pipeline.baselines.tuned_ridge import PENALTIES, TunedRidge, tuned_ridge
@@ -36,5 +38,6 @@ def skip_of(tuned: TunedRidge, names: Sequence[str]) -> RidgeSkip:
         mean=ridge.feature_mean,
         scale=ridge.feature_scale,
         floor=ridge.floor,
+        penalties=np.array([tuned.choice.plain_penalty, tuned.choice.penalty], np.float64),
         mel=dict(zip(names, tuned.mel, strict=True)),
     )

@@ -20,7 +20,7 @@ from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.simulate import SimulateConfig
 from pipeline.config.sweep import SweepConfig
 from pipeline.config.train import TrainConfig
-from pipeline.config.variants import NULL, PAST_ONLY_SOUND
+from pipeline.config.variants import FINAL, NULL, PAST_ONLY_SOUND
 from pipeline.config.vocode import ExportConfig, VocodeConfig
 from pipeline.config.window import SplitConfig, WindowConfig
 
@@ -35,8 +35,10 @@ class Config(Section):
         False,
         description="Real-time model: causal filters, no future context, unidirectional encoder, past-only attention",
     )
-    fold: Literal["all"] | int = Field(
-        0, description="The fold to run (from 0), for a first look; all for figures to report"
+    fold: Literal["all", "final"] | int = Field(
+        0,
+        description="The fold to run (from 0), for a first look; all for figures to report; final: all, and then a "
+        "model trained on everything with settings from the folds, for new recordings",
     )
     context: Literal["full", "past_only_sound"] = Field(
         "full",
@@ -62,7 +64,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:
-        if self.fold != "all" and not 0 <= self.fold < self.split.folds:
+        if isinstance(self.fold, int) and not 0 <= self.fold < self.split.folds:
             raise ValueError(f"fold {self.fold}, but split.folds is {self.split.folds}: 0 … {self.split.folds - 1}")
         return self
 
@@ -103,7 +105,12 @@ class Config(Section):
     @property
     def folds(self) -> list[int]:
         """The folds to run."""
-        return list(range(self.split.folds)) if self.fold == "all" else [self.fold]
+        return [self.fold] if isinstance(self.fold, int) else list(range(self.split.folds))
+
+    @property
+    def makes_final(self) -> bool:
+        """Whether a model is trained on everything after the folds."""
+        return self.fold == FINAL
 
     @property
     def variants(self) -> list[str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.artifacts.windows import Windows, read_windows
+from pipeline.artifacts.windows import ROLE_CODES, BlockRow, Windows, read_windows
 from pipeline.config.train import SubjectSettings
-from pipeline.config.variants import NULL
+from pipeline.config.variants import FINAL, FULL, NULL, Fold
+from pipeline.data.intervals import merge_windows
+from pipeline.data.splits import Block, Timeline, windows_in
 from pipeline.data.subject import SubjectArrays, circularly_shifted, load_subject
 from pipeline.data.training_data import TrainingData
 
@@ -31,8 +34,12 @@ def read_subjects(
         first = own.stop
 
 
-def training_data(subjects: Sequence[SubjectData], fold: int, variant: str, config: SubjectSettings) -> TrainingData:
-    """What a fold's networks may see of one subject or, in a pooled model, of several."""
+def training_data(subjects: Sequence[SubjectData], fold: Fold, variant: str, config: SubjectSettings) -> TrainingData:
+    """What a fold's networks may see of one subject or, in a pooled model, of several; the final model's see all."""
+    if fold == FINAL:
+        if variant != FULL:
+            raise ValueError(f"the variant {variant} has no final model")
+        subjects = [(everything(index), arrays) for index, arrays in subjects]
     features: list[np.ndarray] = []
     subject: list[int] = []
     windows: dict[str, list[np.ndarray]] = {"train": [], "validation": []}
@@ -56,11 +63,39 @@ def training_data(subjects: Sequence[SubjectData], fold: int, variant: str, conf
     )
 
 
-def variant_features(index: Windows, arrays: SubjectArrays, fold: int, variant: str, context: int) -> list[np.ndarray]:
+def everything(index: Windows) -> Windows:
+    """The index of the final model: a single fold, in which all usable frames train and none is held out.
+
+    Windows that come near a bad interval are left out, as from the training of each fold.
+    """
+    length, hop, context = (int(index.attributes[f"{name}_frames"]) for name in ("length", "hop", "context"))
+    bad: dict[int, list[tuple[int, int]]] = {}
+    for row in index.bad:
+        bad.setdefault(row.recording, []).append((row.start, row.stop))
+    timelines = [
+        Timeline(name, session, int(start), int(stop), bad=tuple(bad.get(i, ())))
+        for i, (name, session, (start, stop)) in enumerate(
+            zip(index.recordings, index.sessions, index.usable, strict=True)
+        )
+    ]
+    blocks = [Block(i, "train", timeline.start, timeline.stop) for i, timeline in enumerate(timelines)]
+    found = windows_in(blocks, timelines, length, hop, context)
+    seen = merge_windows(found, length, [timeline.stop for timeline in timelines])
+    return replace(
+        index,
+        folds=(FINAL,),
+        starts=np.array(found, np.int64).reshape(-1, 2),
+        roles=np.full((len(found), 1), ROLE_CODES["train"], np.uint8),
+        blocks=tuple(BlockRow(FINAL, "train", *span) for span in seen),
+        spans=(),
+    )
+
+
+def variant_features(index: Windows, arrays: SubjectArrays, fold: Fold, variant: str, context: int) -> list[np.ndarray]:
     """A subject's features; for a null, circularly shifted within the blocks that train and validate."""
     if not variant.startswith(NULL):
         return arrays.features
-    rng = np.random.default_rng([NULL_SEED, int(variant.removeprefix(NULL)), fold])
+    rng = np.random.default_rng([NULL_SEED, int(variant.removeprefix(NULL)), int(fold)])
     blocks = [*index.blocks_of(fold, "train"), *index.blocks_of(fold, "validation")]
     spans = [(b.recording, b.start, b.stop) for b in blocks]
     return circularly_shifted(arrays.features, spans, context, arrays.rows_per_frame, rng)

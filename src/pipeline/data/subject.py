@@ -30,7 +30,7 @@ class SubjectArrays:
     """A subject's recordings in memory.
 
     ``features[r]`` (frame * rows_per_frame, channel) float32; ``mel[r]`` (frame, band)
-    in nats.
+    in nats.  ``feature_rate_hz`` is the rate of the features in their artifact.
     """
 
     recordings: tuple[str, ...]
@@ -38,6 +38,7 @@ class SubjectArrays:
     features: list[np.ndarray]
     mel: list[np.ndarray]
     feature_names: tuple[str, ...]
+    feature_rate_hz: float
 
 
 def rows_per_frame(feature_rate_hz: float, grid: MelGrid) -> int:
@@ -145,8 +146,8 @@ def load_subject(
         lengths = {name: len(log_mel) for name, log_mel in zip(trials, own, strict=True)}
         features += normalised_features(feature_path, names, lengths, config)
         mels += own
-    m = rows_per_frame(aligned_trials(aligned[-1])[0].feature_rate_hz, config.mel)
-    return SubjectArrays(windows.recordings, m, features, mels, names)
+    rate_hz = aligned_trials(aligned[-1])[0].feature_rate_hz
+    return SubjectArrays(windows.recordings, rows_per_frame(rate_hz, config.mel), features, mels, names, rate_hz)
 
 
 def normalised_features(

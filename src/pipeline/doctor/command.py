@@ -89,10 +89,11 @@ def settings_of(plan: Plan) -> Settings:
 
 def _headline(plan: Plan) -> str:
     config = plan.config
-    folds = "all folds" if config.fold == "all" else f"fold {config.fold}"
+    folds = f"fold {config.fold}" if isinstance(config.fold, int) else "all folds"
+    final = " and the final model" if config.makes_final else ""
     return (
         f"{len(plan.rows)} recordings in {len(plan.sessions)} sessions of {len(plan.subjects)} subjects, "
-        f"{folds} of {config.split.folds}, split by "
+        f"{folds} of {config.split.folds}{final}, split by "
         f"{config.split.by}, preset {config.model.preset}{', causal' if config.causal else ''}"
     )
 

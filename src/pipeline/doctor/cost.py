@@ -119,11 +119,14 @@ def _trainings(
     columns = {found.row.subject: found.n_columns for found in recordings if found.n_columns}
     found: list[tuple[str, int, int]] = []
     pooled = config.train.pool == "subjects"
-    for fold in config.folds:
-        seconds = [60 * one.counts[fold]["train"].minutes for one in subjects]
+    models = [[60 * one.counts[fold]["train"].minutes for one in subjects] for fold in config.folds]
+    models *= 1 + len(config.variants)
+    if config.makes_final:
+        models.append([float((one.windows.usable @ [-1, 1]).sum()) / config.mel.frame_rate_hz for one in subjects])
+    for seconds in models:
         jobs = [(sum(seconds), max(columns.values()))] if pooled else []
         jobs = jobs or [(s, columns[one.subject]) for s, one in zip(seconds, subjects, strict=True)]
-        for train_s, width in jobs * (1 + len(config.variants)):
+        for train_s, width in jobs:
             length, context = (config.mel.frames(s) for s in (config.window.length_s, config.window.context_s))
             base = Architecture(width, config.mel.n_mels, length, context)
             preset = preset_for(config.model, train_s)
@@ -136,6 +139,6 @@ def _trainings(
 def _other_s(config: Config, recordings: Sequence[Examined], subjects: Sequence[SubjectFolds]) -> float:
     channel_minutes = sum(f.n_channels * f.n_samples / f.row.eeg_rate_hz / 60 for f in recordings)
     test_minutes = sum(roles["test"].minutes for one in subjects for roles in one.counts.values())
-    n_folds = len(subjects) * len(config.folds) * (1 + len(config.variants))
+    n_folds = len(subjects) * (len(config.folds) * (1 + len(config.variants)) + config.makes_final)
     per_fold = FOLD_S * n_folds + TEST_MINUTE_S * test_minutes * (1 + len(config.variants))
     return RECORDING_S * len(recordings) + CHANNEL_MINUTE_S * channel_minutes + per_fold

@@ -21,7 +21,7 @@ from pipeline.config.loader import load_config
 from pipeline.config.root import Config
 from pipeline.config.simulate import simulated_sheet
 from pipeline.config.stages import STAGES, stage_json
-from pipeline.config.variants import FULL
+from pipeline.config.variants import FINAL, FULL, Fold
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.model.presets import NetworkRole, network_roles
 from pipeline.provenance.fingerprint import code_fingerprints
@@ -120,11 +120,45 @@ class Plan:
         """Names of the networks that one model is made of."""
         return [role.name for role in network_roles(self.config.model)]
 
-    def networks_of(self, model_id: str, fold: int, variant: str) -> list[str]:
+    @property
+    def fold_pattern(self) -> str:
+        """Matches the folds in paths, and the final model where it is asked for."""
+        return r"fold\d+" + (f"|{FINAL}" if self.config.makes_final else "")
+
+    @staticmethod
+    def fold_of(name: str) -> Fold:
+        """The fold that is called so in paths."""
+        return paths.fold_of(name)
+
+    @property
+    def final_models(self) -> list[str]:
+        """The models that are trained on everything, where they are asked for."""
+        return [str(paths.model(model_id, FINAL)) for model_id in self.model_ids if self.config.makes_final]
+
+    def ridges_behind(self, subject: str, fold: Fold) -> list[str]:
+        """The folds' ridges, whose penalties the final one takes; a fold takes none."""
+        return [str(paths.baselines(subject, k)) for k in self._folds_behind(fold)]
+
+    def networks_behind(self, model_id: str, fold: Fold, network: str) -> list[str]:
+        """The sidecars of the folds' networks, whose preset and steps the final one takes."""
+        return [str(paths.network_sidecar(model_id, k, network)) for k in self._folds_behind(fold)]
+
+    def models_behind(self, model_id: str, fold: Fold) -> list[str]:
+        """The sidecars of the folds' models, whose weights the final one takes."""
+        return [str(paths.model_sidecar(model_id, k)) for k in self._folds_behind(fold)]
+
+    def scores_behind(self, fold: Fold) -> list[str]:
+        """The sidecar of the folds' scores, which the final model carries."""
+        return [str(paths.EVALUATION_SIDECAR)] if fold == FINAL else []
+
+    def _folds_behind(self, fold: Fold) -> list[int]:
+        return self.config.folds if fold == FINAL else []
+
+    def networks_of(self, model_id: str, fold: Fold, variant: str) -> list[str]:
         """The networks of one model."""
         return [str(paths.network(model_id, fold, name, variant)) for name in self.networks]
 
-    def ridges_of(self, model_id: str, fold: int, variant: str, network: str) -> list[str]:
+    def ridges_of(self, model_id: str, fold: Fold, variant: str, network: str) -> list[str]:
         """Each subject's ridge, where the network corrects it."""
         if not NetworkRole.named(network).ridge_skip:
             return []
@@ -260,25 +294,33 @@ class Plan:
             made += [o for subject in self.subjects for o in self._fold_outputs(subject, fold, variants)]
         scored = [paths.described_by(Path(f)) for f in self.evaluated()]
         made.append(self._output("evaluate", paths.RESULTS / "eval.json", paths.EVALUATION_SIDECAR, scored))
+        if self.config.makes_final:
+            made += [o for subject in self.subjects for o in self._ridges(subject, FINAL, [FULL])]
+            made += [o for model_id in self.model_ids for o in self._trained(model_id, FINAL, FULL)]
         return made
 
-    def _ridges(self, subject: str, fold: int, variants: list[str]) -> Iterator[Output]:
-        """Of the full model, which the evaluation reads, and of variants with a network that corrects it."""
+    def _ridges(self, subject: str, fold: Fold, variants: list[str]) -> Iterator[Output]:
+        """Of the full model, which the evaluation reads, and of others with a network that corrects it."""
         corrected = any(role.ridge_skip for role in network_roles(self.config.model))
-        for variant in variants if corrected else [FULL]:
-            yield self._output("ridge", paths.baselines(subject, fold, variant), inputs=self._files_of(subject))
+        inputs: list[str | Path] = [*self._files_of(subject), *map(paths.skip_of, self.ridges_behind(subject, fold))]
+        for variant in variants if corrected else [FULL] if fold != FINAL else []:
+            yield self._output("ridge", paths.baselines(subject, fold, variant), inputs=inputs)
 
-    def _trained(self, model_id: str, fold: int, variant: str) -> Iterator[Output]:
+    def _trained(self, model_id: str, fold: Fold, variant: str) -> Iterator[Output]:
         """A model's networks, and their ensemble."""
         data, sidecars = self._files_of(model_id), []
         for network in self.networks:
             name = (model_id, fold, network, variant)
             described_by = paths.network_sidecar(*name)
             skips = map(paths.skip_of, self.ridges_of(model_id, fold, variant, network))
-            yield self._output("train", paths.network(*name), described_by, [*data, *skips])
+            folds = self.networks_behind(model_id, fold, network)
+            yield self._output("train", paths.network(*name), described_by, [*data, *skips, *folds])
             sidecars.append(described_by)
         whole = (model_id, fold, variant)
-        yield self._output("ensemble", paths.model(*whole), paths.model_sidecar(*whole), [*data, *sidecars])
+        behind = [*self.models_behind(model_id, fold), *self.scores_behind(fold)]
+        yield self._output(
+            "ensemble", paths.model(*whole), paths.model_sidecar(*whole), [*data, *map(str, sidecars), *behind]
+        )
 
     def _files_of(self, model_id: str) -> list[str]:
         return [file for files in self.data_of(model_id).values() for file in files]

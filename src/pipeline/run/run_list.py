@@ -14,15 +14,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts.paths import RESULTS
-from pipeline.config.variants import FULL
+from pipeline.artifacts.paths import RESULTS, fold_of
+from pipeline.config.variants import FINAL, FULL
 from pipeline.provenance.freshness import content_of
 from pipeline.provenance.outputs import Output
 from pipeline.provenance.runs import METRICS, is_finished, owned, run_digest, sidecar_of
 
 #: Of models, then of networks.
 PATTERNS = tuple(
-    f"{variant}train/*/fold*/{network}runs/*" for variant in ("", "variants/*/") for network in ("", "*-*/")
+    f"{variant}train/*/{fold}/{network}runs/*"
+    for variant in ("", "variants/*/")
+    for network in ("", "*-*/")
+    for fold in ("fold*", FINAL)
 )
 
 
@@ -57,7 +60,7 @@ def _job(path: Path) -> list[object]:
     """Fold, variant and, of a network, its name."""
     variant = path.parts[2] if path.parts[1] == "variants" else FULL
     fold, *network = path.parts[path.parts.index("train") + 2 : -1]
-    return [int(fold.removeprefix("fold")), variant, *network]
+    return [fold_of(fold), variant, *network]
 
 
 def list_runs(wanted: Iterable[str] = (), results: Path = RESULTS) -> list[Run]:
@@ -115,9 +118,10 @@ def _run(folder: Path, results: Path, wanted: set[str]) -> Run:
 
 
 def _val_loss(folder: Path) -> float | None:
-    """Of what was released; of an unfinished network, the smallest so far."""
+    """Of what was released, none for the final model; of an unfinished network, the smallest so far."""
     if is_finished(folder):
-        return float(json.loads(sidecar_of(folder).read_text(encoding="utf-8"))["best_val_loss"])
+        loss = json.loads(sidecar_of(folder).read_text(encoding="utf-8")).get("best_val_loss")
+        return None if loss is None else float(loss)
     metrics = folder / METRICS
     return min(_losses(metrics), default=None) if metrics.is_file() else None
 

@@ -1,68 +1,118 @@
 """Weigh the networks of a model, and the ridge that they correct, on the validation block; write the released model.
 
 The ridge comes with the networks that correct it, as a part of them.  An ensemble of the same
-networks, data, config and code is found again and published without importing torch.
+networks, data, config and code is found again and published without importing torch.  The final model has no
+validation block: its weights are the means of the folds', and its sidecar has their scores.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import write_text
-from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged, write_sidecar
+from pipeline.artifacts.paths import fold_of
+from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged, sidecar_contents, write_sidecar
 from pipeline.config.ensemble import EnsembleStage
+from pipeline.config.variants import FINAL
 from pipeline.data.loading import read_subjects, training_data
 from pipeline.errors import Problem, raise_if_any
-from pipeline.provenance.runs import METRICS, MODEL, NETWORK_SIDECAR, SIDECAR, data_contents, find_or_make
+from pipeline.provenance.runs import (
+    DIGEST_CHARACTERS,
+    METRICS,
+    MODEL,
+    NETWORK_SIDECAR,
+    SIDECAR,
+    data_contents,
+    find_or_make,
+)
 from pipeline.stage import Stage
 
+if TYPE_CHECKING:
+    from pipeline.model.ensemble import Ensemble
+
 #: What networks of one model have in common.
-SHARED = ("subjects", "fold", "variant", "recordings", "simulated", "feature_names", "hop_frames", "config", "preset")
+SHARED = (
+    "subjects", "fold", "variant", "recordings", "simulated", "feature_names", "feature_rate_hz", "hop_frames",
+    "config", "preset",
+)  # fmt: skip
 
 
 def ensemble(stage: Stage[EnsembleStage]) -> str:
-    sidecars = [path.with_name(NETWORK_SIDECAR) for path in stage.files["networks"]]
-    networks = [(path, str(read_sidecar(path)["content_digest"])) for path in sidecars]
-    provenance = stage.provenance([*data_contents(stage.files), *networks])
-    job = [int(stage.options["fold"]), stage.options["variant"]]
-    return find_or_make(stage.files["output"], provenance, job, lambda run: _weigh(stage, run, provenance))
+    networks = [path.with_name(NETWORK_SIDECAR) for path in stage.files["networks"]]
+    others = sidecar_contents([*networks, *stage.files["folds"], *stage.files["scores"]])
+    provenance = stage.provenance([*data_contents(stage.files), *others])
+    job = [fold_of(stage.options["fold"]), stage.options["variant"]]
+    return find_or_make(stage.files["output"], provenance, job, lambda run: _make(stage, run, provenance))
 
 
-def _weigh(stage: Stage[EnsembleStage], run: Path, provenance: Provenance) -> str:
+def _make(stage: Stage[EnsembleStage], run: Path, provenance: Provenance) -> str:
     """Write the model and the metrics of all its networks into ``run``."""
-    import torch
-
     from pipeline.model.ensemble import Ensemble
     from pipeline.model.model_file import load_model, model_digest, save_model
-    from pipeline.training.weighing import weigh_on_validation
 
     for path in stage.files["networks"]:
         refuse_damaged(path.with_name(NETWORK_SIDECAR))
     loaded = [load_model(path) for path in stage.files["networks"]]
     metas = [meta for _, meta in loaded]
     _refuse_foreign(stage, metas)
-    subjects = list(read_subjects(stage.files["windows"], stage.files["aligned"], stage.files["mel"], stage.config))
-    data = training_data(subjects, int(stage.options["fold"]), stage.options["variant"], stage.config)
-    torch.set_num_threads(stage.config.train.cpu_threads)
     whole = Ensemble.of([network for model, _ in loaded for network in model.networks])
-    loss, r = weigh_on_validation(whole, data, hop=max(1, data.length // 4))
-    meta = _meta(stage, metas, loss, r, whole.weights.tolist())
+    is_final = stage.options["fold"] == FINAL
+    scores = _take_weights(stage, whole, metas) if is_final else _weigh(stage, whole)
+    meta = _meta(stage, metas, whole.weights.tolist()) | scores
     write_text(run / METRICS, _metrics(stage.files["networks"]))
     save_model(run / MODEL, whole, meta)
-    files = [run / MODEL, run / METRICS]
-    write_sidecar(run / SIDECAR, "ensemble", files, provenance, model_digest(whole), **meta)
-    return f"{len(loaded)} network(s), validation r {r:.3f}"
+    files, folds = [run / MODEL, run / METRICS], {"folds": _folds(stage, meta["subjects"])} if is_final else {}
+    write_sidecar(run / SIDECAR, "ensemble", files, provenance, model_digest(whole), **meta, **folds)
+    outcome = "weights of the folds" if is_final else f"validation r {scores['val_r']:.3f}"
+    return f"{len(loaded)} network(s), {outcome}, model {model_digest(whole)[:DIGEST_CHARACTERS]}"
+
+
+def _weigh(stage: Stage[EnsembleStage], whole: Ensemble) -> dict[str, float]:
+    """Set the ensemble's weights on the validation block; returns its scores there."""
+    import torch
+
+    from pipeline.training.weighing import weigh_on_validation
+
+    subjects = list(read_subjects(stage.files["windows"], stage.files["aligned"], stage.files["mel"], stage.config))
+    data = training_data(subjects, fold_of(stage.options["fold"]), stage.options["variant"], stage.config)
+    torch.set_num_threads(stage.config.train.cpu_threads)
+    loss, r = weigh_on_validation(whole, data, hop=max(1, data.length // 4))
+    return {"best_val_loss": loss, "val_r": r}
+
+
+def _take_weights(stage: Stage[EnsembleStage], whole: Ensemble, metas: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Set each weight to the mean of the folds'; there are no scores."""
+    import torch
+
+    folds = [read_sidecar(path)["ensemble_weights"] for path in stage.files["folds"]]
+    whole.weights.copy_(torch.tensor([fmean(fold[name] for fold in folds) for name in _parts(metas)]))
+    return {}
+
+
+def _folds(stage: Stage[EnsembleStage], subjects: Sequence[str]) -> dict[str, Any]:
+    """Names of the folds' models, and what they scored on average: for the final model, which cannot be scored."""
+    scores = stage.file("scores")
+    refuse_damaged(scores)
+    document = json.loads(scores.with_name("eval.json").read_text(encoding="utf-8"))
+    means = {subject: document["subjects"][subject]["mean"] for subject in subjects}
+    return {
+        "models": [read_sidecar(path)["content_digest"] for path in stage.files["folds"]],
+        "scores": {subject: {name: mean[name] for name in ("model", "ridge")} for subject, mean in means.items()},
+        "level": document["claims"]["level"],
+    }
 
 
 def _refuse_foreign(stage: Stage[EnsembleStage], metas: Sequence[dict[str, Any]]) -> None:
     """Raise :class:`InputError` for a network of another model."""
     expected = {key: metas[0][key] for key in SHARED}
-    expected |= {"fold": int(stage.options["fold"]), "variant": stage.options["variant"]}
+    expected |= {"fold": fold_of(stage.options["fold"]), "variant": stage.options["variant"]}
     fix = "Rerun the stage train"
     raise_if_any(
         Problem(str(path), key, str(meta[key])[:80], str(expected[key])[:80], fix)
@@ -72,19 +122,19 @@ def _refuse_foreign(stage: Stage[EnsembleStage], metas: Sequence[dict[str, Any]]
     )
 
 
-def _meta(
-    stage: Stage[EnsembleStage], metas: Sequence[dict[str, Any]], loss: float, r: float, weights: Sequence[float]
-) -> dict[str, Any]:
+def _parts(metas: Sequence[dict[str, Any]]) -> list[str]:
+    """What has a weight: the networks, and the ridge."""
+    return [*(meta["network"] for meta in metas), "ridge"]
+
+
+def _meta(stage: Stage[EnsembleStage], metas: Sequence[dict[str, Any]], weights: Sequence[float]) -> dict[str, Any]:
     """What a model has to know of itself to be used elsewhere."""
     shared = {key: metas[0][key] for key in SHARED}
     own = stage.config.model.model_dump(mode="json")
-    names = [*(meta["network"] for meta in metas), "ridge"]
     return shared | {
         "config": shared["config"] | {"model": shared["config"]["model"] | own},
         "epochs": sum(meta["epochs"] for meta in metas),
-        "best_val_loss": loss,
-        "val_r": r,
-        "ensemble_weights": dict(zip(names, weights, strict=True)),
+        "ensemble_weights": dict(zip(_parts(metas), weights, strict=True)),
     }
 
 

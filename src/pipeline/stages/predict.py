@@ -31,7 +31,7 @@ Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]
 
 
 def predict(stage: Stage[PredictStage]) -> str:
-    config, fold = stage.config, int(stage.options["fold"])
+    config, fold = stage.config, _fold(stage)
     windows = read_windows(stage.file("windows"))
     rate_hz = config.mel.frame_rate_hz
     arrays = load_subject(windows, stage.files["aligned"], stage.files["mel"], config)
@@ -85,13 +85,18 @@ def predict(stage: Stage[PredictStage]) -> str:
     return f"{sum(len(b.time_s) for b in result.blocks)} frames in {len(result.blocks)} block(s) → {output}"
 
 
+def _fold(stage: Stage[PredictStage]) -> int:
+    """The number of the fold: the final model has nothing to be tested on."""
+    return int(stage.options["fold"].removeprefix("fold"))
+
+
 def _refuse_foreign(stage: Stage[PredictStage], meta: dict[str, Any], subject: str, channels: Sequence[str]) -> None:
     """Raise :class:`InputError` for the model of another subject, fold, montage or config."""
     config = stage.config.model_dump(mode="json")
     trained, sections = meta["config"], ("mel", "window")
     expected = {f"{s}.{k}": config[s].get(k) for s in sections for k in trained[s]} | {"causal": config["causal"]}
     found = {f"{s}.{k}": v for s in sections for k, v in trained[s].items()} | {"causal": trained["causal"]}
-    expected |= {"fold": int(stage.options["fold"]), "channels": list(channels)}
+    expected |= {"fold": _fold(stage), "channels": list(channels)}
     found |= {"fold": meta["fold"], "channels": meta["feature_names"].get(subject)}
     file, fix = str(stage.file("model")), "Name the model that this config trained, or rerun the stage train"
     raise_if_any(
@@ -124,7 +129,7 @@ def _importance(
         if reason := why_not(groups):
             reasons[f"importance_{kind}_reason"] = reason
             continue
-        n, seed = stage.config.predict.importance_shifts, [int(stage.options["fold"])]
+        n, seed = stage.config.predict.importance_shifts, [_fold(stage)]
         found = permutation_importance(model, arrays, spans, groups, n, subject=subject, seed=seed)
         extras[f"importance/{kind}_name"] = (np.char.encode(found.names, "utf-8"), ("group",))
         extras[f"importance/{kind}_drop"] = (found.drop, ("group", "shift"))

@@ -1,21 +1,27 @@
 """The ridge that networks correct, and the baselines on the test blocks: ridge, mean spectrum and template, envelope.
 
 The mean template uses the true onsets of the test block's words, which no decoder knows.  On
-request the nearest neighbour on lagged features is added.
+request the nearest neighbour on lagged features is added.  For the final model there is the ridge that networks
+correct alone, fitted on everything with the folds' penalties.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from statistics import median_high
 
 import numpy as np
 
-from pipeline.artifacts.core import content_digest
+from pipeline.artifacts.core import content_digest, part_digest
+from pipeline.artifacts.paths import fold_of, skip_of
 from pipeline.artifacts.predictions import BASELINES, PredictedBlock, PredictedFold, write_predicted
+from pipeline.artifacts.ridge_skip import read_choice
 from pipeline.artifacts.windows import BlockRow, Windows, read_windows
 from pipeline.baselines.ridge import (
     Envelope,
     Ridge,
+    RidgeChoice,
     frame_features,
     mean_spectrum,
     mean_template,
@@ -26,7 +32,7 @@ from pipeline.baselines.ridge import (
 from pipeline.baselines.ridge_skip import fit_ridge_skip, skip_of
 from pipeline.baselines.tuned_ridge import TunedRidge, tuned_ridge
 from pipeline.config.ridge import RidgeStage
-from pipeline.config.variants import FULL, PAST_ONLY_SOUND
+from pipeline.config.variants import FINAL, FULL, PAST_ONLY_SOUND, Fold
 from pipeline.data.loading import training_data
 from pipeline.data.subject import SubjectArrays, load_subject
 from pipeline.signal.mel_statistics import sound_onsets, speech_threshold
@@ -39,18 +45,23 @@ Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]
 
 
 def ridge(stage: Stage[RidgeStage]) -> str:
-    config, fold, variant = stage.config, int(stage.options["fold"]), stage.options["variant"]
+    config, fold, variant = stage.config, fold_of(stage.options["fold"]), stage.options["variant"]
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     windows = read_windows(stage.file("windows"))
     arrays = load_subject(windows, stage.files["aligned"], stage.files["mel"], config)
-    tuned = _tuned(windows, arrays, fold, variant, config)
+    choice = _choice(stage.files["folds"]) if fold == FINAL else None
+    tuned = _tuned(windows, arrays, fold, variant, config, choice)
     skip = skip_of(tuned, windows.recordings)
     # What models are compared with is the full model's ridge, in all variants.
-    found = _baselines(windows, arrays, fold, config, tuned) if variant == FULL else PredictedFold([], {})
+    is_scored = variant == FULL and fold != FINAL
+    found = _baselines(windows, arrays, fold, config, tuned) if is_scored else PredictedFold([], {})
     attributes = {"subject": windows.subject, "fold": fold, "variant": variant, "skip_digest": skip.digest()}
     attributes["simulated"] = bool(windows.attributes["simulated"])
     result = PredictedFold(found.blocks, attributes | found.attributes, {**found.extras, **skip.arrays()})
-    provenance = stage.provenance([(path, content_digest(path)) for path in inputs])
+    digests = [(path, content_digest(path)) for path in inputs]
+    provenance = stage.provenance(
+        [*digests, *((skip, part_digest(skip)) for skip in map(skip_of, stage.files["folds"]))]
+    )
     write_predicted(stage.file("output"), BASELINES, result, provenance)
     return f"{_described(tuned)} → {stage.file('output')}"
 
@@ -61,14 +72,22 @@ def _described(tuned: TunedRidge) -> str:
     return f"ridge with {lags} lags × {channels} channels, {log}penalty {tuned.choice.penalty:g}"
 
 
-def _tuned(windows: Windows, arrays: SubjectArrays, fold: int, variant: str, config: RidgeStage) -> TunedRidge:
+def _choice(folds: Sequence[Path]) -> RidgeChoice:
+    """What most folds chose; of either penalty the median, the larger of the middle two."""
+    is_log, plain, with_prior = zip(*map(read_choice, folds), strict=True)
+    return RidgeChoice(median_high(is_log), median_high(plain), median_high(with_prior))
+
+
+def _tuned(
+    windows: Windows, arrays: SubjectArrays, fold: Fold, variant: str, config: RidgeStage, choice: RidgeChoice | None
+) -> TunedRidge:
     """The ridge that the networks of a variant correct."""
     data = training_data([(windows, arrays)], fold, variant, config)
     is_causal, gap = config.causal or variant == PAST_ONLY_SOUND, int(windows.attributes["purge_gap_frames"])
-    return fit_ridge_skip(data, is_causal, config.train.clip_input, config.ridge.penalties, gap)
+    return fit_ridge_skip(data, is_causal, config.train.clip_input, config.ridge.penalties, gap, choice)
 
 
-def _compared(windows: Windows, arrays: SubjectArrays, fold: int, config: RidgeStage, tuned: TunedRidge) -> Ridge:
+def _compared(windows: Windows, arrays: SubjectArrays, fold: Fold, config: RidgeStage, tuned: TunedRidge) -> Ridge:
     """The ridge that models are compared with: the refit, or one with lags of its own where the config has them."""
     context = config.mel.frames(config.window.context_s)
     if config.lags_frames == (context, 0 if config.causal else context):
@@ -82,7 +101,7 @@ def _compared(windows: Windows, arrays: SubjectArrays, fold: int, config: RidgeS
 
 
 def _baselines(
-    windows: Windows, arrays: SubjectArrays, fold: int, config: RidgeStage, tuned: TunedRidge
+    windows: Windows, arrays: SubjectArrays, fold: Fold, config: RidgeStage, tuned: TunedRidge
 ) -> PredictedFold:
     """Everything that the network is compared with, on the test blocks; the ridge is the refit."""
     rate_hz = config.mel.frame_rate_hz
@@ -150,7 +169,7 @@ def _latency(
     }
 
 
-def _spans(windows: Windows, fold: int, role: str) -> list[Span]:
+def _spans(windows: Windows, fold: Fold, role: str) -> list[Span]:
     return [(b.recording, b.start, b.stop) for b in windows.blocks_of(fold, role)]
 
 

@@ -1,7 +1,8 @@
 """Train one network of a subject's model on one fold, or find it trained already.
 
 A finished run of the same content, config and code is published without importing
-torch; an unfinished one is resumed.
+torch; an unfinished one is resumed.  The final model's network is trained on everything, as long as the folds'
+networks of its name were.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.artifacts.core import part_digest
-from pipeline.artifacts.paths import skip_of
+from pipeline.artifacts.paths import fold_of, skip_of
+from pipeline.artifacts.sidecar import sidecar_contents
 from pipeline.config.train import TrainStage
 from pipeline.provenance.runs import data_contents, find_or_make
 from pipeline.stage import Stage
@@ -18,8 +20,9 @@ from pipeline.stage import Stage
 def train(stage: Stage[TrainStage]) -> str:
     # Of the baselines, training depends on the ridge skip alone.
     skips = [(skip, part_digest(skip)) for skip in map(skip_of, stage.files["ridge"])]
-    provenance = stage.provenance([*data_contents(stage.files), *skips])
-    job = [int(stage.options["fold"]), stage.options["variant"], stage.options["network"]]
+    folds = sidecar_contents(stage.files["folds"])
+    provenance = stage.provenance([*data_contents(stage.files), *skips, *folds])
+    job = [fold_of(stage.options["fold"]), stage.options["variant"], stage.options["network"]]
 
     def make(run: Path) -> str:
         from pipeline.training.job import train_in

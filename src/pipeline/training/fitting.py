@@ -2,6 +2,8 @@
 
 On SIGTERM it saves a checkpoint after the present step, and continues from that step when started again.
 
+Without validation windows no epoch is validated and the last one is the best.
+
 The folder holds ``last.ckpt`` and its predecessor to resume from, ``best.ckpt`` (the
 averaged weights of the best epoch), ``metrics.csv`` (one row per epoch) and TensorBoard's event files.
 """
@@ -54,8 +56,8 @@ class RunKeeper(Callback):
 
     @property
     def best(self) -> Row:
-        """The row of the smallest validation loss."""
-        return min(self.rows, key=lambda row: row["val_loss"])
+        """The row of the smallest validation loss; without validation the last."""
+        return best_row(self.rows)
 
     @property
     def exhausted(self) -> bool:
@@ -138,6 +140,11 @@ def _is_last_step(trainer: Trainer) -> bool:
     return bool(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
 
 
+def best_row(rows: Sequence[Row]) -> Row:
+    """The epoch of the smallest validation loss; without validation the last."""
+    return min(rows, key=lambda row: row["val_loss"]) if "val_loss" in rows[-1] else rows[-1]
+
+
 class StepReport(Callback):
     """Reports every step to the caller, for a progress bar."""
 
@@ -162,6 +169,7 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 class Fit:
     """A network to train: its untrained module, what makes its batches (given the steps per epoch), where and how.
 
+    ``max_steps`` ends training before the recipe's last step, its schedule unchanged; None: where the recipe ends.
     ``title`` names the run to people who compare it with others in TensorBoard; ``card`` is the place of the one
     GPU to take, None where any will do.
     """
@@ -172,6 +180,7 @@ class Fit:
     accelerator: Accelerator = "auto"
     title: str = ""
     card: int | None = None
+    max_steps: int | None = None
 
 
 def fit_network(
@@ -187,7 +196,7 @@ def fit_network(
     fit.run_dir.mkdir(parents=True, exist_ok=True)
     train = fit.module.config
     steps = min(train.steps_per_epoch, fit.module.recipe.max_steps)
-    epochs = fit.module.recipe.max_steps // steps
+    epochs = min(fit.module.recipe.max_steps, fit.max_steps or fit.module.recipe.max_steps) // steps
     keeper = RunKeeper(fit.run_dir, fit.title, train.patience, on_epoch)
     _recall(keeper)
     stop_requested = False

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median_high
 from typing import Any, cast
 
 import torch
 
 from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.paths import fold_of
 from pipeline.artifacts.ridge_skip import RidgeSkip, read_ridge_skip
-from pipeline.artifacts.sidecar import write_sidecar
+from pipeline.artifacts.sidecar import read_sidecar, write_sidecar
+from pipeline.config.model import Preset
 from pipeline.config.train import TrainStage
-from pipeline.config.variants import PAST_ONLY_SOUND
+from pipeline.config.variants import FINAL, PAST_ONLY_SOUND
 from pipeline.data.loading import SubjectData, read_subjects, training_data
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_NON_FINITE_LOSS, EXIT_OUT_OF_MEMORY, StageFailureError
@@ -24,7 +29,7 @@ from pipeline.model.presets import NetworkRole
 from pipeline.provenance.runs import METRICS, NETWORK, NETWORK_SIDECAR
 from pipeline.stage import Stage
 from pipeline.training.card import held_cards
-from pipeline.training.fitting import Accelerator, Row
+from pipeline.training.fitting import Accelerator, Row, best_row
 from pipeline.training.lightning_module import NonFiniteLossError
 from pipeline.training.network import NetworkOutcome, train_network
 
@@ -37,16 +42,34 @@ def train_in(stage: Stage[TrainStage], run: Path, provenance: Provenance) -> str
     """
     role, options = NetworkRole.named(stage.options["network"]), stage.options
     subjects = list(read_subjects(stage.files["windows"], stage.files["aligned"], stage.files["mel"], stage.config))
-    data = training_data(subjects, int(options["fold"]), options["variant"], stage.config)
+    fold = fold_of(options["fold"])
+    data = training_data(subjects, fold, options["variant"], stage.config)
     skips = _ridge_skips(stage, subjects) if role.ridge_skip else []
-    outcome = _fit(stage, data, role, skips, run)
+    settings = FoldSettings.of(stage.files["folds"]) if fold == FINAL else None
+    outcome = _fit(stage, data, role, skips, run, settings)
     if outcome.network is None:
         raise StageFailureError("training was interrupted; start again to resume it", EXIT_INTERRUPTED)
     model, meta = Ensemble.of([outcome.network]), _meta(stage, subjects, outcome)
     save_model(run / NETWORK, model, meta)
     files = [run / NETWORK, run / METRICS]
     write_sidecar(run / NETWORK_SIDECAR, "train", files, provenance, model_digest(model), **meta)
-    return f"{outcome.preset}, {meta['epochs']} epochs, validation r {meta['val_r']:.3f}"
+    scored = "on everything" if fold == FINAL else f"validation r {meta['val_r']:.3f}"
+    return f"{outcome.preset}, {meta['epochs']} epochs, {scored}"
+
+
+@dataclass(frozen=True)
+class FoldSettings:
+    """What the final model's network takes from the folds' networks of its name: preset and optimiser steps."""
+
+    preset: Preset
+    steps: int
+
+    @classmethod
+    def of(cls, sidecars: Sequence[Path]) -> FoldSettings:
+        """The most frequent preset, and the median of the steps to the best epoch, the later of the middle two."""
+        folds = [read_sidecar(path) for path in sidecars]
+        ((preset, _),) = Counter(fold["preset"] for fold in folds).most_common(1)
+        return cls(preset, median_high(fold["best_step"] for fold in folds if fold["preset"] == preset))
 
 
 def _ridge_skips(stage: Stage[TrainStage], subjects: Sequence[SubjectData]) -> list[RidgeSkip]:
@@ -56,22 +79,25 @@ def _ridge_skips(stage: Stage[TrainStage], subjects: Sequence[SubjectData]) -> l
 
 
 def _fit(
-    stage: Stage[TrainStage], data: TrainingData, role: NetworkRole, skips: Sequence[RidgeSkip], run: Path
-) -> NetworkOutcome:
+    stage: Stage[TrainStage], data: TrainingData, role: NetworkRole, skips: Sequence[RidgeSkip], run: Path,
+    settings: FoldSettings | None,
+) -> NetworkOutcome:  # fmt: skip
     config = stage.config
+    model = config.model.model_copy(update={"preset": settings.preset}) if settings else config.model
     torch.set_num_threads(config.train.cpu_threads)
     try:
         with _card(stage) as card, stage.counter("steps") as count:
             return train_network(
                 data,
                 role,
-                config.model,
+                model,
                 config.train,
                 run,
                 skips,
                 causal=config.causal or stage.options["variant"] == PAST_ONLY_SOUND,
                 accelerator=cast(Accelerator, stage.options["accelerator"] or "auto"),
                 card=card,
+                max_steps=settings.steps if settings else None,
                 on_epoch=lambda row: stage.log.info("%s", _epoch_line(role.name, row)),
                 on_step=count,
             )
@@ -111,20 +137,22 @@ def _epoch_line(network: str, row: Row) -> str:
 
 
 def _meta(stage: Stage[TrainStage], subjects: Sequence[SubjectData], outcome: NetworkOutcome) -> dict[str, Any]:
-    """What a network has to know of itself to be used elsewhere."""
-    first, best = subjects[0][0], min(outcome.rows, key=lambda row: row["val_loss"])
+    """What a network has to know of itself to be used elsewhere; scores where it was validated."""
+    first, best = subjects[0][0], best_row(outcome.rows)
+    scores = {"best_val_loss": best["val_loss"], "val_r": best["val_r"]} if "val_loss" in best else {}
     return {
         "network": stage.options["network"],
         "subjects": [index.subject for index, _ in subjects],
-        "fold": int(stage.options["fold"]),
+        "fold": fold_of(stage.options["fold"]),
         "variant": stage.options["variant"],
         "recordings": [name for index, _ in subjects for name in index.recordings],
         "simulated": any(bool(index.attributes["simulated"]) for index, _ in subjects),
         "feature_names": {index.subject: list(arrays.feature_names) for index, arrays in subjects},
+        "feature_rate_hz": {index.subject: arrays.feature_rate_hz for index, arrays in subjects},
         "hop_frames": int(first.attributes["hop_frames"]),
         "config": stage.config.model_dump(mode="json"),
         "preset": outcome.preset,
         "epochs": len(outcome.rows),
-        "best_val_loss": best["val_loss"],
-        "val_r": best["val_r"],
+        "best_step": int(best["step"]),
+        **scores,
     }

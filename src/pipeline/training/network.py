@@ -55,12 +55,14 @@ def train_network(
     causal: bool = False,
     accelerator: Accelerator = "auto",
     card: int | None = None,
+    max_steps: int | None = None,
     on_epoch: Callable[[Row], None] | None = None,
     on_step: OnStep | None = None,
 ) -> NetworkOutcome:
     """Train one network in ``run_dir``.
 
     ``skips`` holds each subject's ridge where the role corrects one; ``card`` is the GPU to take, None any.
+    ``max_steps`` ends training early, with the schedule of the config.
     ``on_epoch`` gets each metrics row, ``on_step`` steps done and steps at most.
     Raises :class:`~pipeline.training.lightning_module.NonFiniteLossError`.
     """
@@ -77,7 +79,7 @@ def train_network(
     loaders = partial(
         WindowData, data, own.batch_size, seed=own.seed, ridge_mel=[ridge_mel[name] for name in names if ridge_mel]
     )
-    fit = Fit(module, loaders, run_dir, accelerator, run_title(model, train), card)
+    fit = Fit(module, loaders, run_dir, accelerator, run_title(model, train), card, max_steps)
     trained, rows = fit_network(fit, on_epoch, on_step)
     return NetworkOutcome(trained, preset, rows)
 
