@@ -16,6 +16,7 @@ import torch
 from conftest import ROOT, jobs_run, snakemake
 from pipeline.artifacts.core import header, opened_any, recomputed_digest
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
+from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.artifacts.windows import read_windows
 from pipeline.model.model_file import load_model, model_digest
 
@@ -162,7 +163,8 @@ def test_inspect_and_predict_from_the_command_line(chain: Path, tmp_path: Path) 
     run = next((chain / "results/train/sim01/fold0/runs").iterdir()).name
     result = pipeline(chain, "predict", "--run", run[:6], "--recording", "sim01_run01", "--out", str(tmp_path), "--npy")
     assert result.returncode == 0, result.stderr
-    fold = read_predicted(tmp_path / f"sim01_run01_{run}.h5", PREDICTIONS)
+    name = read_sidecar(chain / "results/train/sim01/fold0/model.json")["content_digest"]
+    fold = read_predicted(tmp_path / f"sim01_run01_{name[:16]}.h5", PREDICTIONS)
     block = fold.blocks[0]
     correlation = np.corrcoef(block.series["model"].mean(1), block.series["target"].mean(1))[0, 1]
     assert correlation > 0.3

@@ -949,7 +949,7 @@ def test_runs_are_listed_and_pruned_but_for_those_in_use(work: Work) -> None:
     unfinished.mkdir()
     (unfinished / "metrics.csv").write_text("epoch,step,val_loss\n0,1,0.75\n1,2,0.5\n")
     head, *listed = [line.split() for line in work.pipeline("runs", "--config", "config.yaml").stdout.splitlines()]
-    assert head == ["digest", "subject", "fold", "variant", "network", "state", "val_loss", "MB", "in", "use"]
+    assert head == ["run", "model", "subject", "fold", "variant", "network", "state", "val_loss", "MB", "in", "use"]
     assert len(listed) == 2 * 2 * 2 + 1, "a network and an ensemble of each subject, with either learning rate"
     assert [unfinished.name, "sim01", "fold0", "0-corrector", "unfinished", "0.5000"] in [row[:6] for row in listed]
     assert sum(row[-1] == "yes" for row in listed) == 4

@@ -16,7 +16,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.artifacts.ridge_skip import RidgeSkip
-from pipeline.baselines.ridge_skip import fit_ridge_skip, skip_of
+from pipeline.baselines.ridge_skip import as_skip, fit_ridge_skip
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import EpochOrder, WindowData, WindowSet
@@ -98,7 +98,7 @@ def of_subject(data: TrainingData, subject: int) -> TrainingData:
 
 def ridge_skips(data: TrainingData) -> list[RidgeSkip]:
     own = [of_subject(data, s) for s in range(data.n_subjects)]
-    return [skip_of(fit_ridge_skip(one, causal=False, clip=TRAIN.clip_input), one.names) for one in own]
+    return [as_skip(fit_ridge_skip(one, causal=False, clip=TRAIN.clip_input), one.names) for one in own]
 
 
 def train_one(
@@ -565,7 +565,7 @@ def test_the_ridge_skip_is_the_ridge_on_signals_and_amplitudes_of_any_scale(star
         if m > 1:
             rows[200:280] = 0  # no signal for a while
     tuned = fit_ridge_skip(data, causal=False, clip=5.0)
-    skip = skip_of(tuned, data.names)
+    skip = as_skip(tuned, data.names)
     assert skip.floor is not None
     (role,) = network_roles(MODEL)
     network = build_network(data, role, MODEL, TRAIN, causal=False)

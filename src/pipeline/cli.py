@@ -165,8 +165,11 @@ def _plot(options: argparse.Namespace) -> None:
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("predict", help="predict new recordings with a finished run")
-    parser.add_argument("--run", required=True, metavar="DIGEST", help="digest of a run, or its first characters")
+    parser = commands.add_parser("predict", help="predict new recordings with a trained model")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--run", metavar="DIGEST", help="name of a model, or its first characters")
+    model.add_argument("--subject", metavar="S", help="take the final model of this subject")
+    parser.add_argument("--fold", type=int, metavar="K", help="with --subject: take the model of this fold instead")
     parser.add_argument("--recording", nargs="+", required=True, metavar="ID", help="aligned recordings")
     parser.add_argument("--out", type=Path, default=Path("results/new_predictions"), metavar="DIR")
     parser.add_argument("--npy", action="store_true", help="also write .npy for a vocoder")
@@ -175,10 +178,16 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from pipeline.run.new_recordings import predict_recording
+    from pipeline.artifacts.paths import RESULTS
+    from pipeline.config.variants import FINAL
+    from pipeline.run.new_recordings import model_of, named_model, predict_recording
 
+    if options.run is not None and options.fold is not None:
+        raise InputError(Problem("--fold", "", "--fold with --run", "--fold with --subject", "Leave one of them out"))
+    fold = FINAL if options.fold is None else options.fold
+    model = model_of(options.subject, fold) if options.run is None else named_model(options.run, RESULTS / "train")
     for recording in options.recording:
-        file = predict_recording(options.run, recording, options.out, options.npy, options.accelerator)
+        file = predict_recording(model, recording, options.out, options.npy, options.accelerator)
         print(f"predicted: {file}")
 
 

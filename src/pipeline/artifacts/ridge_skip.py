@@ -1,8 +1,9 @@
 """The group ``skip`` of ``baselines/{subject}/fold{k}.h5``: the ridge that networks correct.
 
 ``skip/weights`` (lag, channel, mel), ``skip/lag`` (lag,) [mel frames], ``skip/intercept`` (mel,) [nats],
-``skip/mean`` and ``skip/scale`` (channel,), all float32 but the lags; ``skip/floor`` (channel,) where the logarithm of
-amplitudes or of raw features' power is taken; ``skip/penalty`` (2,), float64, of the plain fit and of that with the prior;
+``skip/mean`` and ``skip/scale`` (channel,), all float32 but the lags; ``skip/floor`` (channel,) where the logarithm
+of amplitudes or of raw features' power is taken; ``skip/penalty`` (2,), float64, of the plain fit and of that with the
+prior;
 ``skip/mel/{recording}`` (time, mel) [nats], its cross-fitted prediction of the
 training frames.  The root attribute ``skip_digest`` is the content of the group, which training depends on; the
 rest of the file is for the evaluation.

@@ -28,7 +28,7 @@ def fit_ridge_skip(
     )  # fmt: skip
 
 
-def skip_of(tuned: TunedRidge, names: Sequence[str]) -> RidgeSkip:
+def as_skip(tuned: TunedRidge, names: Sequence[str]) -> RidgeSkip:
     """What networks read of it: the ridge of the training frames, and their cross-fitted mel by recording."""
     ridge = tuned.ridge
     return RidgeSkip(

@@ -283,6 +283,7 @@ def _subject(
     best_s = float(lag_s[np.nanargmax(r)]) if np.isfinite(r).any() else None
     attributes: dict[str, Any] = {
         "latency": {"lags_s": lag_s.tolist(), "r": r.tolist(), "best_s": best_s},
+        "models": [predictions[n].attributes["model_digest"] for n in own],
         "presets": [predictions[n].attributes["preset"] for n in own],
         "permutation_importance": _importance([predictions[n] for n in own]),
     }

@@ -1,8 +1,10 @@
-"""Predict recordings outside all folds with a finished run: ``python -m pipeline predict``."""
+"""Predict recordings outside all folds with a trained model: ``python -m pipeline predict``.
+
+A model is named by its content digest, or by its subject; it brings its own normalisation, and nothing is trained.
+"""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -12,28 +14,31 @@ from pipeline.artifacts.aligned import AlignedInfo, aligned_trials, feature_colu
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.mel import mel_trials, read_mels
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
+from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged
 from pipeline.config.checks import id_problem
 from pipeline.config.ensemble import ModelSettings
+from pipeline.config.variants import FINAL, Fold
 from pipeline.data.spans import covered_frames
 from pipeline.data.subject import normalised_features
-from pipeline.errors import InputError, Problem
+from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.model.device import device_of
 from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import load_model, model_digest
-from pipeline.provenance.runs import MODEL, is_finished
+from pipeline.provenance.runs import DIGEST_CHARACTERS, MODEL, SIDECAR, is_finished
+from pipeline.run.plan import POOLED, RESOLVED_CONFIG
 from pipeline.stages.predict import write_mels
 
 
-def predict_recording(run: str, recording: str, folder: Path, npy: bool, accelerator: str) -> Path:
+def predict_recording(model_file: Path, recording: str, folder: Path, npy: bool, accelerator: str) -> Path:
     """Predict an aligned session, or one trial of it, with sound or without; returns the predictions file.
 
-    ``run`` is the beginning of a model's digest.  Raises :class:`InputError` when there is no such
-    model or recording, or when it lacks channels that the model was trained on.
+    Raises :class:`InputError` when there is no such recording, or when its channels, feature rate or causal
+    setting are not those that the model was trained on.
     """
     if problem := id_problem(recording, "--recording", ""):
         raise InputError(problem)
-    found = find_run(paths.RESULTS / "train", run)
-    model, meta = load_model(found / MODEL)
+    model, meta = load_model(model_file)
+    name = model_digest(model)
     model = model.to(device_of(accelerator))
     config = ModelSettings.model_validate(meta["config"])
     session = _session_with(recording)
@@ -41,18 +46,22 @@ def predict_recording(run: str, recording: str, folder: Path, npy: bool, acceler
     trials = [info for info in aligned_trials(aligned) if recording in (session, info.recording)]
     first = trials[0]
     subject = _subject_index(first, meta["subjects"])
-    gridded = _features(aligned, meta["feature_names"][meta["subjects"][subject]], config)
+    trained = meta["subjects"][subject]
+    _refuse_unequal(aligned, meta["feature_names"][trained], meta["feature_rate_hz"][trained], config)
+    n_frames = {info.recording: covered_frames(info, config.mel)[1] for info in aligned_trials(aligned)}
+    features = normalised_features(aligned, meta["feature_names"][trained], n_frames, config)
+    gridded = dict(zip(n_frames, features, strict=True))
     mels = _mels(paths.mel(session))
     blocks = []
     for info in trials:
         start, stop = covered_frames(info, config.mel)
-        features = gridded[info.recording]
-        result = predict_continuous(model, features, start, stop, meta["hop_frames"], subject=subject)
+        rows = gridded[info.recording]
+        result = predict_continuous(model, rows, start, stop, meta["hop_frames"], subject=subject)
         blocks.append(_block(info, start, result.mel, mels.get(info.recording), config))
-    attributes = {"subject": first.subject, "simulated": first.simulated, "run": found.name, "causal": config.causal}
+    attributes = {"subject": first.subject, "simulated": first.simulated, "model_digest": name, "causal": config.causal}
     fold = PredictedFold(blocks, attributes)
-    output = folder / f"{recording}_{found.name}.h5"
-    inputs = [(str(aligned), first.content_digest), (str(found / MODEL), model_digest(model))]
+    output = folder / f"{recording}_{name[:DIGEST_CHARACTERS]}.h5"
+    inputs = [(str(aligned), first.content_digest), (str(model_file), name)]
     write_predicted(output, PREDICTIONS, fold, Provenance(config.canonical_json(), {}, inputs))
     write_mels(fold, output.with_suffix(""), npy=npy)
     return output
@@ -84,17 +93,40 @@ def _block(
     return PredictedBlock(info.recording, start, times_s, series)
 
 
-def find_run(train_folder: Path, prefix: str) -> Path:
-    """The run of the ensemble whose digest begins with ``prefix``.  Raises :class:`InputError`."""
-    # Nothing but hexadecimal digits reaches the pattern, so that it cannot leave the folder.
-    pattern = f"{prefix}*" if re.fullmatch(r"[0-9a-f]+", prefix) else ""
-    finished = [run for run in sorted(train_folder.glob("*/fold*/runs/*")) if is_finished(run)]
-    found = [run for run in finished if pattern and run.match(pattern)]
+def named_model(prefix: str, train_folder: Path) -> Path:
+    """The model whose name, or whose run's, begins with ``prefix``.  Raises :class:`InputError` unless there is one."""
+    runs = [run for fold in ("fold*", FINAL) for run in sorted(train_folder.glob(f"*/{fold}/runs/*"))]
+    # Equal models of several runs are one.
+    models: dict[str, list[Path]] = {}
+    for run in (run for run in runs if (run / SIDECAR).is_file() and is_finished(run)):
+        models.setdefault(str(read_sidecar(run / SIDECAR)["content_digest"]), []).append(run)
+    found = [name for name, own in models.items() if any(n.startswith(prefix) for n in (name, *(r.name for r in own)))]
+    if not prefix or len(found) != 1:
+        names = ", ".join(name[:DIGEST_CHARACTERS] for name in found or models)
+        got = f"{prefix or 'nothing'}, with which the names of {len(found)} models begin"
+        expected = f"the beginning of one of {names}" if names else "a finished model, and there is none"
+        raise InputError(Problem("--run", "", got, expected, "See python -m pipeline runs"))
+    return models[found[0]][0] / MODEL
+
+
+def model_of(subject: str, fold: Fold) -> Path:
+    """The model of a subject, its own or a pooled one: the final one, or that of a fold.
+
+    Raises :class:`InputError` with the command that makes it where there is none.
+    """
+    if problem := id_problem(subject, "--subject", ""):
+        raise InputError(problem)
+    sidecars = [paths.model_sidecar(model_id, fold) for model_id in (subject, POOLED)]
+    found = [file for file in sidecars if file.is_file() and subject in read_sidecar(file)["subjects"]]
     if len(found) != 1:
-        got = f"{prefix}, which {len(found)} finished runs begin with"
-        known = ", ".join(run.name for run in finished) or "a finished run; there is none"
-        raise InputError(Problem("--run", "", got, known, "See python -m pipeline runs"))
-    return found[0]
+        names = " and ".join(str(file.with_name(MODEL)) for file in found)
+        what = "final model" if fold == FINAL else f"model of fold {fold}"
+        config = RESOLVED_CONFIG if RESOLVED_CONFIG.is_file() else "CONFIG"
+        make = f"Make it: python main.py --config {config} --set fold={fold}"
+        fix = "Name one of them: --run DIGEST, see python -m pipeline runs" if found else make
+        raise InputError(Problem("--subject", "", f"{subject}, which has {names or f'no {what}'}", f"one {what}", fix))
+    refuse_damaged(found[0])
+    return found[0].with_name(MODEL)
 
 
 def _subject_index(info: AlignedInfo, subjects: list[str]) -> int:
@@ -105,18 +137,23 @@ def _subject_index(info: AlignedInfo, subjects: list[str]) -> int:
     return subjects.index(info.subject) if info.subject in subjects else 0
 
 
-def _features(aligned: Path, names: list[str], config: ModelSettings) -> dict[str, np.ndarray]:
-    """The model's channels of a session's trials on the mel's grid, normalised as in training, by recording."""
-    columns, trials = feature_columns(aligned), aligned_trials(aligned)
-    first = trials[0]
-    missing = [name for name in names if name not in columns]
-    if missing:
+def _refuse_unequal(aligned: Path, names: list[str], rate_hz: float, config: ModelSettings) -> None:
+    """Raise :class:`InputError` where a session's features are not those that the model was trained on."""
+    first, columns = aligned_trials(aligned)[0], feature_columns(aligned)
+    file, problems = str(aligned), []
+    if missing := [name for name in names if name not in columns]:
         fix = "Predict a recording of the same subject and montage, or train with these channels excluded"
-        raise InputError(
-            Problem(first.session, "channels", f"no {', '.join(missing[:5])}", "the channels of the model", fix)
-        )
+        got = f"{_listed(columns)}, without {_listed(missing)}"
+        problems.append(Problem(file, "channels", got, f"{_listed(names)}, as in training", fix))
+    if first.feature_rate_hz != rate_hz:
+        got, expected = f"features at {first.feature_rate_hz:g} Hz", f"{rate_hz:g} Hz, as in training"
+        fix = "Align it with the model's align.features and align.feature_rate_hz"
+        problems.append(Problem(file, "feature_rate_hz", got, expected, fix))
     if first.causal != config.causal:
         fix = "Align it with the same causal setting as the model"
-        raise InputError(Problem(first.session, "causal", str(first.causal), str(config.causal), fix))
-    n_frames = {info.recording: covered_frames(info, config.mel)[1] for info in trials}
-    return dict(zip(n_frames, normalised_features(aligned, names, n_frames, config), strict=True))
+        problems.append(Problem(file, "causal", str(first.causal), str(config.causal), fix))
+    raise_if_any(problems)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

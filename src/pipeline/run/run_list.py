@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifacts.paths import RESULTS, fold_of
 from pipeline.config.variants import FINAL, FULL
 from pipeline.provenance.freshness import content_of
 from pipeline.provenance.outputs import Output
-from pipeline.provenance.runs import METRICS, is_finished, owned, run_digest, sidecar_of
+from pipeline.provenance.runs import DIGEST_CHARACTERS, METRICS, is_finished, owned, run_digest, sidecar_of
 
 #: Of models, then of networks.
 PATTERNS = tuple(
@@ -33,10 +34,12 @@ PATTERNS = tuple(
 class Run:
     """One training run on disk, or an ensemble, whose ``network`` is empty.
 
-    ``val_loss`` is the best so far, None before the first epoch's end.
+    ``model`` is the name of a finished ensemble, its content digest; ``val_loss`` is the best so far, None before the
+    first epoch's end and of the final model.
     """
 
     folder: Path
+    model: str
     subject: str
     fold: str
     variant: str
@@ -81,12 +84,12 @@ def _is_own(folder: Path) -> bool:
 
 def runs_table(runs: Iterable[Run]) -> str:
     """A line per run."""
-    head = f"{'digest':18}{'subject':14}{'fold':8}{'variant':17}{'network':13}{'state':12}{'val_loss':>10}"
+    head = f"{'run':18}{'model':18}{'subject':14}{'fold':8}{'variant':17}{'network':13}{'state':12}{'val_loss':>10}"
     lines = [f"{head}{'MB':>8}  in use"]
     for r in runs:
         loss = "" if r.val_loss is None else f"{r.val_loss:.4f}"
         size, used = f"{r.size_bytes / 1e6:.1f}", "yes" if r.in_use else ""
-        name = f"{r.folder.name:18}{r.subject:14}{r.fold:8}{r.variant:17}{r.network:13}"
+        name = f"{r.folder.name:18}{r.model[:DIGEST_CHARACTERS]:18}{r.subject:14}{r.fold:8}{r.variant:17}{r.network:13}"
         lines.append(f"{name}{r.state:12}{loss:>10}{size:>8}  {used}".rstrip())
     return "\n".join(lines)
 
@@ -106,6 +109,7 @@ def _run(folder: Path, results: Path, wanted: set[str]) -> Run:
     subject, fold, *network = parts[parts.index("train") + 1 : -2]
     return Run(
         folder=folder,
+        model=str(_sidecar(folder)["content_digest"]) if finished and not network else "",
         subject=subject,
         fold=fold,
         variant=parts[1] if parts[0] == "variants" else "",
@@ -120,10 +124,14 @@ def _run(folder: Path, results: Path, wanted: set[str]) -> Run:
 def _val_loss(folder: Path) -> float | None:
     """Of what was released, none for the final model; of an unfinished network, the smallest so far."""
     if is_finished(folder):
-        loss = json.loads(sidecar_of(folder).read_text(encoding="utf-8")).get("best_val_loss")
+        loss = _sidecar(folder).get("best_val_loss")
         return None if loss is None else float(loss)
     metrics = folder / METRICS
     return min(_losses(metrics), default=None) if metrics.is_file() else None
+
+
+def _sidecar(folder: Path) -> dict[str, Any]:
+    return dict(json.loads(sidecar_of(folder).read_text(encoding="utf-8")))
 
 
 def _losses(file: Path) -> Iterator[float]:

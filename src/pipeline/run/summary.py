@@ -1,17 +1,24 @@
-"""The summary at the end of a run: the main scores, and the paths of the results."""
+"""The summary at the end of a run: the main scores, the names of the models, and the paths of the results."""
 
 from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from pipeline.artifacts import paths
+from pipeline.artifacts.sidecar import read_sidecar
+from pipeline.config.variants import FINAL
 from pipeline.errors import InputError, Problem
+from pipeline.provenance.runs import DIGEST_CHARACTERS
 
 ROWS = ("model", "ridge", "mean_template", "mean_spectrum")
 COLUMNS = {"pearson_r": "r", "pearson_r_speech": "r speech", "mse": "MSE", "mcd_db": "MCD dB"}
 WIDTH = 100
+#: Whose models are named.
+SUBJECTS = 5
 
 
 def closing_summary() -> str:
@@ -40,11 +47,39 @@ def closing_summary() -> str:
         lines.append("SIMULATED DATA: no finding about any brain.")
     lines += [
         "",
+        *(list(_final_models()) or _fold_models(scores["subjects"])),
         f"scores       {paths.RESULTS / 'eval.json'}, {paths.RESULTS / 'scores.tsv'}",
         f"report       {paths.RESULTS / 'report.html'}",
         f"TensorBoard  tensorboard --logdir {paths.RESULTS / 'train'}",
     ]
     return "\n".join(lines)
+
+
+def _final_models() -> Iterator[str]:
+    """A line for each final model that carries these scores."""
+    with suppress(InputError):
+        scored = read_sidecar(paths.EVALUATION_SIDECAR)["content_digest"]
+        for file in sorted(paths.RESULTS.glob(f"train/*/{FINAL}/model.json")):
+            made = read_sidecar(file)
+            if [str(paths.EVALUATION_SIDECAR), scored] in made["inputs"]:
+                subject = made["subjects"][0]
+                use = f"python -m pipeline predict --subject {subject} --recording ID"
+                yield f"final model  {file.parts[-3]} {_name(made['content_digest'])}: {use}"
+
+
+def _fold_models(subjects: dict[str, Any]) -> list[str]:
+    """A line for each of the first subjects with the models of its folds."""
+    lines = []
+    for subject, own in list(subjects.items())[:SUBJECTS]:
+        named = zip(own["folds"], own.get("models", []), strict=False)
+        text = ", ".join(f"fold{fold['fold']} {_name(model)}" for fold, model in named)
+        lines += textwrap.wrap(f"models       {subject}: {text}", WIDTH, subsequent_indent=" " * 13)
+    more = len(subjects) - SUBJECTS
+    return [*lines, f"             {more} more subjects: python -m pipeline runs"] if more > 0 else lines
+
+
+def _name(content_digest: str) -> str:
+    return content_digest[:DIGEST_CHARACTERS]
 
 
 def _claim(claims: dict[str, Any]) -> list[str]:

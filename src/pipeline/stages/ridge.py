@@ -29,7 +29,7 @@ from pipeline.baselines.ridge import (
     place_template,
     single_lag_r,
 )
-from pipeline.baselines.ridge_skip import fit_ridge_skip, skip_of
+from pipeline.baselines.ridge_skip import as_skip, fit_ridge_skip
 from pipeline.baselines.tuned_ridge import TunedRidge, tuned_ridge
 from pipeline.config.ridge import RidgeStage
 from pipeline.config.variants import FINAL, FULL, PAST_ONLY_SOUND, Fold
@@ -51,7 +51,7 @@ def ridge(stage: Stage[RidgeStage]) -> str:
     arrays = load_subject(windows, stage.files["aligned"], stage.files["mel"], config)
     choice = _choice(stage.files["folds"]) if fold == FINAL else None
     tuned = _tuned(windows, arrays, fold, variant, config, choice)
-    skip = skip_of(tuned, windows.recordings)
+    skip = as_skip(tuned, windows.recordings)
     # What models are compared with is the full model's ridge, in all variants.
     is_scored = variant == FULL and fold != FINAL
     found = _baselines(windows, arrays, fold, config, tuned) if is_scored else PredictedFold([], {})
