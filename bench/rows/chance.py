@@ -28,12 +28,11 @@ def _arrays(work: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def ours(work: Path) -> Run:
-    from pipeline.evaluation.chance import CircularShifts, circular_shift_null
+    from pipeline.evaluation.shifts import circular_shift_null
 
     target, predicted, shifts = _arrays(work)
-    drawn = CircularShifts((0,), shifts[:, None], FRAMES, None)
     weights = [[np.ones(FRAMES)]]
-    return lambda: circular_shift_null([target], [[predicted]], weights, drawn)[0, 0]
+    return lambda: circular_shift_null([target], [[predicted]], weights, shifts[:, None])[0, 0]
 
 
 def loop(work: Path) -> Run:

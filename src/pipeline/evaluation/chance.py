@@ -1,49 +1,80 @@
-"""Chance level: scores without a link between prediction and sound.
+"""Chance level of one subject: r without slow drift, against predictions that meet other sound.
 
-circular-shift null: within every test block the prediction is circularly shifted by a
-random shift of the block's own, longer than the target's autocorrelation; the moments
-(see :mod:`pipeline.signal.correlation`) of all blocks of a fold are summed, r is taken
-over time and averaged over bands.  All shifts of a block come from one circular
-cross-correlation by FFT.  Shuffling single frames instead would break the
-autocorrelation and give a chance level far too low.
-
-Instead of a loop of ``np.corrcoef``: 120 times as fast, equal to 1e-15 (docs/benchmarks.md).
+The folds of a subject are one test.  Slow drift comes off targets and predictions first
+(:mod:`pipeline.evaluation.drift`).  Then either predictions are shifted within their test blocks
+(:mod:`pipeline.evaluation.shifts`), or, where a test set has ten trials or more or its blocks are short, whole trials
+exchange their partners within the session (:mod:`pipeline.evaluation.exchange`).  The p is no smaller than the number
+of independent shifts or exchanges allows.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-import scipy.fft
-from numpy.typing import NDArray
 
-from pipeline.evaluation.metrics import mean_of_known, mean_over_bands
+from pipeline.evaluation import exchange, shifts
+from pipeline.evaluation.drift import SHORT_S, joined_without_drift
+from pipeline.evaluation.exchange import Alignment
+from pipeline.evaluation.metrics import mean_over_bands
 from pipeline.evaluation.types import Mask, Values
-from pipeline.signal.correlation import correlation, moments_of
 
-MIN_VALID_SHIFTS = 100
+ALPHA = 0.01
+"""At which the level of a claim is decided."""
+LEAST = 99
+"""Independent shifts or exchanges that a p of :data:`ALPHA` needs."""
+MOST_TRIALS_TO_SHIFT = 9
+SHORTEST_TO_SHIFT_S = 12.0
+FEWEST_TRIALS = 5
+"""Trials of one session that can exchange partners in 100 ways or more."""
+LONGEST_GAP_S = 1.0
 ROUND_OFF = 1e-6
-AUTOCORRELATION_LIMIT = 0.1
-BANDS_AT_ONCE = 8
-"""Bands that are shifted at once: bounds memory on long blocks."""
-Blocks = Sequence[Values]
-Spectrum = NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
-class CircularShifts:
-    """Shifts of one fold: ``shifts`` (1 + shifts, used blocks) in frames; row 0 is no shift.
+class NullBlock:
+    """A test block or trial: target and prediction (frames, n_mels) float64, both less the target's mean spectrum.
 
-    ``reason`` says why the fold cannot be tested, if so.
+    ``start_s`` is where it starts on the session's clock, where that is known; ``weight`` (frames,) says which
+    target frames count (default: all); ``onset`` is the frame in which the voice sets in.
     """
 
-    used: tuple[int, ...]
-    shifts: NDArray[np.intp]
-    valid: int
+    target: Values
+    prediction: Values
+    recording: str
+    session: str
+    start_s: float | None = None
+    weight: Values | None = None
+    onset: int | None = None
+
+
+@dataclass(frozen=True)
+class NullFold:
+    """The test blocks of one fold, and which of its bands are active (n_mels,)."""
+
+    blocks: Sequence[NullBlock]
+    active: Mask
+    frame_rate_hz: float
+
+
+@dataclass(frozen=True)
+class Null:
+    """Mean r over active bands without slow drift, (1 + R,): the observed one, then one per shift or exchange.
+
+    ``independent`` counts the shifts or exchanges that are independent of each other; R is no larger.  Where they
+    are too few, ``values`` holds the observed r alone, ``p_value`` is ``None``, ``reason`` says why and
+    ``minutes_needed`` how much test sound would do.  ``bands`` (1 + R, n_mels) is r of each band, NaN where none.
+    """
+
+    values: Values
+    independent: int
+    method: Literal["shift", "exchange"]
+    p_value: float | None
     reason: str | None
+    minutes_needed: float | None
+    bands: Values
 
 
 def p_value(values: Values) -> float:
@@ -54,147 +85,140 @@ def p_value(values: Values) -> float:
     return float(np.count_nonzero(values >= values[0] - ROUND_OFF) / values.size)
 
 
-def autocorrelation_frames(target: Blocks, active: Mask) -> int:
-    """First lag [frames] at which the active bands' mean autocorrelation falls below 0.1."""
-    longest = max(len(block) for block in target)
-    size = scipy.fft.next_fast_len(2 * longest, real=True)
-    power = np.zeros(size // 2 + 1)
-    for block in target:
-        for band in np.flatnonzero(active):
-            power += np.abs(scipy.fft.rfft(block[:, band] - block[:, band].mean(), size)) ** 2
-    total = scipy.fft.irfft(power, size)[:longest]
-    below = np.flatnonzero(total < AUTOCORRELATION_LIMIT * total[0])
-    return int(below[0]) if below.size else longest
+def subject_null(
+    folds: Sequence[NullFold],
+    count: int,
+    min_shift_s: float,
+    rng: np.random.Generator,
+    alignment: Alignment = "start",
+) -> Null:
+    """The null of one prediction of one subject, its folds pooled.
 
-
-def draw_shifts(lengths: Sequence[int], min_shift: int, count: int, rng: np.random.Generator) -> CircularShifts:
-    """``count`` random shifts per block, each at least ``min_shift`` from no shift at all.
-
-    A block shorter than twice ``min_shift`` has no valid shift and is left out of the test; fewer
-    than 100 valid shifts over all blocks give a ``reason`` instead of a test.
+    At most ``count`` shifts or exchanges are drawn.  No shift is below ``min_shift_s``.  ``alignment`` says from where
+    exchanged trials are laid onto each other; for ``voice``, trials without an ``onset`` are left out.  Predictions
+    of equal shape get the same draws from generators in equal states.
     """
-    used = tuple(i for i, n in enumerate(lengths) if n >= 2 * min_shift)
-    valid = sum(lengths[i] - 2 * min_shift + 1 for i in used)
-    reason = None
-    if valid < MIN_VALID_SHIFTS:
-        reason = f"{valid} valid shifts of at least {min_shift} frames, {MIN_VALID_SHIFTS} needed"
-    shifts = np.zeros((1 + count, len(used)), dtype=np.intp)
-    for column, i in enumerate(used):
-        shifts[1:, column] = rng.integers(min_shift, lengths[i] - min_shift + 1, size=count)
-    return CircularShifts(used, shifts, valid, reason)
+    rate_hz, active = folds[0].frame_rate_hz, np.all([fold.active for fold in folds], axis=0)
+    trials = free_of_drift(folds)
+    if exchanges(trials, rate_hz):
+        return exchange_test(trials, active, rate_hz, count, rng, alignment)
+    return shift_test(trials, active, rate_hz, count, min_shift_s, rng)
 
 
-class Correlator:
-    """Circular cross-correlation of one block's series at chosen shifts, by zero-padded real FFTs.
-
-    Padding to a length with small factors costs less than a transform of any odd length.
-    Series are (…, frames).
-    """
-
-    def __init__(self, frames: int, shifts: NDArray[np.intp]) -> None:
-        self.frames, self.shifts = frames, shifts
-        self.size = scipy.fft.next_fast_len(2 * frames, real=True)
-
-    def spectrum(self, series: Values) -> Spectrum:
-        """Transform of a series, to be used in several correlations."""
-        return np.asarray(scipy.fft.rfft(series, self.size))
-
-    def __call__(self, fixed: Spectrum, moving: Spectrum) -> Values:
-        """Σ_t fixed[t] · moving[t − shift] with ``moving`` wrapped around, (…, shifts)."""
-        lags = scipy.fft.irfft(fixed * moving.conj(), self.size)
-        return np.asarray(lags[..., self.shifts] + lags[..., self.size - self.frames + self.shifts])
+Trials = Sequence[tuple[int, NullBlock]]
+"""Blocks with the number of their fold."""
 
 
-def shifted_moments(
-    target: Values, predictions: Sequence[Values], weights: Sequence[Values], shifts: NDArray[np.intp]
-) -> Values:
-    """Moments of one block for each shift, (predictions, weights, bands, shifts, 6).
-
-    ``target`` and each prediction are (bands, frames), each weight is (frames,) and stays
-    with the target's frames; a shift s pairs target frame t with prediction frame t − s,
-    modulo the block.
-    """
-    correlate = Correlator(target.shape[1], shifts)
-    out = np.empty((len(predictions), len(weights), len(target), len(shifts), 6))
-    for k, weight in enumerate(weights):
-        out[:, k, ..., 0] = weight.sum()
-        for column, fixed in ((1, weight * target), (3, weight * target**2)):
-            out[:, k, ..., column] = fixed.sum(axis=1)[:, None]
-    fixed_spectra = [(correlate.spectrum(w), correlate.spectrum(w * target)) for w in weights]
-    whole = [bool(np.all(weight == 1)) for weight in weights]
-    for row, prediction in zip(out, predictions, strict=True):
-        once = correlate.spectrum(prediction)
-        squared = once if all(whole) else correlate.spectrum(prediction**2)
-        for moments, is_whole, (of_weight, of_target) in zip(row, whole, fixed_spectra, strict=True):
-            if is_whole:  # a shift leaves sums over all frames as they are
-                moments[..., 2] = prediction.sum(axis=1)[:, None]
-                moments[..., 4] = (prediction**2).sum(axis=1)[:, None]
-            else:
-                moments[..., 2], moments[..., 4] = correlate(of_weight, once), correlate(of_weight, squared)
-            moments[..., 5] = correlate(of_target, once)
-    return out
+def exchanges(trials: Trials, rate_hz: float) -> bool:
+    """Whether trials exchange partners: ten recordings or more, or most of the test sound in blocks below 12 s."""
+    long = sum(len(b.target) for _, b in trials if len(b.target) >= SHORTEST_TO_SHIFT_S * rate_hz)
+    short = sum(len(b.target) for _, b in trials) - long
+    return len({b.recording for _, b in trials}) > MOST_TRIALS_TO_SHIFT or short > long
 
 
-def circular_shift_null(
-    target: Blocks, predictions: Sequence[Blocks], weights: Sequence[Blocks], drawn: CircularShifts
-) -> Values:
-    """r of every prediction, weight, shift and band, pooled over the fold's used blocks.
-
-    ``target`` and each of ``predictions`` are blocks of (frames, n_mels), each of ``weights`` blocks
-    of (frames,).  Returns (predictions, weights, 1 + shifts, n_mels); shift 0 is none.
-    """
-    n_mels = target[0].shape[1]
-    shape = (len(predictions), len(weights), n_mels, len(drawn.shifts), 6)
-    r = np.empty(shape[:-1])
-    for first in range(0, n_mels, BANDS_AT_ONCE):
-        bands = slice(first, first + BANDS_AT_ONCE)
-        total = sum(
-            shifted_moments(
-                target[i].T[bands],
-                [prediction[i].T[bands] for prediction in predictions],
-                [weight[i] for weight in weights],
-                drawn.shifts[:, column],
-            )
-            for column, i in enumerate(drawn.used)
-        )
-        r[:, :, bands] = correlation(np.asarray(total))
-    return r.swapaxes(2, 3)
-
-
-def mismatch_moments(target: Blocks, prediction: Blocks) -> Values:
-    """Moments of each pair of blocks, (blocks, blocks, n_mels, 6)."""
-    count = len(target)
-    found = np.zeros((count, count, target[0].shape[1], 6))
-    for i, p in enumerate(prediction):
-        for j, y in enumerate(target):
-            n = min(len(p), len(y))
-            found[i, j] = moments_of(y[:n], p[:n])
+def free_of_drift(folds: Sequence[NullFold]) -> Trials:
+    """All blocks, slow drift taken off each stretch of :func:`stretches`."""
+    rate_hz, found = folds[0].frame_rate_hz, []
+    numbered = [(number, block) for number, fold in enumerate(folds) for block in fold.blocks]
+    for stretch in stretches(numbered, rate_hz):
+        sides = [joined_without_drift([getattr(b, side) for _, b in stretch], rate_hz) for side in SIDES]
+        found += [(k, replace(b, target=y, prediction=p)) for (k, b), y, p in zip(stretch, *sides, strict=True)]
     return found
 
 
-def mismatch_null(
-    moments: Values, folds: NDArray[np.intp], active: Mask, count: int, rng: np.random.Generator
-) -> Values | str:
-    """Mean r over folds, observed first, then for ``count`` random permutations of the targets; or a reason.
+def stretches(trials: Trials, rate_hz: float) -> list[list[tuple[int, NullBlock]]]:
+    """Short trials that follow each other in their session belong together; every other block is one of its own.
 
-    A fold whose r is undefined is left out of a mean.
-
-    ``moments`` (blocks, blocks, n_mels, 6) are of every prediction block against every target block,
-    ``folds`` (blocks,) is the fold of each block.  The permutations are over all blocks; excluding
-    those that leave a block its own target would make p too small.
+    Across a longer gap a running mean would turn the step between two trials into a slope at the ends of both.
     """
-    blocks = len(folds)
-    distinct = math.factorial(blocks)
-    if distinct < MIN_VALID_SHIFTS:
-        return f"{distinct} ways to exchange {blocks} blocks, {MIN_VALID_SHIFTS} needed"
-    orders = rng.permuted(np.tile(np.arange(blocks), (count + 1, 1)), axis=1)
-    orders[0] = np.arange(blocks)
-    r = []
-    for k in np.unique(folds):
-        own = np.flatnonzero(folds == k)
-        pooled = sum(moments[i, orders[:, i]] for i in own)
-        r.append(mean_over_bands(correlation(np.asarray(pooled)), active))
-    means = mean_of_known(r, axis=0)
-    if not np.isfinite(means).all():
-        return "r is undefined: a prediction or its targets are constant"
-    return means
+
+    def follows(before: NullBlock, block: NullBlock) -> bool:
+        if before.session != block.session or before.start_s is None or block.start_s is None:
+            return False
+        gap_s = block.start_s - before.start_s - len(before.target) / rate_hz
+        return abs(gap_s) <= LONGEST_GAP_S and max(len(before.target), len(block.target)) < SHORT_S * rate_hz
+
+    found: list[list[tuple[int, NullBlock]]] = []
+    for number, block in sorted(trials, key=lambda t: (t[1].session, t[1].start_s is None, t[1].start_s or 0.0)):
+        if found and follows(found[-1][-1][1], block):
+            found[-1].append((number, block))
+        else:
+            found.append([(number, block)])
+    return found
+
+
+SIDES = ("target", "prediction")
+
+
+def weight_of(block: NullBlock) -> Values:
+    """Which target frames count, (frames,)."""
+    return np.ones(len(block.target)) if block.weight is None else block.weight
+
+
+def shift_test(
+    trials: Trials, active: Mask, rate_hz: float, count: int, min_shift_s: float, rng: np.random.Generator
+) -> Null:
+    """Circular shifts within the blocks of 12 s or more."""
+    blocks = [b for _, b in trials if len(b.target) >= SHORTEST_TO_SHIFT_S * rate_hz]
+    target, prediction = ([getattr(b, side) for b in blocks] for side in SIDES)
+    frames = sum(map(len, target))
+    step = max(shifts.autocorrelation_frames(side, active) for side in (target, prediction))
+    independent = frames // step
+    minutes_needed = LEAST * step / rate_hz / 60
+    reason = None
+    if independent < LEAST:
+        reason = f"{independent} independent shifts (one in {step / rate_hz:.2f} s of test sound), {LEAST} needed"
+    least = int(np.ceil(min_shift_s * rate_hz))
+    drawn = shifts.draw_shifts([len(y) for y in target], least, 0 if reason else min(count, independent), rng)
+    r = shifts.circular_shift_null(target, [prediction], [[weight_of(b) for b in blocks]], drawn)[0, 0]
+    return null_of(r, active, independent, "shift", reason, minutes_needed)
+
+
+def exchange_test(
+    trials: Trials, active: Mask, rate_hz: float, count: int, rng: np.random.Generator, alignment: Alignment
+) -> Null:
+    """Trials exchange partners within session and fold; across folds where too few lie in each."""
+    if alignment == "voice":
+        trials = [(k, b) for k, b in trials if b.onset is not None]
+    if not trials:
+        return no_null("no trial with an onset of the voice", "exchange", len(active))
+    groups = grouped([(k, b.session) for k, b in trials])
+    if exchange.distinct_orders(groups) <= LEAST:
+        groups = grouped([b.session for _, b in trials])
+    distinct, reason = exchange.distinct_orders(groups), None
+    if distinct <= LEAST:
+        reason = f"{distinct} ways to exchange {len(trials)} trials within their sessions, {LEAST + 1} needed"
+    orders = exchange.draw_orders(groups, 0 if reason else min(count, distinct - 1), rng)
+    onsets = [b.onset for _, b in trials if b.onset is not None] if alignment == "voice" else None
+    target, prediction = ([getattr(b, side) for _, b in trials] for side in SIDES)
+    r = exchange.exchange_null(target, prediction, [weight_of(b) for _, b in trials], onsets, groups, orders)
+    minutes_needed = FEWEST_TRIALS * float(np.mean([len(y) for y in target])) / rate_hz / 60
+    return null_of(r, active, min(distinct - 1, count), "exchange", reason, minutes_needed)
+
+
+def grouped(keys: Sequence[object]) -> list[np.ndarray]:
+    """Places of equal keys, in the order in which keys appear."""
+    return [np.array([i for i, own in enumerate(keys) if own == key]) for key in dict.fromkeys(keys)]
+
+
+def null_of(
+    r: Values,
+    active: Mask,
+    independent: int,
+    method: Literal["shift", "exchange"],
+    reason: str | None,
+    minutes_needed: float,
+) -> Null:
+    """The null from r of each draw and band, (1 + R, n_mels)."""
+    values = mean_over_bands(r, active)
+    bands = np.where(active, r, np.nan)
+    if not np.isfinite(values).all():
+        return replace(no_null("r is undefined: target or prediction is constant", method, len(active)), bands=bands)
+    if reason:
+        return Null(values, independent, method, None, reason, minutes_needed, bands)
+    return Null(values, independent, method, p_value(values), None, None, bands)
+
+
+def no_null(reason: str, method: Literal["shift", "exchange"], n_mels: int) -> Null:
+    """A null without any r."""
+    return Null(np.array([np.nan]), 0, method, None, reason, None, np.full((1, n_mels), np.nan))

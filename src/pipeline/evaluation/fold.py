@@ -1,4 +1,4 @@
-"""All scores of one subject and fold: metrics, bootstrap replicates, shifts, word swaps.
+"""All scores of one subject and fold: metrics, bootstrap replicates, word swaps.
 
 In: :class:`FoldPredictions`.  Out: :class:`FoldScores`, whose ``document`` is JSON-ready and
 whose arrays (replicates, nulls) let the caller average over folds before taking
@@ -35,7 +35,6 @@ from pipeline.signal.mel_statistics import active_bands
 
 MIN_PIECES = 5
 LEAST_DEFINED = 0.95
-SHIFTED = ("pearson_r", "pearson_r_speech")
 ALIGNMENTS = ("annotated_onset", "sound_onset")
 
 
@@ -43,15 +42,14 @@ ALIGNMENTS = ("annotated_onset", "sound_onset")
 class FoldScores:
     """Scores of one fold.
 
-    ``replicates[name][metric]`` (resamples,) are bootstrap values, ``shift_nulls[name][metric]``
-    and ``swaps[alignment][name]`` hold the observed value first, then the null.
+    ``replicates[name][metric]`` (resamples,) are bootstrap values, ``swaps[alignment][name]`` hold the observed
+    value first, then the null.
     """
 
     fold: FoldPredictions
     prepared: Prepared
     document: Document
     replicates: Mapping[str, Mapping[str, Values]]
-    shift_nulls: Mapping[str, Mapping[str, Values]]
     swaps: Mapping[str, Mapping[str, Values]]
     ranks: Mapping[str, Values]
 
@@ -119,26 +117,21 @@ def score_fold(
 ) -> FoldScores:
     """Score every prediction of one fold; ``seed`` makes its draws independent of other folds'."""
     prepared = Prepared(fold, config)
-    rng_boot, rng_shifts, rng_words = (np.random.default_rng([*seed, k]) for k in range(3))
+    rng_boot, rng_words = (np.random.default_rng([*seed, k]) for k in (0, 2))
     counts = metrics.bootstrap_counts(len(prepared.starts), config.bootstrap, rng_boot)
     scores, replicates = {}, {}
     for name in fold.names():
         scores[name], replicates[name] = score_prediction(prepared, name, counts)
-    shift_nulls, shift_document = circular_shift(prepared, chance_config, rng_shifts)
-    for name, found in shift_nulls.items():
-        scores[name]["chance"] = {m: null_summary(v) for m, v in found["means"].items()}
-        scores[name]["per_band"]["chance_p95"] = found["band_p95"]
     swaps, ranks, word_document = swap_words(prepared, chance_config, rng_words)
     if config.stoi:
         score_sound(prepared, scores)
     document = describe(prepared)
-    document |= {"circular_shift": shift_document, "words": word_document, "scores": scores}
+    document |= {"words": word_document, "scores": scores}
     return FoldScores(
         fold=fold,
         prepared=prepared,
         document=document,
         replicates=replicates if len(prepared.starts) >= MIN_PIECES else {},
-        shift_nulls={name: found["means"] for name, found in shift_nulls.items()},
         swaps=swaps,
         ranks=ranks,
     )
@@ -231,43 +224,6 @@ def null_summary(values: Values) -> Document:
 def varies(prediction: Mel) -> bool:
     """Finite, and not constant over time in every band."""
     return bool(np.isfinite(prediction).all() and (prediction.std(axis=0) > MIN_STD).any())
-
-
-def circular_shift(
-    prepared: Prepared, config: ChanceConfig, rng: np.random.Generator
-) -> tuple[dict[str, dict[str, Any]], Document]:
-    """The circular-shift null of each decoder, with the same shifts for all, and a description of the test."""
-    fold = prepared.fold
-    if not prepared.active.any():
-        return {}, {"reason": "the target is constant in every band"}
-    target = prepared.by_block(prepared.centred(prepared.target))
-    at_least = int(np.ceil(config.min_shift_s * fold.frame_rate_hz))
-    min_shift = max(at_least, chance.autocorrelation_frames(target, prepared.active))
-    drawn = chance.draw_shifts(prepared.lengths, min_shift, config.shifts, rng)
-    document = {
-        "min_shift_s": min_shift / fold.frame_rate_hz,
-        "valid_shifts": drawn.valid,
-        "blocks_used": len(drawn.used),
-        "reason": drawn.reason,
-    }
-    names = prepared.decoders
-    if drawn.reason is not None or not names:
-        return {}, document
-    r = chance.circular_shift_null(
-        target,
-        [prepared.by_block(prepared.centred(prepared.prediction(name))) for name in names],
-        [prepared.by_block(prepared.weights[metric]) for metric in SHIFTED],
-        drawn,
-    )
-    found: dict[str, dict[str, Any]] = {}
-    for name, of_name in zip(names, r, strict=True):
-        means = dict(zip(SHIFTED, metrics.mean_over_bands(of_name, prepared.active), strict=True))
-        band_p95 = np.where(prepared.active, np.percentile(of_name[0, 1:], 95, axis=0), np.nan)
-        found[name] = {
-            "means": {m: v for m, v in means.items() if np.isfinite(v).all()},
-            "band_p95": band_p95,
-        }
-    return found, document
 
 
 def swap_words(

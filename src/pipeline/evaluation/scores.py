@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
-from pipeline.evaluation import chance
 from pipeline.evaluation.audit import AuditResult
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import ALIGNMENTS, FoldScores, interval, null_summary, score_fold
 from pipeline.evaluation.group import group_test
+from pipeline.evaluation.nulls import Nulls, all_nulls, chance_document, null_document, retrained_document
 from pipeline.evaluation.types import (
     BASELINES,
     MODEL,
@@ -59,8 +59,13 @@ DEFINITIONS = {
     "mcd_db": "mel-cepstral distortion, c_d = (2/n_mels) Σ_b lnmel_b cos(πd(b+½)/n_mels), d = 1…13, no DTW [dB]",
     "ci95": "percentile interval of a block bootstrap within the test blocks; it covers the choice of test "
     "sound, not the choice of subjects; a fold of fewer than 5 pieces enters with its value alone",
-    "chance": "predictions circularly shifted within their test blocks by shifts beyond the autocorrelation; "
-    "p = (1 + #{r* ≥ r}) / (R + 1)",
+    "chance": "per subject, folds pooled, after slow drift came off targets and predictions: predictions are "
+    "circularly shifted within test blocks of at least 12 s, or, with ten trials or more or shorter blocks, trials "
+    "exchange their predictions within the session; p = (1 + #{r* ≥ r}) / (R + 1), where R is at most the number of "
+    "independent shifts or exchanges; over subjects, the mean of their nulls",
+    "pearson_r_without_drift": "pearson_r of all folds together after a running mean of 4 s (from trials below 8 s "
+    "without start_s: mean and slope) came off target and prediction",
+    "independent": "test frames over the lag at which the autocorrelation of target and prediction falls below 0.1",
     "words": "predicted words exchanged between test words of alike timing (onset to onset, duration, latency), "
     "after what a parabola in timing explains has been taken off; aligned at the annotated and at the acoustic "
     "onset; rank accuracy on the same words, chance 0.5; " + WORD_SWAP_NOTE,
@@ -103,14 +108,15 @@ def score(
         score_fold(f, evaluate, chance_config, [evaluate.seed, subjects.index(f.subject), f.fold, f.seed])
         for f in ordered
     ]
-    summary = summarise(scored, chance_config, evaluate.seed)
+    nulls = all_nulls(scored, chance_config, evaluate.seed)
+    summary = summarise(scored, nulls)
     document = {
         "schema_version": SCHEMA_VERSION,
         "summary": summary,
         "claims": dict(context.claims) | claims(summary),
         "audit": audit_document(context.audits),
         "contamination": [c.document() for c in context.contamination],
-        "subjects": {s: subject_document(s, scored, context) for s in subjects},
+        "subjects": {s: subject_document(s, scored, nulls, context) for s in subjects},
         "definitions": DEFINITIONS | {"speech_frames": SPEECH[evaluate.speech_frames]},
         "settings": {
             "evaluate": evaluate.model_dump(mode="json"),
@@ -190,12 +196,13 @@ def role(name: str) -> str:
     return {MODEL: "model"}.get(name, "baseline" if name in (*BASELINES, *OPTIONAL_BASELINES) else "variant")
 
 
-def summarise(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
+def summarise(scored: Sequence[FoldScores], nulls: Nulls) -> Document:
     """The summary part: one entry per prediction, differences, chance, words and the group."""
     present = dict.fromkeys(n for s in scored for n in s.document["scores"] if not n.startswith(RETRAINED_NULL))
     names = list(dict.fromkeys([MODEL, *BASELINES, *present]))
     summary: Document = {name: entry(scored, name) for name in names}
-    summary["chance"] = chance_document(scored, config, seed)
+    summary["chance"] = chance_document(nulls, why_missing(scored, MODEL, "pearson_r"))
+    summary["chance"]["retrained"] = retrained(scored)
     summary["words"] = words_document(scored)
     baselines = [n for n in names if role(n) in ("baseline", "variant")]
     summary["differences"] = {n: difference(scored, n) for n in baselines}
@@ -292,87 +299,11 @@ def verdict(found: Document, baseline: str, where: str, unit: str, better: int =
     return f"{claim} {baseline} {where} ({unit} {difference:+.3f}, 95 % {ci95[0]:+.3f} to {ci95[1]:+.3f})"
 
 
-def shift_null(scored: Sequence[FoldScores], name: str, metric: str) -> Values | None:
-    """Observed mean and its circular-shift null over the testable folds, observed first."""
-    found: Values | None = over_subjects(scored, lambda s: s.shift_nulls.get(name, {}).get(metric))
-    return found
-
-
-def chance_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
-    """The model's circular-shift null (others under ``by_prediction``), mismatched recordings, retrained nulls."""
-    tested = [s for s in scored if MODEL in s.shift_nulls]
-    documents = [s.document["circular_shift"] for s in scored]
-    names = list(dict.fromkeys(n for s in scored for n in s.shift_nulls))
-    found: Document = {
-        "test": "circular shift of predictions within test blocks",
-        "shifts": config.shifts,
-        "min_shift_s": max((f["min_shift_s"] for f in documents if "min_shift_s" in f), default=None),
-        "valid_shifts": sum(f.get("valid_shifts", 0) for f in documents),
-        "folds_tested": len(tested),
-        "folds": len(scored),
-        "pearson_r_p95": None,
-        "p_value": None,
-        "reason": None if tested else f"not testable: {chance_reason(scored)}",
-        "by_prediction": {},
-    }
-    for name in names:
-        for metric in ("pearson_r", "pearson_r_speech"):
-            values = shift_null(scored, name, metric)
-            if values is not None:
-                found["by_prediction"].setdefault(name, {})[metric] = null_summary(values)
-    own = found["by_prediction"].get(MODEL, {})
-    if "pearson_r" in own:
-        found |= {"pearson_r_p95": own["pearson_r"]["p95"], "p_value": own["pearson_r"]["p_value"]}
-    if "pearson_r_speech" in own:
-        speech = own["pearson_r_speech"]
-        found |= {"pearson_r_speech_p95": speech["p95"], "p_value_speech": speech["p_value"]}
-    found["mismatched_recordings"] = mismatch_document(scored, config, seed)
-    found["retrained"] = retrained_document(scored)
-    return found
-
-
-def chance_reason(scored: Sequence[FoldScores]) -> str:
-    """Why no fold could be tested."""
-    reasons = [s.document["circular_shift"]["reason"] for s in scored if s.document["circular_shift"]["reason"]]
-    return reasons[0] if reasons else why_missing(scored, MODEL, "pearson_r")
-
-
-def mismatch_document(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> Document:
-    """Predictions against targets of other recordings, per subject, then averaged over subjects."""
-    nulls: list[Values] = []
-    reasons: list[str] = []
-    for number, subject in enumerate(sorted({s.fold.subject for s in scored})):
-        own = [s for s in scored if s.fold.subject == subject and MODEL in s.prepared.decoders]
-        blocks = [(i, b) for i, s in enumerate(own) for b in s.fold.blocks]
-        if len({b.recording for _, b in blocks}) < 2:
-            reasons.append("one recording only")
-            continue
-        centre = np.mean([s.prepared.centre for s in own], axis=0)
-        moments = chance.mismatch_moments(
-            [b.target - centre for _, b in blocks],
-            [np.asarray(b.predictions[MODEL]) - centre for _, b in blocks],
-        )
-        active = np.all([s.prepared.active for s in own], axis=0)
-        rng = np.random.default_rng([seed, number, 3])
-        null = chance.mismatch_null(moments, np.array([i for i, _ in blocks]), active, config.shifts, rng)
-        if isinstance(null, str):
-            reasons.append(null)
-        else:
-            nulls.append(null)
-    if not nulls:
-        return {"p95": None, "p_value": None, "reason": f"not testable: {reasons[0]}"}
-    return null_summary(np.mean(nulls, axis=0)) | {"subjects": len(nulls), "reason": None}
-
-
-def retrained_document(scored: Sequence[FoldScores]) -> Document:
-    """Scores of models trained on circularly shifted neural data, and p of the true model among them."""
+def retrained(scored: Sequence[FoldScores]) -> Document:
+    """The models trained on circularly shifted neural data, beside the true one."""
     names = sorted({n for s in scored for n in s.document["scores"] if n.startswith(RETRAINED_NULL)})
     values = [over_subjects(scored, scored_value(n, "pearson_r")) for n in names]
-    observed = over_subjects(scored, scored_value(MODEL, "pearson_r"))
-    if not names or observed is None or None in values:
-        return {"trainings": len(names), "p_value": None, "reason": "not run (chance.retrain)"}
-    p = chance.p_value(np.array([observed, *values]))
-    return {"trainings": len(names), "pearson_r": values, "p_value": p, "reason": None}
+    return retrained_document([v for v in values if v is not None], mean_score(scored, MODEL, "pearson_r"))
 
 
 def words_document(scored: Sequence[FoldScores]) -> Document:
@@ -451,8 +382,8 @@ def group_document(scored: Sequence[FoldScores], baselines: list[str]) -> Docume
     return found
 
 
-def subject_document(subject: str, scored: Sequence[FoldScores], context: RunContext) -> Document:
-    """One subject: means over folds, then each fold."""
+def subject_document(subject: str, scored: Sequence[FoldScores], nulls: Nulls, context: RunContext) -> Document:
+    """One subject: means over folds, chance, then each fold."""
     own = [s for s in scored if s.fold.subject == subject]
     names = dict.fromkeys(n for s in own for n in s.document["scores"])
     folds = []
@@ -460,7 +391,8 @@ def subject_document(subject: str, scored: Sequence[FoldScores], context: RunCon
         audit = context.audits.get((subject, s.fold.fold))
         folds.append(s.document | {"audit": None if audit is None else asdict(audit)})
     means = {n: {m: mean_score(own, n, m) for m in MEANS} for n in names}
-    return {"mean": means, **context.subjects.get(subject, {}), "folds": folds}
+    chance = {n: {m: null_document(null) for m, null in v.items()} for n, v in nulls.get(subject, {}).items()}
+    return {"mean": means, "chance": chance, **context.subjects.get(subject, {}), "folds": folds}
 
 
 def audit_document(audits: Mapping[tuple[str, int], AuditResult]) -> Document:

@@ -11,9 +11,17 @@ from pipeline.evaluation.types import MODEL, Document, Values
 COMPARED = (MODEL, "ridge", "mean_template", "envelope")
 
 
+WITHOUT_DRIFT = "Model, without slow drift"
+
+
 def band_curves(document: Document, metric: str) -> dict[str, Values]:
-    """``metric`` of each band (n_mels,) by the prediction's title, for the model and what it is compared with."""
+    """``metric`` of each band (n_mels,) by the prediction's title, for the model and what it is compared with.
+
+    With ``pearson_r`` comes the model's without slow drift, which is what chance is drawn for.
+    """
     found = {title(name): band_mean(document, name, metric) for name in COMPARED if name in document["summary"]}
+    if metric == "pearson_r" and (bands := document["summary"]["chance"]["bands"]):
+        found[WITHOUT_DRIFT] = np.array(bands["pearson_r_without_drift"], dtype=np.float64)
     return {name: curve for name, curve in found.items() if curve is not None}
 
 
@@ -27,10 +35,10 @@ def band_mean(document: Document, name: str, metric: str) -> Values | None:
     return mean_of_known(subjects, axis=0) if subjects else None
 
 
-def chance_of_bands(document: Document, bands: int) -> Values:
-    """95th percentile of chance of each band (n_mels,); NaN where there was no test."""
-    p95 = band_mean(document, MODEL, "chance_p95")
-    return np.full(bands, np.nan) if p95 is None else p95
+def chance_of_bands(document: Document, size: int) -> Values:
+    """95th percentile of each band's null, which is averaged over subjects (n_mels,); NaN where there was no test."""
+    bands = document["summary"]["chance"]["bands"]
+    return np.array(bands["p95"], dtype=np.float64) if bands else np.full(size, np.nan)
 
 
 def never_scored(document: Document) -> list[int]:

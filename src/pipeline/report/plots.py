@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from pipeline.errors import InputError, Problem
 from pipeline.evaluation import chance
 from pipeline.evaluation.scores import title
 from pipeline.report import figures
-from pipeline.report.bands import band_curves, chance_of_bands, never_scored
+from pipeline.report.bands import WITHOUT_DRIFT, band_curves, chance_of_bands, never_scored
 from pipeline.report.figures import BLUE, GREY, ORANGE, SKY
 from pipeline.report.panels import (
     PAGE_IN,
@@ -247,47 +247,36 @@ def _series(file: Path, stretch: Stretch, names: dict[str, str]) -> Figure:
 
 
 def bands(file: Path, _: Stretch) -> Figure:
-    """r over time of each band, over the 95th percentile of shifts of the prediction within its blocks.
+    """r over time of each band, over the 95th percentile of this fold's null.
 
-    Which bands are active and how predictions are circularly shifted is what the run's eval.json records.
+    Which bands are active and how the null is drawn is what the run's eval.json records.
     """
     evaluate, config = settings_of_run(file)
     fold = read_predicted(file, PREDICTIONS)
-    target = [b.series["target"].astype(np.float64) for b in fold.blocks]
-    mean = np.concatenate(target).mean(axis=0)
-    active = active_bands(np.concatenate(target).astype(np.float32), evaluate.min_band_std_nats)
-    target = [y - mean for y in target]
-    null = _circular_shift_null(
-        fold, target, [b.series["model"] - mean for b in fold.blocks], active, config, evaluate.seed
-    )
-    joined = np.concatenate(target)
+    joined = np.concatenate([b.series["target"] for b in fold.blocks])
+    active, mean = active_bands(joined, evaluate.min_band_std_nats), joined.mean(axis=0, dtype=np.float64)
+    null = _null(fold, mean, active, config, evaluate.seed)
     curves = {}
     for name in ("model", "model_teacher_forced"):
         if name in fold.blocks[0].series:
             predicted = np.concatenate([b.series[name] for b in fold.blocks]) - mean
-            curves[title(name)] = np.where(active, correlation_per_band(predicted, joined), np.nan)
-    p95 = np.where(active, np.percentile(null, 95, axis=0), np.nan)
+            curves[title(name)] = np.where(active, correlation_per_band(predicted, joined - mean), np.nan)
+    p95 = np.full(len(active), np.nan)
+    if null.p_value is not None:
+        curves[WITHOUT_DRIFT] = null.bands[0]
+        p95 = np.percentile(null.bands[1:], 95, axis=0)
     band_hz = fold.extras["band_hz"][0] if "band_hz" in fold.extras else None
     return figures.by_band_figure(curves, p95, np.flatnonzero(~active).tolist(), band_hz)
 
 
-def _circular_shift_null(
-    fold: PredictedFold,
-    target: Sequence[np.ndarray],
-    prediction: Sequence[np.ndarray],
-    active: np.ndarray,
-    config: ChanceConfig,
-    seed: int,
-) -> np.ndarray:
-    """r of each band for each shift, (shifts, n_mels); NaN where the blocks are too short for shifts."""
+def _null(fold: PredictedFold, mean: np.ndarray, active: np.ndarray, config: ChanceConfig, seed: int) -> chance.Null:
+    """The null of one fold's model; its trials count as one session."""
     times_s = fold.blocks[0].time_s
-    at_least = int(np.ceil(config.min_shift_s / float(times_s[1] - times_s[0])))
-    shortest = max(at_least, chance.autocorrelation_frames(target, active))
-    lengths = [len(y) for y in target]
-    drawn = chance.draw_shifts(lengths, shortest, config.shifts, np.random.default_rng(seed))
-    if drawn.reason is not None:
-        return np.full((config.shifts, len(active)), np.nan)
-    return chance.circular_shift_null(target, [prediction], [[np.ones(n) for n in lengths]], drawn)[0, 0, 1:]
+    blocks = [
+        chance.NullBlock(b.series["target"] - mean, b.series["model"] - mean, b.recording, "") for b in fold.blocks
+    ]
+    own = chance.NullFold(blocks, active, 1 / float(times_s[1] - times_s[0]))
+    return chance.subject_null([own], config.shifts, config.min_shift_s, np.random.default_rng(seed))
 
 
 def attention(file: Path, _: Stretch) -> Figure:

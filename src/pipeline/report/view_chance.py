@@ -10,7 +10,7 @@ from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, Document
 from pipeline.report.view import Table, Text, missing, number, p_text, scored
 
-NULL_HEAD = ("Prediction", "circular-shift p", "circular-shift p, speech frames", "word swap p, annotated onset",
+NULL_HEAD = ("Prediction", "r without slow drift", "p", "p, speech frames", "word swap p, annotated onset",
              "word swap p, sound onset", "rank accuracy", "rank accuracy p")  # fmt: skip
 
 
@@ -26,34 +26,32 @@ class SeenWords:
 class Chance:
     """How chance was drawn, the nulls of all predictions, what could not be tested and why."""
 
-    shifts: str
+    test: str
+    independent: str
     word_swap_note: str
-    folds_tested: str
-    folds: str
-    min_shift_s: str
+    subjects_tested: str
+    subjects: str
     smallest_p: str
     table: Table | None
     untested: Sequence[Text]
     words: SeenWords | None
-    mismatched: Text
     retrained: Text
 
 
 def chance(document: Document) -> Chance:
     """All nulls of the summary."""
     found, words = document["summary"]["chance"], document["summary"]["words"]
-    reasons = (("The circular-shift test", found["reason"]), ("The word-swap test", words["reason"]))
+    reasons = (("Chance", found["reason"]), ("The word-swap test", words["reason"]))
     return Chance(
-        shifts=str(found["shifts"]),
+        test=found["test"] or "not drawn",
+        independent=number(found["independent"], 0),
         word_swap_note=words["note"],
-        folds_tested=str(found["folds_tested"]),
-        folds=str(found["folds"]),
-        min_shift_s=number(found["min_shift_s"], 2),
-        smallest_p=p_text(1 / (found["shifts"] + 1)),
+        subjects_tested=str(found["subjects_tested"]),
+        subjects=str(found["subjects"]),
+        smallest_p=p_text(found["smallest_p"]),
         table=null_table(document),
         untested=[missing(what, reason) for what, reason in reasons if reason],
         words=seen_words(words),
-        mismatched=mismatched(found["mismatched_recordings"]),
         retrained=retrained(found["retrained"]),
     )
 
@@ -72,6 +70,7 @@ def null_row(name: str, shifted: Document, swapped: Document) -> list[str]:
     rank = swapped.get("rank_accuracy", {})
     return [
         title(name),
+        number(shifted.get("pearson_r", {}).get("pearson_r_without_drift")),
         *(p_text(shifted.get(m, {}).get("p_value")) for m in ("pearson_r", "pearson_r_speech")),
         *(p_text(swapped.get(f"swap_{a}", {}).get("p_value")) for a in ALIGNMENTS),
         number(rank.get("observed")),
@@ -92,16 +91,6 @@ def seen_words(words: Document) -> SeenWords | None:
     seen = number(100 * words["seen_in_training"], 0)
     note = f"{words['words']} test words, {seen} % of them seen in training (chance rank accuracy 0.5)."
     return SeenWords(Table(["Model on words", "r", "rank accuracy"], rows), Text(note, "note"))
-
-
-def mismatched(found: Document) -> Text:
-    """The null of recordings dealt out anew."""
-    if found["reason"]:
-        return missing("The mismatched-recording null", found["reason"])
-    return Text(
-        "Predictions against targets dealt out anew over the recordings' test blocks: 95th percentile r "
-        f"{number(found['p95'])}, p = {p_text(found['p_value'])}."
-    )
 
 
 def retrained(found: Document) -> Text:

@@ -21,7 +21,7 @@ COLUMNS = {
 }  # fmt: skip
 ONE_SUBJECT = "One subject: no test over subjects is possible. Folds and seeds are not subjects."
 FOLD_HEAD = ("Subject", "fold", "seed", "test min", "speech %", "r", "r speech", "ridge r", "ridge speech",
-             "teacher-forced r", "MCD [dB]", "circular-shift p", "gap [s]")  # fmt: skip
+             "teacher-forced r", "MCD [dB]", "gap [s]")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,18 @@ def tiles(summary: Document) -> list[Tile]:
     """The four figures that count."""
     model, ridge, chance = summary["model"], summary["ridge"], summary["chance"]
     ridge_note = f"speech frames {number(ridge['pearson_r_speech'])}"
-    chance_note = chance["reason"] if chance["p_value"] is None else f"circular-shift p = {p_text(chance['p_value'])}"
+    chance_note = chance["reason"] if chance["p_value"] is None else without_drift(chance)
     return [
         Tile("r, all frames", number(model["pearson_r"]), ci_text(model["pearson_r_ci95"]), main=True),
         Tile("r, speech frames", number(model["pearson_r_speech"]), ci_text(model["pearson_r_speech_ci95"]), main=True),
         Tile("Ridge, all frames", number(ridge["pearson_r"]), ridge_note),
         Tile("Chance, 95th percentile", number(chance["pearson_r_p95"]), chance_note),
     ]
+
+
+def without_drift(chance: Mapping[str, Any]) -> str:
+    """What chance is compared with."""
+    return f"r without slow drift {number(chance['pearson_r_without_drift'])}, p = {p_text(chance['p_value'])}"
 
 
 def claim_sentence(claims: Mapping[str, Any]) -> str:
@@ -138,7 +143,7 @@ def scores(document: Document) -> Scores:
     entries, chance = scored(document), document["summary"]["chance"]
     pictures = [
         intervals(entries, "pearson_r", chance["pearson_r_p95"],
-                  "All frames: mean r with its block-bootstrap 95 % interval."),
+                  "All frames: mean r with its block-bootstrap 95 % interval. Chance is that of r without slow drift."),
         intervals(entries, "pearson_r_speech", chance.get("pearson_r_speech_p95"), "Speech frames alone."),
     ]  # fmt: skip
     undefined = [
@@ -179,7 +184,10 @@ def bands(document: Document, band_hz: Values | None) -> Bands:
     """r of each band with chance, and the bands left out."""
     always = never_scored(document)
     pictures = []
-    for metric, caption in (("pearson_r", "All frames."), ("pearson_r_speech", "Speech frames.")):
+    for metric, caption in (
+        ("pearson_r", "All frames. Chance is that of r without slow drift."),
+        ("pearson_r_speech", "Speech frames."),
+    ):
         if curves := band_curves(document, metric):
             size = len(next(iter(curves.values())))
             chance = chance_of_bands(document, size) if metric == "pearson_r" else np.full(size, np.nan)
@@ -240,6 +248,5 @@ def fold_row(subject: str, fold: Document) -> list[str]:
         number(100 * fold["speech_frames"] / fold["frames"], 0),
         *map(number, [*r, forced.get("pearson_r")]),
         number(model.get("mcd_db"), 2),
-        p_text(model.get("chance", {}).get("pearson_r", {}).get("p_value")),
         number((fold["audit"] or {}).get("smallest_gap_s"), 2),
     ]
