@@ -201,7 +201,7 @@ def test_too_few_are_not_testable_and_the_minutes_needed_are_said(
     found = null_of(target, prediction, rng)
     assert found.p_value is None
     assert reason in str(found.reason)
-    assert len(found.values) == 1
+    assert len(found.values) == 1 + found.independent
     assert found.minutes_needed == pytest.approx(minutes, rel=0.4)
 
 

@@ -14,8 +14,7 @@ import pytest
 import scipy.stats
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
-from pipeline.evaluation import metrics
-from pipeline.evaluation.fold import interval
+from pipeline.evaluation import intervals, metrics
 from pipeline.evaluation.group import group_test
 from pipeline.evaluation.intelligibility import intelligibility
 from pipeline.evaluation.scores import RunContext, document_json, score, scores_table
@@ -135,13 +134,13 @@ def test_mcd_ignores_loudness_and_what_lies_beyond_order_13() -> None:
 
 
 @pytest.mark.parametrize("blocks", [[1000, 100, 345], [1000, 345, 100], [86] * 20, [100, 1000], [171, 172, 1]])
-def test_bootstrap_pieces_are_long_enough(blocks: list[int]) -> None:
+def test_pieces_are_long_enough(blocks: list[int]) -> None:
     lengths = np.diff([*metrics.piece_starts(blocks, 172), sum(blocks)])
     assert lengths.sum() == sum(blocks)
     assert 172 <= min(lengths) < max(lengths) + 1 <= 3 * 172
 
 
-def test_bootstrap_pieces_of_long_blocks_stay_in_them() -> None:
+def test_pieces_of_long_blocks_stay_in_them() -> None:
     starts = metrics.piece_starts([1000, 500, 345], 172).tolist()
     assert {0, 1000, 1500} <= set(starts)
     assert metrics.piece_starts([50], 172).tolist() == [0]
@@ -155,18 +154,60 @@ def test_interval_covers_the_true_correlation() -> None:
         shape, spread = (86 * 90, 2), np.ones(20) / np.sqrt(20)
         common, own = (np.apply_along_axis(np.convolve, 0, rng.normal(size=shape), spread, "same") for _ in "ab")
         y, p = common, 0.6 * common + 0.8 * own
-        starts = metrics.piece_starts([len(y)], 173)
+        starts = metrics.piece_starts([len(y)], intervals.piece_frames([[len(y)]], 86, 2.0))
         moments = stretch_moments(y, p, np.ones(len(y)), starts)
-        counts = metrics.bootstrap_counts(len(starts), 300, rng)
-        r = correlation(metrics.resampled(counts, moments)).mean(axis=1)
-        low, high = np.percentile(r, (2.5, 97.5))
+        values = intervals.pseudo_values(moments, lambda m: correlation(m).mean(axis=-1))
+        low, high = intervals.interval(intervals.replicates(values, values.mean(), 300, rng))
         covered += low <= 0.6 <= high
-    assert 49 <= covered <= 60
+    assert 55 <= covered <= 60
+
+
+@pytest.mark.parametrize(
+    ("folds", "seconds"),
+    [([[3100]], 3.6), ([[1033] * 5], 6.0), ([[3100]] * 5, 12.0), ([[600, 500, 900, 800, 700]], None), ([[1000]], 2.0)],
+)
+def test_pieces_are_as_long_as_ten_of_them_allow(folds: list[list[int]], seconds: float | None) -> None:
+    frames = intervals.piece_frames(folds, RATE_HZ, 2.0)
+    count = sum(len(metrics.piece_starts(own, frames)) for own in folds)
+    assert 2 * RATE_HZ <= frames <= 12 * RATE_HZ
+    assert count >= 10 or frames == np.ceil(2 * RATE_HZ)
+    assert seconds is None or frames / RATE_HZ == pytest.approx(seconds, abs=0.03)
+
+
+def test_pseudo_values_leave_out_one_piece_after_the_other() -> None:
+    rng = np.random.default_rng(0)
+    y, p = rng.normal(size=(60, 2)), rng.normal(size=(60, 2))
+    starts = np.arange(0, 60, 10)
+    found = intervals.pseudo_values(stretch_moments(y, p, np.ones(60), starts), lambda m: correlation(m).mean(axis=-1))
+
+    def r(kept: np.ndarray) -> float:
+        return float(np.mean([np.corrcoef(y[kept, b], p[kept, b])[0, 1] for b in range(2)]))
+
+    frames = np.arange(60)
+    expected = [6 * r(frames >= 0) - 5 * r(frames // 10 != piece) for piece in range(6)]
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_intervals_of_independent_pieces_are_student_s() -> None:
+    """Without correlation of neighbours the stretch is that of t over the normal, and of the sample's variance."""
+    values = np.array([1.0, -1.0] * 20)  # neighbours differ: no correlation above 0
+    assert intervals.independent_pieces(values) == 40
+    expected = scipy.stats.t.ppf(0.975, 39) / scipy.stats.norm.ppf(0.975) * np.sqrt(40 / 39)
+    assert intervals.stretch(values) == pytest.approx(expected)
+
+
+def test_pieces_that_resemble_their_neighbours_widen_the_interval() -> None:
+    rising = np.arange(12.0)
+    own = rising - rising.mean()
+    lag = np.sum(own[1:] * own[:-1]) / np.sum(own**2)
+    expected = min(0.9, (lag + 1 / 12) * (1 + 3 / 12) + 1 / np.sqrt(12))
+    assert intervals.neighbours_correlation(rising) == pytest.approx(expected)
+    assert intervals.stretch(rising) > 5 * intervals.stretch(np.array([1.0, -1.0] * 6))
 
 
 def test_paired_difference_is_sharper_than_the_scores() -> None:
     """Model and ridge share most errors, so their difference is known better than either."""
-    one = block(np.random.default_rng(0))
+    one = block(np.random.default_rng(0), frames=4000)
     better = 0.9 * one.predictions["model"] + 0.1 * one.target
     document = scored(fold_of(replace(one, predictions={"model": better, "ridge": one.predictions["model"]})))
     found = document["summary"]["differences"]["ridge"]["pearson_r"]
@@ -178,16 +219,26 @@ def test_paired_difference_is_sharper_than_the_scores() -> None:
 
 
 def test_loser_is_called_loser() -> None:
-    one = block(np.random.default_rng(0))
+    one = block(np.random.default_rng(0), frames=4000)
     swapped = {"model": one.predictions["ridge"], "ridge": one.predictions["model"]}
     document = scored(fold_of(replace(one, predictions=swapped)))
     assert "is beaten by ridge" in document["summary"]["differences"]["ridge"]["sentence"]
 
 
 def test_too_little_sound_gives_no_interval() -> None:
-    document = scored(fold_of(block(np.random.default_rng(0), frames=400)))
-    assert document["summary"]["model"]["pearson_r_ci95"] is None
-    assert document["summary"]["model"]["pearson_r"] is not None
+    """17 s have eight pieces of 2 s: one fold has nothing instead, two have their values."""
+    rng = np.random.default_rng(0)
+    model = scored(fold_of(block(rng, frames=1500)))["summary"]["model"]
+    assert model["pearson_r"] is not None
+    assert model["pearson_r_ci95"] is model["pearson_r_fold_spread"] is None
+    assert model["reasons"]["ci95"] == "8 pieces of test sound, 10 needed; of one fold there is no spread either"
+    document = scored(*(fold_of(block(rng, frames=800), fold=k) for k in range(2)))
+    own = [fold["scores"]["model"]["pearson_r"] for fold in document["subjects"]["sub1"]["folds"]]
+    model = document["summary"]["model"]
+    assert model["pearson_r_ci95"] is None
+    assert model["pearson_r_fold_spread"] == [min(own), max(own)]
+    assert "8 pieces" in model["reasons"]["ci95"]
+    assert "too little test data" in document["summary"]["differences"]["ridge"]["sentence"]
 
 
 def test_a_short_fold_enters_intervals_with_its_value() -> None:
@@ -201,21 +252,18 @@ def test_a_short_fold_enters_intervals_with_its_value() -> None:
 
 def test_errors_have_intervals_too() -> None:
     rng = np.random.default_rng(0)
-    model = scored(fold_of(block(rng)))["summary"]["model"]
+    model = scored(fold_of(block(rng, frames=2000)))["summary"]["model"]
     for metric in ("mse", "mae", "mcd_db"):
         low, high = model[f"{metric}_ci95"]
         assert low < model[metric] < high
-    starts = np.array([0, 2])
-    by_hand = metrics.resampled_mean(np.array([[2.0, 0], [1, 1], [0, 2]]), np.array([1.0, 2, 6, 6, 6]), starts)
-    np.testing.assert_allclose(by_hand, [1.5, 4.2, 6])
 
 
 def test_an_interval_leaves_out_the_few_replicates_without_a_value() -> None:
     replicates = np.linspace(0, 1, 1000)
     replicates[:30] = np.nan
-    assert interval(replicates) == pytest.approx([0.054, 0.976], abs=2e-3)
+    assert intervals.interval(replicates) == pytest.approx([0.054, 0.976], abs=2e-3)
     replicates[:60] = np.nan
-    assert interval(replicates) is None
+    assert intervals.interval(replicates) is None
 
 
 def test_a_missing_score_says_why() -> None:
@@ -252,18 +300,22 @@ def test_scores_table_has_one_row_per_band_and_a_mean() -> None:
 
 
 def test_sign_flip_is_exact() -> None:
-    """Five positive differences: 2 of 32 sign patterns are as extreme; scipy's Wilcoxon agrees."""
-    found = group_test([0.1, 0.2, 0.05, 0.3, 0.15])
-    assert found.sign_flip_p == found.wilcoxon_p == found.smallest_p == 2 / 32
-    assert group_test([0.4]).sign_flip_p == 1.0
-    assert group_test([0.1, -0.2, 0.3, 0.4]).wilcoxon_p == pytest.approx(0.375)
+    """Seven positive differences: 1 of 128 sign patterns is as large; turned round, all are."""
+    positive = [0.1, 0.2, 0.05, 0.3, 0.15, 0.12, 0.4]
+    found = group_test(positive)
+    assert found.sign_flip_p == found.wilcoxon_p == found.smallest_p == 1 / 128
+    assert group_test([-v for v in positive]).sign_flip_p == 1.0
+
+
+def test_fewer_than_seven_subjects_are_not_testable() -> None:
+    found = group_test([0.3] * 6)
+    assert found.sign_flip_p is found.wilcoxon_p is None
+    assert found.reason == "not testable (6 subjects; 7 needed)"
 
 
 def every_sign_pattern(values: list[Fraction]) -> float:
-    """Share of all sign patterns with a sum as far from 0, one by one in exact arithmetic."""
-    sums = [
-        abs(sum(s * v for s, v in zip(signs, values, strict=True))) for signs in product((1, -1), repeat=len(values))
-    ]
+    """Share of all sign patterns with a sum at least as large, one by one in exact arithmetic."""
+    sums = [sum(s * v for s, v in zip(signs, values, strict=True)) for signs in product((1, -1), repeat=len(values))]
     return sum(s >= sums[0] for s in sums) / len(sums)
 
 
@@ -274,7 +326,7 @@ def signed_ranks(values: list[Fraction]) -> list[Fraction]:
     return [Fraction(sum(p), len(p)) * ((v > 0) - (v < 0)) for v, p in zip(values, places, strict=True)]
 
 
-@pytest.mark.parametrize("n", range(1, 11))
+@pytest.mark.parametrize("n", range(7, 11))
 def test_group_tests_equal_a_count_of_every_sign_pattern(n: int) -> None:
     """Values that are multiples of 1/8 have ties, zeros and exact sums; normal ones have none."""
     rng = np.random.default_rng(n)
@@ -286,20 +338,27 @@ def test_group_tests_equal_a_count_of_every_sign_pattern(n: int) -> None:
         assert found.wilcoxon_p == every_sign_pattern(signed_ranks(exact))
 
 
+def test_group_test_is_scipy_s_wilcoxon_where_there_are_no_ties() -> None:
+    values = np.random.default_rng(0).normal(0.1, 0.3, 12)
+    expected = scipy.stats.wilcoxon(values, alternative="greater", method="exact").pvalue
+    assert group_test(values.tolist()).wilcoxon_p == pytest.approx(expected)
+
+
 def test_many_subjects_are_tested_with_random_patterns() -> None:
     """Beyond 16 subjects; without ties and zeros scipy's exact Wilcoxon test is the same test."""
     values = np.random.default_rng(0).normal(0.15, 0.3, 20)
     found = group_test(values.tolist())
     assert not found.exact
-    assert found.wilcoxon_p == pytest.approx(scipy.stats.wilcoxon(values, method="exact").pvalue, rel=0.1)
-    assert found.sign_flip_p == pytest.approx(scipy.stats.ttest_1samp(values, 0).pvalue, rel=0.2)
+    expected = scipy.stats.wilcoxon(values, method="exact", alternative="greater").pvalue
+    assert found.wilcoxon_p == pytest.approx(expected, rel=0.1)
+    assert found.sign_flip_p == pytest.approx(scipy.stats.ttest_1samp(values, 0, alternative="greater").pvalue, rel=0.2)
     assert group_test([0.3 + i / 100 for i in range(20)]).sign_flip_p == found.smallest_p == 1e-5
 
 
-def test_one_subject_makes_no_group_and_loads_no_statistics() -> None:
+def test_too_few_subjects_load_no_statistics() -> None:
     code = "import sys; from pipeline.evaluation.group import group_test; {}; print('scipy.stats' in sys.modules)"
     loads = {}
-    for call in ("group_test([0.4])", "group_test([0.4, 0.2])"):
+    for call in ("group_test([0.4])", "group_test([0.4] * 7)"):
         run = subprocess.run([sys.executable, "-c", code.format(call)], capture_output=True, text=True, check=True)
         loads[call] = run.stdout.strip()
     assert list(loads.values()) == ["False", "True"]

@@ -81,15 +81,15 @@ def test_bands_are_judged_by_what_the_run_recorded(
 ) -> None:
     file, settings = scored
     seen: dict[str, Any] = {}
-    draw, shifts = figures.by_band_figure, chance.draw_shifts
+    draw, null = figures.by_band_figure, chance.subject_null
     monkeypatch.setattr(figures, "by_band_figure", lambda *own: (seen.update(left_out=own[2]), draw(*own))[1])
-    monkeypatch.setattr(chance, "draw_shifts", lambda *own: (seen.update(shift=own[1], n=own[2]), shifts(*own))[1])
+    monkeypatch.setattr(chance, "subject_null", lambda *own: (seen.update(n=own[1], shift=own[2]), null(*own))[1])
     plot(file, "bands", tmp_path / "x.png", SHORT)
     expected = np.flatnonzero(target_std(file) < settings["evaluate"]["min_band_std_nats"])
     assert len(expected) == 40
     assert seen["left_out"] == expected.tolist()
     assert seen["n"] == 1234
-    assert seen["shift"] >= 3.0 * 86, "frames of 3 s"
+    assert seen["shift"] == 3.0
 
 
 def test_bands_without_the_settings_of_their_run_are_refused(

@@ -64,8 +64,8 @@ class Null:
     """Mean r over active bands without slow drift, (1 + R,): the observed one, then one per shift or exchange.
 
     ``independent`` counts the shifts or exchanges that are independent of each other; R is no larger.  Where they
-    are too few, ``values`` holds the observed r alone, ``p_value`` is ``None``, ``reason`` says why and
-    ``minutes_needed`` how much test sound would do.  ``bands`` (1 + R, n_mels) is r of each band, NaN where none.
+    are too few for a p of :data:`ALPHA`, ``p_value`` is ``None``, ``reason`` says why and ``minutes_needed`` how much
+    test sound would do.  ``bands`` (1 + R, n_mels) is r of each band, NaN where none.
     """
 
     values: Values
@@ -169,7 +169,7 @@ def shift_test(
     if independent < LEAST:
         reason = f"{independent} independent shifts (one in {step / rate_hz:.2f} s of test sound), {LEAST} needed"
     least = int(np.ceil(min_shift_s * rate_hz))
-    drawn = shifts.draw_shifts([len(y) for y in target], least, 0 if reason else min(count, independent), rng)
+    drawn = shifts.draw_shifts([len(y) for y in target], least, min(count, independent), rng)
     r = shifts.circular_shift_null(target, [prediction], [[weight_of(b) for b in blocks]], drawn)[0, 0]
     return null_of(r, active, independent, "shift", reason, minutes_needed)
 
@@ -188,7 +188,7 @@ def exchange_test(
     distinct, reason = exchange.distinct_orders(groups), None
     if distinct <= LEAST:
         reason = f"{distinct} ways to exchange {len(trials)} trials within their sessions, {LEAST + 1} needed"
-    orders = exchange.draw_orders(groups, 0 if reason else min(count, distinct - 1), rng)
+    orders = exchange.draw_orders(groups, min(count, distinct - 1), rng)
     onsets = [b.onset for _, b in trials if b.onset is not None] if alignment == "voice" else None
     target, prediction = ([getattr(b, side) for _, b in trials] for side in SIDES)
     r = exchange.exchange_null(target, prediction, [weight_of(b) for _, b in trials], onsets, groups, orders)

@@ -1,7 +1,7 @@
-"""All scores of one subject and fold: metrics, bootstrap replicates, word swaps.
+"""All scores of one subject and fold: metrics, what each piece adds to them, word swaps.
 
 In: :class:`FoldPredictions`.  Out: :class:`FoldScores`, whose ``document`` is JSON-ready and
-whose arrays (replicates, nulls) let the caller average over folds before taking
+whose arrays (pieces, nulls) let the caller average over folds before taking
 intervals and p-values.
 """
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import chance, metrics, words
 from pipeline.evaluation.intelligibility import intelligibility, stitched
+from pipeline.evaluation.intervals import piece_frames, pseudo_values
 from pipeline.evaluation.types import (
     MODEL,
     ORACLES,
@@ -33,8 +34,6 @@ from pipeline.evaluation.types import (
 from pipeline.signal.correlation import MIN_STD, correlation, stretch_moments
 from pipeline.signal.mel_statistics import active_bands
 
-MIN_PIECES = 5
-LEAST_DEFINED = 0.95
 ALIGNMENTS = ("annotated_onset", "sound_onset")
 
 
@@ -42,22 +41,22 @@ ALIGNMENTS = ("annotated_onset", "sound_onset")
 class FoldScores:
     """Scores of one fold.
 
-    ``replicates[name][metric]`` (resamples,) are bootstrap values, ``swaps[alignment][name]`` hold the observed
-    value first, then the null.
+    ``pieces[name][metric]`` (pieces,) are the pseudo-values of the fold's pieces, ``swaps[alignment][name]``
+    hold the observed value first, then the null.
     """
 
     fold: FoldPredictions
     prepared: Prepared
     document: Document
-    replicates: Mapping[str, Mapping[str, Values]]
+    pieces: Mapping[str, Mapping[str, Values]]
     swaps: Mapping[str, Mapping[str, Values]]
     ranks: Mapping[str, Values]
 
 
 class Prepared:
-    """The fold's blocks joined in time, with the frames that each score takes."""
+    """The fold's blocks joined in time, with the frames that each score takes, cut into pieces of ``piece`` frames."""
 
-    def __init__(self, fold: FoldPredictions, config: EvaluateConfig) -> None:
+    def __init__(self, fold: FoldPredictions, config: EvaluateConfig, piece: int | None = None) -> None:
         self.fold = fold
         self.lengths = [len(b.target) for b in fold.blocks]
         self.borders = np.cumsum(self.lengths)[:-1]
@@ -66,7 +65,7 @@ class Prepared:
         self.centre: Values = self.target.mean(axis=0, dtype=np.float64)
         self.bad: Mask = np.concatenate([b.bad for b in fold.blocks])
         self.speech: Mask = np.concatenate([speech_frames(b, fold, config) for b in fold.blocks])
-        piece = int(np.ceil(config.block_s * fold.frame_rate_hz))
+        piece = piece or piece_frames([self.lengths], fold.frame_rate_hz, config.block_s)
         self.starts = metrics.piece_starts(self.lengths, piece)
 
     def prediction(self, name: str) -> Mel:
@@ -113,16 +112,21 @@ def speech_frames(block: TestBlock, fold: FoldPredictions, config: EvaluateConfi
 
 
 def score_fold(
-    fold: FoldPredictions, config: EvaluateConfig, chance_config: ChanceConfig, seed: list[int]
+    fold: FoldPredictions,
+    config: EvaluateConfig,
+    chance_config: ChanceConfig,
+    seed: list[int],
+    piece: int | None = None,
 ) -> FoldScores:
-    """Score every prediction of one fold; ``seed`` makes its draws independent of other folds'."""
-    prepared = Prepared(fold, config)
-    rng_boot, rng_words = (np.random.default_rng([*seed, k]) for k in (0, 2))
-    counts = metrics.bootstrap_counts(len(prepared.starts), config.bootstrap, rng_boot)
-    scores, replicates = {}, {}
+    """Score every prediction of one fold; ``seed`` makes its draws independent of other folds'.
+
+    Intervals rest on pieces of ``piece`` frames (default: as the fold alone asks for).
+    """
+    prepared = Prepared(fold, config, piece)
+    scores, pieces = {}, {}
     for name in fold.names():
-        scores[name], replicates[name] = score_prediction(prepared, name, counts)
-    swaps, ranks, word_document = swap_words(prepared, chance_config, rng_words)
+        scores[name], pieces[name] = score_prediction(prepared, name)
+    swaps, ranks, word_document = swap_words(prepared, chance_config, np.random.default_rng([*seed, 2]))
     if config.stoi:
         score_sound(prepared, scores)
     document = describe(prepared)
@@ -131,7 +135,7 @@ def score_fold(
         fold=fold,
         prepared=prepared,
         document=document,
-        replicates=replicates if len(prepared.starts) >= MIN_PIECES else {},
+        pieces=pieces,
         swaps=swaps,
         ranks=ranks,
     )
@@ -151,12 +155,12 @@ def describe(prepared: Prepared) -> Document:
         "duration_s": len(prepared.target) / fold.frame_rate_hz,
         "speech_threshold_nats": fold.speech_threshold_nats,
         "bands_left_out": [int(b) for b in np.flatnonzero(~prepared.active)],
-        "bootstrap_pieces": len(prepared.starts),
+        "pieces": len(prepared.starts),
     }
 
 
-def score_prediction(prepared: Prepared, name: str, counts: Values) -> tuple[Document, dict[str, Values]]:
-    """Metrics of one prediction with their reasons where undefined, and its bootstrap replicates."""
+def score_prediction(prepared: Prepared, name: str) -> tuple[Document, dict[str, Values]]:
+    """Metrics of one prediction with their reasons where undefined, and the pseudo-values of its pieces."""
     prediction = prepared.prediction(name)
     reasons: dict[str, str] = {}
     values: Document = {}
@@ -164,7 +168,11 @@ def score_prediction(prepared: Prepared, name: str, counts: Values) -> tuple[Doc
         return {"reasons": {"all": "the prediction holds NaN or infinity"}, "per_band": {}}, {}
     y, p = prepared.centred(prepared.target), prepared.centred(prediction)
     per_band: Document = {}
-    replicates: dict[str, Values] = {}
+    pieces: dict[str, Values] = {}
+
+    def mean_r(moments: Values) -> Values:
+        return metrics.mean_over_bands(correlation(moments), prepared.active)
+
     for metric, weight in prepared.weights.items():
         moments = stretch_moments(y, p, weight, prepared.starts)
         r = correlation(moments.sum(axis=0))
@@ -172,10 +180,9 @@ def score_prediction(prepared: Prepared, name: str, counts: Values) -> tuple[Doc
         per_band[metric] = np.where(prepared.active, r, np.nan)
         if np.isnan(values[metric]):
             reasons[metric] = why_undefined(prepared, weight)
-        resampled = metrics.resampled(counts, moments)
-        replicates[metric] = metrics.mean_over_bands(correlation(resampled), prepared.active)
+        pieces[metric] = pseudo_values(moments, mean_r)
         if metric == "pearson_r":
-            replicates["mse"] = mean_square(resampled)
+            pieces["mse"] = pseudo_values(moments, mean_square)
     values["bands_undefined"] = int(np.isnan(per_band["pearson_r"][prepared.active]).sum())
     error = p - y
     per_band |= {"mse": (error**2).mean(axis=0), "mae": np.abs(error).mean(axis=0)}
@@ -183,14 +190,12 @@ def score_prediction(prepared: Prepared, name: str, counts: Values) -> tuple[Doc
     distortion = metrics.mcd_db(prepared.target, prediction)
     values["mcd_db"] = float(distortion.mean())
     for metric, of_frame in (("mae", np.abs(error).mean(axis=1)), ("mcd_db", distortion)):
-        replicates[metric] = metrics.resampled_mean(counts, of_frame, prepared.starts)
+        sums = np.add.reduceat(np.stack([of_frame, np.ones_like(of_frame)], axis=-1), prepared.starts)
+        pieces[metric] = pseudo_values(sums, lambda s: np.asarray(s[..., 0] / s[..., 1]))
     if prepared.speech.any():
         values["mse_speech"] = float((error[prepared.speech] ** 2).mean())
         values["mcd_db_speech"] = float(distortion[prepared.speech].mean())
-    intervals = {f"{m}_ci95": interval(v) for m, v in replicates.items() if len(prepared.starts) >= MIN_PIECES}
-    if not intervals:
-        reasons["ci95"] = f"{len(prepared.starts)} pieces of at least the block length, {MIN_PIECES} needed"
-    return values | intervals | {"reasons": reasons, "per_band": per_band}, replicates
+    return values | {"reasons": reasons, "per_band": per_band}, pieces
 
 
 def mean_square(moments: Values) -> Values:
@@ -206,14 +211,6 @@ def why_undefined(prepared: Prepared, weight: Values) -> str:
     if weight.sum() < 2:
         return "no such frames"
     return "the prediction is constant over time"
-
-
-def interval(replicates: Values) -> list[float] | None:
-    """95 % percentile interval of the replicates that are defined; ``None`` where more than 5 % are not."""
-    defined = replicates[np.isfinite(replicates)]
-    if len(defined) < LEAST_DEFINED * len(replicates):
-        return None
-    return [float(v) for v in np.percentile(defined, (2.5, 97.5))]
 
 
 def null_summary(values: Values) -> Document:

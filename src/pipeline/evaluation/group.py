@@ -1,4 +1,4 @@
-"""Tests over subjects: exact sign-flip and Wilcoxon signed-rank tests on one value per subject.
+"""Tests over subjects: exact one-sided sign-flip and Wilcoxon signed-rank tests on one value per subject.
 
 Folds and seeds of a subject are averaged first.
 """
@@ -12,52 +12,54 @@ import numpy as np
 
 from pipeline.evaluation.types import Values
 
+LEAST_SUBJECTS = 7
+"""2⁷ sign patterns: the smallest p is 1/128, below 0.01."""
 MOST_EXACT = 16
 RANDOM_FLIPS = 100_000
 
 
 @dataclass(frozen=True)
 class GroupTest:
-    """Two-sided tests of mean 0; ``smallest_p`` is the smallest p that is possible with ``n`` subjects."""
+    """One-sided tests of a mean above 0; ``smallest_p`` is the smallest p that is possible with ``n`` subjects.
+
+    With fewer than 7 subjects there is no p, and ``reason`` says so.
+    """
 
     n: int
     mean: float
-    sign_flip_p: float
-    wilcoxon_p: float
+    sign_flip_p: float | None
+    wilcoxon_p: float | None
     smallest_p: float
     exact: bool
+    reason: str | None
 
 
 def group_test(differences: Sequence[float]) -> GroupTest:
-    """Test one difference per subject against 0.
+    """Test whether the differences, one per subject, are above 0.
 
     The Wilcoxon test is the sign-flip test of the signed ranks (mean ranks for ties, zeros ranked without a
     sign).  ``scipy.stats.wilcoxon`` of its own accord would drop zeros, and is not exact where there are ties.
     """
     values = np.array(differences, dtype=np.float64)
     n, exact = len(values), len(values) <= MOST_EXACT
-    sign_flip_p = wilcoxon_p = 1.0
-    if n > 1:
-        from scipy.stats import rankdata  # takes most of a second: only where there is a group
+    smallest_p = max(1.0 / 2.0**n, 0.0 if exact else 1 / RANDOM_FLIPS)
+    if n < LEAST_SUBJECTS:
+        reason = f"not testable ({n} subject{'s' * (n != 1)}; {LEAST_SUBJECTS} needed)"
+        return GroupTest(n, float(values.mean()), None, None, smallest_p, exact, reason)
+    from scipy.stats import rankdata  # takes most of a second: only where there is a group
 
-        sign_flip_p, wilcoxon_p = two_sided_p(values), two_sided_p(np.sign(values) * rankdata(np.abs(values)))
-    return GroupTest(
-        n=n,
-        mean=float(values.mean()),
-        sign_flip_p=sign_flip_p,
-        wilcoxon_p=wilcoxon_p,
-        smallest_p=max(2.0 / 2.0**n, 0.0 if exact else 1 / RANDOM_FLIPS),
-        exact=exact,
-    )
+    signed_ranks = np.sign(values) * rankdata(np.abs(values))
+    p = one_sided_p(values), one_sided_p(signed_ranks)
+    return GroupTest(n, float(values.mean()), *p, smallest_p, exact, None)
 
 
-def two_sided_p(values: Values) -> float:
-    """Share of sign patterns whose sum is at least as far from 0: of all 2ⁿ, or of random ones beyond 16 values."""
+def one_sided_p(values: Values) -> float:
+    """Share of sign patterns whose sum is at least as large: of all 2ⁿ, or of random ones beyond 16 values."""
     from scipy.stats import permutation_test
 
     found = permutation_test(
         (values,),
-        lambda flipped, axis: np.abs(flipped.sum(axis=axis)),
+        np.sum,
         permutation_type="samples",
         vectorized=True,
         alternative="greater",

@@ -1,6 +1,6 @@
 """Scores of predicted mels: r over time per band, MSE, MAE, MCD; no files, no NaN out.
 
-A fold's r, its bootstrap replicates and its shifts are sums of the same moments (:mod:`pipeline.signal.correlation`).
+A fold's r, its pieces and its shifts are sums of the same moments (:mod:`pipeline.signal.correlation`).
 Mels are (frames, n_mels) in nats.  Definitions: r is Pearson's over *time* within a
 band, averaged over bands; a band whose target or prediction is constant has no r.
 """
@@ -43,24 +43,8 @@ def mcd_db(target: Mel, prediction: Mel) -> Values:
     return np.asarray(10 * np.sqrt(2) / np.log(10) * np.sqrt((difference**2).sum(axis=1)))
 
 
-def bootstrap_counts(pieces: int, resamples: int, rng: np.random.Generator) -> Values:
-    """How often each piece is drawn in each resample, (resamples, pieces)."""
-    return rng.multinomial(pieces, np.full(pieces, 1 / pieces), size=resamples).astype(np.float64)
-
-
-def resampled(counts: Values, moments: Values) -> Values:
-    """Moments of every bootstrap resample, (resamples, n_mels, 6)."""
-    return np.tensordot(counts, moments, axes=(1, 0))
-
-
-def resampled_mean(counts: Values, of_frame: Values, starts: NDArray[np.intp]) -> Values:
-    """Mean over frames of every bootstrap resample, (resamples,); ``starts`` are the pieces' first frames."""
-    frames = np.diff([*starts, len(of_frame)])
-    return np.asarray(counts @ np.add.reduceat(of_frame, starts) / (counts @ frames))
-
-
 def piece_starts(block_lengths: list[int], piece_frames: int) -> NDArray[np.intp]:
-    """First frames of the pieces that a bootstrap draws; none is shorter than ``piece_frames``.
+    """First frames of the pieces that an interval rests on; none is shorter than ``piece_frames``.
 
     Blocks shorter than a piece are taken together with what follows them, the last with what precedes it;
     then each stretch is cut into as many equal pieces as fit.

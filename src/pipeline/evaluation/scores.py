@@ -1,8 +1,8 @@
 """From scored folds to eval.json: means over folds, then subjects, with intervals, chance and claims.
 
 Every summary value is the mean over folds (and seeds) of each subject, then over subjects;
-bootstrap replicates and null values are averaged in the same way, index by index, before a
-percentile or p is taken.  The document is strict JSON: an undefined value is ``null`` with
+bootstrap replicates of subjects are averaged in the same way, index by index, before a
+percentile is taken.  The document is strict JSON: an undefined value is ``null`` with
 a reason beside it.
 """
 
@@ -18,8 +18,9 @@ import numpy as np
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation.audit import AuditResult
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.fold import ALIGNMENTS, FoldScores, interval, null_summary, score_fold
+from pipeline.evaluation.fold import ALIGNMENTS, FoldScores, null_summary, score_fold
 from pipeline.evaluation.group import group_test
+from pipeline.evaluation.intervals import LEAST_PIECES, interval, piece_frames, replicates
 from pipeline.evaluation.nulls import Nulls, all_nulls, chance_document, null_document, retrained_document
 from pipeline.evaluation.types import (
     BASELINES,
@@ -57,8 +58,9 @@ DEFINITIONS = {
     "mse": "mean squared error over frames and bands [nats²]",
     "mae": "mean absolute error over frames and bands [nats]",
     "mcd_db": "mel-cepstral distortion, c_d = (2/n_mels) Σ_b lnmel_b cos(πd(b+½)/n_mels), d = 1…13, no DTW [dB]",
-    "ci95": "percentile interval of a block bootstrap within the test blocks; it covers the choice of test "
-    "sound, not the choice of subjects; a fold of fewer than 5 pieces enters with its value alone",
+    "ci95": "bootstrap of at least 10 pieces of a subject's test sound (at most 12 s each), stretched for pieces that "
+    "are few or resemble their neighbours; it covers the choice of test sound, not the choice of subjects",
+    "fold_spread": "smallest and largest value of a fold: no interval",
     "chance": "per subject, folds pooled, after slow drift came off targets and predictions: predictions are "
     "circularly shifted within test blocks of at least 12 s, or, with ten trials or more or shorter blocks, trials "
     "exchange their predictions within the session; p = (1 + #{r* ≥ r}) / (R + 1), where R is at most the number of "
@@ -98,18 +100,28 @@ class RunContext:
     subjects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How bootstrap replicates are drawn."""
+
+    resamples: int
+    seed: int
+
+
 def score(
     folds: Sequence[FoldPredictions], evaluate: EvaluateConfig, chance_config: ChanceConfig, context: RunContext
 ) -> Document:
     """Score everything; returns the content of eval.json (:func:`document_json` writes it as text)."""
     ordered = sorted(folds, key=lambda f: (f.subject, f.fold, f.seed))
     subjects = sorted({f.subject for f in ordered})
-    scored = [
-        score_fold(f, evaluate, chance_config, [evaluate.seed, subjects.index(f.subject), f.fold, f.seed])
-        for f in ordered
-    ]
+    scored = []
+    for number, subject in enumerate(subjects):
+        own = [f for f in ordered if f.subject == subject]
+        lengths = [[len(b.target) for b in f.blocks] for f in own]
+        piece = piece_frames(lengths, own[0].frame_rate_hz, evaluate.block_s)
+        scored += [score_fold(f, evaluate, chance_config, [evaluate.seed, number, f.fold, f.seed], piece) for f in own]
     nulls = all_nulls(scored, chance_config, evaluate.seed)
-    summary = summarise(scored, nulls)
+    summary = summarise(scored, nulls, Draw(evaluate.bootstrap, evaluate.seed))
     document = {
         "schema_version": SCHEMA_VERSION,
         "summary": summary,
@@ -169,22 +181,38 @@ def mean_score(scored: Sequence[FoldScores], name: str, metric: str) -> float | 
     return found
 
 
-def replicated(scored: Sequence[FoldScores], name: str, metric: str) -> Values | None:
-    """Bootstrap replicates of a summary value; ``None`` where no fold has them.
+def replicated(scored: Sequence[FoldScores], names: Sequence[str], metric: str, draw: Draw) -> Values | None:
+    """Bootstrap replicates of a score, or of the difference of two, mean over subjects; ``None`` without interval.
 
-    A fold too short to be cut into pieces enters each replicate with the value that it has.
+    ``names`` are one prediction or two.
     """
-    own = {id(s): s.replicates[name][metric] for s in scored if metric in s.replicates.get(name, {})}
-    if not own:
-        return None
-    size = len(next(iter(own.values())))
+    found = []
+    for number, subject in enumerate(sorted({s.fold.subject for s in scored})):
+        own = [s for s in scored if s.fold.subject == subject and scored_value(names[0], metric)(s) is not None]
+        if not own:
+            continue
+        values = piece_values(own, names, metric)
+        if len(values) < LEAST_PIECES:
+            return None
+        rng = np.random.default_rng([draw.seed, number, 0])
+        found.append(replicates(values, float(values.mean()), draw.resamples, rng))
+    return np.mean(found, axis=0) if found else None
 
-    def of_fold(s: FoldScores) -> Values | None:
-        value = scored_value(name, metric)(s)
-        return None if value is None else own.get(id(s), np.full(size, value))
 
-    found: Values | None = over_subjects(scored, of_fold)
-    return found
+def piece_values(own: Sequence[FoldScores], names: Sequence[str], metric: str) -> Values:
+    """Pseudo-values of all pieces of one subject's folds, so weighed that their mean is the mean over folds."""
+    signs = (1.0, -1.0)[: len(names)]
+    scores = np.array([[scored_value(name, metric)(s) for name in names] for s in own], np.float64) @ signs
+    parts = [sum(sign * s.pieces[n][metric] for sign, n in zip(signs, names, strict=True)) for s in own]
+    mean, count = scores.mean(), sum(map(np.size, parts))
+    around = [score - mean + (p - np.mean(p)) for score, p in zip(scores, parts, strict=True)]
+    return np.concatenate([mean + part * count / (len(own) * len(part)) for part in around])
+
+
+def spread(scored: Sequence[FoldScores], name: str, metric: str) -> list[float] | None:
+    """Smallest and largest value of all folds; ``None`` where fewer than two have one."""
+    found = [v for s in scored if (v := scored_value(name, metric)(s)) is not None]
+    return [min(found), max(found)] if len(found) > 1 else None
 
 
 def role(name: str) -> str:
@@ -196,21 +224,21 @@ def role(name: str) -> str:
     return {MODEL: "model"}.get(name, "baseline" if name in (*BASELINES, *OPTIONAL_BASELINES) else "variant")
 
 
-def summarise(scored: Sequence[FoldScores], nulls: Nulls) -> Document:
+def summarise(scored: Sequence[FoldScores], nulls: Nulls, draw: Draw) -> Document:
     """The summary part: one entry per prediction, differences, chance, words and the group."""
     present = dict.fromkeys(n for s in scored for n in s.document["scores"] if not n.startswith(RETRAINED_NULL))
     names = list(dict.fromkeys([MODEL, *BASELINES, *present]))
-    summary: Document = {name: entry(scored, name) for name in names}
+    summary: Document = {name: entry(scored, name, draw) for name in names}
     summary["chance"] = chance_document(nulls, why_missing(scored, MODEL, "pearson_r"))
     summary["chance"]["retrained"] = retrained(scored)
     summary["words"] = words_document(scored)
     baselines = [n for n in names if role(n) in ("baseline", "variant")]
-    summary["differences"] = {n: difference(scored, n) for n in baselines}
-    summary["group"] = group_document(scored, baselines)
+    summary["differences"] = {n: difference(scored, n, draw) for n in baselines}
+    summary["group"] = group_document(scored, nulls, baselines)
     return summary
 
 
-def entry(scored: Sequence[FoldScores], name: str) -> Document:
+def entry(scored: Sequence[FoldScores], name: str, draw: Draw) -> Document:
     """One row of the summary table."""
     values: Document = {"role": role(name)}
     reasons = {}
@@ -219,12 +247,23 @@ def entry(scored: Sequence[FoldScores], name: str) -> Document:
         if values[metric] is None:
             reasons[metric] = why_missing(scored, name, metric)
     for metric in ("pearson_r", "pearson_r_speech", "mse", "mae", "mcd_db"):
-        replicates = replicated(scored, name, metric)
-        values[f"{metric}_ci95"] = None if replicates is None else interval(replicates)
+        found = replicated(scored, [name], metric, draw)
+        values[f"{metric}_ci95"] = None if found is None else interval(found)
+        values[f"{metric}_fold_spread"] = spread(scored, name, metric)
     defined = [s for s in scored if scored_value(name, "pearson_r")(s) is not None]
+    if values["pearson_r"] is not None and values["pearson_r_ci95"] is None:
+        reasons["ci95"] = too_few_pieces(scored)
     values["folds_scored"], values["folds"] = len(defined), len(scored)
     values["reasons"] = reasons
     return values
+
+
+def too_few_pieces(scored: Sequence[FoldScores]) -> str:
+    """Why there is no interval."""
+    subjects = sorted({s.fold.subject for s in scored})
+    pieces = min(sum(len(s.prepared.starts) for s in scored if s.fold.subject == subject) for subject in subjects)
+    instead = "the spread over folds stands instead" if len(scored) > 1 else "of one fold there is no spread either"
+    return f"{pieces} pieces of test sound, {LEAST_PIECES} needed; {instead}"
 
 
 def why_missing(scored: Sequence[FoldScores], name: str, metric: str) -> str:
@@ -244,16 +283,16 @@ def why_missing(scored: Sequence[FoldScores], name: str, metric: str) -> str:
     return "not computed"
 
 
-def difference(scored: Sequence[FoldScores], name: str) -> Document:
+def difference(scored: Sequence[FoldScores], name: str, draw: Draw) -> Document:
     """Model minus ``name`` with paired bootstrap intervals, and a sentence with the result."""
     found: Document = {}
     for metric in ("pearson_r", "pearson_r_speech", "mse"):
         both = [s for s in scored if all(scored_value(n, metric)(s) is not None for n in (MODEL, name))]
         pair = [over_subjects(both, scored_value(n, metric)) for n in (MODEL, name)]
-        replicates = [replicated(both, n, metric) for n in (MODEL, name)]
+        drawn = replicated(both, [MODEL, name], metric, draw)
         found[metric] = {
             "difference": None if pair[0] is None else pair[0] - pair[1],
-            "ci95": None if replicates[0] is None or replicates[1] is None else interval(replicates[0] - replicates[1]),
+            "ci95": None if drawn is None else interval(drawn),
             "folds": len(both),
         }
     found["sentence"] = sentence(found, name, why_missing(scored, name, "pearson_r"))
@@ -363,22 +402,25 @@ def claims(summary: Document) -> Document:
     return {"level": ABOVE_CHANCE, "level_reason": f"circular-shift null beaten (p = {p:.2g}); {WORD_SWAP_NOTE}"}
 
 
-def group_document(scored: Sequence[FoldScores], baselines: list[str]) -> Document:
-    """Tests over subjects: the model's r against 0, and against each baseline."""
+def group_document(scored: Sequence[FoldScores], nulls: Nulls, baselines: list[str]) -> Document:
+    """Tests over subjects: the model's r without drift over the mean of its null, and its r over each baseline's."""
+    subjects = sorted({s.fold.subject for s in scored})
     by_subject = {
-        n: [
-            over_subjects([s for s in scored if s.fold.subject == subject], scored_value(n, "pearson_r"))
-            for subject in sorted({s.fold.subject for s in scored})
-        ]
+        n: [over_subjects([s for s in scored if s.fold.subject == subject], scored_value(n, "pearson_r"))
+            for subject in subjects]
         for n in [MODEL, *baselines]
-    }
-    found: Document = {"subjects": len(by_subject[MODEL]), "tests": {}}
-    for name in [MODEL, *baselines]:
-        theirs = [0.0] * len(by_subject[MODEL]) if name == MODEL else by_subject[name]
-        differences = [m - t for m, t in zip(by_subject[MODEL], theirs, strict=True) if None not in (m, t)]
-        if differences:
-            found["tests"]["zero" if name == MODEL else name] = asdict(group_test(differences))
-    found["note"] = "one value per subject (folds and seeds averaged); two-sided"
+    }  # fmt: skip
+    found: Document = {"subjects": len(subjects), "tests": {}}
+    above = [
+        null.values for own in nulls.values() if MODEL in own and len((null := own[MODEL]["pearson_r"]).values) > 1
+    ]
+    if above:
+        found["tests"]["chance"] = asdict(group_test([float(v[0] - v[1:].mean()) for v in above]))
+    for name in baselines:
+        pairs = zip(by_subject[MODEL], by_subject[name], strict=True)
+        if differences := [m - t for m, t in pairs if None not in (m, t)]:
+            found["tests"][name] = asdict(group_test(differences))
+    found["note"] = "one value per subject (folds and seeds averaged); one-sided"
     return found
 
 

@@ -66,9 +66,11 @@ def p_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.2g}" if value >= 0.0001 else f"{value:.0e}"
 
 
-def ci_text(ci95: Sequence[float] | None) -> str:
-    """A 95 % interval for reading."""
-    return "no interval" if ci95 is None else f"95 % {number(ci95[0])} to {number(ci95[1])}"
+def ci_text(ci95: Sequence[float] | None, fold_spread: Sequence[float] | None = None) -> str:
+    """A 95 % interval for reading; without one the spread over folds, where there is that."""
+    if ci95 is not None:
+        return f"95 % {number(ci95[0])} to {number(ci95[1])}"
+    return f"folds {number(fold_spread[0])} to {number(fold_spread[1])}" if fold_spread else "no interval"
 
 
 def plain(value: Any) -> str:

@@ -118,11 +118,16 @@ def tiles(summary: Document) -> list[Tile]:
     ridge_note = f"speech frames {number(ridge['pearson_r_speech'])}"
     chance_note = chance["reason"] if chance["p_value"] is None else without_drift(chance)
     return [
-        Tile("r, all frames", number(model["pearson_r"]), ci_text(model["pearson_r_ci95"]), main=True),
-        Tile("r, speech frames", number(model["pearson_r_speech"]), ci_text(model["pearson_r_speech_ci95"]), main=True),
+        Tile("r, all frames", number(model["pearson_r"]), around(model, "pearson_r"), main=True),
+        Tile("r, speech frames", number(model["pearson_r_speech"]), around(model, "pearson_r_speech"), main=True),
         Tile("Ridge, all frames", number(ridge["pearson_r"]), ridge_note),
         Tile("Chance, 95th percentile", number(chance["pearson_r_p95"]), chance_note),
     ]
+
+
+def around(entry: Mapping[str, Any], metric: str) -> str:
+    """The interval of a score, or the spread over folds."""
+    return ci_text(entry[f"{metric}_ci95"], entry[f"{metric}_fold_spread"])
 
 
 def without_drift(chance: Mapping[str, Any]) -> str:
@@ -143,7 +148,7 @@ def scores(document: Document) -> Scores:
     entries, chance = scored(document), document["summary"]["chance"]
     pictures = [
         intervals(entries, "pearson_r", chance["pearson_r_p95"],
-                  "All frames: mean r with its block-bootstrap 95 % interval. Chance is that of r without slow drift."),
+                  "All frames: mean r with its 95 % interval. Chance is that of r without slow drift."),
         intervals(entries, "pearson_r_speech", chance.get("pearson_r_speech_p95"), "Speech frames alone."),
     ]  # fmt: skip
     undefined = [
@@ -159,10 +164,10 @@ def score_table(entries: Mapping[str, Document]) -> Table:
     used = [c for c in COLUMNS if c != "pearson_r" and any(v[c] is not None for v in entries.values())]
     rows = []
     for name, values in entries.items():
-        interval = values["pearson_r_ci95"]
-        between = f"{number(interval[0])} to {number(interval[1])}" if interval else "–"
-        rows.append([title(name), number(values["pearson_r"]), between, *(number(values[c]) for c in used)])
-    return Table(["Prediction", "r", "95 % interval", *(COLUMNS[c] for c in used)], rows, main=title(MODEL))
+        rows.append(
+            [title(name), number(values["pearson_r"]), around(values, "pearson_r"), *(number(values[c]) for c in used)]
+        )
+    return Table(["Prediction", "r", "interval", *(COLUMNS[c] for c in used)], rows, main=title(MODEL))
 
 
 def intervals(
@@ -223,10 +228,12 @@ def group_tests(tests: Mapping[str, Document]) -> tuple[Table | None, Text]:
     if first["n"] == 1:
         return Table(["Model minus", "mean r"], [row[:2] for row in rows]), Text(ONE_SUBJECT, "note")
     note = (
-        f"n = {counted(first['n'], 'subject')}; {'exact' if first['exact'] else 'randomised'} two-sided sign-flip and "
+        f"n = {counted(first['n'], 'subject')}; {'exact' if first['exact'] else 'randomised'} one-sided sign-flip and "
         "Wilcoxon tests on one mean per subject; the smallest possible p is "
         f"{p_text(first['smallest_p'])}. Folds and seeds are not people."
     )
+    if first["reason"]:
+        note = f"The test over subjects is {first['reason']}. Folds and seeds are not people."
     return Table(["Model minus", "mean r", "sign-flip p", "Wilcoxon p"], rows), Text(note, "note")
 
 
