@@ -408,9 +408,7 @@ def _windows(path: Path, recording: str) -> None:
     empty = np.zeros((1, 2), np.int64)
     write_windows(
         path,
-        Windows(
-            "s1", (recording,), (recording,), empty[0, :1], empty, ("",), (0,), empty, empty[:, :1], (), (), (), (), {}
-        ),
+        Windows("s1", (recording,), (recording,), empty, ("",), (0,), empty, empty[:, :1], (), (), (), (), {}),
         Provenance(),
     )
 

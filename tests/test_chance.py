@@ -72,20 +72,6 @@ def test_drift_of_a_short_trial_is_its_line() -> None:
     np.testing.assert_allclose(drift.without_drift(trial, RATE_HZ), expected, atol=1e-10)
 
 
-def test_trials_that_follow_each_other_are_one_stretch() -> None:
-    """In the order of their starts, in one session, without a gap, and only where they are short."""
-
-    def block(start_s: float | None, session: str = "one", frames: int = 258) -> chance.NullBlock:
-        return chance.NullBlock(np.zeros((frames, 2)), np.zeros((frames, 2)), "rec", session, start_s)
-
-    given = [block(9.0), block(0.0), block(3.1), block(6.2, "two"), block(None), block(20.0, frames=900), block(30.5)]
-    found = chance.stretches([(0, b) for b in given], RATE_HZ)
-    starts_s = [[b.start_s for _, b in stretch] for stretch in found]
-    assert [0.0, 3.1] in starts_s
-    assert all(len(own) == 1 for own in starts_s if own != [0.0, 3.1])
-    assert sum(map(len, starts_s)) == len(given)
-
-
 def test_independent_shifts_are_counted_after_the_drift() -> None:
     """Of AR(1) noise 0.95ⁿ falls below 0.1 at 45 frames; of prediction and target the slower one counts."""
     rng = np.random.default_rng(0)
@@ -140,29 +126,74 @@ def test_a_link_is_found_by_shifts_and_by_exchanges() -> None:
     assert (found.method, found.p_value) == ("exchange", 1 / 1001)
 
 
-def test_exchanged_trials_equal_a_loop_over_their_frames() -> None:
-    """Trials of unequal length, weighted: both halves from their own end, and from the voice's onset either way."""
+def partner(t: int, own: list[int], other: list[int]) -> int | None:
+    """The frame of another trial that meets frame ``t``: the same from the nearer anchor; ``None`` past its half."""
+    k = next(k for k in range(len(own) - 1) if own[k] <= t < own[k + 1])
+    length, others = own[k + 1] - own[k], other[k + 1] - other[k]
+    on, back = t - own[k], own[k + 1] - 1 - t
+    if on < (length + 1) // 2:
+        return other[k] + on if on < (others + 1) // 2 else None
+    return other[k + 1] - 1 - back if back < others // 2 else None
+
+
+@pytest.mark.parametrize("inner", [[[], [], []], [[2, 6], [5, 12], [3, 4]]])
+def test_exchanged_trials_equal_a_loop_over_their_frames(
+    inner: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials of unequal length, weighted; here the mean of those that reach there goes on for a shorter one."""
+    monkeypatch.setattr(exchange, "gone_on", lambda x, rng: np.where(np.isnan(x), np.nanmean(x, axis=0), x))
     rng = np.random.default_rng(0)
-    lengths, onsets = [9, 14, 10], [2, 7, 3]
+    lengths = [9, 14, 10]
+    anchors = [[0, *own, n] for own, n in zip(inner, lengths, strict=True)]
     target, prediction = ([rng.normal(size=(n, 2)) for n in lengths] for _ in "ab")
     weight = [(rng.random(n) > 0.3).astype(float) for n in lengths]
+    lines = [drift.lines_of(n, RATE_HZ) for n in lengths]
+    target = [y - fitted_line(y) for y in target]
     orders = np.array(list(permutations(range(3))))
-    for cuts in (None, onsets):
-        anchors = cuts or [(n + 1) // 2 for n in lengths]
-        r = exchange.exchange_null(target, prediction, weight, cuts, [np.arange(3)], orders)
-        for order, row in zip(orders, r, strict=True):
-            rows = []
-            for i, j in enumerate(order):
-                a, b = anchors[i], anchors[j]
-                before, after = min(a, b), min(lengths[i] - a, lengths[j] - b)
-                pairs = [(a + t, b + t) for t in range(-before, after)]
-                if cuts is None:
-                    pairs = [(t, t) for t in range(before)] + [
-                        (lengths[i] - t, lengths[j] - t) for t in range(1, after + 1)
-                    ]
-                rows += [(target[i][t], prediction[j][u]) for t, u in pairs if weight[i][t]]
-            y, p = (np.array(side) for side in zip(*rows, strict=True))
-            np.testing.assert_allclose(row, [np.corrcoef(y[:, k], p[:, k])[0, 1] for k in range(2)], atol=1e-10)
+    r = exchange.exchange_null(target, prediction, weight, lines, anchors, [np.arange(3)], orders, 0)
+
+    def met(series: list[np.ndarray], i: int, j: int) -> np.ndarray:
+        """Trial j's series, and where it has ended the mean of the others, at the frames of trial i."""
+        rows = []
+        for t in range(lengths[i]):
+            places = [partner(t, anchors[i], anchors[k]) for k in range(3)]
+            known = [series[k][u] for k, u in enumerate(places) if u is not None]
+            rows.append(np.mean(known, axis=0) if places[j] is None else series[j][places[j]])
+        return np.array(rows)
+
+    own = [
+        prediction[i] - np.array([prediction_mean(prediction, anchors, i, t) for t in range(lengths[i])])
+        for i in range(3)
+    ]
+    straight = [p - fitted_line(o) for p, o in zip(prediction, own, strict=True)]
+    for order, row in zip(orders, r, strict=True):
+        pairs = [met(straight, i, j) for i, j in enumerate(order)]
+        p = np.concatenate([(m - fitted_line(m))[w > 0] for m, w in zip(pairs, weight, strict=True)])
+        y = np.concatenate([t[w > 0] for t, w in zip(target, weight, strict=True)])
+        np.testing.assert_allclose(row, [np.corrcoef(y[:, b], p[:, b])[0, 1] for b in range(2)], atol=1e-10)
+
+
+def fitted_line(series: np.ndarray) -> np.ndarray:
+    """The line of best fit of each column."""
+    t = np.arange(len(series))
+    return np.stack([np.polyval(np.polyfit(t, column, 1), t) for column in series.T], axis=1)
+
+
+def prediction_mean(prediction: list[np.ndarray], anchors: list[list[int]], i: int, t: int) -> np.ndarray:
+    """Mean over the trials that reach the place of frame ``t`` of trial ``i``."""
+    places = [partner(t, anchors[i], own) for own in anchors]
+    return np.asarray(np.mean([prediction[k][u] for k, u in enumerate(places) if u is not None], axis=0))
+
+
+def test_a_trial_goes_on_as_one_that_reaches_further() -> None:
+    rng = np.random.default_rng(0)
+    trials = rng.normal(size=(4, 20, 2))
+    trials[1, 8:] = trials[2, 15:] = trials[2, :3] = np.nan
+    found = exchange.gone_on(trials, rng)
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found[np.isfinite(trials)], trials[np.isfinite(trials)])
+    for place in range(8, 20):
+        assert any(np.array_equal(found[1, place], other[place]) for other in trials)
 
 
 def test_orders_are_all_different_and_stay_in_their_group() -> None:

@@ -285,7 +285,8 @@ def test_short_recordings_still_give_a_page(frames: list[int]) -> None:
     blocks = tuple(
         replace(
             whole, recording=f"rec{k}", session="one", times_s=whole.times_s[:n], target=whole.target[:n],
-            bad=whole.bad[:n], predictions={name: mel[:n] for name, mel in whole.predictions.items() if mel is not None},
+            bad=whole.bad[:n],
+            predictions={name: mel[:n] for name, mel in whole.predictions.items() if mel is not None},
             events=tuple(e for e in whole.events if e.onset_s < n / RATE_HZ), sound=None,
         )
         for k, n in enumerate(frames)

@@ -118,7 +118,6 @@ def info(**changes: object) -> AlignedInfo:
         "recording": "a",
         "subject": "s",
         "session": "a",
-        "start_s": float("nan"),
         "text": "",
         "modality": "ieeg",
         "events_are": "",

@@ -42,14 +42,12 @@ class AlignedInfo:
     Times in s on the audio clock; ``support_*_s`` is how far the neural samples
     behind a feature reach before and after its time, ``audio_support_s`` how far
     the raw audio samples behind a resampled one reach on either side.  ``session``
-    is what the session's files are called, ``start_s`` when the trial began in it (NaN: unknown); ``text`` is empty
-    where none is known.
+    is what the session's files are called; ``text`` is empty where none is known.
     """
 
     recording: str
     subject: str
     session: str
-    start_s: float
     text: str
     modality: str
     events_are: str  # voice, cue, or empty where nobody said which

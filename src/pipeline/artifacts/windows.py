@@ -1,8 +1,7 @@
 """``windows/{subject}.h5``: the index of windows and blocks, without copies of data.
 
-``/recordings`` lists the trials, the session that each lies in, when it began in it, and its usable mel frames; a
-window crosses no trial's border, and where a trial is shorter the window's frames beyond its ``stop_frame`` do not
-count.
+``/recordings`` lists the trials, the session that each lies in, and its usable mel frames; a window crosses no
+trial's border, and where a trial is shorter the window's frames beyond its ``stop_frame`` do not count.
 ``/windows`` has one row per window (recording, start_frame) and ``/windows/role``
 (window, fold): 0 unused, 1 train, 2 validation, 3 test.  ``/blocks`` lists the
 contiguous stretches of each fold and role in mel frames; ``/spans`` lists, per fold and role,
@@ -23,7 +22,7 @@ from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.core import Provenance, Schema, create, opened
 from pipeline.config.variants import Fold
 
-SCHEMA = Schema("windows", 4, "window")
+SCHEMA = Schema("windows", 3, "window")
 ROLE_CODES = {"train": 1, "validation": 2, "test": 3}
 ROLE_NAMES = {code: name for name, code in ROLE_CODES.items()}
 
@@ -72,8 +71,7 @@ class BadRow:
 class Windows:
     """The windows of a subject.
 
-    ``recordings`` are its trials, ``sessions`` the session of each, ``begins_s`` (trial,) when it began in its session
-    [s] (NaN: unknown), ``usable`` (trial, 2) the first of its mel frames
+    ``recordings`` are its trials, ``sessions`` the session of each, ``usable`` (trial, 2) the first of its mel frames
     with brain and sound and the first after them, ``texts`` what was said, as far as the sheet tells;
     ``starts`` (window, 2): recording number and first mel frame;
     ``roles`` (window, fold): role codes.
@@ -82,7 +80,6 @@ class Windows:
     subject: str
     recordings: tuple[str, ...]
     sessions: tuple[str, ...]
-    begins_s: np.ndarray
     usable: np.ndarray
     texts: tuple[str, ...]
     folds: tuple[Fold, ...]
@@ -125,7 +122,6 @@ def write_windows(path: Path, windows: Windows, provenance: Provenance) -> None:
         writer.attributes(subject=windows.subject, **windows.attributes)
         names = {"name": windows.recordings, "session": windows.sessions, "text": windows.texts}
         writer.table("recordings", {name: list(values) for name, values in names.items()}, "recording")
-        writer.array("recordings/start_s", windows.begins_s, ["recording"], units="s")
         writer.array("recordings/start_frame", windows.usable[:, 0], ["recording"], units="mel frame")
         writer.array("recordings/stop_frame", windows.usable[:, 1], ["recording"], units="mel frame")
         writer.array("folds", np.array(windows.folds, np.int64), ["fold"])
@@ -148,7 +144,6 @@ def read_windows(path: Path) -> Windows:
             subject=artifact.name_of_files("subject", attributes.pop("subject")),
             recordings=tuple(artifact.name_of_files("recordings", n) for n in trials["name"]),
             sessions=tuple(artifact.name_of_files("recordings", n) for n in trials["session"]),
-            begins_s=np.array(trials["start_s"], np.float64),
             usable=np.array([trials["start_frame"], trials["stop_frame"]], np.int64).T,
             texts=tuple(trials["text"]),
             folds=tuple(artifact.read("folds").tolist()),

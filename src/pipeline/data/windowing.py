@@ -129,7 +129,6 @@ def _index(
         subject=infos[0].subject,
         recordings=tuple(i.recording for i in infos),
         sessions=tuple(i.session for i in infos),
-        begins_s=np.array([i.start_s for i in infos], np.float64),
         usable=np.array([(t.start, t.stop) for t in timelines], np.int64),
         texts=tuple(t.text for t in timelines),
         folds=tuple(blocks),

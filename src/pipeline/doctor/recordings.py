@@ -342,7 +342,6 @@ def _aligned_info(
         recording=row.recording,
         subject=row.subject,
         session=row.session_name,
-        start_s=float("nan") if row.start_s is None else row.start_s,
         text=row.text or "",
         modality=row.modality,
         events_are=row.events_are or "",

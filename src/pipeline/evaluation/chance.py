@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.evaluation import exchange, shifts
-from pipeline.evaluation.drift import SHORT_S, joined_without_drift
+from pipeline.evaluation.drift import lines_of, without_drift
 from pipeline.evaluation.exchange import Alignment
 from pipeline.evaluation.metrics import mean_over_bands
 from pipeline.evaluation.types import Mask, Values
@@ -29,7 +29,6 @@ MOST_TRIALS_TO_SHIFT = 9
 SHORTEST_TO_SHIFT_S = 12.0
 FEWEST_TRIALS = 5
 """Trials of one session that can exchange partners in 100 ways or more."""
-LONGEST_GAP_S = 1.0
 ROUND_OFF = 1e-6
 
 
@@ -37,17 +36,17 @@ ROUND_OFF = 1e-6
 class NullBlock:
     """A test block or trial: target and prediction (frames, n_mels) float64, both less the target's mean spectrum.
 
-    ``start_s`` is where it starts on the session's clock, where that is known; ``weight`` (frames,) says which
-    target frames count (default: all); ``onset`` is the frame in which the voice sets in.
+    ``weight`` (frames,) says which target frames count (default: all); ``onset`` is the frame in which the voice sets
+    in, ``offset`` the first after it has ended.
     """
 
     target: Values
     prediction: Values
     recording: str
     session: str
-    start_s: float | None = None
     weight: Values | None = None
     onset: int | None = None
+    offset: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,12 +93,12 @@ def subject_null(
 ) -> Null:
     """The null of one prediction of one subject, its folds pooled.
 
-    At most ``count`` shifts or exchanges are drawn.  No shift is below ``min_shift_s``.  ``alignment`` says from where
-    exchanged trials are laid onto each other; for ``voice``, trials without an ``onset`` are left out.  Predictions
-    of equal shape get the same draws from generators in equal states.
+    At most ``count`` shifts or exchanges are drawn.  No shift is below ``min_shift_s``.  ``alignment`` says at what
+    exchanged trials are laid onto each other (:mod:`pipeline.evaluation.exchange`); for ``voice``, trials without an
+    ``onset`` are left out.  Predictions of equal shape get the same draws from generators in equal states.
     """
     rate_hz, active = folds[0].frame_rate_hz, np.all([fold.active for fold in folds], axis=0)
-    trials = free_of_drift(folds)
+    trials = [(number, block) for number, fold in enumerate(folds) for block in fold.blocks]
     if exchanges(trials, rate_hz):
         return exchange_test(trials, active, rate_hz, count, rng, alignment)
     return shift_test(trials, active, rate_hz, count, min_shift_s, rng)
@@ -111,40 +110,14 @@ Trials = Sequence[tuple[int, NullBlock]]
 
 def exchanges(trials: Trials, rate_hz: float) -> bool:
     """Whether trials exchange partners: ten recordings or more, or most of the test sound in blocks below 12 s."""
-    long = sum(len(b.target) for _, b in trials if len(b.target) >= SHORTEST_TO_SHIFT_S * rate_hz)
+    long = sum(len(b.target) for _, b in trials if can_shift(b, rate_hz))
     short = sum(len(b.target) for _, b in trials) - long
     return len({b.recording for _, b in trials}) > MOST_TRIALS_TO_SHIFT or short > long
 
 
-def free_of_drift(folds: Sequence[NullFold]) -> Trials:
-    """All blocks, slow drift taken off each stretch of :func:`stretches`."""
-    rate_hz, found = folds[0].frame_rate_hz, []
-    numbered = [(number, block) for number, fold in enumerate(folds) for block in fold.blocks]
-    for stretch in stretches(numbered, rate_hz):
-        sides = [joined_without_drift([getattr(b, side) for _, b in stretch], rate_hz) for side in SIDES]
-        found += [(k, replace(b, target=y, prediction=p)) for (k, b), y, p in zip(stretch, *sides, strict=True)]
-    return found
-
-
-def stretches(trials: Trials, rate_hz: float) -> list[list[tuple[int, NullBlock]]]:
-    """Short trials that follow each other in their session belong together; every other block is one of its own.
-
-    Across a longer gap a running mean would turn the step between two trials into a slope at the ends of both.
-    """
-
-    def follows(before: NullBlock, block: NullBlock) -> bool:
-        if before.session != block.session or before.start_s is None or block.start_s is None:
-            return False
-        gap_s = block.start_s - before.start_s - len(before.target) / rate_hz
-        return abs(gap_s) <= LONGEST_GAP_S and max(len(before.target), len(block.target)) < SHORT_S * rate_hz
-
-    found: list[list[tuple[int, NullBlock]]] = []
-    for number, block in sorted(trials, key=lambda t: (t[1].session, t[1].start_s is None, t[1].start_s or 0.0)):
-        if found and follows(found[-1][-1][1], block):
-            found[-1].append((number, block))
-        else:
-            found.append([(number, block)])
-    return found
+def can_shift(block: NullBlock, rate_hz: float) -> bool:
+    """Whether a block is long enough for shifts: 12 s, to the frame."""
+    return len(block.target) >= int(SHORTEST_TO_SHIFT_S * rate_hz)
 
 
 SIDES = ("target", "prediction")
@@ -159,8 +132,8 @@ def shift_test(
     trials: Trials, active: Mask, rate_hz: float, count: int, min_shift_s: float, rng: np.random.Generator
 ) -> Null:
     """Circular shifts within the blocks of 12 s or more."""
-    blocks = [b for _, b in trials if len(b.target) >= SHORTEST_TO_SHIFT_S * rate_hz]
-    target, prediction = ([getattr(b, side) for b in blocks] for side in SIDES)
+    blocks = [b for _, b in trials if can_shift(b, rate_hz)]
+    target, prediction = ([without_drift(getattr(b, side), rate_hz) for b in blocks] for side in SIDES)
     frames = sum(map(len, target))
     step = max(shifts.autocorrelation_frames(side, active) for side in (target, prediction))
     independent = frames // step
@@ -189,11 +162,26 @@ def exchange_test(
     if distinct <= LEAST:
         reason = f"{distinct} ways to exchange {len(trials)} trials within their sessions, {LEAST + 1} needed"
     orders = exchange.draw_orders(groups, min(count, distinct - 1), rng)
-    onsets = [b.onset for _, b in trials if b.onset is not None] if alignment == "voice" else None
-    target, prediction = ([getattr(b, side) for _, b in trials] for side in SIDES)
-    r = exchange.exchange_null(target, prediction, [weight_of(b) for _, b in trials], onsets, groups, orders)
+    anchors, seed = [anchors_of(b, alignment) for _, b in trials], int(rng.integers(2**32))
+    target = [without_drift(b.target, rate_hz) for _, b in trials]
+    lines = [lines_of(len(y), rate_hz) for y in target]
+    prediction = [
+        b.prediction if own.any() else without_drift(b.prediction, rate_hz)
+        for (_, b), own in zip(trials, lines, strict=True)
+    ]
+    r = exchange.exchange_null(
+        target, prediction, [weight_of(b) for _, b in trials], lines, anchors, groups, orders, seed
+    )
     minutes_needed = FEWEST_TRIALS * float(np.mean([len(y) for y in target])) / rate_hz / 60
     return null_of(r, active, min(distinct - 1, count), "exchange", reason, minutes_needed)
+
+
+def anchors_of(block: NullBlock, alignment: Alignment) -> tuple[int, ...]:
+    """The frames at which a trial is laid onto others: its ends, and those of its voice."""
+    frames = len(block.target)
+    if alignment == "start" or block.onset is None:
+        return (0, frames)
+    return (0, block.onset, frames if block.offset is None else block.offset, frames)
 
 
 def grouped(keys: Sequence[object]) -> list[np.ndarray]:

@@ -6,8 +6,6 @@ shift nor an exchange of trials breaks what both do once.  Series are (frames, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pipeline.evaluation.types import Values
@@ -26,7 +24,7 @@ def without_drift(series: Values, frame_rate_hz: float) -> Values:
     """
     frames, half = len(series), round(RUNNING_MEAN_S * frame_rate_hz / 2)
     window = 2 * half + 1
-    if frames < max(SHORT_S * frame_rate_hz, window):
+    if is_short(frames, frame_rate_hz):
         return np.asarray(series - line(series))
     sums = np.cumsum(np.concatenate([np.zeros_like(series[:1]), series]), axis=0)
     slow = np.empty_like(series)
@@ -43,7 +41,14 @@ def line(series: Values) -> Values:
     return np.asarray(series.mean(axis=0) + time[:, None] * slope)
 
 
-def joined_without_drift(trials: Sequence[Values], frame_rate_hz: float) -> list[Values]:
-    """:func:`without_drift` of trials that follow each other in time, as one series; returned one by one."""
-    joined = without_drift(np.concatenate(trials), frame_rate_hz)
-    return np.split(joined, np.cumsum([len(trial) for trial in trials])[:-1])
+def lines_of(frames: int, frame_rate_hz: float) -> Values:
+    """Mean and slope as orthonormal columns, (frames, 2), for series whose drift is a line; zeros for longer ones."""
+    if not is_short(frames, frame_rate_hz):
+        return np.zeros((frames, 2))
+    found = np.stack([np.ones(frames), np.arange(frames) - (frames - 1) / 2], axis=1)
+    return np.asarray(found / np.maximum(np.linalg.norm(found, axis=0), 1.0))
+
+
+def is_short(frames: int, frame_rate_hz: float) -> bool:
+    """Whether a series is too short for a running mean."""
+    return frames < SHORT_S * frame_rate_hz

@@ -2,11 +2,16 @@
 
 Trials are short, and all alike in that speech stands in their middle: a shift inside a trial would put the silence
 of its ends onto the speech, and whoever knows no more than where a trial begins would be above chance.  So whole
-trials exchange their partners.  Pairs are laid onto each other from an *anchor* on, either way, as far as both reach:
+trials exchange their partners, laid onto each other at *anchors*:
 
-``start``: the first halves from the trials' starts on, the second halves from their ends back, because the end of a
-trial is known to whoever reads it whole;
-``voice``: from the onset of the voice on and back, so that its time is no part of what is tested.
+``start``: start and end of the trial, because both are known to whoever reads it whole;
+``voice``: onset and offset of the voice too, so that its time is no part of what is tested.
+
+Between two anchors the first half runs on from the one, the second half back from the other.  Where the prediction of
+a shorter trial ends, that of another trial that reaches further goes on, drawn at random, so that all target frames
+always count and no course of silence and speech is cut short.
+Mean and slope of short trials are taken off a prediction when it has met its target: taken off before, they would tell
+how long the voice lasts.  Before, only what they are beside the mean trial is.
 
 r of an exchanged order is a sum of the pairs' moments (:mod:`pipeline.signal.correlation`), which for all pairs are a
 few matrix products.  Trials are (frames, n_mels).
@@ -21,10 +26,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.types import Values
 from pipeline.signal.correlation import correlation
 
 Alignment = Literal["start", "voice"]
+Anchors = Sequence[Sequence[int]]
+"""Of each trial the frames, rising from 0 to its length, at which trials are laid onto each other; equally many."""
 Groups = Sequence[NDArray[np.intp]]
 BANDS_AT_ONCE = 8
 """Bands that are laid out at once: bounds memory on many trials."""
@@ -54,14 +62,15 @@ def exchange_null(
     target: Sequence[Values],
     prediction: Sequence[Values],
     weight: Sequence[Values],
-    onsets: Sequence[int] | None,
+    lines: Sequence[Values],
+    anchors: Anchors,
     groups: Groups,
     orders: NDArray[np.intp],
+    seed: int,
 ) -> Values:
     """r of each order and band, pooled over the trials, (orders, n_mels); NaN where undefined.
 
-    ``weight`` (frames,) of each trial stays with its target; ``onsets`` are the frames that pairs are laid onto each
-    other from; ``None``: from start and end.
+    ``weight`` (frames,) of each trial stays with its target, as do ``lines`` (:func:`pair_moments`).
     """
     n_mels = target[0].shape[1]
     r = np.empty((len(orders), n_mels))
@@ -70,8 +79,8 @@ def exchange_null(
         total = np.zeros((len(orders), r[:, bands].shape[1], 6))
         for group in groups:
             y, p = ([series[i][:, bands] for i in group] for series in (target, prediction))
-            cuts = None if onsets is None else [onsets[i] for i in group]
-            moments = pair_moments(y, p, [weight[i] for i in group], cuts)
+            w, line = ([values[i] for i in group] for values in (weight, lines))
+            moments = pair_moments(y, p, w, line, [anchors[i] for i in group], np.random.default_rng(seed))
             place = np.empty(orders.shape[1], dtype=np.intp)
             place[group] = np.arange(len(group))
             for row, i in zip(moments, group, strict=True):
@@ -81,32 +90,72 @@ def exchange_null(
 
 
 def pair_moments(
-    target: Sequence[Values], prediction: Sequence[Values], weight: Sequence[Values], onsets: Sequence[int] | None
+    target: Sequence[Values],
+    prediction: Sequence[Values],
+    weight: Sequence[Values],
+    lines: Sequence[Values],
+    anchors: Anchors,
+    rng: np.random.Generator,
 ) -> Values:
-    """Moments of each trial's target with each trial's prediction, (target, prediction, n_mels, 6)."""
-    there = laid_out([np.ones((len(y), 1)) for y in target], onsets)
-    y, p = laid_out(target, onsets), laid_out(prediction, onsets)
-    w = laid_out([own[:, None] for own in weight], onsets)
+    """Moments of each trial's target with each trial's prediction, (target, prediction, n_mels, 6).
+
+    What the orthonormal ``lines`` (frames, 2) of a trial explain has been taken off its target, and is taken off each
+    prediction that meets it.
+    """
+    y, w, line = (np.nan_to_num(laid_out(own, anchors)) for own in (target, [v[:, None] for v in weight], lines))
+    p = laid_out(prediction, anchors)
+    p = gone_on(p - line @ (line.transpose(0, 2, 1) @ np.nan_to_num(p - mean_of_known(p, axis=0))), rng)
     found = np.empty((len(target), len(target), y.shape[2], 6))
-    pairs = ((w, there), (w * y, there), (w, p), (w * y * y, there), (w, p * p), (w * y, p))
-    for column, (fixed, moving) in enumerate(pairs):
-        product = fixed.transpose(2, 0, 1) @ moving.transpose(2, 1, 0)
-        found[..., column] = product.transpose(1, 2, 0)
+    for column, fixed in ((0, w), (1, w * y), (3, w * y * y)):
+        found[..., column] = fixed.sum(axis=1)[:, None]
+    for column, fixed, moving in ((2, w, p), (4, w, p * p), (5, w * y, p)):
+        found[..., column] = products(fixed, moving)
+    sides = [line[..., k : k + 1] for k in range(2)]
+    slopes = [products(own, p) for own in sides]
+    for own, slope in zip(sides, slopes, strict=True):
+        found[..., 2] -= slope * (w * own).sum(axis=1)[:, None]
+        found[..., 5] -= slope * (w * y * own).sum(axis=1)[:, None]
+        found[..., 4] -= 2 * slope * products(w * own, p)
+        for other, its_slope in zip(sides, slopes, strict=True):
+            found[..., 4] += slope * its_slope * (w * own * other).sum(axis=1)[:, None]
     return found
 
 
-def laid_out(trials: Sequence[Values], onsets: Sequence[int] | None) -> Values:
-    """(trials, frames, columns), so that trials share a place where they are laid onto each other, else 0.
+def products(fixed: Values, moving: Values) -> Values:
+    """Sums over frames of each trial of (trials, frames, columns) with each of another, (fixed, moving, columns)."""
+    return np.asarray((fixed.transpose(2, 0, 1) @ moving.transpose(2, 1, 0)).transpose(1, 2, 0))
 
-    One half runs on from the anchor, the other back: see the head of this module.
-    """
-    if onsets is None:
-        halves = [(x[: (len(x) + 1) // 2], x[(len(x) + 1) // 2 :][::-1]) for x in trials]
-    else:
-        halves = [(x[onset:], x[:onset][::-1]) for x, onset in zip(trials, onsets, strict=True)]
-    longest = [max(len(pair[side]) for pair in halves) for side in (0, 1)]
-    out = np.zeros((len(trials), sum(longest), trials[0].shape[1]))
-    for row, (on, back) in zip(out, halves, strict=True):
-        row[: len(on)] = on
-        row[longest[0] : longest[0] + len(back)] = back
+
+def laid_out(trials: Sequence[Values], anchors: Anchors) -> Values:
+    """(trials, frames, columns): trials share a place where they are laid onto each other; NaN where one has ended."""
+    parts: list[list[Values]] = []
+    for first, last in zip(range(len(anchors[0])), range(1, len(anchors[0])), strict=False):
+        pairs = [
+            (x[own[first] : own[last]], (own[last] - own[first] + 1) // 2)
+            for x, own in zip(trials, anchors, strict=True)
+        ]
+        parts += [[x[:half] for x, half in pairs], [x[half:][::-1] for x, half in pairs]]
+    return np.concatenate([padded(part) for part in parts], axis=1)
+
+
+def padded(series: Sequence[Values]) -> Values:
+    """Series of unequal length, NaN behind their ends, (series, longest, columns)."""
+    out = np.full((len(series), max(map(len, series)), series[0].shape[1]), np.nan)
+    for row, own in zip(out, series, strict=True):
+        row[: len(own)] = own
     return out
+
+
+def gone_on(trials: Values, rng: np.random.Generator) -> Values:
+    """(trials, frames, columns) without NaN: each goes on as others, drawn at random, that reach further."""
+    known = np.isfinite(trials[..., 0])
+    found = trials.copy()
+    for row, own in zip(found, known, strict=True):
+        missing = ~own
+        while missing.any():
+            there = np.flatnonzero(known[:, np.argmax(missing)])
+            other = rng.choice(there)
+            taken = missing & known[other]
+            row[taken] = trials[other, taken]
+            missing &= ~taken
+    return found

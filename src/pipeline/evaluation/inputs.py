@@ -225,11 +225,8 @@ def _block(windows: Windows, own: PredictedBlock, series: dict[str, Any], sound:
         e for e in windows.events if e.recording == recording and own.time_s[0] <= e.onset_s <= own.time_s[-1]
     )
     predictions = {name: mel for name, mel in series.items() if name != "target"}
-    session, begin_s = windows.sessions[recording], float(windows.begins_s[recording])
-    start_s = None if np.isnan(begin_s) else begin_s + float(own.time_s[0])
-    return TestBlock(
-        own.recording, own.start, own.time_s, series["target"], predictions, bad, events, sound, session, start_s
-    )
+    session = windows.sessions[recording]
+    return TestBlock(own.recording, own.start, own.time_s, series["target"], predictions, bad, events, sound, session)
 
 
 def _training_labels(windows: Windows, fold: int) -> frozenset[str]:

@@ -15,7 +15,7 @@ from pipeline.evaluation.types import MODEL, Document, Mask, Values
 
 METRICS = ("pearson_r", "pearson_r_speech")
 VOICE_S = 0.05
-"""Speech that lasts this long is a voice that sets in, and no click."""
+"""Speech that lasts this long is a voice and no click."""
 TESTS = {
     "shift": "predictions circularly shifted within their test blocks",
     "exchange": "trials exchange their predictions within their session",
@@ -44,17 +44,17 @@ def null_fold(prepared: Prepared, name: str, metric: str) -> NullFold:
     weights, speech = prepared.by_block(prepared.weights[metric]), prepared.by_block(prepared.speech)
     rate_hz = prepared.fold.frame_rate_hz
     blocks = [
-        NullBlock(y, p, b.recording, b.session or b.recording, b.start_s, w, voice_onset(s, rate_hz))
+        NullBlock(y, p, b.recording, b.session or b.recording, w, *voice(s, rate_hz))
         for b, y, p, w, s in zip(prepared.fold.blocks, *sides, weights, speech, strict=True)
     ]
     return NullFold(blocks, prepared.active, rate_hz)
 
 
-def voice_onset(speech: Mask, frame_rate_hz: float) -> int | None:
-    """The first frame from which speech lasts 50 ms; ``None`` where there is none."""
+def voice(speech: Mask, frame_rate_hz: float) -> tuple[int | None, int | None]:
+    """The first frame of speech that lasts 50 ms, and the first after the last such; ``None`` where there is none."""
     frames = max(1, round(VOICE_S * frame_rate_hz))
     lasting = np.flatnonzero(np.convolve(speech, np.ones(frames), mode="valid") == frames)
-    return int(lasting[0]) if lasting.size else None
+    return (int(lasting[0]), int(lasting[-1]) + frames) if lasting.size else (None, None)
 
 
 def null_document(null: Null) -> Document:

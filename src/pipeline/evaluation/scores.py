@@ -65,8 +65,8 @@ DEFINITIONS = {
     "circularly shifted within test blocks of at least 12 s, or, with ten trials or more or shorter blocks, trials "
     "exchange their predictions within the session; p = (1 + #{r* ≥ r}) / (R + 1), where R is at most the number of "
     "independent shifts or exchanges; over subjects, the mean of their nulls",
-    "pearson_r_without_drift": "pearson_r of all folds together after a running mean of 4 s (from trials below 8 s "
-    "without start_s: mean and slope) came off target and prediction",
+    "pearson_r_without_drift": "pearson_r of all folds together after a running mean of 4 s (of trials below 8 s: mean "
+    "and slope) came off target and prediction",
     "independent": "test frames over the lag at which the autocorrelation of target and prediction falls below 0.1",
     "words": "predicted words exchanged between test words of alike timing (onset to onset, duration, latency), "
     "after what a parabola in timing explains has been taken off; aligned at the annotated and at the acoustic "

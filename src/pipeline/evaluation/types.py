@@ -46,8 +46,7 @@ class TestBlock:
     ``predictions`` maps a name (``model``, ``ridge``, …) to a mel of the target's
     shape, or to ``None`` where it could not be made.  ``bad`` marks frames inside a
     ``BAD_…`` annotation.  ``events`` are those that start inside the block.
-    ``session`` is what its recording belongs to, ``start_s`` where the block starts on the session's clock,
-    where that is known.
+    ``session`` is what its recording belongs to.
     """
 
     __test__ = False  # not a test class, whatever its name says to pytest
@@ -61,7 +60,6 @@ class TestBlock:
     events: tuple[Event, ...] = ()
     sound: Sound | None = None
     session: str = ""
-    start_s: float | None = None
 
 
 @dataclass(frozen=True)
