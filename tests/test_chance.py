@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench import calibration
 from scipy.signal import savgol_filter
 
 from conftest import ROOT
@@ -279,6 +280,59 @@ def test_null_data_is_at_chance_and_linked_data_is_not() -> None:
         document = score(folds, FAST, ChanceConfig(), RunContext({}))
         assert document["claims"]["level"] == level
         assert (document["summary"]["chance"]["p_value"] < 0.01) == bool(linked)
+
+
+def test_chance_of_bands_is_that_of_the_averaged_null() -> None:
+    """Two subjects: their nulls are averaged draw by draw before a percentile is taken."""
+    rng = np.random.default_rng(0)
+    folds = [replace(fold_of(random_block(rng, 3000 + 800 * k), fold=k % 2), subject=f"sub{k // 2}") for k in range(4)]
+    document = score(folds, FAST, ChanceConfig(), RunContext({}))
+    found = document["summary"]["chance"]
+    nulls = []
+    for number in range(2):
+        blocks = [b for f in folds[2 * number : 2 * number + 2] for b in f.blocks]
+        own = [[np.asarray(side - b.target.mean(axis=0, dtype=float)) for b in blocks for side in [mel(b)]]
+               for mel in (lambda b: b.target, lambda b: b.predictions["model"])]  # fmt: skip
+        made = [chance.NullFold([chance.NullBlock(y, p, "rec1", "rec1")], np.ones(BANDS, bool), RATE_HZ)
+                for y, p in zip(*own, strict=True)]  # fmt: skip
+        nulls.append(chance.subject_null(made, 1000, 0.5, np.random.default_rng([0, number, 1])))
+    size = min(len(null.values) for null in nulls)
+    bands = np.mean([null.bands[1:size] for null in nulls], axis=0)
+    np.testing.assert_allclose(found["bands"]["p95"], np.percentile(bands, 95, axis=0), rtol=1e-5)
+    assert found["pearson_r_p95"] == pytest.approx(np.percentile(bands.mean(axis=1), 95), rel=1e-5)
+    assert found["independent"] == min(null.independent for null in nulls)
+    assert document["subjects"]["sub1"]["chance"]["model"]["pearson_r"]["p_value"] == pytest.approx(nulls[1].p_value)
+
+
+def test_r_is_reported_with_and_without_slow_drift() -> None:
+    """A trend in both sides is a high r, and none once it is off."""
+    rng = np.random.default_rng(0)
+    block = random_block(rng, 4000)
+    trend = np.linspace(-4, 4, 4000, dtype=np.float32)[:, None]
+    block = replace(block, target=block.target + trend, predictions={"model": block.predictions["model"] + trend})
+    summary = score([fold_of(block)], FAST, ChanceConfig(), RunContext({}))["summary"]
+    assert summary["model"]["pearson_r"] > 0.7
+    assert abs(summary["chance"]["pearson_r_without_drift"]) < 0.15
+    assert summary["chance"]["p_value"] > 0.05
+
+
+@pytest.mark.parametrize("linked", [0.0, 1.0])
+def test_a_best_lag_needs_a_ridge_above_chance(linked: float) -> None:
+    block = random_block(np.random.default_rng(0), 6000, linked=linked)
+    block = replace(block, predictions={**block.predictions, "ridge": block.predictions["model"]})
+    context = RunContext({}, subjects={"sub1": {"latency": {"lags_s": [0.0, 0.1], "r": [0.1, 0.3], "best_s": 0.1}}})
+    latency = score([fold_of(block)], FAST, ChanceConfig(), context)["subjects"]["sub1"]["latency"]
+    assert latency["best_s"] == (0.1 if linked else None)
+    assert ("reason" in latency) == (not linked)
+
+
+@pytest.mark.parametrize("name", ["36 s, settling over 8 s", "50 trials of 2 to 6 s, silent ends known"])
+def test_regimes_of_the_calibration_are_at_chance(name: str) -> None:
+    """A tenth of the draws of docs/statistics.md, with a margin to match."""
+    (regime,) = (r for r in calibration.REGIMES if r.name == name)
+    below, _, mean = map(float, calibration.chance_row(regime, 60)[3:])
+    assert below <= 0.15
+    assert 0.35 < mean < 0.75
 
 
 def test_retrained_nulls_give_a_p() -> None:

@@ -26,8 +26,8 @@ class EvaluateConfig(Section):
         description="Bands whose target has a smaller standard deviation over a fold hold no sound (the top of a "
         "recording at 8 kHz) and are left out of r [nats]",
     )
-    bootstrap: int = Field(2000, ge=100, description="Resamples of each bootstrap interval")
-    block_s: float = Field(2.0, ge=2.0, description="Shortest piece that the bootstrap resamples [s]")
+    bootstrap: int = Field(2000, ge=100, description="Resamples of each interval's bootstrap")
+    block_s: float = Field(2.0, ge=2.0, description="Shortest piece that an interval rests on [s]")
     stoi: bool = Field(True, description="Score STOI and ESTOI of the written sound (export.audio)")
     report: bool = Field(True, description="Draw results/report.html; false: a page without content")
     report_examples: int = Field(3, ge=0, description="Test excerpts in the report, with spectrograms and players")
@@ -42,9 +42,12 @@ class ChanceConfig(Section):
     """The chance level: scores without a link between brain and sound."""
 
     shifts: int = Field(
-        1000, ge=1000, description="Circular shifts of the predictions, drawn at random, within their test blocks"
+        1000,
+        ge=1000,
+        description="Circular shifts of the predictions within their test blocks, or exchanges of trials, drawn at "
+        "random; no more than are independent",
     )
-    min_shift_s: float = Field(0.5, gt=0, description="Shortest shift; lengthened to the target's autocorrelation [s]")
+    min_shift_s: float = Field(0.5, gt=0, description="Shortest circular shift [s]")
     word_swaps: int = Field(1000, ge=1000, description="Random exchanges of predicted words (needs events)")
     retrain: int = Field(
         0, ge=0, description="Models trained on circularly shifted neural data, each scored as a null; 0: none"

@@ -132,7 +132,10 @@ def shift_test(
     trials: Trials, active: Mask, rate_hz: float, count: int, min_shift_s: float, rng: np.random.Generator
 ) -> Null:
     """Circular shifts within the blocks of 12 s or more."""
-    blocks = [b for _, b in trials if can_shift(b, rate_hz)]
+    least = int(np.ceil(min_shift_s * rate_hz))
+    blocks = [b for _, b in trials if can_shift(b, rate_hz) and len(b.target) >= 2 * least]
+    if not blocks:
+        return no_null(f"no test block is as long as two shifts of {min_shift_s:g} s", "shift", len(active))
     target, prediction = ([without_drift(getattr(b, side), rate_hz) for b in blocks] for side in SIDES)
     frames = sum(map(len, target))
     step = max(shifts.autocorrelation_frames(side, active) for side in (target, prediction))
@@ -141,7 +144,6 @@ def shift_test(
     reason = None
     if independent < LEAST:
         reason = f"{independent} independent shifts (one in {step / rate_hz:.2f} s of test sound), {LEAST} needed"
-    least = int(np.ceil(min_shift_s * rate_hz))
     drawn = shifts.draw_shifts([len(y) for y in target], least, min(count, independent), rng)
     r = shifts.circular_shift_null(target, [prediction], [[weight_of(b) for b in blocks]], drawn)[0, 0]
     return null_of(r, active, independent, "shift", reason, minutes_needed)

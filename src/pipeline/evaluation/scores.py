@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
+from pipeline.evaluation import chance
 from pipeline.evaluation.audit import AuditResult
+from pipeline.evaluation.chance import Null
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import ALIGNMENTS, FoldScores, null_summary, score_fold
 from pipeline.evaluation.group import group_test
@@ -433,8 +435,20 @@ def subject_document(subject: str, scored: Sequence[FoldScores], nulls: Nulls, c
         audit = context.audits.get((subject, s.fold.fold))
         folds.append(s.document | {"audit": None if audit is None else asdict(audit)})
     means = {n: {m: mean_score(own, n, m) for m in MEANS} for n in names}
-    chance = {n: {m: null_document(null) for m, null in v.items()} for n, v in nulls.get(subject, {}).items()}
-    return {"mean": means, "chance": chance, **context.subjects.get(subject, {}), "folds": folds}
+    nulls_of = {n: {m: null_document(null) for m, null in v.items()} for n, v in nulls.get(subject, {}).items()}
+    own_context = dict(context.subjects.get(subject, {}))
+    if "latency" in own_context and not linked(nulls.get(subject, {}).get("ridge")):
+        own_context["latency"] = own_context["latency"] | {
+            "best_s": None,
+            "reason": "no link of the ridge to the sound was shown",
+        }
+    return {"mean": means, "chance": nulls_of, **own_context, "folds": folds}
+
+
+def linked(of_metric: Mapping[str, Null] | None) -> bool:
+    """Whether a decoder is above chance on all frames."""
+    p = None if of_metric is None else of_metric["pearson_r"].p_value
+    return p is not None and p <= chance.ALPHA
 
 
 def audit_document(audits: Mapping[tuple[str, int], AuditResult]) -> Document:

@@ -21,8 +21,6 @@ CURVES = {
 }
 MOST_PICTURES = 4
 """Attention maps shown at most."""
-LATENCY_P = 0.05
-"""A best lag is named where ridge beats chance with a smaller p."""
 LAG_LABEL = "lag [s], positive: the signal precedes the sound"
 
 
@@ -95,18 +93,16 @@ def latency(document: Document) -> Latency | None:
     best_s = {s: v["best_s"] for s, v in found.items() if v["best_s"] is not None}
     plot = figures.lines(curves, LAG_LABEL, "single-lag ridge r", list(best_s.values()))
     text = (
-        f"Best lag: {best_lags(document, best_s)}. "
+        f"Best lag: {best_lags(best_s)}. "
         f"The network's attention offsets are not the signal's latency.{own_delay(document)}"
     )
     return Latency(Picture(plot, "r of ridge regression at one lag at a time."), Text(text))
 
 
-def best_lags(document: Document, best_s: dict[str, float]) -> str:
-    """The best lag of each subject; none where ridge does not beat chance."""
-    ridge = document["summary"]["chance"]["by_prediction"].get("ridge", {}).get("pearson_r")
-    if ridge is None or ridge["p_value"] >= LATENCY_P:
-        return "none: ridge does not beat chance"
-    return "; ".join(f"{s} {number(lag_s * 1000, 0)} ms" for s, lag_s in best_s.items()) or "none"
+def best_lags(best_s: dict[str, float]) -> str:
+    """The best lag of each subject whose ridge is above chance."""
+    lags = "; ".join(f"{s} {number(lag_s * 1000, 0)} ms" for s, lag_s in best_s.items())
+    return lags or "none: ridge is not above chance"
 
 
 def own_delay(document: Document) -> str:
