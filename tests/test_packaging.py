@@ -75,7 +75,7 @@ def test_what_a_run_needs_is_what_its_code_imports() -> None:
 
 
 def test_what_tests_and_benchmarks_import_is_in_their_extras() -> None:
-    own = {"pipeline", "snakemake-logger-plugin-stages"}
+    own = {"pipeline", "bench", "snakemake-logger-plugin-stages"}
     assert imported("tests") - own <= declared("test")
     assert imported("bench") - own <= declared("bench")
 

@@ -40,7 +40,8 @@ def closing_summary() -> str:
     chance = summary["chance"]
     lines += [
         "",
-        f"chance: r up to {_number(chance['pearson_r_p95'])} (95 %), p = {_number(chance['p_value'])}",
+        f"chance: r up to {_number(chance['pearson_r_p95'])} (95 %), p = {_number(chance['p_value'])}; "
+        f"without slow drift, where the model has r {_number(chance['pearson_r_without_drift'])}",
     ]
     lines += _claim(scores["claims"])
     if scores["claims"]["simulated"]:
