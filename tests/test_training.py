@@ -38,7 +38,7 @@ from pipeline.training.checkpoint import (
 )
 from pipeline.training.fitting import Fit, Row, fit_network
 from pipeline.training.lightning_module import DecoderTraining, NonFiniteLossError
-from pipeline.training.network import NetworkOutcome, build_network, set_ridge_skip, train_network
+from pipeline.training.network import NetworkOutcome, build_network, train_network
 from pipeline.training.weighing import PRIOR_SHARE, SUM_RANGE, _weights, weigh_on_validation
 
 MODEL = ModelConfig(preset="tiny", encoder_width=12, encoder_hidden=8, decoder_hidden=12, heads=2)
@@ -566,10 +566,10 @@ def test_the_ridge_skip_is_the_ridge_on_signals_and_amplitudes_of_any_scale(star
             rows[200:280] = 0  # no signal for a while
     tuned = fit_ridge_skip(data, causal=False, clip=5.0)
     skip = as_skip(tuned, data.names)
-    assert skip.floor is not None
+    assert skip.fitted.floor is not None
     (role,) = network_roles(MODEL)
     network = build_network(data, role, MODEL, TRAIN, causal=False)
-    set_ridge_skip(network, [skip])
+    network.correct([skip.fitted])
     skip_alone = Ensemble.of([network])
     skip_alone.weights.copy_(torch.tensor([0.0, 1.0]))
     stop = min(start + 24, 420)

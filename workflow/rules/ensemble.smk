@@ -3,6 +3,7 @@ rule ensemble:
         unpack(lambda w: PLAN.data_of(w.model_id)),
         folds=lambda w: PLAN.models_behind(w.model_id, PLAN.fold_of(w.fold)),
         scores=lambda w: PLAN.scores_behind(PLAN.fold_of(w.fold)),
+        ridge=lambda w: PLAN.ridges_corrected(w.model_id, PLAN.fold_of(w.fold), PLAN.variant_of(w.prefix)),
         networks=lambda w: PLAN.networks_of(w.model_id, PLAN.fold_of(w.fold), PLAN.variant_of(w.prefix)),
     output:
         model="results/{prefix}train/{model_id}/{fold}/model.ckpt",
@@ -29,5 +30,5 @@ rule ensemble:
         "{PYTHON:q} {SCRIPTS:q}/ensemble.py --config {params.config:q} --code {CODE[ensemble]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --networks {input.networks:q} --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q}"
-        " --folds {input.folds:q} --scores {input.scores:q}"
+        " --ridge {input.ridge:q} --folds {input.folds:q} --scores {input.scores:q}"
         " --fold {wildcards.fold:q} --variant {params.variant:q} --output {output:q}"

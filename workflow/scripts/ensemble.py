@@ -8,6 +8,6 @@ if __name__ == "__main__":
     run_stage(
         ensemble,
         EnsembleStage,
-        files=["networks", "windows", "mel", "aligned", "folds", "scores", "output"],
+        files=["networks", "windows", "mel", "aligned", "ridge", "folds", "scores", "output"],
         options=["fold", "variant"],
     )

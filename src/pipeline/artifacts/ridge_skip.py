@@ -1,12 +1,11 @@
 """The group ``skip`` of ``baselines/{subject}/fold{k}.h5``: the ridge that networks correct.
 
 ``skip/weights`` (lag, channel, mel), ``skip/lag`` (lag,) [mel frames], ``skip/intercept`` (mel,) [nats],
-``skip/mean`` and ``skip/scale`` (channel,), all float32 but the lags; ``skip/floor`` (channel,) where the logarithm
-of amplitudes or of raw features' power is taken; ``skip/penalty`` (2,), float64, of the plain fit and of that with the
-prior;
-``skip/mel/{recording}`` (time, mel) [nats], its cross-fitted prediction of the
-training frames.  The root attribute ``skip_digest`` is the content of the group, which training depends on; the
-rest of the file is for the evaluation.
+``skip/mean`` and ``skip/scale`` (channel,), all float32 but the lags, of the training frames; ``skip/floor`` (channel,)
+where the logarithm of amplitudes or of raw features' power is taken.  ``skip/refit/…``: the same, fitted on validation
+frames too, for the released model.  ``skip/penalty`` (2,), float64, of the plain fit and of that with the prior;
+``skip/mel/{recording}`` (time, mel) [nats], its cross-fitted prediction of the training frames.  The root attribute
+``skip_digest`` is the content of the group, which training depends on; the rest of the file is for the evaluation.
 """
 
 from __future__ import annotations
@@ -18,16 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.artifacts.core import opened
+from pipeline.artifacts.core import Artifact, opened
 from pipeline.artifacts.paths import SKIP
 from pipeline.artifacts.predictions import BASELINES
 
+REFIT = f"{SKIP}/refit"
 Arrays = dict[str, tuple[np.ndarray, tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
-class RidgeSkip:
-    """A subject's ridge, and its cross-fitted mel of each recording, by name."""
+class LinearMap:
+    """A ridge as a network takes it over."""
 
     weights: np.ndarray
     lags: np.ndarray
@@ -35,23 +35,42 @@ class RidgeSkip:
     mean: np.ndarray
     scale: np.ndarray
     floor: np.ndarray | None
+
+    def arrays(self, group: str) -> Arrays:
+        """What the artifact holds, by path, with the labels of the axes."""
+        found = {
+            f"{group}/weights": (self.weights, ("lag", "channel", "mel")),
+            f"{group}/lag": (self.lags, ("lag",)),
+            f"{group}/intercept": (self.intercept, ("mel",)),
+            f"{group}/mean": (self.mean, ("channel",)),
+            f"{group}/scale": (self.scale, ("channel",)),
+        }
+        return found if self.floor is None else found | {f"{group}/floor": (self.floor, ("channel",))}
+
+    @classmethod
+    def read(cls, artifact: Artifact, group: str) -> LinearMap:
+        """The map back."""
+        weights, lags, intercept, mean, scale = (
+            artifact.read(f"{group}/{name}") for name in ("weights", "lag", "intercept", "mean", "scale")
+        )
+        floor = artifact.read(f"{group}/floor") if f"{group}/floor" in artifact.file else None
+        return cls(weights, lags, intercept, mean, scale, floor)
+
+
+@dataclass(frozen=True)
+class RidgeSkip:
+    """A subject's ridge of the training frames, its refit, and its cross-fitted mel of each recording, by name."""
+
+    fitted: LinearMap
+    refit: LinearMap
     penalties: np.ndarray
     mel: Mapping[str, np.ndarray]
 
     def arrays(self) -> Arrays:
         """What the artifact holds, by path, with the labels of the axes."""
         mel = {f"{SKIP}/mel/{name}": (values, ("time", "mel")) for name, values in self.mel.items()}
-        floor = {} if self.floor is None else {f"{SKIP}/floor": (self.floor, ("channel",))}
-        return {
-            f"{SKIP}/weights": (self.weights, ("lag", "channel", "mel")),
-            f"{SKIP}/lag": (self.lags, ("lag",)),
-            f"{SKIP}/intercept": (self.intercept, ("mel",)),
-            f"{SKIP}/mean": (self.mean, ("channel",)),
-            f"{SKIP}/scale": (self.scale, ("channel",)),
-            f"{SKIP}/penalty": (self.penalties, ("fit",)),
-            **floor,
-            **mel,
-        }
+        penalty: Arrays = {f"{SKIP}/penalty": (self.penalties, ("fit",))}
+        return {**self.fitted.arrays(SKIP), **self.refit.arrays(REFIT), **penalty, **mel}
 
     def digest(self) -> str:
         """sha256 over names, types, shapes and values."""
@@ -66,13 +85,9 @@ def read_ridge_skip(path: Path, recordings: Sequence[str]) -> RidgeSkip:
     """The skip back, with the mel of ``recordings``."""
     with opened(path, BASELINES) as artifact:
         return RidgeSkip(
-            weights=artifact.read(f"{SKIP}/weights"),
-            lags=artifact.read(f"{SKIP}/lag"),
-            intercept=artifact.read(f"{SKIP}/intercept"),
-            mean=artifact.read(f"{SKIP}/mean"),
-            scale=artifact.read(f"{SKIP}/scale"),
+            fitted=LinearMap.read(artifact, SKIP),
+            refit=LinearMap.read(artifact, REFIT),
             penalties=artifact.read(f"{SKIP}/penalty"),
-            floor=artifact.read(f"{SKIP}/floor") if f"{SKIP}/floor" in artifact.file else None,
             mel={name: artifact.read(f"{SKIP}/mel/{name}") for name in recordings},
         )
 

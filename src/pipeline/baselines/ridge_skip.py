@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.artifacts.ridge_skip import RidgeSkip
-from pipeline.baselines.ridge import RidgeChoice
+from pipeline.artifacts.ridge_skip import LinearMap, RidgeSkip
+from pipeline.baselines.ridge import Ridge, RidgeChoice
 from pipeline.baselines.tuned_ridge import PENALTIES, TunedRidge, tuned_ridge
 from pipeline.data.training_data import TrainingData
 
@@ -29,15 +29,14 @@ def fit_ridge_skip(
 
 
 def as_skip(tuned: TunedRidge, names: Sequence[str]) -> RidgeSkip:
-    """What networks read of it: the ridge of the training frames, and their cross-fitted mel by recording."""
-    ridge = tuned.ridge
+    """What networks read of it; the cross-fitted mel by recording."""
     return RidgeSkip(
-        weights=ridge.weights,
-        lags=ridge.lags,
-        intercept=ridge.intercept,
-        mean=ridge.feature_mean,
-        scale=ridge.feature_scale,
-        floor=ridge.floor,
+        fitted=_map(tuned.ridge),
+        refit=_map(tuned.refit),
         penalties=np.array([tuned.choice.plain_penalty, tuned.choice.penalty], np.float64),
         mel=dict(zip(names, tuned.mel, strict=True)),
     )
+
+
+def _map(ridge: Ridge) -> LinearMap:
+    return LinearMap(ridge.weights, ridge.lags, ridge.intercept, ridge.feature_mean, ridge.feature_scale, ridge.floor)

@@ -22,12 +22,14 @@ The parts follow in this order, the whole (:class:`Seq2Seq`) comes last, and all
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from pipeline.artifacts.ridge_skip import LinearMap
 from pipeline.config.active_bands import ACTIVE_STD_NATS
 from pipeline.model.presets import Architecture
 
@@ -430,6 +432,18 @@ class Seq2Seq(nn.Module):
         self.decoder = Decoder(a, self.encoder.width)
         self.postnet = PostNet(a.n_bands, a.decoder_dropout, a.causal) if a.postnet else nn.Identity()
         self.skip = RidgeSkip(a) if a.ridge_skip else None
+
+    def correct(self, ridges: Sequence[LinearMap]) -> None:
+        """Put each subject's ridge into the skip, in the network's normalised mel."""
+        assert self.skip is not None
+        scale, mean = self.mel_scale, self.mel_mean
+        for subject, ridge in enumerate(ridges):
+            self.skip.set(
+                subject, torch.from_numpy(ridge.weights) / scale, torch.from_numpy(ridge.lags),
+                (torch.from_numpy(ridge.intercept) - mean) / scale,
+                torch.from_numpy(ridge.mean), torch.from_numpy(ridge.scale),
+                None if ridge.floor is None else torch.from_numpy(ridge.floor),
+            )  # fmt: skip
 
     def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
         """Teacher-forced prediction: each group reads the true frame before it; ``mel`` (batch, length, band)."""

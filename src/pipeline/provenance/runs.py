@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.artifacts import aligned, mel, windows
-from pipeline.artifacts.core import Provenance, content_digest
+from pipeline.artifacts.core import Provenance, content_digest, part_digest
 from pipeline.artifacts.files import atomic_path
+from pipeline.artifacts.paths import skip_of
 from pipeline.artifacts.sidecar import damaged_files
 from pipeline.config.canonical import digest
 from pipeline.errors import InputError, StageFailureError
@@ -35,6 +36,11 @@ def run_digest(inputs: Iterable[str], config_json: str, code: Mapping[str, str],
 def data_contents(files: Mapping[str, Sequence[Path]]) -> list[tuple[Path, str]]:
     """The files of a stage that hold windows, mel and aligned features, each with its content digest."""
     return [(path, content_digest(path, schema)) for kind, schema in DATA.items() for path in files[kind]]
+
+
+def skip_contents(ridges: Sequence[Path]) -> list[tuple[Path, str]]:
+    """The ridges that networks correct, each with its digest: of the baselines, training depends on them alone."""
+    return [(skip, part_digest(skip)) for skip in map(skip_of, ridges)]
 
 
 def find_or_make(

@@ -164,6 +164,11 @@ class Plan:
             return []
         return [str(paths.baselines(subject, fold, variant)) for subject in self.subjects_of(model_id)]
 
+    def ridges_corrected(self, model_id: str, fold: Fold, variant: str) -> list[str]:
+        """Each subject's ridge, where any network of the model corrects it."""
+        found = (self.ridges_of(model_id, fold, variant, network) for network in self.networks)
+        return next(filter(None, found), [])
+
     @property
     def prefix_pattern(self) -> str:
         """Matches what a model's files begin with below ``results/``: nothing, or the folder of its variant."""
@@ -317,7 +322,8 @@ class Plan:
             yield self._output("train", paths.network(*name), described_by, [*data, *skips, *folds])
             sidecars.append(described_by)
         whole = (model_id, fold, variant)
-        behind = [*self.models_behind(model_id, fold), *self.scores_behind(fold)]
+        skips = map(paths.skip_of, self.ridges_corrected(*whole))
+        behind: list[str | Path] = [*skips, *self.models_behind(model_id, fold), *self.scores_behind(fold)]
         yield self._output(
             "ensemble", paths.model(*whole), paths.model_sidecar(*whole), [*data, *map(str, sidecars), *behind]
         )

@@ -1,8 +1,8 @@
 """Weigh the networks of a model, and the ridge that they correct, on the validation block; write the released model.
 
-The ridge comes with the networks that correct it, as a part of them.  An ensemble of the same
-networks, data, config and code is found again and published without importing torch.  The final model has no
-validation block: its weights are the means of the folds', and its sidecar has their scores.
+A network is weighed with the ridge of the training frames, and released with its refit on validation frames too.  An
+ensemble of the same networks, data, config and code is found again and published without importing torch.  The final
+model has no validation block: its weights are the means of the folds', and its sidecar has their scores.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.paths import fold_of
+from pipeline.artifacts.ridge_skip import read_ridge_skip
 from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged, sidecar_contents, write_sidecar
 from pipeline.config.ensemble import EnsembleStage
 from pipeline.config.variants import FINAL
@@ -31,6 +32,7 @@ from pipeline.provenance.runs import (
     SIDECAR,
     data_contents,
     find_or_make,
+    skip_contents,
 )
 from pipeline.stage import Stage
 
@@ -47,7 +49,7 @@ SHARED = (
 def ensemble(stage: Stage[EnsembleStage]) -> str:
     networks = [path.with_name(NETWORK_SIDECAR) for path in stage.files["networks"]]
     others = sidecar_contents([*networks, *stage.files["folds"], *stage.files["scores"]])
-    provenance = stage.provenance([*data_contents(stage.files), *others])
+    provenance = stage.provenance([*data_contents(stage.files), *skip_contents(stage.files["ridge"]), *others])
     job = [fold_of(stage.options["fold"]), stage.options["variant"]]
     return find_or_make(stage.files["output"], provenance, job, lambda run: _make(stage, run, provenance))
 
@@ -65,6 +67,7 @@ def _make(stage: Stage[EnsembleStage], run: Path, provenance: Provenance) -> str
     whole = Ensemble.of([network for model, _ in loaded for network in model.networks])
     is_final = stage.options["fold"] == FINAL
     scores = _take_weights(stage, whole, metas) if is_final else _weigh(stage, whole)
+    _take_refits(whole, stage.files["ridge"])
     meta = _meta(stage, metas, whole.weights.tolist()) | scores
     write_text(run / METRICS, _metrics(stage.files["networks"]))
     save_model(run / MODEL, whole, meta)
@@ -85,6 +88,14 @@ def _weigh(stage: Stage[EnsembleStage], whole: Ensemble) -> dict[str, float]:
     torch.set_num_threads(stage.config.train.cpu_threads)
     loss, r = weigh_on_validation(whole, data, hop=max(1, data.length // 4))
     return {"best_val_loss": loss, "val_r": r}
+
+
+def _take_refits(whole: Ensemble, ridges: Sequence[Path]) -> None:
+    """Let networks correct the ridge that was fitted on validation frames too: nothing is judged there any more."""
+    refits = [read_ridge_skip(path, []).refit for path in ridges]
+    for network in whole.networks:
+        if network.skip is not None:
+            network.correct(refits)
 
 
 def _take_weights(stage: Stage[EnsembleStage], whole: Ensemble, metas: Sequence[dict[str, Any]]) -> dict[str, float]:

@@ -13,8 +13,8 @@ from statistics import median_high
 
 import numpy as np
 
-from pipeline.artifacts.core import content_digest, part_digest
-from pipeline.artifacts.paths import fold_of, skip_of
+from pipeline.artifacts.core import content_digest
+from pipeline.artifacts.paths import fold_of
 from pipeline.artifacts.predictions import BASELINES, PredictedBlock, PredictedFold, write_predicted
 from pipeline.artifacts.ridge_skip import read_choice
 from pipeline.artifacts.windows import BlockRow, Windows, read_windows
@@ -35,6 +35,7 @@ from pipeline.config.ridge import RidgeStage
 from pipeline.config.variants import FINAL, FULL, PAST_ONLY_SOUND, Fold
 from pipeline.data.loading import training_data
 from pipeline.data.subject import SubjectArrays, load_subject
+from pipeline.provenance.runs import skip_contents
 from pipeline.signal.mel_statistics import sound_onsets, speech_threshold
 from pipeline.stage import Stage
 
@@ -59,9 +60,7 @@ def ridge(stage: Stage[RidgeStage]) -> str:
     attributes["simulated"] = bool(windows.attributes["simulated"])
     result = PredictedFold(found.blocks, attributes | found.attributes, {**found.extras, **skip.arrays()})
     digests = [(path, content_digest(path)) for path in inputs]
-    provenance = stage.provenance(
-        [*digests, *((skip, part_digest(skip)) for skip in map(skip_of, stage.files["folds"]))]
-    )
+    provenance = stage.provenance([*digests, *skip_contents(stage.files["folds"])])
     write_predicted(stage.file("output"), BASELINES, result, provenance)
     return f"{_described(tuned)} → {stage.file('output')}"
 

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.artifacts.core import part_digest
-from pipeline.artifacts.paths import fold_of, skip_of
+from pipeline.artifacts.paths import fold_of
 from pipeline.artifacts.sidecar import sidecar_contents
 from pipeline.config.train import TrainStage
-from pipeline.provenance.runs import data_contents, find_or_make
+from pipeline.provenance.runs import data_contents, find_or_make, skip_contents
 from pipeline.stage import Stage
 
 
 def train(stage: Stage[TrainStage]) -> str:
-    # Of the baselines, training depends on the ridge skip alone.
-    skips = [(skip, part_digest(skip)) for skip in map(skip_of, stage.files["ridge"])]
     folds = sidecar_contents(stage.files["folds"])
-    provenance = stage.provenance([*data_contents(stage.files), *skips, *folds])
+    provenance = stage.provenance([*data_contents(stage.files), *skip_contents(stage.files["ridge"]), *folds])
     job = [fold_of(stage.options["fold"]), stage.options["variant"], stage.options["network"]]
 
     def make(run: Path) -> str:

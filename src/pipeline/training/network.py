@@ -70,7 +70,7 @@ def train_network(
     own = train.model_copy(update={"seed": train.seed + role.index * SEED_STEP})
     network = build_network(data, role, model, own, causal)
     if role.ridge_skip:
-        set_ridge_skip(network, skips)
+        network.correct([skip.fitted for skip in skips])
     ridge_mel = {name: mel for skip in skips for name, mel in skip.mel.items()}
     preset = preset_for(model, data.seconds("train"))
     _, recipe = resolve(role, preset, network.a, model, own)
@@ -82,19 +82,6 @@ def train_network(
     fit = Fit(module, loaders, run_dir, accelerator, run_title(model, train), card, max_steps)
     trained, rows = fit_network(fit, on_epoch, on_step)
     return NetworkOutcome(trained, preset, rows)
-
-
-def set_ridge_skip(network: Seq2Seq, skips: Sequence[RidgeSkip]) -> None:
-    """Put each subject's ridge into the network's skip, in its normalised mel."""
-    assert network.skip is not None
-    scale, mean = network.mel_scale, network.mel_mean
-    for subject, ridge in enumerate(skips):
-        network.skip.set(
-            subject, torch.from_numpy(ridge.weights) / scale, torch.from_numpy(ridge.lags),
-            (torch.from_numpy(ridge.intercept) - mean) / scale,
-            torch.from_numpy(ridge.mean), torch.from_numpy(ridge.scale),
-            None if ridge.floor is None else torch.from_numpy(ridge.floor),
-        )  # fmt: skip
 
 
 def build_network(
