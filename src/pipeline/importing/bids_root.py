@@ -17,11 +17,12 @@ from typing import Any
 
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing import mne_files
-from pipeline.importing.naming import MODALITIES, key, sounds_in
+from pipeline.importing.naming import key, sounds_in
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording
 from pipeline.importing.tables import rates_in
 from pipeline.raw.agreement import rate_problems
+from pipeline.raw.modality import MODALITIES
 
 _TABLES = ("channels", "electrodes", "events")
 _SOUND_FOLDERS = ("beh", "audio")

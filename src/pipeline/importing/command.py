@@ -19,6 +19,7 @@ from pipeline.importing.recording import Found, Recording
 from pipeline.importing.trials import find_trials, with_facts
 from pipeline.importing.writing import SHEET, check_together, refuse_existing, sessions, size_bytes, write_recordings
 from pipeline.raw.bids import REGION_COLUMNS, is_bad
+from pipeline.raw.modality import source as source_of
 
 #: Format -> endings of its files, and what finds its recordings.
 FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Path, Options], list[Found]]]] = {
@@ -159,7 +160,7 @@ def described(recording: Recording, options: Options) -> str:
     neural, sound = recording.neural, recording.sound
     kinds = sorted({row.get("type", "n/a") for row in recording.channels} - {"n/a"})
     brain = f"{len(recording.keep)} channels{' ' + '/'.join(kinds) if kinds else ''}"
-    signal = "muscle" if recording.modality == "emg" else "brain"
+    signal = source_of(recording.modality)
     lines = [
         f"{recording.recording} (subject {recording.subject}) ← {recording.file.name}"
         + (f" + {recording.matched}" if recording.matched else ""),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pipeline.errors import InputError, Problem
 from pipeline.importing.options import Options
+from pipeline.raw.modality import MODALITIES
 
-MODALITIES = ("ieeg", "eeg", "meg", "emg")
 SOUND_SUFFIXES = (".wav", ".flac", ".npy")
 _BRAIN = {"eeg", "ieeg", "seeg", "ecog", "emg", "meg", "neural", "brain", "lfp", "ephys", "raw"}
 _SOUND = {"audio", "sound", "voice", "speech", "mic", "microphone", "wav"}

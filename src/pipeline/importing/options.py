@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
+from pipeline.raw.modality import MODALITIES
+
 
 @dataclass(frozen=True)
 class Options:
@@ -85,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pattern", metavar="TEXT", help="trials of sessions, by their files: '{subject}_{session}_{trial}_emg.npy'"
     )
     who.add_argument("--trials", type=Path, metavar="TSV", help="text and start_s of each trial")
-    who.add_argument("--modality", choices=["ieeg", "eeg", "meg", "emg"], help="default: of the BIDS folder, else ieeg")
+    who.add_argument("--modality", choices=MODALITIES, help="default: of the BIDS folder, else ieeg")
     what = parser.add_argument_group("what to take (series, variable, channel or file pattern, as the format has it)")
     what.add_argument("--neural", metavar="NAME")
     what.add_argument("--sound", metavar="NAME")
