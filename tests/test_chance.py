@@ -206,6 +206,29 @@ def test_orders_are_all_different_and_stay_in_their_group() -> None:
     assert np.all(np.isin(orders[:, [0, 2, 4]], [0, 2, 4]))
 
 
+def test_long_recordings_that_can_exchange_nothing_are_shifted() -> None:
+    """Twelve sessions of one long block each."""
+    rng = np.random.default_rng(0)
+    blocks = [chance.NullBlock(*(slow_noise(rng, 1200, 2) for _ in "yp"), f"rec{i}", f"rec{i}") for i in range(12)]
+    found = chance.subject_null([chance.NullFold(blocks, np.ones(2, bool), RATE_HZ)], 1000, 0.5, rng)
+    assert found.method == "shift"
+    assert found.p_value is not None
+
+
+@pytest.mark.parametrize(("folds", "in_fold", "sessions", "groups"), [(2, 10, 1, 2), (2, 10, 2, 4), (10, 1, 1, 1)])
+def test_partners_are_of_one_session_and_fold_where_that_is_enough(
+    folds: int, in_fold: int, sessions: int, groups: int
+) -> None:
+    """Where each fold has one trial of a session, its partners lie in other folds."""
+    empty = np.zeros((1, 1))
+    trials = [
+        (k, chance.NullBlock(empty, empty, "rec", f"session{i % sessions}"))
+        for k in range(folds)
+        for i in range(in_fold)
+    ]
+    assert len(chance.groups_of(trials)) == groups
+
+
 @pytest.mark.parametrize(
     ("seconds", "recordings", "method"),
     [([36.0], 1, "shift"), ([12.0] * 5, 1, "shift"), ([12.0] * 10, 1, "shift"), ([12.0] * 10, 10, "exchange"),

@@ -22,6 +22,7 @@ from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
 from pipeline.report import figures, page
 from pipeline.report.extras import Attention, LearningCurve, ReportExtras
 from pipeline.report.page import report_html
+from pipeline.report.view import ci_text
 
 RATE_HZ = 86.1328125
 FRAMES = 3600
@@ -265,6 +266,20 @@ def test_a_curve_for_each_network() -> None:
 
 def test_equal_input_gives_equal_page(full: str) -> None:
     assert full == make_page(make_extras(), simulated=True)
+
+
+@pytest.mark.parametrize(
+    ("ci95", "spread", "text"),
+    [
+        ([0.1, 0.2], [0.0, 0.3], "95 % 0.100 to 0.200"),
+        (None, [0.0, 0.3], "folds 0.000 to 0.300"),
+        (None, None, "no interval"),
+    ],
+)
+def test_without_an_interval_the_spread_over_folds_is_called_so(
+    ci95: list[float] | None, spread: list[float] | None, text: str
+) -> None:
+    assert ci_text(ci95, spread) == text
 
 
 def test_page_of_a_model_without_a_score() -> None:

@@ -109,10 +109,18 @@ Trials = Sequence[tuple[int, NullBlock]]
 
 
 def exchanges(trials: Trials, rate_hz: float) -> bool:
-    """Whether trials exchange partners: ten recordings or more, or most of the test sound in blocks below 12 s."""
+    """Whether trials exchange partners: most of the test sound in blocks below 12 s, or ten recordings that can."""
     long = sum(len(b.target) for _, b in trials if can_shift(b, rate_hz))
-    short = sum(len(b.target) for _, b in trials) - long
-    return len({b.recording for _, b in trials}) > MOST_TRIALS_TO_SHIFT or short > long
+    if long < sum(len(b.target) for _, b in trials) / 2:
+        return True
+    recordings = len({b.recording for _, b in trials})
+    return recordings > MOST_TRIALS_TO_SHIFT and exchange.distinct_orders(groups_of(trials)) > LEAST
+
+
+def groups_of(trials: Trials) -> exchange.Groups:
+    """Trials that may exchange partners: of one session and fold; of one session where that leaves too few ways."""
+    groups = grouped([(k, b.session) for k, b in trials])
+    return groups if exchange.distinct_orders(groups) > LEAST else grouped([b.session for _, b in trials])
 
 
 def can_shift(block: NullBlock, rate_hz: float) -> bool:
@@ -152,14 +160,12 @@ def shift_test(
 def exchange_test(
     trials: Trials, active: Mask, rate_hz: float, count: int, rng: np.random.Generator, alignment: Alignment
 ) -> Null:
-    """Trials exchange partners within session and fold; across folds where too few lie in each."""
+    """Trials exchange partners."""
     if alignment == "voice":
         trials = [(k, b) for k, b in trials if b.onset is not None]
     if not trials:
         return no_null("no trial with an onset of the voice", "exchange", len(active))
-    groups = grouped([(k, b.session) for k, b in trials])
-    if exchange.distinct_orders(groups) <= LEAST:
-        groups = grouped([b.session for _, b in trials])
+    groups = groups_of(trials)
     distinct, reason = exchange.distinct_orders(groups), None
     if distinct <= LEAST:
         reason = f"{distinct} ways to exchange {len(trials)} trials within their sessions, {LEAST + 1} needed"
