@@ -26,7 +26,7 @@ from pipeline.signal.correlation import correlation, stretch_moments
 
 RATE_HZ = 22050 / 1024
 """A quarter of the default frame rate: noise of 0.3 s needs no more, and times are in seconds."""
-BANDS = 4
+BANDS = 2
 SHIFTS = 300
 MIN_SHIFT_S = 0.5
 Drift = Literal["none", "trend", "walk", "settling", "states"]
@@ -125,16 +125,20 @@ REGIMES = (
 )
 
 
+def chance_draw(regime: Regime, seed: int) -> tuple[float, int, str]:
+    """p, independent shifts or exchanges, and the method."""
+    rng = np.random.default_rng([seed, 1])
+    folds, alignment = regime.draw(rng)
+    null = subject_null(folds, SHIFTS, MIN_SHIFT_S, rng, alignment)
+    return p_value(null.values), null.independent, null.method
+
+
 def chance_row(regime: Regime, draws: int) -> list[str]:
     """Method, independent shifts or exchanges, and how often p is below .05 and at most .01."""
-    p, counts, method = np.empty(draws), np.empty(draws), ""
-    for seed in range(draws):
-        rng = np.random.default_rng([seed, 1])
-        folds, alignment = regime.draw(rng)
-        null = subject_null(folds, SHIFTS, MIN_SHIFT_S, rng, alignment)
-        p[seed], counts[seed], method = p_value(null.values), null.independent, null.method
+    found = [chance_draw(regime, seed) for seed in range(draws)]
+    p, independent = np.array([own[0] for own in found]), np.median([own[1] for own in found])
     shares = [np.mean(p < 0.05), np.mean(p <= 0.01), p.mean()]
-    return [regime.name, method, f"{np.median(counts):.0f}", *(f"{share:.3f}" for share in shares)]
+    return [regime.name, found[0][2], f"{independent:.0f}", str(draws), *(f"{share:.3f}" for share in shares)]
 
 
 # -- intervals ------------------------------------------------------------------------------------
@@ -155,7 +159,7 @@ class Quality:
         """r of endless test sound: gain 0.7 on average, noise of variance 0.5."""
         return 0.7 / np.sqrt(0.7**2 + self.spread**2 + 0.5)
 
-    def draw(self, rng: np.random.Generator) -> tuple[list[int] | None, float]:
+    def draw(self, rng: np.random.Generator) -> tuple[bool | None, float]:
         """Whether the 95 % interval holds the true r, and its width; ``None`` where there is no interval."""
         frames = int(self.seconds * RATE_HZ)
         size = piece_frames([[frames]] * self.folds, RATE_HZ, 2.0)
@@ -171,7 +175,7 @@ class Quality:
         if len(values) < LEAST_PIECES:
             return None, np.nan
         low, high = interval(replicates(values, score, 1000, rng)) or (np.nan, np.nan)
-        return [low <= self.true_r <= high], high - low
+        return bool(low <= self.true_r <= high), high - low
 
 
 def mean_r(moments: Values) -> Values:
@@ -192,12 +196,11 @@ QUALITIES = tuple(
 def coverage_row(quality: Quality, draws: int) -> list[str]:
     """Share of draws with an interval, share of those that hold the true r, and median width."""
     found = [quality.draw(np.random.default_rng([seed, 2])) for seed in range(draws)]
-    held = [held[0] for held, _ in found if held is not None]
-    widths = [width for held, width in found if held is not None]
-    given = f"{len(held) / draws:.3f}"
-    return [quality.name, given, f"{np.mean(held):.3f}", f"{np.median(widths):.2f}"] if held else [
-        quality.name, given, "–", "–"
-    ]  # fmt: skip
+    given = [(held, width) for held, width in found if held is not None]
+    row = [quality.name, str(draws), f"{len(given) / draws:.3f}"]
+    if not given:
+        return [*row, "–", "–"]
+    return [*row, f"{np.mean([held for held, _ in given]):.3f}", f"{np.median([width for _, width in given]):.2f}"]
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -218,10 +221,10 @@ def main() -> None:
     regimes = [r for r in REGIMES if any(word in r.name for word in options.rows)]
     qualities = [q for q in QUALITIES if any(word in q.name for word in options.rows)]
     if regimes:
-        head = ("without a link", "test", "independent", "P(p < .05)", "P(p ≤ .01)", "mean p")
+        head = ("without a link", "test", "independent", "draws", "P(p < .05)", "P(p ≤ .01)", "mean p")
         table(head, [lambda r=r: chance_row(r, options.draws) for r in regimes])  # type: ignore[misc]
     if qualities:
-        columns = ("test sound, quality", "with an interval", "holding the true r", "width")
+        columns = ("test sound, quality", "draws", "with an interval", "holding the true r", "width")
         table(columns, [lambda q=q: coverage_row(q, options.draws) for q in qualities])  # type: ignore[misc]
 
 
