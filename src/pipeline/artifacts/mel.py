@@ -69,3 +69,9 @@ def band_centres_hz(path: Path) -> np.ndarray:
     """Centre frequency of each band (band,) [Hz]."""
     with opened(path, SCHEMA) as artifact:
         return artifact.read("mel/frequency")
+
+
+def frame_grid(path: Path) -> tuple[np.ndarray, float]:
+    """Centre frequency of each band (band,) and frames per second [Hz]."""
+    with opened(path, SCHEMA) as artifact:
+        return artifact.read("mel/frequency"), float(artifact.attribute("frame_rate_hz"))

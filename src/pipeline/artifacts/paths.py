@@ -48,6 +48,10 @@ def windows(subject: str) -> Path:
     return RESULTS / "windows" / f"{subject}.h5"
 
 
+def repeats(model_id: str) -> Path:
+    return RESULTS / "repeats" / f"{model_id}.h5"
+
+
 def contamination(session: str) -> Path:
     return RESULTS / "contamination" / f"{session}.h5"
 

@@ -12,6 +12,7 @@ from pipeline.config.evaluate import EvaluateStage
 from pipeline.config.ingest import IngestStage
 from pipeline.config.mel import MelStage
 from pipeline.config.predict import PredictStage
+from pipeline.config.repeats import RepeatsStage
 from pipeline.config.ridge import RidgeStage
 from pipeline.config.root import Config
 from pipeline.config.simulate import SimulateStage
@@ -26,6 +27,7 @@ STAGES: dict[str, type[Section]] = {
     "window": WindowStage,
     "mel": MelStage,
     "contamination": ContaminationStage,
+    "repeats": RepeatsStage,
     "ridge": RidgeStage,
     "train": TrainStage,
     "ensemble": EnsembleStage,
@@ -38,10 +40,11 @@ STAGES: dict[str, type[Section]] = {
 CONSUMERS: dict[str, tuple[str, ...]] = {
     "simulate": ("ingest",),
     "ingest": ("align", "contamination"),
-    "align": ("mel", "window", "ridge", "train", "ensemble", "predict"),
-    "mel": ("ridge", "train", "ensemble", "predict"),
+    "align": ("mel", "window", "repeats", "ridge", "train", "ensemble", "predict"),
+    "mel": ("repeats", "ridge", "train", "ensemble", "predict"),
     "window": ("ridge", "train", "ensemble", "predict"),
     "contamination": ("evaluate",),
+    "repeats": ("evaluate",),
     "ridge": ("train", "evaluate"),
     "train": ("ensemble",),
     "ensemble": ("predict", "evaluate"),

@@ -12,3 +12,8 @@ def whole_stimuli(text: str, words: Sequence[str]) -> tuple[str, ...]:
     """
     found = (("text", text.split()), ("words", words))
     return tuple(f"{kind}: {' '.join(parts)}" for kind, parts in found if len(parts) > 1)
+
+
+def whole_text(text: str) -> str | None:
+    """The text of a trial as it is compared, where it is more than one word: the split keeps equal ones together."""
+    return " ".join(text.split()) if len(text.split()) > 1 else None

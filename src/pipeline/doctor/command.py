@@ -114,7 +114,7 @@ def _copies(plan: Plan) -> list[Problem]:
     alike = {name: path for name, path in files.items() if often[sizes[name]] > 1}
     try:
         content = {str(p): file_sha256(p) for p in alike.values()}
-        refuse_copies(alike, content, str(plan.config.data.sheet), plan.config.train.pool == "subjects")
+        refuse_copies(alike, content, str(plan.config.data.sheet), plan.config.train.pool == "subjects", plan.texts)
     except InputError as error:
         return error.problems
     return []

@@ -17,6 +17,7 @@ import soundfile
 from pipeline.artifacts import paths
 from pipeline.artifacts.contamination import read_contamination
 from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedBlock, PredictedFold, read_predicted
+from pipeline.artifacts.repeats import read_repeats
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
 from pipeline.config.evaluate import EvaluateStage
@@ -26,6 +27,7 @@ from pipeline.errors import InputError, Problem
 from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination, corrected
 from pipeline.evaluation.metrics import mean_of_known
+from pipeline.evaluation.repeats import repeats_document
 from pipeline.evaluation.scores import RunContext
 from pipeline.evaluation.types import RETRAINED_NULL, FoldPredictions, Sound, TestBlock
 from pipeline.provenance.freshness import refuse_mixture
@@ -81,10 +83,16 @@ class Scope:
         """The model id of a fold."""
         return ("pooled", name[1]) if self.pooled else name
 
+    @property
+    def model_ids(self) -> list[str]:
+        """The id of each trained model once."""
+        return list(dict.fromkeys(self.trained(name)[0] for name in self.names))
+
     def sources(self, windows: dict[str, Windows]) -> list[Path]:
         """The files with provenance of everything that is scored."""
         files = [paths.windows(subject) for subject in self.subjects]
         files += [paths.contamination(session) for w in windows.values() for session in w.session_names]
+        files += [paths.repeats(model_id) for model_id in self.model_ids]
         models = list(dict.fromkeys(paths.model_sidecar(*self.trained(name)) for name in self.names))
         files += [*models, *(network for model in models for network in _networks(model))]
         files += [paths.predictions(*name, variant) for variant in (FULL, *self.variants) for name in self.names]
@@ -127,15 +135,17 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
         ],
         config.contamination.alpha,
     )
+    trained_on = {n: windows if scope.pooled else {n[0]: windows[n[0]]} for n in names}
+    labels = {n: frozenset[str]().union(*(_training_labels(w, n[1]) for w in trained_on[n].values())) for n in names}
+    folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n], labels[n]) for n in names]
+    repeats = [repeat for model_id in scope.model_ids for repeat in read_repeats(paths.repeats(model_id))]
     context = RunContext(
         claims=_claims(windows, predictions),
         audits=audits,
         contamination=contamination,
+        repeats=repeats_document(folds, {n: w.values() for n, w in trained_on.items()}, repeats),
         subjects={s: _subject(s, predictions, baselines) for s in scope.subjects},
     )
-    trained_on = {n: windows if scope.pooled else {n[0]: windows[n[0]]} for n in names}
-    labels = {n: frozenset[str]().union(*(_training_labels(w, n[1]) for w in trained_on[n].values())) for n in names}
-    folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n], labels[n]) for n in names]
     return EvaluationInputs(scope, folds, context, sources, windows, predictions)
 
 

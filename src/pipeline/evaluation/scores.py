@@ -93,12 +93,13 @@ class RunContext:
 
     ``claims``: ``simulated``, ``causal``, ``split_by``, ``split_order``, ``normalisation`` and others.
     ``audits`` by (subject, fold).  ``subjects``: JSON-ready context added to a subject's entry
-    (``latency``, ``permutation_importance``, …).
+    (``latency``, ``permutation_importance``, …).  ``repeats``: test sound that training heard, too.
     """
 
     claims: Mapping[str, Any]
     audits: Mapping[tuple[str, int], AuditResult] = field(default_factory=dict)
     contamination: Sequence[Contamination] = ()
+    repeats: Mapping[str, Any] = field(default_factory=dict)
     subjects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -130,6 +131,7 @@ def score(
         "claims": dict(context.claims) | claims(summary),
         "audit": audit_document(context.audits),
         "contamination": [c.document() for c in context.contamination],
+        "repeats": dict(context.repeats),
         "subjects": {s: subject_document(s, scored, nulls, context) for s in subjects},
         "definitions": DEFINITIONS | {"speech_frames": SPEECH[evaluate.speech_frames]},
         "settings": {

@@ -32,21 +32,28 @@ def content_manifest(
 
 
 def refuse_copies(
-    arrays: Mapping[tuple[str, str, str], Path], content: Mapping[str, str], sheet: str, pooled: bool
+    arrays: Mapping[tuple[str, str, str], Path],
+    content: Mapping[str, str],
+    sheet: str,
+    pooled: bool,
+    texts: Mapping[str, str],
 ) -> None:
     """Raise :class:`InputError` where two recordings hold the same array in different files.
 
     ``arrays`` are files by (subject, recording, column).  The same brain signal under two
-    ids, or the same sound under two ids of one subject, would be in training and in test.  Subjects
+    ids, or the same sound under two ids of one subject, would be in training and in test.  A subject's trials
+    of one text (``texts`` by recording) are one stimulus that was presented twice.  Subjects
     may share a sound, for example a common stimulus, unless one model is trained on all of them
     (``pooled``).
     """
-    first: dict[tuple[str, ...], str] = {}
+    first: dict[tuple[str, ...], tuple[str, str]] = {}
     problems = []
     for (subject, recording, column), path in arrays.items():
         owner = (subject,) if column == "audio" and not pooled else ()
-        other = first.setdefault((column, content[str(path)], *owner), recording)
-        if other != recording:
+        whose, other = first.setdefault((column, content[str(path)], *owner), (subject, recording))
+        text = texts.get(recording, "").split()
+        is_declared = column == "audio" and whose == subject and text and text == texts.get(other, "").split()
+        if other != recording and not is_declared:
             got = f"the same content as {column} of {other}"
             fix = "Name the right file, or remove the recording."
             if column == "audio" and pooled:

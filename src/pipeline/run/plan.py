@@ -106,6 +106,10 @@ class Plan:
         """The id of the model that predicts a subject."""
         return POOLED if self.config.train.pool == "subjects" else subject
 
+    def repeats_of(self, subject: str) -> str:
+        """The file that says that no recording of a subject's model is a copy of another."""
+        return str(paths.repeats(self.model_id_of(subject)))
+
     def subjects_of(self, model_id: str) -> list[str]:
         """The subjects whose data a model is trained on."""
         return self.subjects if model_id == POOLED else [model_id]
@@ -192,6 +196,11 @@ class Plan:
             "mel": [str(paths.mel(s)) for s in sessions],
             "aligned": [str(paths.aligned(s)) for s in sessions],
         }
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """What the sheet says was said in each recording; empty where it does not."""
+        return {row.recording: row.text or "" for row in self.rows}
 
     @property
     def without_audio(self) -> list[str]:
@@ -292,6 +301,9 @@ class Plan:
         for subject in self.subjects:
             aligned = self.data_of(subject)["aligned"]
             made.append(self._output("window", paths.windows(subject), inputs=aligned))
+        for model_id in self.model_ids:
+            data = self.data_of(model_id)
+            made.append(self._output("repeats", paths.repeats(model_id), inputs=[*data["mel"], *data["aligned"]]))
         variants = [FULL, *self.config.variants]
         for fold in self.config.folds:
             made += [o for subject in self.subjects for o in self._ridges(subject, fold, variants)]
@@ -412,6 +424,7 @@ class Plan:
         folds = [(subject, fold) for subject in self.subjects for fold in self.config.folds]
         files = [paths.windows(subject) for subject in self.subjects]
         files += [paths.contamination(session) for session in with_audio]
+        files += [paths.repeats(model_id) for model_id in self.model_ids]
         models = [(model_id, fold) for model_id in self.model_ids for fold in self.config.folds]
         files += [paths.metrics(*model) for model in models]
         files += [paths.network_sidecar(*model, network) for model in models for network in self.networks]
@@ -445,7 +458,7 @@ class Plan:
         columns = [(row, column, path) for row in self.rows for column, path in row.files().items()]
         arrays = {(r.subject, r.recording, c): path for r, c, path in columns if c in ("eeg", "audio")}
         pooled = self.config.train.pool == "subjects"
-        check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet), pooled=pooled)
+        check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet), pooled=pooled, texts=self.texts)
         return content_manifest(map(Path, self.raw_files), RAW_MANIFEST, trust=self.is_job, check=check)
 
 

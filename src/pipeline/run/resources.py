@@ -32,6 +32,7 @@ RESOURCES = {
     "align": Request(1000, 2000, 10, 20),
     "mel": Request(800, 1000, 10, 10),
     "contamination": Request(1000, 3000, 10, 20),
+    "repeats": Request(1000, 3000, 10, 10),
     "window": Request(800, 200, 10, 5),
     "ridge": Request(2000, 10000, 30, 120),
     "train": Request(3000, 8000, 120, 240),

@@ -1,0 +1,20 @@
+# Before ridge and train, which read nothing of it: a copy that it refuses stops them.
+rule repeats:
+    input:
+        mel=lambda w: PLAN.data_of(w.model_id)["mel"],
+        aligned=lambda w: PLAN.data_of(w.model_id)["aligned"],
+    output:
+        "results/repeats/{model_id}.h5",
+    log:
+        "logs/repeats/{model_id}.log",
+    benchmark:
+        "logs/repeats/{model_id}.benchmark.tsv"
+    resources:
+        **resources_of(PLAN, "repeats", lambda w: PLAN.sessions_of_model(w.model_id)),
+    params:
+        *PLAN.code("repeats"),
+        config=PLAN.config_json("repeats"),
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/repeats.py --config {params.config:q} --code {CODE[repeats]:q}"
+        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        " --mel {input.mel:q} --aligned {input.aligned:q} --output {output:q}"
