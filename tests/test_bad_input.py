@@ -396,6 +396,7 @@ WRONG_INPUTS: dict[str, tuple[str, list[str]]] = {
     "mel": ("mel", ["--aligned", OTHER]),
     "window": ("window", ["--aligned", OTHER]),
     "contamination": ("contamination", ["--recording", OTHER]),
+    "repeats": ("repeats", ["--mel", OTHER, "--aligned", OTHER]),
     "train": ("train", [*FILES, "--ridge", OTHER, *FOLD, "--network", "0-corrector"]),
     "ensemble": ("ensemble", [*FILES, "--networks", OTHER, *FOLD]),
     "ridge": ("ridge", [*FILES, *FOLD]),

@@ -83,6 +83,7 @@ KINDS: dict[str, Callable[[Path], str]] = {
     "results/mel/*.h5": artifact,
     "results/windows/*.h5": artifact,
     "results/contamination/*.h5": artifact,
+    "results/repeats/*.h5": artifact,
     "results/baselines/*/*.h5": artifact,
     "results/predictions/*/*.h5": artifact,
     "results/train/*/fold*/model.ckpt": released_model,

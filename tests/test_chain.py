@@ -59,6 +59,7 @@ def test_every_artifact_is_whole_and_says_what_it_was_made_from(chain: Path) -> 
         "mel",
         "windows",
         "contamination",
+        "repeats",
         "baselines",
         "predictions",
     }

@@ -63,12 +63,13 @@ OLD = 1_500_000_000
 # What reruns where a stage does, itself included.
 REACHES = {
     "": "",
-    "simulate": "simulate ingest align mel window contamination ridge train ensemble predict vocode evaluate",
-    "ingest": "ingest align mel window contamination ridge train ensemble predict vocode evaluate",
-    "align": "align mel window ridge train ensemble predict vocode evaluate",
-    "mel": "mel ridge train ensemble predict vocode evaluate",
+    "simulate": "simulate ingest align mel window contamination repeats ridge train ensemble predict vocode evaluate",
+    "ingest": "ingest align mel window contamination repeats ridge train ensemble predict vocode evaluate",
+    "align": "align mel window repeats ridge train ensemble predict vocode evaluate",
+    "mel": "mel repeats ridge train ensemble predict vocode evaluate",
     "window": "window ridge train ensemble predict vocode evaluate",
     "contamination": "contamination evaluate",
+    "repeats": "repeats evaluate",
     "ridge": "ridge train ensemble predict vocode evaluate",
     "train": "train ensemble predict vocode evaluate",
     "ensemble": "ensemble predict vocode evaluate",
@@ -84,6 +85,7 @@ READERS = {
     "simulate": "simulate",
     "ingest": "ingest",
     "align.features": "align contamination",
+    "align.line_noise_hz": "align contamination",
     "align": "align",
     "mel.sample_rate_hz": "align mel window ridge train ensemble predict vocode",
     "mel.hop_length": "align mel window ridge train ensemble predict vocode",
@@ -115,6 +117,7 @@ READERS = {
 # Keys that add jobs of their own, and the rules that then run.
 ADDS_JOBS = {
     "fold": "ridge train ensemble predict vocode evaluate",  # tests/test_final.py has the rows of the final model
+    "train.pool": "repeats train ensemble predict vocode evaluate",
     "context": "ridge train ensemble predict evaluate",
     "chance.retrain": "ridge train ensemble predict evaluate",
     "model.networks": "train ensemble predict vocode evaluate",
@@ -298,8 +301,8 @@ def touch_raw(work: Work) -> None:
 
 def touch_intermediate(work: Work) -> None:
     """Every file between stages newer than all that is made from it."""
-    folders = ["predictions", "train", "baselines", "windows", "mel", "contamination", "aligned", "recordings"]
-    for rank, folder in enumerate(folders):
+    made = ["predictions", "train", "baselines", "windows", "repeats", "mel", "contamination", "aligned", "recordings"]
+    for rank, folder in enumerate(made):
         for path in (work.folder / "results" / folder).rglob("*"):
             os.utime(path, (time.time() + rank, time.time() + rank))
 
@@ -520,7 +523,7 @@ def no_sound_wanted(work: Work) -> None:
     work.configure("export.audio", "none")
 
 
-ONE = "ingest align mel contamination window ridge train ensemble predict vocode evaluate"
+ONE = "ingest align mel contamination window repeats ridge train ensemble predict vocode evaluate"
 RERUN: list[tuple[Callable[[Work], None], str, bool]] = [
     (raw_content_older, ONE, False),
     (raw_content_newer, ONE, True),
@@ -528,7 +531,7 @@ RERUN: list[tuple[Callable[[Work], None], str, bool]] = [
     (events_of_one_recording, ONE, True),
     (offset_in_the_sheet, ONE, True),
     (subject_removed, "evaluate", True),
-    (recording_removed, "window ridge train ensemble predict vocode evaluate", True),
+    (recording_removed, "window repeats ridge train ensemble predict vocode evaluate", True),
     (recording_added, ONE, True),
     (subject_added, ONE, True),
     (recordings_in_another_order, "window ridge train ensemble predict vocode evaluate", True),
@@ -801,7 +804,7 @@ def test_a_config_set_back_brings_the_model_back_without_training(work: Work) ->
 
 @pytest.mark.slow
 def test_upstream_that_reran_with_the_same_content_trains_nothing(work: Work) -> None:
-    everything = "ingest*3 align*3 mel*3 contamination*3 window*2"
+    everything = "ingest*3 align*3 mel*3 contamination*3 window*2 repeats*2"
     everything += " ridge*2 train*2 ensemble*2 predict*2 vocode*2 evaluate"
     assert work.run("--forcerun", "ingest") == times(everything)
     assert trained_already(work) == ["sim01", "sim02"]
@@ -834,7 +837,7 @@ def test_variants_and_pooled_models_have_ridges_of_their_own(work: Work) -> None
     work.configure("train.pool", "subjects")
     work.configure("chance.retrain", 1)
     work.configure("context", "past_only_sound")
-    assert work.run() == times("ridge*4 train*3 ensemble*3 predict*6 vocode*2 evaluate")
+    assert work.run() == times("repeats ridge*4 train*3 ensemble*3 predict*6 vocode*2 evaluate")
     results = work.folder / "results"
     lags = {}
     for variant in ("", "variants/null0/", "variants/past_only_sound/"):

@@ -20,6 +20,7 @@ STAGES = {
     "mel": ["--aligned", "none.h5"],
     "window": ["--aligned", "none.h5"],
     "contamination": ["--recording", "none.h5"],
+    "repeats": ["--mel", "none.h5", "--aligned", "none.h5"],
     "ridge": ["--windows", "none.h5", "--mel", "none.h5", "--aligned", "none.h5", "--fold", "0"],
     "vocode": ["--checkpoint", "--predictions", "none.h5", "--aligned", "none.h5"],
     "evaluate": ["--folds", "s/fold0", "--variants", "--pooled", "False", "--sound", "False"],

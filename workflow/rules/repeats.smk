@@ -1,4 +1,5 @@
-# Before ridge and train, which read nothing of it: a copy that it refuses stops them.
+# Before ridge and train, which read nothing of it: a copy that it refuses stops them. Of a pooled model, all subjects
+# together, and each alone before its ridge.
 rule repeats:
     input:
         mel=lambda w: PLAN.data_of(w.model_id)["mel"],
@@ -9,6 +10,8 @@ rule repeats:
         "logs/repeats/{model_id}.log",
     benchmark:
         "logs/repeats/{model_id}.benchmark.tsv"
+    wildcard_constraints:
+        model_id=PLAN.one_of(PLAN.compared),
     resources:
         **resources_of(PLAN, "repeats", lambda w: PLAN.sessions_of_model(w.model_id)),
     params:

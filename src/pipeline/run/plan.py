@@ -106,9 +106,10 @@ class Plan:
         """The id of the model that predicts a subject."""
         return POOLED if self.config.train.pool == "subjects" else subject
 
-    def repeats_of(self, subject: str) -> str:
-        """The file that says that no recording of a subject's model is a copy of another."""
-        return str(paths.repeats(self.model_id_of(subject)))
+    @property
+    def compared(self) -> list[str]:
+        """Ids whose recordings are compared with each other: each subject, and the pooled model."""
+        return list(dict.fromkeys([*self.subjects, *self.model_ids]))
 
     def subjects_of(self, model_id: str) -> list[str]:
         """The subjects whose data a model is trained on."""
@@ -301,7 +302,7 @@ class Plan:
         for subject in self.subjects:
             aligned = self.data_of(subject)["aligned"]
             made.append(self._output("window", paths.windows(subject), inputs=aligned))
-        for model_id in self.model_ids:
+        for model_id in self.compared:
             data = self.data_of(model_id)
             made.append(self._output("repeats", paths.repeats(model_id), inputs=[*data["mel"], *data["aligned"]]))
         variants = [FULL, *self.config.variants]
