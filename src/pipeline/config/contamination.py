@@ -50,6 +50,7 @@ class NeuralInput(Section):
     input_is_raw: bool = Field(
         description="Whether they are signals as recorded, and not features", json_schema_extra={"follows": "features"}
     )
+    line_noise_hz: float = Field(description="Frequency of the mains, whose harmonics are not compared [Hz]")
 
 
 class ContaminationStage(Section):

@@ -312,10 +312,14 @@ def _hint(excerpts: Excerpts, session: str, settings: Settings) -> str:
         row.audio_rate_hz,
         settings.contamination.model_copy(update={"surrogates": HINT_SURROGATES}),
         recording=session,
+        line_noise_hz=settings.align.align.line_noise_hz,
         is_raw=settings.align.align.input_is_raw,
         audio_modified=row.audio_modified,
     )
-    return found.result + (f" (P {found.p:.2g})" if found.p is not None else f" ({found.reason})")
+    if found.p is None:
+        return f"{found.result} ({found.reason})"
+    level = "none of them" if found.detectable_db is None else f"one of {found.detectable_db:g} dB"
+    return f"{found.result} (P {found.p:.2g}; of leaks added here {level} shows)"
 
 
 # --- what align will say ---------------------------------------------------------------------------------

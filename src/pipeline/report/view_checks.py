@@ -58,14 +58,16 @@ class Origin:
 def contamination(document: Document, extras: ReportExtras) -> ContaminationCheck:
     """Results as eval.json has them, matrices from the artifacts."""
     rows = [contamination_row(found) for found in document["contamination"]]
-    table = Table(["Recording", "result", "mean diagonal r", "P", "corrected P", "why"], rows) if rows else None
+    head = ["Recording", "result", "mean diagonal", "P", "corrected P", "a leak from … on would show", "why"]
+    table = Table(head, rows) if rows else None
     return ContaminationCheck(table, matrices(extras.contamination) if rows else [])
 
 
 def contamination_row(found: Document) -> list[str]:
     """The result of one recording."""
     numbers = [number(found["statistic"]), p_text(found["p"]), p_text(found["p_adjusted"])]
-    return [found["recording"], found["result"], *numbers, found["reason"] or ""]
+    level = "" if found["detectable_db"] is None else f"{found['detectable_db']:g} dB"
+    return [found["recording"], found["result"], *numbers, level, found["limit"] or found["reason"] or ""]
 
 
 def matrices(found: Sequence[Contamination]) -> list[Picture]:

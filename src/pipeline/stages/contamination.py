@@ -20,6 +20,7 @@ def contamination(stage: Stage[ContaminationStage]) -> str:
             *rates_hz,
             stage.config.contamination,
             recording=recording.attribute("session"),
+            line_noise_hz=stage.config.align.line_noise_hz,
             is_raw=stage.config.align.input_is_raw,
             audio_modified=recording.attribute("audio_modified"),
         )
