@@ -157,6 +157,29 @@ def test_trials_of_one_whole_stimulus_stay_together() -> None:
             assert all(len(r) == 1 for text, r in roles.items() if text != "one"), by
 
 
+@pytest.mark.parametrize("frames", [[200] * 8, [4000, 4000]])
+def test_two_sessions_take_turns_and_the_end_of_the_other_validates(frames: list[int]) -> None:
+    """Of trials, and of one long recording each."""
+    half, gap = len(frames) // 2, 60
+    found = [Timeline(f"t{i}", f"s{i // half}", 0, n) for i, n in enumerate(frames)]
+    for fold in range(2):
+        blocks = split(found, fold, SplitConfig(by="session", folds=2), gap, 86.0)
+        of = {role: [b for b in blocks if b.role == role] for role in ROLES}
+        assert {found[b.recording].session for b in of["test"]} == {f"s{fold}"}
+        assert sum(b.stop - b.start for b in of["test"]) == sum(frames) // 2
+        assert {found[b.recording].session for b in of["train"] + of["validation"]} == {f"s{1 - fold}"}
+        last = max(of["train"], key=lambda b: (b.recording, b.stop))
+        first = min(of["validation"], key=lambda b: (b.recording, b.start))
+        assert last.recording < first.recording or last.stop + gap <= first.start
+    ordered = split(found, 0, SplitConfig(by="session", folds=1, order="chronological"), gap, 86.0)
+    assert {found[b.recording].session for b in ordered if b.role == "test"} == {"s1"}
+
+
+def test_more_folds_than_two_sessions_name_what_would_do() -> None:
+    with pytest.raises(InputError, match=r"2 sessions for 5 folds.*Set split.folds: 2"):
+        split(trials(10), 0, SplitConfig(by="session"), 60, 86.0)
+
+
 def test_words_in_equal_order_are_one_stimulus_and_single_words_are_not() -> None:
     def said(*words: str) -> tuple[Event, ...]:
         return tuple(Event(float(i), 0.5, word) for i, word in enumerate(words))

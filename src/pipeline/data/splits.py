@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate, pairwise
 from random import Random
 from typing import Literal
@@ -150,10 +151,7 @@ def _by_block(
     ends = list(accumulate((t.n_frames for t in timelines), initial=0))
     total = ends[-1]
 
-    def near(frame: float) -> int:
-        end = min(ends, key=lambda e: abs(e - frame))
-        return end if abs(end - frame) <= 2 * gap else round(frame)
-
+    near = partial(_border, ends=ends, gap=gap)
     if config.order == "chronological":
         segment = total / (config.folds + 1)
         test = (near((fold + 1) * segment), near((fold + 2) * segment))
@@ -168,6 +166,12 @@ def _by_block(
         marks = [("test", *test), ("validation", *validation), *(("train", *f) for f in free)]
     blocks = [b for role, start, stop in marks for b in _located(timelines, role, start, stop)]
     return _snapped(blocks, timelines, frame_rate_hz) if config.snap_to_events else blocks
+
+
+def _border(frame: float, ends: Sequence[int], gap: int) -> int:
+    """The end of a recording where one is less than two gaps away, else the frame itself."""
+    end = min(ends, key=lambda e: abs(e - frame))
+    return end if abs(end - frame) <= 2 * gap else round(frame)
 
 
 def _validation_beside(
@@ -193,6 +197,8 @@ def _by_group(
         groups = stimulus_groups(timelines)
         keys = [timelines[group].recording for group in groups]
     names = list(dict.fromkeys(keys))
+    if config.by == "session" and _is_pair(names, config):
+        return _by_pair(timelines, names, fold, config, gap, frame_rate_hz)
     if config.by == "recording" and config.order == "any":
         Random(config.seed).shuffle(names)
     roles = _group_roles(names, fold, config)
@@ -201,6 +207,28 @@ def _by_group(
         for i, (key, t) in enumerate(zip(keys, timelines, strict=True))
         if key in roles
     ]
+
+
+def _is_pair(sessions: Sequence[str], config: SplitConfig) -> bool:
+    return len(sessions) == 2 and config.folds <= (1 if config.order == "chronological" else 2)
+
+
+def _by_pair(
+    timelines: Sequence[Timeline], sessions: Sequence[str], fold: int, config: SplitConfig, gap: int,
+    frame_rate_hz: float,
+) -> list[Block]:  # fmt: skip
+    """One of two sessions tested; the end of the other validates, since no third one can."""
+    tested = sessions[1 if config.order == "chronological" else fold]
+    own = [i for i, t in enumerate(timelines) if t.session != tested]
+    ends = list(accumulate((timelines[i].n_frames for i in own), initial=0))
+    start = _border((1 - config.validation_fraction) * ends[-1], ends, gap)
+    if start == ends[-1]:
+        start = ends[-2]
+    others = [timelines[i] for i in own]
+    blocks = _located(others, "train", 0, start) + _located(others, "validation", start, ends[-1])
+    blocks = _snapped(blocks, others, frame_rate_hz) if config.snap_to_events else blocks
+    test = [Block(i, "test", t.start, t.stop) for i, t in enumerate(timelines) if t.session == tested]
+    return [*(replace(b, recording=own[b.recording]) for b in blocks), *test]
 
 
 def _by_label(
@@ -225,6 +253,10 @@ def _group_roles(names: Sequence[str], fold: int, config: SplitConfig) -> dict[s
     """The role of each group: every group is tested in exactly one fold."""
     n = len(names)
     needed = config.folds + 2 if config.order == "chronological" else max(3, config.folds)
+    fix = "Lower split.folds, add recordings, or use split.by: block"
+    if config.by == "session" and n == 2:
+        most = 1 if config.order == "chronological" else 2
+        fix = f"Set split.folds: {most}: the end of the training session then validates. Or use split.by: recording"
     if n < needed:
         raise InputError(
             Problem(
@@ -232,7 +264,7 @@ def _group_roles(names: Sequence[str], fold: int, config: SplitConfig) -> dict[s
                 "split.by",
                 f"{n} {config.by}s for {config.folds} folds",
                 f"at least {needed}: one or more each to train, validate and test",
-                "Lower split.folds, add recordings, or use split.by: block",
+                fix,
             )
         )
     n_validation = max(1, round(config.validation_fraction * n))
