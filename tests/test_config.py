@@ -147,5 +147,5 @@ def test_only_the_stages_that_read_a_key_see_it() -> None:
 
 
 def test_downstream_follows_the_flow() -> None:
-    assert downstream({"mel"}) == ["mel", "ridge", "train", "ensemble", "predict", "vocode", "evaluate"]
+    assert downstream({"mel"}) == ["mel", "repeats", "ridge", "train", "ensemble", "predict", "vocode", "evaluate"]
     assert downstream({"evaluate"}) == ["evaluate"]

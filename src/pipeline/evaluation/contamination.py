@@ -7,8 +7,7 @@ lag up to half a second, since sound that went through a device comes late.  Fre
 harmonic of the mains are left out: a hum that both signals hold is no leak of sound.  A neural power counts as its
 share of the frame's power in the band, so that high gamma that follows loudness as a whole is none either.
 
-The statistic is the highest mean diagonal of any channel and lag, above the mean of its matrix, each audio frequency
-weighted by its level; surrogates shuffle the
+The statistic is the highest mean diagonal of any channel and lag, above the mean of its matrix; surrogates shuffle the
 columns of all matrices alike and search the same channels and lags.  P = (1 + #{surrogate ≥ statistic}) /
 (1 + surrogates), which is never 0, unlike the plain share of the paper.  The result is ``suspect``, ``no evidence`` or
 ``not testable``, never "clean": a leak of sound that was modified after recording cannot be seen, nor one that is too
@@ -89,11 +88,11 @@ class Contamination:
     p: float | None = None
     p_adjusted: float | None = None
     channel: int | None = None
-    lag_s: float | None = None
-    detectable_db: float | None = None
     frequencies_hz: Values | None = None
     matrix: Values | None = None
     audio_modified: str = "none"
+    lag_s: float | None = None
+    detectable_db: float | None = None
 
     def document(self) -> Document:
         """What eval.json says of it (the matrix is in its artifact and in the report)."""
@@ -151,10 +150,9 @@ def check_contamination(
         return Contamination(recording, "not testable", "a signal is constant", audio_modified=audio_modified)
     shuffles = column_shuffles(len(frequencies_hz), config.surrogates, np.random.default_rng(config.seed))
     white = whitening(frequencies_hz, neural_rate_hz)
-    weighted = (sums.audio_weights()[:, None] * of_channel @ white for of_channel in r)
-    searched = np.array([mean_diagonals(of_lags, shuffles).max(axis=0) for of_lags in weighted])
+    searched = np.array([mean_diagonals(of_channel @ white, shuffles).max(axis=0) for of_channel in r])
     channel = int(searched[:n_channels, 0].argmax())
-    lag = int(mean_diagonals(sums.audio_weights()[:, None] * own[channel] @ white, shuffles[:1]).argmax())
+    lag = int(mean_diagonals(own[channel] @ white, shuffles[:1]).argmax())
     with_leak = searched[n_channels:].reshape(len(LEAKS_DB), len(probes), -1)[:, gains[0] > 0]
     found = Contamination(
         recording=recording,
@@ -410,13 +408,6 @@ class LaggedSums:
         block = (lagged @ n, lagged.sum(axis=1), (lagged * lagged).sum(axis=1), n.sum(axis=0), (n * n).sum(axis=0))
         self.sums = [total + part.astype(np.float64) for total, part in zip(self.sums, block, strict=True)]
         self.frames += len(neural)
-
-    def audio_weights(self) -> Values:
-        """(audio frequency,): root of its mean power, of mean square 1; a leak shows most where sound is loudest."""
-        (_, a, *_), size = self.sums, len(self.heard)
-        at_zero = a.reshape(len(LAGS), size + 1)[len(LAGS) // 2]
-        mean = self.heard + np.where(self.heard > 0, self.heard, 1) * at_zero[:-1] / max(at_zero[-1], 1)
-        return np.asarray(np.sqrt(mean / max(mean.mean(), np.finfo(float).tiny)))
 
     def correlation(self) -> Values:
         """(channels, lags, audio frequency, neural frequency); 0 where a power is constant.
