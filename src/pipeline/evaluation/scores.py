@@ -99,8 +99,8 @@ class RunContext:
     claims: Mapping[str, Any]
     audits: Mapping[tuple[str, int], AuditResult] = field(default_factory=dict)
     contamination: Sequence[Contamination] = ()
-    repeats: Mapping[str, Any] = field(default_factory=dict)
     subjects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    repeats: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
