@@ -217,7 +217,7 @@ def _shape_problems(path: Path, header: list[str], cells: list[tuple[int, list[s
             fix = "Give every column a cell; n/a where there is nothing."
             yield Problem(str(path), f"row {number}", f"{len(row)} cells", f"{len(header)} cells", fix)
         for name, cell in zip(header, row, strict=False):
-            if any(not c.isprintable() for c in cell):
+            if not cell.isprintable():
                 fix = "Remove the control character."
                 yield Problem(str(path), f"row {number}, {name}", repr(cell), "printable text", fix)
 
@@ -367,7 +367,7 @@ def _missing_files(sheet: Path, rows: list[tuple[int, RecordingRow]]) -> Iterato
     for number, row in rows:
         for column, path in row.files().items():
             problem = file_problem(path, str(sheet), f"row {number}, {column}")
-            if not problem and set("{}") & set(str(path)):
+            if not problem and ("{" in (text := str(path)) or "}" in text):
                 fix = "Rename it, or link to it by another name."
                 got = f"{path}, which Snakemake takes for a pattern"
                 problem = Problem(str(sheet), f"row {number}, {column}", got, "a path without { and }", fix)
@@ -380,7 +380,7 @@ def _shared_files(sheet: Path, rows: list[tuple[int, RecordingRow]]) -> Iterator
     seen: dict[tuple[object, ...], int] = {}
     for number, row in rows:
         for column in ("eeg", "audio"):
-            path = row.path(column)
+            path = row.files().get(column)
             try:
                 status = path.stat() if path else None
             except OSError:
