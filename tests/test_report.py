@@ -17,7 +17,8 @@ from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.scores import ABOVE_CHANCE, WORD_SWAP_NOTE, RunContext, score
+from pipeline.evaluation.levels import MEANINGS
+from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, score
 from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
 from pipeline.report import figures, page
 from pipeline.report.extras import Attention, LearningCurve, ReportExtras
@@ -180,11 +181,14 @@ def test_simulated_data_carry_a_banner(full: str) -> None:
 
 
 def test_the_page_says_what_may_be_claimed_and_why_no_more(full: str) -> None:
-    claim = re.search(r"<li>Supported claim: (.+?) \((.+?)\)\.</li>", full)
+    claim = re.search(r"<li>Supported claim: (.+?): (.+?) \((.+?)\)\.</li>", full)
     assert claim
-    assert claim[1] == ABOVE_CHANCE
-    assert claim[2].endswith(WORD_SWAP_NOTE)
+    level = claim[1].replace(" ", "_")
+    assert claim[2] == MEANINGS[level]
+    assert "each tested at 0.01" in claim[3]
+    assert "<li>Limit: " in full
     assert f"timing; {WORD_SWAP_NOTE}." in " ".join(full.split()), "beside the table of nulls"
+    assert "Levels of a claim" in full
     assert "may be claimed" not in full
 
 

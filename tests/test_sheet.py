@@ -310,7 +310,7 @@ def test_reading_a_sheet_imports_nothing_slow() -> None:
 
 
 def test_every_column_is_known_once() -> None:
-    assert len(set(COLUMNS)) == len(COLUMNS) == 25
+    assert len(set(COLUMNS)) == len(COLUMNS) == 26
 
 
 # --- BIDS tables ------------------------------------------------------------------------------------------------------

@@ -119,6 +119,7 @@ def info(**changes: object) -> AlignedInfo:
         "subject": "s",
         "session": "a",
         "text": "",
+        "speaker": "anna",
         "modality": "ieeg",
         "events_are": "",
         "simulated": True,

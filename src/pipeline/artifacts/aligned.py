@@ -42,13 +42,14 @@ class AlignedInfo:
     Times in s on the audio clock; ``support_*_s`` is how far the neural samples
     behind a feature reach before and after its time, ``audio_support_s`` how far
     the raw audio samples behind a resampled one reach on either side.  ``session``
-    is what the session's files are called; ``text`` is empty where none is known.
+    is what the session's files are called; ``text`` and ``speaker`` are empty where they are not known.
     """
 
     recording: str
     subject: str
     session: str
     text: str
+    speaker: str
     modality: str
     events_are: str  # voice, cue, or empty where nobody said which
     simulated: bool

@@ -3,8 +3,10 @@
 Both hold the test blocks of a fold laid out alike: ``/blocks/{i}/{series}`` (frame, mel)
 float32 in nats beside ``/blocks/{i}/time`` [s on the audio clock].  Series of predictions
 are ``target``, ``model``, ``model_teacher_forced``; of baselines ``ridge``,
-``mean_spectrum`` and so on.  Predictions carry ``/attention`` of some windows, baselines the ridge that networks
-correct (:mod:`pipeline.artifacts.ridge_skip`); the baselines of a variant hold nothing but that.
+``mean_spectrum`` and so on, and ``reference_{name}``, what timing or loudness alone tell of the true mel;
+``/templates`` is the mean training mel of each word from the onset of its voice on.  Predictions carry ``/attention``
+of some windows, baselines the ridge that networks correct (:mod:`pipeline.artifacts.ridge_skip`); the baselines of a
+variant hold nothing but that.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from pipeline.artifacts.core import Artifact, ArtifactWriter, Provenance, Schema
 from pipeline.artifacts.paths import SKIP
 
 PREDICTIONS = Schema("predictions", 2, "predict")
-BASELINES = Schema("baselines", 3, "ridge")
+BASELINES = Schema("baselines", 4, "ridge")
+REFERENCE = "reference_"
+"""Prefix of the series that tell what timing or loudness alone predict of the true mel."""
 
 
 @dataclass(frozen=True)

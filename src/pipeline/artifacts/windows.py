@@ -72,7 +72,8 @@ class Windows:
     """The windows of a subject.
 
     ``recordings`` are its trials, ``sessions`` the session of each, ``usable`` (trial, 2) the first of its mel frames
-    with brain and sound and the first after them, ``texts`` what was said, as far as the sheet tells;
+    with brain and sound and the first after them, ``texts`` what was said and ``speakers`` who spoke, as far as the
+    sheet tells;
     ``starts`` (window, 2): recording number and first mel frame;
     ``roles`` (window, fold): role codes.
     """
@@ -82,6 +83,7 @@ class Windows:
     sessions: tuple[str, ...]
     usable: np.ndarray
     texts: tuple[str, ...]
+    speakers: tuple[str, ...]
     folds: tuple[Fold, ...]
     starts: np.ndarray
     roles: np.ndarray
@@ -120,7 +122,8 @@ def write_windows(path: Path, windows: Windows, provenance: Provenance) -> None:
     """Write the index."""
     with create(path, SCHEMA, provenance) as writer:
         writer.attributes(subject=windows.subject, **windows.attributes)
-        names = {"name": windows.recordings, "session": windows.sessions, "text": windows.texts}
+        names = {"name": windows.recordings, "session": windows.sessions}
+        names |= {"text": windows.texts, "speaker": windows.speakers}
         writer.table("recordings", {name: list(values) for name, values in names.items()}, "recording")
         writer.array("recordings/start_frame", windows.usable[:, 0], ["recording"], units="mel frame")
         writer.array("recordings/stop_frame", windows.usable[:, 1], ["recording"], units="mel frame")
@@ -146,6 +149,7 @@ def read_windows(path: Path) -> Windows:
             sessions=tuple(artifact.name_of_files("recordings", n) for n in trials["session"]),
             usable=np.array([trials["start_frame"], trials["stop_frame"]], np.int64).T,
             texts=tuple(trials["text"]),
+            speakers=tuple(trials["speaker"]),
             folds=tuple(artifact.read("folds").tolist()),
             starts=np.stack([recording, start], axis=1),
             roles=artifact.read("windows/role"),

@@ -131,6 +131,7 @@ def _index(
         sessions=tuple(i.session for i in infos),
         usable=np.array([(t.start, t.stop) for t in timelines], np.int64),
         texts=tuple(t.text for t in timelines),
+        speakers=tuple(i.speaker for i in infos),
         folds=tuple(blocks),
         starts=starts,
         roles=table,

@@ -347,6 +347,7 @@ def _aligned_info(
         subject=row.subject,
         session=row.session_name,
         text=row.text or "",
+        speaker=row.speaker or "",
         modality=row.modality,
         events_are=row.events_are or "",
         simulated=row.simulated,

@@ -16,7 +16,14 @@ import soundfile
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.contamination import read_contamination
-from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedBlock, PredictedFold, read_predicted
+from pipeline.artifacts.predictions import (
+    BASELINES,
+    PREDICTIONS,
+    REFERENCE,
+    PredictedBlock,
+    PredictedFold,
+    read_predicted,
+)
 from pipeline.artifacts.repeats import read_repeats
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar
 from pipeline.artifacts.windows import Windows, read_windows
@@ -216,7 +223,15 @@ def _fold(
         training_labels=training_labels,
         missing=missing,
         events_are=windows.attributes["events_are"],
+        templates=_templates(baseline),
     )
+
+
+def _templates(baseline: PredictedFold) -> dict[str, Any]:
+    labels, mels = extra(baseline, "templates/label"), extra(baseline, "templates/mel")
+    if labels is None or mels is None:
+        return {}
+    return {label.decode(): mel for label, mel in zip(labels.tolist(), mels, strict=True)}
 
 
 def _row_name(variant: str) -> str:
@@ -234,9 +249,12 @@ def _block(windows: Windows, own: PredictedBlock, series: dict[str, Any], sound:
     events = tuple(
         e for e in windows.events if e.recording == recording and own.time_s[0] <= e.onset_s <= own.time_s[-1]
     )
-    predictions = {name: mel for name, mel in series.items() if name != "target"}
-    session = windows.sessions[recording]
-    return TestBlock(own.recording, own.start, own.time_s, series["target"], predictions, bad, events, sound, session)
+    predictions = {n: mel for n, mel in series.items() if n != "target" and not n.startswith(REFERENCE)}
+    references = {n.removeprefix(REFERENCE): mel for n, mel in series.items() if n.startswith(REFERENCE)}
+    return TestBlock(
+        own.recording, own.start, own.time_s, series["target"], predictions, bad, events, sound,
+        windows.sessions[recording], references, windows.speakers[recording],
+    )  # fmt: skip
 
 
 def _training_labels(windows: Windows, fold: int) -> frozenset[str]:

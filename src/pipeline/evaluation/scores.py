@@ -23,6 +23,12 @@ from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import ALIGNMENTS, FoldScores, null_summary, score_fold
 from pipeline.evaluation.group import group_test
 from pipeline.evaluation.intervals import LEAST_PIECES, interval, piece_frames, replicates
+from pipeline.evaluation.levels import (
+    ALPHA,
+    LEVELS,
+    MEANINGS,
+)
+from pipeline.evaluation.limits import all_claims
 from pipeline.evaluation.nulls import Nulls, all_nulls, chance_document, null_document, retrained_document
 from pipeline.evaluation.types import (
     BASELINES,
@@ -36,15 +42,10 @@ from pipeline.evaluation.types import (
     Values,
 )
 
-SCHEMA_VERSION = 2
-ALPHA = 0.05
-NOT_TESTABLE = "not testable"
-NO_LINK = "no link shown"
-ABOVE_CHANCE = "above chance, content not tested"
-LEVELS = (NO_LINK, ABOVE_CHANCE)
-"""Supported claims, the weakest first; where chance is not testable there is none."""
+SCHEMA_VERSION = 3
 WORD_SWAP_NOTE = (
-    "the word swap is a figure and not a claim: simulated brains that know only loudness, timing or the speaker beat it"
+    "the word swap is a figure and no level follows from it: simulated brains that know only loudness, timing or the "
+    "speaker beat it"
 )
 MIN_PAIRS = 7
 """2⁷ exchanges: fewer than 100 make no test."""
@@ -73,10 +74,9 @@ DEFINITIONS = {
     "words": "predicted words exchanged between test words of alike timing (onset to onset, duration, latency), "
     "after what a parabola in timing explains has been taken off; aligned at the annotated and at the acoustic "
     "onset; rank accuracy on the same words, chance 0.5; " + WORD_SWAP_NOTE,
-    "level": f"{NO_LINK}: the circular-shift null is not beaten (p ≥ {ALPHA}); {ABOVE_CHANCE}: it is beaten, so "
-    "prediction and sound are related in time, which shows neither that words are decoded nor that speech is what they "
-    "share; "
-    f"{NOT_TESTABLE} is no level: the circular-shift null cannot be drawn",
+    "level": f"{' < '.join(LEVELS)}, tested in order, each at p ≤ {ALPHA:g}; "
+    + "; ".join(f"{level}: {MEANINGS[level]}" for level in LEVELS)
+    + "; null: the first test could not be made, which is not no_link",
     "mean_template": "the mean training word, placed at the true word onsets of the test block, which the model does "
     "not know",
     "true_onset": "of a word: its event's onset; where events are cues (claims.events_are) the first frame within the "
@@ -125,10 +125,14 @@ def score(
         scored += [score_fold(f, evaluate, chance_config, [evaluate.seed, number, f.fold, f.seed], piece) for f in own]
     nulls = all_nulls(scored, chance_config, evaluate.seed)
     summary = summarise(scored, nulls, Draw(evaluate.bootstrap, evaluate.seed))
+    found = all_claims(
+        scored, nulls, chance_config.word_swaps, evaluate.seed,
+        context.claims, context.audits, context.contamination, context.repeats,
+    )  # fmt: skip
     document = {
         "schema_version": SCHEMA_VERSION,
         "summary": summary,
-        "claims": dict(context.claims) | claims(summary),
+        "claims": dict(context.claims) | found,
         "audit": audit_document(context.audits),
         "contamination": [c.document() for c in context.contamination],
         "repeats": dict(context.repeats),
@@ -393,19 +397,6 @@ def null_of(scored: Sequence[FoldScores], read: Callable[[FoldScores], Values | 
     return {"observed": float(values[0])} | null_summary(values)
 
 
-def claims(summary: Document) -> Document:
-    """The supported claim: one of :data:`LEVELS` by the circular-shift null alone, or not testable.
-
-    Simulated brains without content beat the word swap, the only test of words, so no level speaks of content.
-    """
-    p = summary["chance"]["p_value"]
-    if p is None:
-        return {"level": NOT_TESTABLE, "level_reason": summary["chance"]["reason"]}
-    if p >= ALPHA:
-        return {"level": NO_LINK, "level_reason": f"circular-shift null not beaten (p = {p:.3g})"}
-    return {"level": ABOVE_CHANCE, "level_reason": f"circular-shift null beaten (p = {p:.2g}); {WORD_SWAP_NOTE}"}
-
-
 def group_document(scored: Sequence[FoldScores], nulls: Nulls, baselines: list[str]) -> Document:
     """Tests over subjects: the model's r without drift over the mean of its null, and its r over each baseline's."""
     subjects = sorted({s.fold.subject for s in scored})
@@ -429,7 +420,7 @@ def group_document(scored: Sequence[FoldScores], nulls: Nulls, baselines: list[s
 
 
 def subject_document(subject: str, scored: Sequence[FoldScores], nulls: Nulls, context: RunContext) -> Document:
-    """One subject: means over folds, chance, then each fold."""
+    """One subject: means over folds, chance, then each fold; no latency where no link was shown."""
     own = [s for s in scored if s.fold.subject == subject]
     names = dict.fromkeys(n for s in own for n in s.document["scores"])
     folds = []

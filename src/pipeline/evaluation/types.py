@@ -46,7 +46,8 @@ class TestBlock:
     ``predictions`` maps a name (``model``, ``ridge``, …) to a mel of the target's
     shape, or to ``None`` where it could not be made.  ``bad`` marks frames inside a
     ``BAD_…`` annotation.  ``events`` are those that start inside the block.
-    ``session`` is what its recording belongs to.
+    ``session`` is what its recording belongs to.  ``references`` are mels of the target's shape that timing or loudness
+    alone tell (:mod:`pipeline.baselines.references`), ``speaker`` whose voice is heard, empty where the sheet does not say.
     """
 
     __test__ = False  # not a test class, whatever its name says to pytest
@@ -60,6 +61,8 @@ class TestBlock:
     events: tuple[Event, ...] = ()
     sound: Sound | None = None
     session: str = ""
+    references: Mapping[str, Mel] = field(default_factory=dict)
+    speaker: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class FoldPredictions:
     ``speech_threshold_nats`` is the midpoint of the 10th and 90th percentile of the
     *training* frames' mean log-mel (:func:`pipeline.signal.mel_statistics.speech_threshold`).
     ``missing`` says why a named prediction is absent; ``events_are`` is ``voice``, ``cue`` or empty (unknown).
+    ``templates`` is the mean training mel of each word (frames, n_mels) from the onset of its voice on.
     """
 
     subject: str
@@ -80,6 +84,7 @@ class FoldPredictions:
     training_labels: frozenset[str] = frozenset()
     missing: Mapping[str, str] = field(default_factory=dict)
     events_are: str = ""
+    templates: Mapping[str, Mel] = field(default_factory=dict)
 
     @property
     def true_onset(self) -> str:

@@ -56,7 +56,8 @@ _MICRO = {"µV": "uV", "μV": "uV", "microvolt": "uV", "au": "a.u."}
 class RecordingRow:
     """One trial, as declared.  Paths are as written in the sheet; :meth:`path` resolves them.
 
-    ``recording`` is its id, ``text`` the stimulus, ``start_s`` when it began in its session [s];
+    ``recording`` is its id, ``text`` the stimulus, ``speaker`` whose voice is heard,
+    ``start_s`` when it began in its session [s];
     ``audio`` and ``audio_rate_hz`` are None for a recording that is only predicted;
     ``eeg_gain_uv`` is µV per step; the clock is
     t_neural = t_audio * (1 + audio_drift_ppm * 1e-6) + audio_offset_s, and ``audio_offset_from`` says whether the
@@ -84,6 +85,7 @@ class RecordingRow:
     audio_modified: Literal["none", "pitch_shifted", "unknown"] = "unknown"
     simulated: bool = False
     text: str | None = None
+    speaker: str | None = None
     start_s: float | None = None
     modality: Literal["ieeg", "eeg", "meg", "emg"] = "ieeg"
     events_are: Literal["voice", "cue"] | None = None

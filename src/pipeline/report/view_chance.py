@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.evaluation.fold import ALIGNMENTS
+from pipeline.evaluation.levels import LEVELS
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, Document
 from pipeline.report.view import Table, Text, missing, number, p_text, scored
@@ -33,6 +34,7 @@ class Chance:
     subjects: str
     smallest_p: str
     table: Table | None
+    levels: Table
     untested: Sequence[Text]
     words: SeenWords | None
     retrained: Text
@@ -50,10 +52,23 @@ def chance(document: Document) -> Chance:
         subjects=str(found["subjects"]),
         smallest_p=p_text(found["smallest_p"]),
         table=null_table(document),
+        levels=level_table(document["claims"]),
         untested=[missing(what, reason) for what, reason in reasons if reason],
         words=seen_words(words),
         retrained=retrained(found["retrained"]),
     )
+
+
+def level_table(claims: Document) -> Table:
+    """p of each level's tests, subject by subject, and over subjects where there is such a test."""
+    own = [(subject, found["level"], found["tests"]) for subject, found in claims["by_subject"].items()]
+    if claims["tests"] is not None:
+        own.insert(0, ("over subjects", claims["level"], claims["tests"]))
+    rows = [
+        [subject, "not testable" if level is None else level, *(p_text(tests[name]["p_value"]) for name in LEVELS[1:])]
+        for subject, level, tests in own
+    ]
+    return Table(["Subject", "level", *(f"{name} p" for name in LEVELS[1:])], rows)
 
 
 def null_table(document: Document) -> Table | None:

@@ -127,9 +127,13 @@ def pairs_of_roles(document: Document) -> Table:
     return Table(["Subject", "fold", "roles", "shared samples", "smallest gap [s]"], rows)
 
 
+TABLES_OF_CLAIMS = ("limits", "not_testable", "tests", "by_subject")
+"""Parts of the claims that stand elsewhere on the page."""
+
+
 def origin(document: Document, extras: ReportExtras) -> Origin:
     """Claims, provenance and the whole config."""
-    claims = [[key, plain(value)] for key, value in document["claims"].items()]
+    claims = [[key, plain(value)] for key, value in document["claims"].items() if key not in TABLES_OF_CLAIMS]
     provenance = list(map(list, extras.provenance.items()))
     return Origin(
         Table(["Key", "value"], claims, kind="text"),

@@ -79,12 +79,13 @@ def head(document: Document, *, share: bool) -> Head:
     """What stands above the sections."""
     summary, claims = document["summary"], document["claims"]
     sentences = [d["sentence"] for name, d in summary["differences"].items() if summary[name]["role"] == "baseline"]
+    said = [claim_sentence(claims), *(f"Limit: {limit['reason']}." for limit in claims["limits"])]
     return Head(
         activity(claims.get("modalities", ())),
         banners(claims, share=share),
         lead(document),
         tiles(summary),
-        [claim_sentence(claims), *sentences],
+        [*said, *sentences],
     )
 
 
@@ -93,6 +94,10 @@ def banners(claims: Mapping[str, Any], *, share: bool) -> list[str]:
     lines = []
     if claims.get("simulated"):
         lines.append("Simulated data: no finding about any brain.")
+    if any(limit["limit"] == "contamination" for limit in claims["limits"]):
+        lines.append("Sound may have leaked into the recording: no link can be claimed where the check suspects it.")
+    if any(limit["limit"] == "one_fold" for limit in claims["limits"]):
+        lines.append("A first look: one fold was scored.")
     if share:
         lines.append("Copy for sharing: true sound, target spectrograms and word labels are left out.")
     return lines
@@ -137,7 +142,8 @@ def without_drift(chance: Mapping[str, Any]) -> str:
 
 def claim_sentence(claims: Mapping[str, Any]) -> str:
     """What the nulls allow to be said."""
-    return f"Supported claim: {claims['level']} ({claims['level_reason']})."
+    level = "not testable" if claims["level"] is None else claims["level"].replace("_", " ")
+    return f"Supported claim: {level}: {claims['meaning']} ({claims['level_reason']})."
 
 
 # -- all predictions ------------------------------------------------------------------------------

@@ -84,8 +84,14 @@ def _name(content_digest: str) -> str:
 
 
 def _claim(claims: dict[str, Any]) -> list[str]:
-    """The supported claim with its reason."""
-    return [f"supported claim: {claims['level']}", *textwrap.wrap(f"({claims['level_reason']})", WIDTH)]
+    """The supported claim with its reason and its limits; where the first test could not be made, that it could not."""
+    level = "not testable" if claims["level"] is None else claims["level"]
+    lines = [f"supported claim: {level}: {claims['meaning']}"] if claims["level"] else [f"supported claim: {level}"]
+    lines += textwrap.wrap(f"({claims['level_reason']})", WIDTH)
+    for limit in claims["limits"]:
+        if limit["limit"] != "simulated":  # said below, in capitals
+            lines += textwrap.wrap(f"limit: {limit['reason']}", WIDTH, subsequent_indent="  ")
+    return lines
 
 
 def _row(name: str, scores: dict[str, Any]) -> str:

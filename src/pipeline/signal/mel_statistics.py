@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.active_bands import ACTIVE_STD_NATS
+from pipeline.signal.voice import voice_onset_frame
 
 
 def speech_threshold(training_mel: NDArray[np.floating]) -> float:
@@ -20,18 +21,10 @@ def speech_threshold(training_mel: NDArray[np.floating]) -> float:
 def sound_onsets(
     mel: NDArray[np.floating], starts: NDArray[np.integer], lengths: NDArray[np.integer]
 ) -> NDArray[np.intp]:
-    """First frame of the sound of each event, (event,); ``mel`` is (frame, band), ``starts`` and ``lengths`` in frames.
-
-    Sound starts where the mean log-mel first rises above the middle of its range inside the event: a level of the
-    word's own, so that loud words do not seem to start earlier.
-    """
-    loudness, onsets = mel.mean(axis=1), np.asarray(starts, dtype=np.intp).copy()
-    for k, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        first = max(int(start), 0)
-        inside = loudness[first : first + max(1, int(length))]
-        if inside.size:
-            onsets[k] = first + np.argmax(inside >= (inside.min() + inside.max()) / 2)
-    return onsets
+    """First frame of the sound of each event, (event,); ``mel`` is (frame, band), ``starts`` and ``lengths`` in frames."""
+    loudness = mel.mean(axis=1)
+    pairs = zip(starts, lengths, strict=True)
+    return np.array([voice_onset_frame(loudness, int(start), int(length)) for start, length in pairs], np.intp)
 
 
 def active_bands(mel: NDArray[np.floating], min_std_nats: float = ACTIVE_STD_NATS) -> NDArray[np.bool_]:

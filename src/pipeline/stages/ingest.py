@@ -262,6 +262,7 @@ def _trial_row(row: RecordingRow, recording: RawRecording) -> dict[str, Any]:
         "recording": row.recording,
         "task": row.task or "",
         "text": row.text or "",
+        "speaker": row.speaker or "",
         "start_s": np.nan if row.start_s is None else row.start_s,
         "has_audio": recording.sound is not None,
         "audio_offset_s": row.audio_offset_s,

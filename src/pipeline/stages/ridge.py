@@ -1,13 +1,14 @@
 """The ridge that networks correct, and the baselines on the test blocks: ridge, mean spectrum and template, envelope.
 
-The mean template uses the true onsets of the test block's words, which no decoder knows.  On
-request the nearest neighbour on lagged features is added.  For the final model there is the ridge that networks
-correct alone, fitted on everything with the folds' penalties.
+The mean template uses the true onsets of the test block's words, which no decoder knows.  On request the nearest
+neighbour on lagged features is added.  References and templates for claims (:mod:`pipeline.baselines.references`) are
+fitted here too, since this stage reads the training mel.  For the final model there is the ridge that networks correct
+alone, fitted on everything with what the folds chose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median_high
 
@@ -15,9 +16,10 @@ import numpy as np
 
 from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.paths import fold_of
-from pipeline.artifacts.predictions import BASELINES, PredictedBlock, PredictedFold, write_predicted
+from pipeline.artifacts.predictions import BASELINES, REFERENCE, PredictedBlock, PredictedFold, write_predicted
 from pipeline.artifacts.ridge_skip import read_choice
 from pipeline.artifacts.windows import BlockRow, Windows, read_windows
+from pipeline.baselines.references import reference_mels, word_templates
 from pipeline.baselines.ridge import (
     Envelope,
     Ridge,
@@ -114,7 +116,10 @@ def _baselines(
     before, after = round(TEMPLATE_BEFORE_S * rate_hz), round(TEMPLATE_AFTER_S * rate_hz)
     template = mean_template(arrays.mel, train, onsets, before + after, before)
 
-    def predicted(block: BlockRow) -> PredictedBlock:
+    events = windows.events_of()
+    references = reference_mels(arrays.mel, train, test, events, rate_hz)
+
+    def predicted(block: BlockRow, references: Mapping[str, np.ndarray]) -> PredictedBlock:
         r, start, stop = block.recording, block.start, block.stop
         by_ridge = compared.predict(arrays.features[r], start, stop, m)
         series = {
@@ -127,6 +132,7 @@ def _baselines(
             series["mean_template"] = place_template(template, before, onsets[r], spectrum, start, stop)
         if config.ridge.nearest_neighbour:
             series["nearest_neighbour"] = nearest_neighbour(x, arrays.mel, train, lags, r, start, stop)
+        series |= {f"{REFERENCE}{name}": mel for name, mel in references.items()}
         times_s = config.mel.first_frame_s + np.arange(start, stop) / rate_hz
         return PredictedBlock(windows.recordings[r], start, times_s, series)
 
@@ -138,8 +144,20 @@ def _baselines(
         "ridge_penalty": tuned.choice.penalty,
         "ridge_log": tuned.choice.is_log,
     }
-    blocks = [predicted(block) for block in windows.blocks_of(fold, "test")]
-    return PredictedFold(blocks, attributes, _latency(x, arrays.mel, train, test, config))
+    blocks = [predicted(*both) for both in zip(windows.blocks_of(fold, "test"), references, strict=True)]
+    templates = _templates(word_templates(arrays.mel, train, events, rate_hz))
+    return PredictedFold(blocks, attributes, templates | _latency(x, arrays.mel, train, test, config))
+
+
+def _templates(found: dict[str, np.ndarray]) -> Extras:
+    """How each word sounded in training, as the artifact holds it; nothing where there are no words."""
+    if not found:
+        return {}
+    labels = np.char.encode(list(found), "utf-8")
+    return {
+        "templates/label": (labels, ("word",)),
+        "templates/mel": (np.stack(list(found.values())), ("word", "time", "mel")),
+    }
 
 
 def _onsets(windows: Windows, arrays: SubjectArrays, rate_hz: float) -> list[np.ndarray]:

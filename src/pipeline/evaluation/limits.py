@@ -1,0 +1,90 @@
+"""The claims of a run: the tests of all subjects, and what limits them beside the level.
+
+A limit has a name, a reason and numbers; none of them changes the level but a suspected contamination, which leaves a
+subject without a link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.evaluation.audit import AuditResult
+from pipeline.evaluation.contamination import Contamination
+from pipeline.evaluation.fold import FoldScores
+from pipeline.evaluation.intervals import LEAST_PIECES
+from pipeline.evaluation.levels import claims, limit, subject_tests, with_model
+from pipeline.evaluation.nulls import Nulls
+from pipeline.evaluation.types import MODEL, Document
+
+
+def all_claims(
+    scored: Sequence[FoldScores], nulls: Nulls, count: int, seed: int, run: Mapping[str, Any],
+    audits: Mapping[tuple[str, int], AuditResult], contamination: Sequence[Contamination], repeats: Mapping[str, Any],
+) -> Document:  # fmt: skip
+    """The level of the run, with all that limits it (:mod:`pipeline.evaluation.levels`)."""
+    tests = {}
+    for number, subject in enumerate(sorted({s.fold.subject for s in scored})):
+        own = with_model([s.prepared for s in scored if s.fold.subject == subject])
+        null = nulls.get(subject, {}).get(MODEL, {}).get("pearson_r")
+        tests[subject] = subject_tests(own, null, count, [seed, number, 4])
+    return claims(tests, suspects(scored, contamination), run_limits(scored, run, audits, contamination, repeats))
+
+
+def suspects(scored: Sequence[FoldScores], found: Sequence[Contamination]) -> dict[str, str]:
+    """By subject: the recordings that the contamination check suspects."""
+    why: dict[str, str] = {}
+    for subject in sorted({s.fold.subject for s in scored}):
+        own = session_names(scored, subject)
+        suspected = [c for c in found if c.result == "suspect"]
+        bad = [c for c in suspected if c.recording in own or c.recording.startswith(f"{subject}_")]
+        if bad:
+            p = min(c.p_adjusted if c.p_adjusted is not None else c.p or 0.0 for c in bad)
+            names = ", ".join(c.recording for c in bad)
+            why[subject] = f"sound may have leaked into the recording of {names} (contamination check, p = {p:.2g})"
+    return why
+
+
+def session_names(scored: Sequence[FoldScores], subject: str) -> set[str]:
+    """Names that the contamination check may give to the subject's recordings."""
+    blocks = [b for s in scored if s.fold.subject == subject for b in s.fold.blocks]
+    return {b.session or b.recording for b in blocks} | {b.recording for b in blocks}
+
+
+def run_limits(
+    scored: Sequence[FoldScores], run: Mapping[str, Any], audits: Mapping[tuple[str, int], AuditResult],
+    contamination: Sequence[Contamination], repeats: Mapping[str, Any],
+) -> list[Document]:  # fmt: skip
+    """What a reader must know beside the level: each with its reason and numbers."""
+    found = [
+        limit("contamination_" + c.result.replace(" ", "_"), why, {"audio_modified": c.audio_modified})
+        for c in contamination
+        if c.result != "suspect" and (why := c.limit()) is not None
+    ]
+    if run.get("simulated"):
+        found.append(limit("simulated", "simulated data: no finding about any brain"))
+    if "emg" in run.get("modalities", ()):
+        found.append(limit("muscle", "muscle activity was recorded, no brain activity"))
+    modified = {c.recording: c.audio_modified for c in contamination if c.audio_modified == "pitch_shifted"}
+    if modified:
+        found.append(limit("modified_audio", "the sound was changed after it was recorded", modified))
+    repeated = sum(a.repeated_stimuli for a in audits.values())
+    if repeated:
+        reason = "whole stimuli of the test were heard in training too: what was learnt may be the stimulus"
+        found.append(limit("repeats", reason, {"repeated_stimuli": repeated}))
+    if repeats.get("limit"):
+        numbers = {key: repeats[key] for key in ("share_heard", "pearson_r_heard", "pearson_r_unheard")}
+        found.append(limit("repeated_sound", repeats["limit"], numbers))
+    folds = [sum(s.fold.subject == subject for s in scored) for subject in {s.fold.subject for s in scored}]
+    if min(folds) < 2:
+        reason = "one fold was scored: a first look at part of the data (fold: all scores it all)"
+        found.append(limit("one_fold", reason, {"folds": min(folds)}))
+    pieces = min((sum(len(s.prepared.starts) for s in scored if s.fold.subject == subject)
+                  for subject in {s.fold.subject for s in scored}), default=0)  # fmt: skip
+    if pieces < LEAST_PIECES:
+        reason = f"{pieces} pieces of test sound, {LEAST_PIECES} needed for intervals"
+        found.append(limit("few_pieces", reason, {"pieces": pieces, "needed": LEAST_PIECES}))
+    if not all(b.speaker for s in scored for b in s.fold.blocks):
+        reason = "the sheet has no column speaker: with several voices, beyond_loudness may be knowledge of who speaks"
+        found.append(limit("no_speaker_column", reason))
+    return found

@@ -1,0 +1,255 @@
+"""Levels of a claim: in order, the weakest subject first, with limits; their tests against independent computations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from pipeline.artifacts.aligned import Event
+from pipeline.baselines.references import REFERENCES, reference_mels, word_templates
+from pipeline.config.evaluate import EvaluateConfig
+from pipeline.evaluation import exchanges
+from pipeline.evaluation.chance import Null
+from pipeline.evaluation.exchanges import Exchange, envelope_test, exchange_test, neighbours, without
+from pipeline.evaluation.fold import Prepared
+from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests
+from pipeline.evaluation.types import FoldPredictions, TestBlock
+from pipeline.evaluation.utterances import Utterances, aligned_utterances, with_templates
+from pipeline.signal.voice import voice_onset_frame, voiced_stretches
+
+RATE_HZ = 86.1328125
+
+
+def made_tests(*p: float | None, effect: float = 4.0) -> dict[str, LevelTest]:
+    """Tests of the levels in order with these p; ``None``: could not be made."""
+    return {
+        level: LevelTest({}, "too short", 3.0) if own is None else LevelTest({level: Exchange(own, effect)})
+        for level, own in zip(LEVELS[1:], p, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("p", "level"),
+    [
+        ((0.001, 0.001, 0.001, 0.001), "content"),
+        ((0.01, 0.01, 0.01, 0.02), "beyond_loudness"),
+        ((0.001, 0.02, 0.001, 0.001), "timing"),
+        ((0.02, 0.001, 0.001, 0.001), "no_link"),
+        ((0.001, 0.001, None, 0.001), "loudness"),
+        ((None, 0.001, 0.001, 0.001), None),
+    ],
+)
+def test_a_level_needs_all_levels_below_it(p: tuple[float | None, ...], level: str | None) -> None:
+    assert level_of(made_tests(*p)) == level
+    found = claims({"a": made_tests(*p)}, {}, [])
+    assert found["level"] == level
+    assert set(found["not_testable"]) == {name for name, own in zip(LEVELS[1:], p, strict=True) if own is None}
+    assert all(
+        own == {"reason": "too short", "minutes_needed": 3.0, "subjects": 1} for own in found["not_testable"].values()
+    )
+
+
+def test_every_part_of_a_level_must_be_passed() -> None:
+    found = made_tests(0.001, 0.001, 0.001, 0.001)
+    found["content"] = LevelTest({"templates": Exchange(0.001, 4.0), "envelope": Exchange(0.011, 2.2)})
+    assert level_of(found) == "beyond_loudness"
+
+
+def test_few_subjects_get_the_level_that_each_reaches_alone() -> None:
+    linked, not_linked = made_tests(*4 * [0.001]), made_tests(*4 * [0.5])
+    found = claims({"a": linked, "b": not_linked, "c": linked}, {}, [])
+    assert found["level"] == "no_link"
+    assert found["group"] == "not testable (3; 7 needed)"
+    limits = {limit["limit"]: limit["numbers"] for limit in found["limits"]}
+    assert limits["subjects_differ"] == {"a": "content", "c": "content"}
+    assert limits["few_subjects"] == {"subjects": 3, "needed": 7}
+    assert claims({"a": linked, "b": linked}, {}, [])["level"] == "content"
+    assert claims({"a": linked, "b": made_tests(None, *3 * [0.001])}, {}, [])["level"] is None
+
+
+@pytest.mark.parametrize(("linked", "level"), [(1, "no_link"), (10, "content")])
+def test_a_group_is_decided_by_sign_flips(linked: int, level: str) -> None:
+    rng = np.random.default_rng(0)
+    subjects = {
+        str(k): made_tests(*4 * [0.001]) if k < linked else made_tests(*4 * [0.5], effect=float(rng.normal()))
+        for k in range(10)
+    }
+    found = claims(subjects, {}, [])
+    assert found["level"] == level
+    assert found["tests"]["timing"]["p_value"] == pytest.approx(1 / 2**10) or linked == 1
+    assert ("subjects_differ" in {limit["limit"] for limit in found["limits"]}) == (linked == 1)
+
+
+def test_a_suspected_recording_supports_no_link_and_the_reason_says_why() -> None:
+    found = claims({"a": made_tests(*4 * [0.001])}, {"a": "sound may have leaked"}, [])
+    assert (found["level"], found["level_reason"]) == ("no_link", "sound may have leaked")
+    assert found["limits"][0]["limit"] == "contamination"
+    assert found["by_subject"]["a"]["level"] == "no_link"
+
+
+def some_utterances(rng: np.random.Generator, count: int = 40, frames: int = 6, bands: int = 3) -> Utterances:
+    shape = (count, frames, bands)
+    return Utterances(
+        target=rng.normal(size=shape), prediction=rng.normal(size=shape), envelope=rng.normal(size=shape),
+        references={name: rng.normal(size=shape) for name in REFERENCES},
+        floor=tuple(rng.normal(size=(4, *shape))),
+        voice_course=rng.normal(size=(count, frames, 2)), loudness_course=rng.normal(size=(count, frames, 2)),
+        timing=rng.normal(size=(count, 4)), fold=np.repeat([0, 1], count // 2), place=np.repeat([0, 1], count // 2),
+        labels=tuple("ab" * (count // 2)), templates=rng.normal(size=shape), seconds=40.0,
+    )  # fmt: skip
+
+
+def test_exchange_equals_all_permutations_of_a_small_case() -> None:
+    rng = np.random.default_rng(1)
+    y, p = rng.normal(size=(2, 5, 4, 2))
+    y[:, :, 0] += p[:, :, 0]
+    scaled_y, scaled_p = (side / side.std(axis=(0, 1)) for side in (y, p))
+    line = np.stack([np.ones(5), np.arange(5)], axis=1)
+    flat = [side.reshape(5, -1) for side in (scaled_y, scaled_p)]
+    rest = [side - line @ np.linalg.lstsq(line, side, rcond=None)[0] for side in flat]
+    sums = [float((rest[0] * rest[1][list(order)]).sum()) for order in permutations(range(5))]
+    expected = np.mean(np.array(sums) >= sums[0] - 1e-9)
+    found = exchange_test(y, p, [np.arange(5)], 20000, rng)
+    assert found.p_value == pytest.approx(expected, abs=0.01)
+    assert found.effect == pytest.approx((sums[0] - np.mean(sums)) / np.std(sums), abs=0.1)
+    assert exchange_test(y, -p, [np.arange(5)], 2000, rng).p_value == pytest.approx(1 - expected, abs=0.03)
+
+
+def test_what_a_course_explains_comes_off_as_by_least_squares() -> None:
+    own = some_utterances(np.random.default_rng(2))
+    found = without(own.target, own, [own.references["voice"], own.floor[0]], own.voice_course)
+    for band in range(3):
+        columns = [own.references["voice"][:, :, band], own.floor[0][:, :, band], *np.moveaxis(own.voice_course, 2, 0)]
+        values = own.target[:, :, band].copy()
+        for fold in (0, 1):
+            inside = own.fold == fold
+            values[inside] -= values[inside].mean(axis=0)
+            values[inside] -= values[inside].mean(axis=1, keepdims=True)
+            for k, column in enumerate(columns):
+                own_part = column - column[inside].mean(axis=0)
+                own_part -= own_part.mean(axis=1, keepdims=True)
+                columns[k] = np.where(inside[:, None], own_part, column)
+        design = np.stack([c.ravel() for c in columns], axis=1)
+        rest = values.ravel() - design @ np.linalg.lstsq(design, values.ravel(), rcond=None)[0]
+        np.testing.assert_allclose(found[:, :, band].ravel(), rest, atol=1e-9)
+
+
+def test_a_prediction_that_loudness_explains_is_not_beyond_it() -> None:
+    """Nine parts in ten come from the references; what is left fits the target, as a misfit of the references would."""
+    rng = np.random.default_rng(3)
+    own = some_utterances(rng)
+    hidden = 0.2 * own.target
+    known = replace(own, prediction=own.references["loudness"] + hidden)
+    assert exchanges.beyond_loudness_test(known, 999, rng).p_value == 1
+    assert exchanges.beyond_loudness_test(replace(own, prediction=own.target), 999, rng).p_value == 0.001
+
+
+def test_model_is_compared_with_the_envelope() -> None:
+    rng = np.random.default_rng(4)
+    own = some_utterances(rng)
+    better = replace(own, prediction=own.target + rng.normal(size=own.target.shape))
+    assert envelope_test(better, 999, rng).p_value == 0.001
+    swapped = replace(better, prediction=better.envelope, envelope=better.prediction)
+    assert envelope_test(swapped, 999, rng).p_value > 0.99
+    assert envelope_test(replace(own, prediction=own.envelope), 999, rng).p_value == 1
+
+
+def test_only_neighbours_of_one_place_change_places() -> None:
+    groups = neighbours(np.repeat([0, 1], [23, 7]))
+    assert sorted(np.concatenate(groups).tolist()) == list(range(30))
+    assert all(4 <= len(own) <= 7 and own[-1] - own[0] == len(own) - 1 for own in groups)
+    assert not any(own[0] < 23 <= own[-1] for own in groups)
+
+
+def a_mel(rng: np.random.Generator, frames: int = 3000) -> tuple[np.ndarray, list[Event]]:
+    mel = rng.normal(-6, 1, (frames, 5)).astype(np.float32)
+    return mel, [Event(k / RATE_HZ, 0.5, f"w{k // 100 % 3}") for k in range(50, frames - 100, 100)]
+
+
+def test_references_and_templates_are_fitted_on_training_alone() -> None:
+    mel, events = a_mel(np.random.default_rng(5))
+    train, test = [(0, 0, 2000)], [(0, 2100, 2600)]
+    before = reference_mels([mel], train, test, {0: events}, RATE_HZ)[0]
+    templates = word_templates([mel], train, {0: events}, RATE_HZ)
+    changed = mel.copy()
+    changed[2500:] += 3
+    after = reference_mels([changed], train, test, {0: events}, RATE_HZ)[0]
+    for name in REFERENCES:
+        np.testing.assert_array_equal(before[name][:350], after[name][:350])
+    assert not np.array_equal(before["loudness"][450:], after["loudness"][450:])
+    same = word_templates([changed], train, {0: events}, RATE_HZ)
+    assert sorted(templates) == ["w0", "w1", "w2"]
+    assert all(np.array_equal(templates[label], same[label]) for label in templates)
+
+
+def test_a_reference_finds_what_loudness_tells() -> None:
+    rng = np.random.default_rng(6)
+    loudness = np.convolve(rng.normal(size=4000), np.hanning(9), "same")
+    mel = (loudness[:, None] * np.array([1.0, 2.0, -0.5, 1.5]) - 6).astype(np.float32)
+    found = reference_mels([mel], [(0, 0, 3000)], [(0, 3100, 3900)], {}, RATE_HZ)[0]
+    for name in ("loudness", "loudness_linear"):
+        assert np.corrcoef(found[name][:, 1], mel[3100:3900, 1])[0, 1] > 0.98
+    assert np.corrcoef(found["voice"][:, 1], mel[3100:3900, 1])[0, 1] < 0.95
+
+
+def test_where_a_voice_sets_in() -> None:
+    loudness = np.full(200, -10.0)
+    loudness[60:90] = -4
+    assert voice_onset_frame(loudness, 50 / RATE_HZ, 50 / RATE_HZ, RATE_HZ) == 60
+    assert voice_onset_frame(loudness, 300 / RATE_HZ, 0.2, RATE_HZ) == 300
+    speech = np.zeros(200, bool)
+    speech[10:30], speech[33:50], speech[100:103], speech[150:190] = True, True, True, True
+    assert voiced_stretches(speech, 100.0) == [(10, 50), (150, 190)]
+
+
+def a_fold(speakers: tuple[str, ...], rng: np.random.Generator, **more: np.ndarray) -> FoldPredictions:
+    """One fold with a block of twelve words per speaker; the model knows the target."""
+    blocks = []
+    for number, speaker in enumerate(speakers):
+        target = rng.normal(-8, 0.3, (900, 4)).astype(np.float32)
+        events = [Event(k / RATE_HZ, 40 / RATE_HZ, f"w{k % 3}") for k in range(30, 840, 70)]
+        for event in events:
+            first = round(event.onset_s * RATE_HZ)
+            target[first : first + 40] += 4
+        references = {name: rng.normal(size=target.shape).astype(np.float32) for name in REFERENCES}
+        series = {"model": target + 0.1, "envelope": references["voice"]}
+        times_s, bad = np.arange(900) / RATE_HZ, more.get("bad", np.zeros(900, bool))
+        blocks.append(TestBlock(f"r{number}", 0, times_s, target, series, bad, tuple(events), session="one",
+                                references=references, speaker=speaker))  # fmt: skip
+    templates = {"w0": np.ones((50, 4), np.float32), "w1": np.zeros((50, 4), np.float32)}
+    return FoldPredictions("a", 0, 0, RATE_HZ, tuple(blocks), -6.0, templates=templates)
+
+
+def test_words_change_places_within_a_speaker() -> None:
+    rng = np.random.default_rng(7)
+    config = EvaluateConfig()
+    found = [aligned_utterances([Prepared(a_fold(who, rng), config)]) for who in (("anna", "ben"), ("", ""))]
+    assert all(isinstance(own, Utterances) for own in found)
+    assert [len(set(own.place.tolist())) for own in found if isinstance(own, Utterances)] == [2, 1]
+
+
+def test_utterances_are_aligned_at_the_voice_and_touch_no_bad_frame() -> None:
+    bad = np.zeros(900, bool)
+    bad[35] = True
+    prepared = [Prepared(a_fold(("anna",), np.random.default_rng(8), bad=bad), EvaluateConfig())]
+    found = aligned_utterances(prepared)
+    assert isinstance(found, Utterances)
+    assert len(found) == 11
+    assert found.target[:, 0].mean() > found.floor[0][:, 0].mean() + 3, "loud at first, quiet before"
+    with_words = with_templates(prepared, found)
+    assert isinstance(with_words, Utterances)
+    assert set(with_words.labels) == {"w0", "w1"}, "w2 was not heard in training"
+    assert with_words.templates is not None
+    assert with_words.templates.mean(axis=(1, 2)).tolist() == [float(label == "w0") for label in with_words.labels]
+
+
+def test_too_few_utterances_are_not_testable_and_say_how_many_minutes_they_need() -> None:
+    prepared = [Prepared(a_fold(("anna",), np.random.default_rng(9)), EvaluateConfig())]
+    null = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
+    found = subject_tests(prepared, null, 1000, [0])
+    assert found["timing"].passed
+    assert found["loudness"].reason == "12 utterances, 20 needed"
+    assert found["loudness"].minutes_needed == pytest.approx(900 / RATE_HZ / 60 * 20 / 12)
