@@ -198,8 +198,8 @@ def test_a_reference_finds_what_loudness_tells() -> None:
 def test_where_a_voice_sets_in() -> None:
     loudness = np.full(200, -10.0)
     loudness[60:90] = -4
-    assert voice_onset_frame(loudness, 50 / RATE_HZ, 50 / RATE_HZ, RATE_HZ) == 60
-    assert voice_onset_frame(loudness, 300 / RATE_HZ, 0.2, RATE_HZ) == 300
+    assert voice_onset_frame(loudness, 50, 50) == 60
+    assert voice_onset_frame(loudness, 300, 17) == 300
     speech = np.zeros(200, bool)
     speech[10:30], speech[33:50], speech[100:103], speech[150:190] = True, True, True, True
     assert voiced_stretches(speech, 100.0) == [(10, 50), (150, 190)]

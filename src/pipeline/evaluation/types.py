@@ -46,8 +46,9 @@ class TestBlock:
     ``predictions`` maps a name (``model``, ``ridge``, …) to a mel of the target's
     shape, or to ``None`` where it could not be made.  ``bad`` marks frames inside a
     ``BAD_…`` annotation.  ``events`` are those that start inside the block.
-    ``session`` is what its recording belongs to.  ``references`` are mels of the target's shape that timing or loudness
-    alone tell (:mod:`pipeline.baselines.references`), ``speaker`` whose voice is heard, empty where the sheet does not say.
+    ``session`` is what its recording belongs to.  ``references`` are mels of the target's shape that timing
+    or loudness alone tell (:mod:`pipeline.baselines.references`), ``speaker`` whose voice is heard, empty where
+    the sheet does not say.
     """
 
     __test__ = False  # not a test class, whatever its name says to pytest

@@ -21,7 +21,7 @@ def speech_threshold(training_mel: NDArray[np.floating]) -> float:
 def sound_onsets(
     mel: NDArray[np.floating], starts: NDArray[np.integer], lengths: NDArray[np.integer]
 ) -> NDArray[np.intp]:
-    """First frame of the sound of each event, (event,); ``mel`` is (frame, band), ``starts`` and ``lengths`` in frames."""
+    """First frame of the sound of each event, (event,); ``mel`` (frame, band), ``starts`` and ``lengths`` in frames."""
     loudness = mel.mean(axis=1)
     pairs = zip(starts, lengths, strict=True)
     return np.array([voice_onset_frame(loudness, int(start), int(length)) for start, length in pairs], np.intp)
