@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import yaml
 
+from conftest import snakemake
 from entry import Lab
 from pipeline.config.align import AlignConfig
 from pipeline.config.features import BandEnvelopeConfig
@@ -115,3 +119,67 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     folder = tmp_path / "lab"
     folder.mkdir()
     return Lab(folder, monkeypatch, capsys)
+
+
+# --- the ends of what is taken -----------------------------------------------------------------------------------
+
+
+def write_trials(raw: Path, modality: str, channels: int, rate_hz: int) -> None:
+    """Twelve trials of 4 s whose channels' amplitude follows the loudness of the sound."""
+    raw.mkdir()
+    rng, audio_rate_hz, seconds = np.random.default_rng(0), 16000, 4
+    columns = ["subject", "recording", "session", "modality", "eeg", "eeg_rate_hz", "eeg_units", "audio"]
+    lines = [[*columns, "audio_rate_hz", "audio_modified"]]
+    for i in range(12):
+        loudness = np.repeat(rng.uniform(0.05, 1.0, 8 * seconds), 1000 // 8)  # at 1 kHz
+        at_s = {rate: np.arange(rate * seconds) / rate for rate in (rate_hz, audio_rate_hz)}
+        driven = {rate: np.interp(t, np.arange(len(loudness)) / 1000, loudness)[:, None] for rate, t in at_s.items()}
+        eeg = 50 * (0.3 + driven[rate_hz]) * rng.standard_normal((rate_hz * seconds, channels))
+        sound = 0.2 * driven[audio_rate_hz][:, 0] * rng.standard_normal(audio_rate_hz * seconds)
+        np.save(raw / f"t{i}_emg.npy", eeg.astype(np.float32))
+        np.save(raw / f"t{i}_audio.npy", (32767 * np.clip(sound, -1, 1)).astype(np.int16))
+        row = ["s1", f"t{i}", "1", modality, f"t{i}_emg.npy", str(rate_hz), "uV", f"t{i}_audio.npy"]
+        lines.append([*row, str(audio_rate_hz), "none"])
+    (raw / "recordings.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("modality", "channels", "rate_hz", "bands"),
+    [
+        ("eeg", 1, 200, [[20, 60]]),
+        ("emg", 1, 2000, [[20, 60], [70, 170], [170, 280]]),
+        ("meg", 256, 200, [[20, 60]]),
+        ("emg", 256, 2000, [[70, 170]]),
+    ],
+)
+def test_few_and_many_channels_at_low_and_high_rates(
+    modality: str, channels: int, rate_hz: int, bands: list[list[int]], tmp_path: Path
+) -> None:
+    write_trials(tmp_path / "raw", modality, channels, rate_hz)
+    features = [{"kind": "band_envelope", "bands": bands}]
+    contamination = {"band_hz": [20, 80]} if rate_hz == 200 else {}
+    settings = {
+        "data": {"sheet": "raw/recordings.tsv"},
+        "fold": 0,
+        "split": {"by": "recording", "folds": 3},
+        "align": {"features": features},
+        "contamination": contamination,
+        "window": {"context_s": 0.06},  # few lags: the ridge's time grows with the third power of lags and channels
+        "ridge": {"penalties": [1000.0]},
+        "model": {"preset": "tiny"},
+        "train": {"max_steps": 4, "steps_per_epoch": 2},
+        "export": {"audio": "none"},
+        "evaluate": {"bootstrap": 100, "report_examples": 1},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    result = snakemake(tmp_path, "results/eval.json")
+    assert result.returncode == 0, result.stdout[-4000:]
+    document = json.loads((tmp_path / "results/eval.json").read_text())
+    assert document["claims"]["modalities"] == [modality]
+    assert document["audit"]["shared_samples"] == 0
+    assert document["summary"]["ridge"]["pearson_r"] > 0.2
+    named = activity([modality])
+    assert f"<h1>Speech from {named}: evaluation</h1>" in (tmp_path / "results/report.html").read_text()
+    with h5py.File(tmp_path / "results/aligned/s1_1.h5") as file:
+        assert len(file["features/name"]) == channels * len(bands)

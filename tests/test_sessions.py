@@ -7,15 +7,24 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 from conftest import jobs_run, snakemake
 from entry import Lab
 from pipeline.artifacts.aligned import Event
+from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.artifacts.windows import ROLE_NAMES, read_windows
+from pipeline.baselines.ridge import fit_ridge
+from pipeline.config.loader import load_config
+from pipeline.config.predict import PredictStage
 from pipeline.config.simulate import SimulateConfig
+from pipeline.config.stages import stage_json
 from pipeline.config.window import SplitConfig
 from pipeline.data.splits import ROLES, Block, Timeline, split, stimulus_groups, windows_in
+from pipeline.data.subject import load_subject
 from pipeline.errors import InputError
+from pipeline.model.inference import predict_continuous
+from pipeline.model.model_file import load_model
 from pipeline.raw.scan import NeuralScan
 from pipeline.raw.sessions import SessionPlan, overlaps, sessions_of
 from pipeline.raw.sheet import RecordingRow, rows_of
@@ -30,6 +39,7 @@ model: {preset: tiny}
 train: {max_steps: 20, steps_per_epoch: 10}
 evaluate: {bootstrap: 100}
 """
+CAUSAL = "causal: true\n"
 
 
 def row(recording: str, **changes: object) -> RecordingRow:
@@ -257,28 +267,96 @@ def test_windows_lie_within_their_trials(session: Path) -> None:
     assert set(ROLE_NAMES.values()) == {"train", "validation", "test"}
 
 
-def test_a_trial_is_predicted_as_if_its_neighbours_were_others(session: Path) -> None:
-    """Features of the other trials are replaced; ridge and network say the same of this one."""
-    import torch
+@pytest.fixture(scope="module")
+def causal_session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, causal and hardly trained."""
+    work = tmp_path_factory.mktemp("causal_session")
+    (work / "config.yaml").write_text(
+        TRIALS.replace("max_steps: 20, steps_per_epoch: 10", "max_steps: 4, steps_per_epoch: 2") + CAUSAL
+    )
+    result = snakemake(work, "results/predictions/sim01/fold0.h5", "results/baselines/sim01/fold0.h5")
+    assert result.returncode == 0, result.stdout[-4000:]
+    return work
 
-    from pipeline.baselines.ridge import fit_ridge
-    from pipeline.model.inference import predict_continuous
-    from pipeline.model.network import Seq2Seq
-    from pipeline.model.presets import Architecture
+
+def aligned_with_other_neighbours(work: Path, folder: Path, kept: str) -> Path:
+    """The session of ``work`` aligned anew, with noise as the neural recording of every trial but ``kept``."""
+    config = yaml.safe_load((work / "config.yaml").read_text())
+    write_subjects(SimulateConfig(**config["simulate"]), folder / "raw")
+    rng = np.random.default_rng(1)
+    for file in (folder / "raw").glob("*_eeg.npy"):
+        samples = np.load(file)
+        if not file.name.startswith(f"{kept}_"):
+            np.save(file, rng.normal(0, samples.std(), samples.shape).astype(samples.dtype))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"data": {"sheet": "raw/recordings.tsv"}}))
+    result = snakemake(folder, "results/aligned/sim01_run01.h5")
+    assert result.returncode == 0, result.stdout[-4000:]
+    return folder / "results/aligned/sim01_run01.h5"
+
+
+@pytest.mark.parametrize("fixture", ["session", pytest.param("causal_session", marks=pytest.mark.slow)])
+def test_a_trial_is_predicted_as_if_its_neighbours_were_others(
+    fixture: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """From raw files on: features, the ridge and the trained networks say the same of it, to the bit."""
+    work: Path = request.getfixturevalue(fixture)
+    windows = read_windows(work / "results/windows/sim01.h5")
+    block = windows.blocks_of(0, "test")[0]
+    kept = block.recording
+    own, mel = work / "results/aligned/sim01_run01.h5", work / "results/mel/sim01_run01.h5"
+    other = aligned_with_other_neighbours(work, tmp_path, windows.recordings[kept])
+    stage = PredictStage.from_json(stage_json("predict", load_config([work / "config.yaml"])))
+    before, after = (load_subject(windows, [aligned], [mel], stage) for aligned in (own, other))
+    for r, (x, y) in enumerate(zip(before.features, after.features, strict=True)):
+        assert np.array_equal(x, y) == (r == kept)
+
+    spans = {role: [(b.recording, b.start, b.stop) for b in windows.blocks_of(0, role)] for role in ROLES}
+    lags = (26, 0 if stage.causal else 26)
+    ridge = fit_ridge(before.features, before.mel, [*spans["train"], *spans["validation"]], lags, 100.0)
+    model, _ = load_model(work / "results/train/sim01/fold0/model.ckpt")
+    hop = stage.mel.frames(stage.window.hop_s)
+    said: dict[bool, list[np.ndarray]] = {}
+    for is_other, arrays in enumerate((before, after)):
+        x, at = arrays.features[kept], (block.start, block.stop)
+        said[bool(is_other)] = [predict_continuous(model, x, *at, hop).mel, ridge.predict(x, *at)]
+    for mine, its in zip(said[False], said[True], strict=True):
+        np.testing.assert_array_equal(mine, its)
+    predictions = read_predicted(work / "results/predictions/sim01/fold0.h5", PREDICTIONS)
+    (stored,) = [b for b in predictions.blocks if b.recording == windows.recordings[kept]]
+    np.testing.assert_allclose(said[True][0], stored.series["model"], atol=1e-5)
+
+
+def test_a_training_window_holds_nothing_of_the_next_trial() -> None:
+    """A short trial's window and context repeat its edges, whoever follows."""
+    from pipeline.data.batches import WindowSet
+    from pipeline.data.training_data import TrainingData
 
     rng = np.random.default_rng(0)
-    features = [rng.standard_normal((n, 5)).astype(np.float32) for n in (120, 60, 200)]
-    mel = [rng.standard_normal((n, 8)).astype(np.float32) for n in (120, 60, 200)]
-    ridge = fit_ridge(features, mel, [(0, 0, 120), (2, 0, 200)], (26, 26), 1.0)
-    said = ridge.predict(features[1], 0, 60)
-    features[0][:], features[2][:] = 99.0, -99.0
-    np.testing.assert_array_equal(ridge.predict(features[1], 0, 60), said)
-    for causal in (False, True):
-        torch.manual_seed(0)
-        model = Seq2Seq(Architecture(5, 8, 96, 26, causal=causal))
-        short = predict_continuous(model, features[1], 0, 60, 24).mel
-        assert short.shape == (60, 8)
-        np.testing.assert_array_equal(predict_continuous(model, features[1], 0, 60, 24).mel, short)
+    batches = []
+    for _ in range(2):
+        neighbours = [rng.standard_normal((n, 3)).astype(np.float32) for n in (150, 200)]
+        own = np.arange(210, dtype=np.float32).reshape(70, 3)
+        arrays = [neighbours[0], own, neighbours[1]]
+        windows = np.array([[1, 0]])
+        data = TrainingData(arrays, arrays, [0, 0, 0], windows, windows, length=96, context=26)
+        batches.append(WindowSet(data).__getitems__([(1, 0)]))
+    for name, values in batches[0].items():
+        np.testing.assert_array_equal(values, batches[1][name])
+    assert batches[0]["features"].max() == 209
+
+
+def test_every_frame_of_every_trial_of_a_run_is_trained_on_or_tested(session: Path) -> None:
+    """By count, in the windows that the run made: over the roles of a fold, each usable frame once."""
+    windows = read_windows(session / "results/windows/sim01.h5")
+    length = int(windows.attributes["length_frames"])
+    for fold in windows.folds:
+        seen = {r: np.zeros((len(ROLES), stop), bool) for r, (_, stop) in enumerate(windows.usable.tolist())}
+        for code, role in enumerate(ROLES):
+            for r, start in windows.of(fold, role).tolist():
+                seen[r][code, start : start + length] = True
+        for r, (start, stop) in enumerate(windows.usable.tolist()):
+            assert seen[r][:, start:stop].any(axis=0).all(), windows.recordings[r]
+            assert seen[r].any(axis=1).sum() == 1, windows.recordings[r]
 
 
 def test_padding_enters_no_loss(session: Path) -> None:
