@@ -23,7 +23,7 @@ SECTIONS = {
         "import.md", "single_word_production_dutch.md", "cluster.md", "sweeps.md", "new_recordings.md", "vocoding.md",
         "plots.md", "eval_json.md", "own_model.md", "own_feature.md", "reliability.md",
     ],
-    "Design": ["design.md", "caching.md", "decoder.md", "statistics.md", "benchmarks.md"],
+    "Design": ["design.md", "caching.md", "decoder.md", "real_recordings.md", "statistics.md", "benchmarks.md"],
     "Reference": ["configuration.md", "reference/"],
     "About": ["renamed.md", "privacy.md", "licences.md"],
 }  # fmt: skip
