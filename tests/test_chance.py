@@ -231,7 +231,8 @@ def test_partners_are_of_one_session_and_fold_where_that_is_enough(
 
 @pytest.mark.parametrize(
     ("seconds", "recordings", "method"),
-    [([36.0], 1, "shift"), ([12.0] * 5, 1, "shift"), ([12.0] * 10, 1, "shift"), ([12.0] * 10, 10, "exchange"),
+    [([36.0], 1, "shift"), ([12.0] * 5, 1, "exchange"),
+     ([12.0] * 4, 1, "shift"), ([30.0] * 5, 1, "shift"), ([12.0] * 10, 10, "exchange"),
      ([2.5] * 10, 1, "exchange"), ([36.0, 5.0], 1, "shift"), ([12.0, 5.0, 5.0, 5.0], 4, "exchange")],
 )  # fmt: skip
 def test_ten_trials_or_short_blocks_exchange_partners(seconds: list[float], recordings: int, method: str) -> None:

@@ -27,6 +27,8 @@ LEAST = 99
 """Independent shifts or exchanges that a p of :data:`ALPHA` needs."""
 MOST_TRIALS_TO_SHIFT = 9
 SHORTEST_TO_SHIFT_S = 12.0
+BETTER_EXCHANGED_S = 24.0
+"""Shifts within five blocks of 12 s give P(p < .05) of .076, exchanges of them .05 (docs/statistics.md)."""
 FEWEST_TRIALS = 5
 """Trials of one session that can exchange partners in 100 ways or more."""
 ROUND_OFF = 1e-6
@@ -109,12 +111,16 @@ Trials = Sequence[tuple[int, NullBlock]]
 
 
 def exchanges(trials: Trials, rate_hz: float) -> bool:
-    """Whether trials exchange partners: most of the test sound in blocks below 12 s, or ten recordings that can."""
-    long = sum(len(b.target) for _, b in trials if can_shift(b, rate_hz))
-    if long < sum(len(b.target) for _, b in trials) / 2:
+    """Whether trials exchange partners: most of the test sound lies in blocks below 12 s.
+
+    Or below 24 s, or in ten recordings or more, where there are ways enough to exchange.
+    """
+    lengths_s = np.array([(len(b.target) + 1) / rate_hz for _, b in trials])
+    if lengths_s[lengths_s < SHORTEST_TO_SHIFT_S].sum() > lengths_s.sum() / 2:
         return True
-    recordings = len({b.recording for _, b in trials})
-    return recordings > MOST_TRIALS_TO_SHIFT and exchange.distinct_orders(groups_of(trials)) > LEAST
+    many = len({b.recording for _, b in trials}) > MOST_TRIALS_TO_SHIFT
+    short = lengths_s[lengths_s < BETTER_EXCHANGED_S].sum() > lengths_s.sum() / 2
+    return bool((many or short) and exchange.distinct_orders(groups_of(trials)) > LEAST)
 
 
 def groups_of(trials: Trials) -> exchange.Groups:
@@ -125,7 +131,7 @@ def groups_of(trials: Trials) -> exchange.Groups:
 
 def can_shift(block: NullBlock, rate_hz: float) -> bool:
     """Whether a block is long enough for shifts: 12 s, to the frame."""
-    return len(block.target) >= int(SHORTEST_TO_SHIFT_S * rate_hz)
+    return len(block.target) + 1 > SHORTEST_TO_SHIFT_S * rate_hz
 
 
 SIDES = ("target", "prediction")
