@@ -29,7 +29,8 @@ FLOORS = ("before", "after", "before_mean", "after_mean")
 """The background before and after, and its means over what lies within 2 s."""
 LOUDNESS_LAGS_S = (-0.25, -0.17, -0.1, -0.05, 0.0, 0.05, 0.1, 0.17, 0.25)
 ABOVE_THRESHOLD_LAGS_S = (-0.08, 0.0, 0.08)
-EVENT_LAGS_S = (-0.45, -0.37, -0.3, -0.25, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.37, 0.45)
+EVENT_LAGS_S = tuple(k / 40 for k in range(-18, 19))
+"""Close together: the end of a word falls between lags of 50 ms, and its sound decays just there."""
 VOICE_LAGS_S = (-0.45, -0.35, *LOUDNESS_LAGS_S, 0.35, 0.45)
 
 
