@@ -234,7 +234,7 @@ def group_limits(alone: Mapping[str, str | None], level: str | None, grouped: bo
         found.append(limit("subjects_differ", f"{len(more)} of {len(alone)} subjects reach more alone: {names}", more))
     numbers = {"subjects": len(alone), "needed": LEAST_SUBJECTS}
     if not grouped:
-        reason = f"a test over subjects needs {LEAST_SUBJECTS}, there are {len(alone)}: the level holds for these alone"
+        reason = f"a test over subjects needs {LEAST_SUBJECTS} of them: the level holds for {', '.join(alone)} alone"
         found.append(limit("few_subjects", reason, numbers))
     elif level == NO_LINK:
         found.append(limit("group_not_above_chance", "the test over subjects is not passed", numbers))
