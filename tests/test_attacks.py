@@ -261,7 +261,19 @@ def test_hdf5(lab: Lab, name: str) -> None:
         HDF5[name](file)
     for command in (["inspect", "artifact.h5"], ["inspect", "artifact.h5", "--verify", "--plot", "x.png"]):
         assert "error: artifact.h5" in harmless(lab, lambda command=command: lab.pipeline(*command))  # type: ignore[misc]
-    arguments = ["--windows", path.name, "--mel", path.name, "--aligned", path.name, "--fold", "0", "--output", "o"]
+    arguments = [
+        "--windows",
+        path.name,
+        "--mel",
+        path.name,
+        "--aligned",
+        path.name,
+        "--fold",
+        "0",
+        "--folds",
+        "--output",
+        "o",
+    ]
     assert "error: artifact.h5" in harmless(lab, lambda: lab.script("ridge", stage_config("ridge"), *arguments))
     with pytest.raises(InputError), opened(path, contamination.SCHEMA):
         pass
@@ -408,7 +420,7 @@ def _windows(path: Path, recording: str) -> None:
     empty = np.zeros((1, 2), np.int64)
     write_windows(
         path,
-        Windows("s1", (recording,), (recording,), empty, ("",), (0,), empty, empty[:, :1], (), (), (), (), {}),
+        Windows("s1", (recording,), (recording,), empty, ("",), ("",), (0,), empty, empty[:, :1], (), (), (), (), {}),
         Provenance(),
     )
 

@@ -87,7 +87,7 @@ def test_every_job_leaves_a_log_and_a_benchmark_and_neither_reruns_anything(fini
     logs = {p.relative_to(finished).with_suffix("") for p in finished.rglob("logs/**/*.log")}
     found = list(finished.rglob("logs/**/*.benchmark.tsv"))
     assert {Path(str(p.relative_to(finished)).removesuffix(".benchmark.tsv")) for p in found} == logs
-    assert len(logs) == 12
+    assert len(logs) == 13
     assert found[0].read_text().startswith("s\th:m:s\tmax_rss")
     shutil.rmtree(finished / "logs")
     assert "Nothing to be done" in snakemake(finished, "results/eval.json").stdout

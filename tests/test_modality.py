@@ -57,9 +57,10 @@ def test_subjects_may_differ_in_modality_and_a_subject_may_not() -> None:
 @pytest.mark.parametrize(("modalities", "named"), [(["emg"], "muscle"), (["emg", "ieeg"], "brain and muscle")])
 def test_the_report_is_headed_by_what_was_recorded(modalities: list[str], named: str) -> None:
     empty = {"pearson_r": None, "pearson_r_speech": None, "pearson_r_ci95": None, "pearson_r_speech_ci95": None}
-    chance = {"pearson_r_p95": None, "p_value": None, "reason": "none"}
+    empty |= {"pearson_r_fold_spread": None, "pearson_r_speech_fold_spread": None}
+    chance = {"pearson_r_p95": None, "pearson_r_without_drift": None, "p_value": None, "reason": "none"}
     summary = {"model": empty, "ridge": empty, "chance": chance, "differences": {}}
-    claims = {"modalities": modalities, "level": "not testable", "level_reason": "none"}
+    claims = {"modalities": modalities, "level": None, "level_reason": "none", "meaning": "none", "limits": []}
     found = head({"summary": summary, "claims": claims, "subjects": {}}, share=False)  # type: ignore[typeddict-item]
     assert found.activity == f"{named} activity"
 

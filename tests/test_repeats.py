@@ -220,7 +220,7 @@ def test_r_on_heard_and_unheard_sound() -> None:
     model = np.concatenate([target[:400], rng.normal(0, 1, (400, 6)).astype(np.float32)])
     fold = FoldPredictions("s1", 0, 0, 86.0, (block("a", 0, target, model),), speech_threshold_nats=-9.0)
     windows = Windows(
-        "s1", ("a", "b"), ("a", "b"), np.zeros((2, 2), int), ("", ""), (0,), np.zeros((0, 2), int),
+        "s1", ("a", "b"), ("a", "b"), np.zeros((2, 2), int), ("", ""), ("", ""), (0,), np.zeros((0, 2), int),
         np.zeros((0, 1), int), (BlockRow(0, "train", 1, 0, 500),), (), (), (), {},
     )  # fmt: skip
     found = repeats_document([fold], {("s1", 0): [windows]}, [Repeat("a", 0, 400, "b", 100, 500, 0.98)])

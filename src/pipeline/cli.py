@@ -179,11 +179,13 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from pipeline.artifacts.paths import RESULTS
+    from pipeline.config.checks import id_problem
     from pipeline.config.variants import FINAL
     from pipeline.run.new_recordings import model_of, named_model, predict_recording
 
     if options.run is not None and options.fold is not None:
         raise InputError(Problem("--fold", "", "--fold with --run", "--fold with --subject", "Leave one of them out"))
+    raise_if_any(filter(None, (id_problem(name, "--recording", "") for name in options.recording)))
     fold = FINAL if options.fold is None else options.fold
     model = model_of(options.subject, fold) if options.run is None else named_model(options.run, RESULTS / "train")
     for recording in options.recording:

@@ -35,8 +35,6 @@ def predict_recording(model_file: Path, recording: str, folder: Path, npy: bool,
     Raises :class:`InputError` when there is no such recording, or when its channels, feature rate or causal
     setting are not those that the model was trained on.
     """
-    if problem := id_problem(recording, "--recording", ""):
-        raise InputError(problem)
     model, meta = load_model(model_file)
     name = model_digest(model)
     model = model.to(device_of(accelerator))

@@ -48,8 +48,9 @@ SHARED = (
 
 def ensemble(stage: Stage[EnsembleStage]) -> str:
     networks = [path.with_name(NETWORK_SIDECAR) for path in stage.files["networks"]]
-    others = sidecar_contents([*networks, *stage.files["folds"], *stage.files["scores"]])
-    provenance = stage.provenance([*data_contents(stage.files), *skip_contents(stage.files["ridge"]), *others])
+    inputs = [*data_contents(stage.files), *skip_contents(stage.files["ridge"])]
+    inputs += sidecar_contents([*networks, *stage.files["folds"], *stage.files["scores"]])
+    provenance = stage.provenance(inputs)
     job = [fold_of(stage.options["fold"]), stage.options["variant"]]
     return find_or_make(stage.files["output"], provenance, job, lambda run: _make(stage, run, provenance))
 
