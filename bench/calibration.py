@@ -18,9 +18,9 @@ import numpy as np
 from scipy.signal import lfilter
 
 from pipeline.evaluation.chance import NullBlock, NullFold, p_value, subject_null
-from pipeline.evaluation.exchange import Alignment
 from pipeline.evaluation.intervals import LEAST_PIECES, interval, piece_frames, pseudo_values, replicates
 from pipeline.evaluation.metrics import piece_starts
+from pipeline.evaluation.trial_exchange import Alignment
 from pipeline.evaluation.types import Values
 from pipeline.signal.correlation import correlation, stretch_moments
 

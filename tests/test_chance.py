@@ -14,7 +14,7 @@ from scipy.signal import savgol_filter
 
 from pipeline.artifacts.aligned import Event
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
-from pipeline.evaluation import chance, drift, exchange, shifts, words
+from pipeline.evaluation import chance, drift, shifts, trial_exchange, words
 from pipeline.evaluation.levels import LEVELS
 from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, score
 from pipeline.evaluation.types import FoldPredictions, TestBlock
@@ -142,7 +142,7 @@ def test_exchanged_trials_equal_a_loop_over_their_frames(
     inner: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trials of unequal length, weighted; here the mean of those that reach there goes on for a shorter one."""
-    monkeypatch.setattr(exchange, "gone_on", lambda x, rng: np.where(np.isnan(x), np.nanmean(x, axis=0), x))
+    monkeypatch.setattr(trial_exchange, "gone_on", lambda x, rng: np.where(np.isnan(x), np.nanmean(x, axis=0), x))
     rng = np.random.default_rng(0)
     lengths = [9, 14, 10]
     anchors = [[0, *own, n] for own, n in zip(inner, lengths, strict=True)]
@@ -151,7 +151,7 @@ def test_exchanged_trials_equal_a_loop_over_their_frames(
     lines = [drift.lines_of(n, RATE_HZ) for n in lengths]
     target = [y - fitted_line(y) for y in target]
     orders = np.array(list(permutations(range(3))))
-    r = exchange.exchange_null(target, prediction, weight, lines, anchors, [np.arange(3)], orders, 0)
+    r = trial_exchange.exchange_null(target, prediction, weight, lines, anchors, [np.arange(3)], orders, 0)
 
     def met(series: list[np.ndarray], i: int, j: int) -> np.ndarray:
         """Trial j's series, and where it has ended the mean of the others, at the frames of trial i."""
@@ -190,7 +190,7 @@ def test_a_trial_goes_on_as_one_that_reaches_further() -> None:
     rng = np.random.default_rng(0)
     trials = rng.normal(size=(4, 20, 2))
     trials[1, 8:] = trials[2, 15:] = trials[2, :3] = np.nan
-    found = exchange.gone_on(trials, rng)
+    found = trial_exchange.gone_on(trials, rng)
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found[np.isfinite(trials)], trials[np.isfinite(trials)])
     for place in range(8, 20):
@@ -199,8 +199,8 @@ def test_a_trial_goes_on_as_one_that_reaches_further() -> None:
 
 def test_orders_are_all_different_and_stay_in_their_group() -> None:
     groups = [np.array([0, 2, 4]), np.array([1, 3])]
-    assert exchange.distinct_orders(groups) == 12
-    orders = exchange.draw_orders(groups, 11, np.random.default_rng(0))
+    assert trial_exchange.distinct_orders(groups) == 12
+    orders = trial_exchange.draw_orders(groups, 11, np.random.default_rng(0))
     assert len(np.unique(orders, axis=0)) == 12
     assert np.array_equal(orders[0], np.arange(5))
     assert np.all(np.isin(orders[:, [0, 2, 4]], [0, 2, 4]))

@@ -11,12 +11,12 @@ import pytest
 from pipeline.artifacts.aligned import Event
 from pipeline.baselines.references import REFERENCES, reference_mels, word_templates
 from pipeline.config.evaluate import EvaluateConfig
-from pipeline.evaluation import exchanges
+from pipeline.evaluation import utterance_tests
 from pipeline.evaluation.chance import Null
-from pipeline.evaluation.exchanges import Exchange, envelope_test, exchange_test, neighbours, without
 from pipeline.evaluation.fold import Prepared
 from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests
 from pipeline.evaluation.types import FoldPredictions, TestBlock
+from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, neighbours, without
 from pipeline.evaluation.utterances import Utterances, aligned_utterances, with_templates
 from pipeline.signal.voice import voice_onset_frame, voiced_stretches
 
@@ -143,8 +143,8 @@ def test_a_prediction_that_loudness_explains_is_not_beyond_it() -> None:
     own = some_utterances(rng)
     hidden = 0.2 * own.target
     known = replace(own, prediction=own.references["loudness"] + hidden)
-    assert exchanges.beyond_loudness_test(known, 999, rng).p_value == 1
-    assert exchanges.beyond_loudness_test(replace(own, prediction=own.target), 999, rng).p_value == 0.001
+    assert utterance_tests.beyond_loudness_test(known, 999, rng).p_value == 1
+    assert utterance_tests.beyond_loudness_test(replace(own, prediction=own.target), 999, rng).p_value == 0.001
 
 
 def test_model_is_compared_with_the_envelope() -> None:

@@ -3,8 +3,8 @@
 The folds of a subject are one test.  Slow drift comes off targets and predictions first
 (:mod:`pipeline.evaluation.drift`).  Then either predictions are shifted within their test blocks
 (:mod:`pipeline.evaluation.shifts`), or, where a test set has ten trials or more or its blocks are short, whole trials
-exchange their partners within the session (:mod:`pipeline.evaluation.exchange`).  The p is no smaller than the number
-of independent shifts or exchanges allows.
+exchange their partners within the session (:mod:`pipeline.evaluation.trial_exchange`).  The p is no smaller than the
+number of independent shifts or exchanges allows.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.evaluation import exchange, shifts
+from pipeline.evaluation import shifts, trial_exchange
 from pipeline.evaluation.drift import lines_of, without_drift
-from pipeline.evaluation.exchange import Alignment
 from pipeline.evaluation.metrics import mean_over_bands
+from pipeline.evaluation.trial_exchange import Alignment
 from pipeline.evaluation.types import Mask, Values
 
 ALPHA = 0.01
@@ -96,8 +96,8 @@ def subject_null(
     """The null of one prediction of one subject, its folds pooled.
 
     At most ``count`` shifts or exchanges are drawn.  No shift is below ``min_shift_s``.  ``alignment`` says at what
-    exchanged trials are laid onto each other (:mod:`pipeline.evaluation.exchange`); for ``voice``, trials without an
-    ``onset`` are left out.  Predictions of equal shape get the same draws from generators in equal states.
+    exchanged trials are laid onto each other (:mod:`pipeline.evaluation.trial_exchange`); for ``voice``, trials without
+    an ``onset`` are left out.  Predictions of equal shape get the same draws from generators in equal states.
     """
     rate_hz, active = folds[0].frame_rate_hz, np.all([fold.active for fold in folds], axis=0)
     trials = [(number, block) for number, fold in enumerate(folds) for block in fold.blocks]
@@ -120,13 +120,13 @@ def exchanges(trials: Trials, rate_hz: float) -> bool:
         return True
     many = len({b.recording for _, b in trials}) > MOST_TRIALS_TO_SHIFT
     short = lengths_s[lengths_s < BETTER_EXCHANGED_S].sum() > lengths_s.sum() / 2
-    return bool((many or short) and exchange.distinct_orders(groups_of(trials)) > LEAST)
+    return bool((many or short) and trial_exchange.distinct_orders(groups_of(trials)) > LEAST)
 
 
-def groups_of(trials: Trials) -> exchange.Groups:
+def groups_of(trials: Trials) -> trial_exchange.Groups:
     """Trials that may exchange partners: of one session and fold; of one session where that leaves too few ways."""
     groups = grouped([(k, b.session) for k, b in trials])
-    return groups if exchange.distinct_orders(groups) > LEAST else grouped([b.session for _, b in trials])
+    return groups if trial_exchange.distinct_orders(groups) > LEAST else grouped([b.session for _, b in trials])
 
 
 def can_shift(block: NullBlock, rate_hz: float) -> bool:
@@ -172,10 +172,10 @@ def exchange_test(
     if not trials:
         return no_null("no trial with an onset of the voice", "exchange", len(active))
     groups = groups_of(trials)
-    distinct, reason = exchange.distinct_orders(groups), None
+    distinct, reason = trial_exchange.distinct_orders(groups), None
     if distinct <= LEAST:
         reason = f"{distinct} ways to exchange {len(trials)} trials within their sessions, {LEAST + 1} needed"
-    orders = exchange.draw_orders(groups, min(count, distinct - 1), rng)
+    orders = trial_exchange.draw_orders(groups, min(count, distinct - 1), rng)
     anchors, seed = [anchors_of(b, alignment) for _, b in trials], int(rng.integers(2**32))
     target = [without_drift(b.target, rate_hz) for _, b in trials]
     lines = [lines_of(len(y), rate_hz) for y in target]
@@ -183,7 +183,7 @@ def exchange_test(
         b.prediction if own.any() else without_drift(b.prediction, rate_hz)
         for (_, b), own in zip(trials, lines, strict=True)
     ]
-    r = exchange.exchange_null(
+    r = trial_exchange.exchange_null(
         target, prediction, [weight_of(b) for _, b in trials], lines, anchors, groups, orders, seed
     )
     minutes_needed = FEWEST_TRIALS * float(np.mean([len(y) for y in target])) / rate_hz / 60

@@ -4,7 +4,7 @@ Levels are tested in order, each at α = .01, and the level is the last one pass
 
 ``no_link``: r without slow drift is not above chance;
 ``timing``: it is (:mod:`pipeline.evaluation.chance`);
-``loudness``: utterances are told apart beyond what timing tells (:mod:`pipeline.evaluation.exchanges`);
+``loudness``: utterances are told apart beyond what timing tells (:mod:`pipeline.evaluation.utterance_tests`);
 ``beyond_loudness``: beyond what the course of loudness tells;
 ``content``: predicted words fit the training templates of their labels, before and after timing and loudness came off,
 and fit their own words better than the predicted envelope does: the largest of the three p counts.
@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.chance import ALPHA, Null
-from pipeline.evaluation.exchanges import Exchange, beyond_loudness_test, content_tests, loudness_test
 from pipeline.evaluation.fold import Prepared
 from pipeline.evaluation.group import LEAST_SUBJECTS, group_test
 from pipeline.evaluation.types import MODEL, Document
+from pipeline.evaluation.utterance_tests import Exchange, beyond_loudness_test, content_tests, loudness_test
 from pipeline.evaluation.utterances import aligned_utterances, with_templates
 from pipeline.signal.correlation import MIN_STD
 
