@@ -18,7 +18,7 @@ from pipeline.signal.mel_statistics import active_bands
 Array = NDArray[np.float32]
 
 SPEECH_WEIGHT = 2.0
-PRIOR_SHARE = 2 / 3  # of the ensemble's weights
+PRIOR_SHARE = 1 / 3  # of the ensemble's weights
 PRIOR_SKIP = 0.5  # the ridge skip's part of it
 SUM_RANGE = (0.1, 1.25)
 
