@@ -79,6 +79,7 @@ def make_features_of(raw: Path, row: dict[str, str]) -> None:
     channels = rows_of(raw / row["channels"])
     for channel in channels:
         channel |= {"units": "n/a"} if "units" in channel else {}
+        channel["sampling_frequency"] = row["eeg_rate_hz"]
     write_table(raw / row["channels"], channels)
 
 
