@@ -7,8 +7,8 @@ folders with ``:`` between them, stands for ``--data``.  A row is a session, nam
 utterance.  The rows of the curve test the same utterances after training on 2, 4 and 8 minutes: their sheet calls the
 parts sessions, and ``split.by: session`` keeps them apart.
 
-Each row has a folder under ``--work`` with what its run makes.  A row that was interrupted goes on from there; one that
-is done with the same config and sheet is not run again.  ``docs/real_recordings.md`` gets the table of the rows that
+Each row has a folder under ``--work`` with what its run makes.  A row that was interrupted goes on from there, and of
+one that is done only what changed is made again.  ``docs/real_recordings.md`` gets the table of the rows that
 are done.  Nothing of the recordings leaves ``--work``.
 """
 
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def run(name: str, data: Sequence[Path], work: Path, cores: int) -> None:
-    """Run a row, unless its scores are there for the same config and sheet."""
+    """Run a row; the workflow makes again what the config, the sheet or the code changed."""
     row, folder = ROWS[name], work / name.replace(" ", "_")
     cells = sheet_of(row, data)
     if not cells:
@@ -98,10 +98,6 @@ def run(name: str, data: Sequence[Path], work: Path, cores: int) -> None:
     config = json.dumps(row.config, indent=1)
     sheet = "\n".join("\t".join(line) for line in [list(cells[0]), *(list(c.values()) for c in cells)]) + "\n"
     texts = {"config.json": config, "recordings.tsv": sheet}
-    before = {file: (folder / file).read_text() if (folder / file).exists() else None for file in texts}
-    if before == texts and (folder / "row.json").exists():
-        print(f"{name}: done", flush=True)
-        return
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         (folder / file).write_text(text)
@@ -171,7 +167,7 @@ def done_rows(work: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-HEAD = ("session", "trials", "tested [min]", "model r", "speech", "ridge r", "speech", "chance: shifts", "other trials",
+HEAD = ("session", "trials", "tested [min]", "model r", "speech", "ridge r", "speech", "chance", "claim",
         "MCD [dB]", "ridge", "STOI", "true mel", "contamination", "time [min]")  # fmt: skip
 
 
@@ -189,10 +185,10 @@ def _cells(name: str, done: dict[str, Any]) -> list[str]:
     folds = [fold for subject in done["subjects"].values() for fold in subject["folds"]]
     minutes = sum(fold["duration_s"] for fold in folds) / 60
     r = [model["pearson_r"], model["pearson_r_speech"], ridge["pearson_r"], ridge["pearson_r_speech"]]
-    nulls = [chance["pearson_r_p95"], chance["mismatched_recordings"]["p95"]]
+    level = str(done["claims"]["level"] or "not testable").replace("_", " ")
     quality = [model["mcd_db"], ridge["mcd_db"], model["stoi"], summary.get("vocoded_true", {}).get("stoi")]
     leak = ", ".join(dict.fromkeys(found["result"] for found in done["contamination"]))
-    texts = [*map(_number, [*r, *nulls]), *(_number(value, 2) for value in quality)]
+    texts = [*map(_number, [*r, chance["pearson_r_p95"]]), level, *(_number(value, 2) for value in quality)]
     return [name, str(done["utterances"]), f"{minutes:.1f}", *texts, leak, f"{done['spent_s'] / 60:.0f}"]
 
 
