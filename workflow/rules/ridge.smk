@@ -2,7 +2,7 @@ rule ridge:
     input:
         unpack(lambda w: PLAN.data_of(w.subject)),
         folds=lambda w: PLAN.ridges_behind(w.subject, PLAN.fold_of(w.fold)),
-        repeats=ancient("results/repeats/{subject}.h5"),
+        repeats="results/repeats/{subject}.h5",
     output:
         "results/{prefix}baselines/{subject}/{fold}.h5",
     log:

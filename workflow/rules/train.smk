@@ -2,7 +2,7 @@
 rule train:
     input:
         unpack(lambda w: PLAN.data_of(w.model_id)),
-        repeats=ancient("results/repeats/{model_id}.h5"),
+        repeats="results/repeats/{model_id}.h5",
         folds=lambda w: PLAN.networks_behind(w.model_id, PLAN.fold_of(w.fold), w.network),
         ridge=lambda w: PLAN.ridges_of(w.model_id, PLAN.fold_of(w.fold), PLAN.variant_of(w.prefix), w.network),
     output:
