@@ -203,7 +203,7 @@ def test_the_workflow_on_slurm_gives_what_it_gives_here(cluster, chain: Path, tm
     )
     assert run.returncode == 0, run.stdout[-4000:]
     assert (tmp_path / "results/eval.json").read_bytes() == (chain / "results/eval.json").read_bytes()
-    assert run.stdout.count("submitted with SLURM jobid") == 6
+    assert run.stdout.count("submitted with SLURM jobid") == 7
     asked = subprocess.run(
         ["sacct", "-X", "--parsable2", "--noheader", "--format=Partition,Account,State,Comment%80,ReqTRES%80"],
         capture_output=True, text=True, check=True,
