@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 from pipeline.artifacts.windows import EventRow
 from pipeline.baselines import ridge as R  # noqa: N812
+from pipeline.baselines.tuned_ridge import tuned_ridge
 from pipeline.signal.normalisation import normalise_recording
 from pipeline.stages.ridge import _onsets
 
@@ -31,6 +32,11 @@ def pair() -> tuple[list[np.ndarray], list[np.ndarray]]:
     return features, mel
 
 
+def plain_ridge(features, mel, spans, lags, penalty: float, clip: float = np.inf) -> R.Ridge:
+    """The ridge of the spans' frames without a prior."""
+    return tuned_ridge(features, mel, spans, [], lags, clip=clip, choice=R.RidgeChoice(False, None, penalty)).refit
+
+
 def lagged(x: np.ndarray, lags: np.ndarray, start: int, stop: int) -> np.ndarray:
     rows = np.clip(np.arange(start, stop)[:, None] + lags, 0, len(x) - 1)
     return x[rows].reshape(stop - start, -1)
@@ -39,7 +45,7 @@ def lagged(x: np.ndarray, lags: np.ndarray, start: int, stop: int) -> np.ndarray
 @pytest.mark.parametrize("clip", [np.inf, 1.5])
 def test_equals_the_closed_form(pair, clip) -> None:
     features, mel = pair
-    fitted = R.fit_ridge(features, mel, SPANS, (4, 2), 30.0, clip=clip)
+    fitted = plain_ridge(features, mel, SPANS, (4, 2), 30.0, clip=clip)
     rows = np.concatenate([features[r][a:b] for r, a, b in SPANS]).astype(np.float64)
     standard = [np.clip((f - rows.mean(0)) / rows.std(0), -clip, clip) for f in features]
     lags = np.arange(-4, 3)
@@ -85,7 +91,7 @@ def test_many_channels_widen_the_lag_step() -> None:
 
 def test_constant_band_is_its_constant(pair) -> None:
     features, mel = pair
-    fitted = R.fit_ridge(features, mel, SPANS, (4, 0), 1.0)
+    fitted = plain_ridge(features, mel, SPANS, (4, 0), 1.0)
     assert_allclose(fitted.predict(features[0], 0, 50)[:, 4], -11.5129, rtol=1e-6)
 
 

@@ -14,7 +14,8 @@ from entry import Lab
 from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.artifacts.windows import ROLE_NAMES, read_windows
-from pipeline.baselines.ridge import fit_ridge
+from pipeline.baselines.ridge import RidgeChoice
+from pipeline.baselines.tuned_ridge import tuned_ridge
 from pipeline.config.loader import load_config
 from pipeline.config.predict import PredictStage
 from pipeline.config.simulate import SimulateConfig
@@ -312,7 +313,8 @@ def test_a_trial_is_predicted_as_if_its_neighbours_were_others(
 
     spans = {role: [(b.recording, b.start, b.stop) for b in windows.blocks_of(0, role)] for role in ROLES}
     lags = (26, 0 if stage.causal else 26)
-    ridge = fit_ridge(before.features, before.mel, [*spans["train"], *spans["validation"]], lags, 100.0)
+    choice = RidgeChoice(False, None, 100.0)
+    ridge = tuned_ridge(before.features, before.mel, spans["train"], spans["validation"], lags, choice=choice).refit
     model, _ = load_model(work / "results/train/sim01/fold0/model.ckpt")
     hop = stage.mel.frames(stage.window.hop_s)
     said: dict[bool, list[np.ndarray]] = {}

@@ -7,10 +7,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.baselines import tuned_ridge as T  # noqa: N812
-from pipeline.baselines.ridge import RidgeChoice, cut, fit_ridge
+from pipeline.baselines.ridge import RidgeChoice, cut
 from pipeline.baselines.weight_prior import WeightPrior
 from pipeline.signal.correlation import correlation_per_band
-from test_ridge import SPANS, lagged, pair  # noqa: F401
+from test_ridge import SPANS, lagged, pair, plain_ridge  # noqa: F401
 
 VAL = [(1, 180, 240)]
 KNOWN = RidgeChoice(False, 10.0, 30.0)
@@ -145,7 +145,7 @@ def test_a_weak_link_is_found_better_than_by_a_plain_ridge() -> None:
         found = T.tuned_ridge([x], [mel], train, validation, (8, 8), [1e2, 1e3, 1e4, 1e5])
         plain = max(
             np.nanmean(correlation_per_band(fit.predict(x, *test), mel[slice(*test)]))
-            for fit in (fit_ridge([x], [mel], [*train, *validation], (8, 8), p) for p in (1e2, 1e3, 1e4, 1e5))
+            for fit in (plain_ridge([x], [mel], [*train, *validation], (8, 8), p) for p in (1e2, 1e3, 1e4, 1e5))
         )
         gains.append(np.nanmean(correlation_per_band(found.refit.predict(x, *test), mel[slice(*test)])) - plain)
     assert min(gains) > 0, gains

@@ -65,12 +65,13 @@ def predicted(minutes: float, channels: int) -> Run:
 
 
 def ridge(minutes: float, channels: int) -> Run:
-    from pipeline.baselines.ridge import fit_ridge
+    from pipeline.baselines.ridge import lag_grid, moments_of_spans, solve
 
     frames = round(minutes * 60 * 22050 / 256)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((frames, channels), np.float32), rng.standard_normal((frames, 80), np.float32)
-    return lambda: fit_ridge([x], [y], [(0, 26, frames - 26)], (26, 26), 100.0)
+    lags = lag_grid(26, 26, channels)
+    return lambda: solve(moments_of_spans([x], [y], [(0, 26, frames - 26)], lags), [100.0])
 
 
 WORK: dict[str, Callable[[float, int], Run]] = {

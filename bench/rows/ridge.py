@@ -21,11 +21,12 @@ def prepare(work: Path) -> None:
 
 
 def ours(work: Path) -> Run:
-    from pipeline.baselines.ridge import fit_ridge
+    from pipeline.baselines.ridge import moments_of_spans, solve
 
     features, mel = np.load(work / "features.npy"), np.load(work / "mel.npy")
     spans = [(0, LAGS, FRAMES - 1000)]
-    return lambda: fit_ridge([features], [mel], spans, (LAGS, LAGS), PENALTY).weights
+    lags = np.arange(-LAGS, LAGS + 1)
+    return lambda: solve(moments_of_spans([features], [mel], spans, lags), [PENALTY])[0]
 
 
 def scikit_learn(work: Path) -> Run:

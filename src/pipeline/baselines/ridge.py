@@ -34,7 +34,7 @@ Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
 Span = tuple[int, int, int]
 
-MAX_COLUMNS = 6144  # of the lagged matrix; above, every second (third, …) lag is used
+MAX_COLUMNS = 3072  # of the lagged matrix; above, every second (third, …) lag is used: each part has a Gram matrix
 GROUP_FRAMES = 1 << 12  # of the spans that are summed together: what is held beside the features
 
 
@@ -70,8 +70,11 @@ class Ridge:
     def predict(self, features: Array, start: int, stop: int, rows_per_frame: int = 1) -> Array:
         """Mel (stop - start, band) [nats] of frames start … stop of a recording's (frame * rows_per_frame, channel)."""
         mel = np.tile(self.intercept, (stop - start, 1))
-        frames = with_floor(features, rows_per_frame, self.floor)
-        rows = self.standardise(take_rows(frames, start + int(self.lags[0]), stop + int(self.lags[-1])))
+        of_frames = features.reshape(-1, rows_per_frame * features.shape[1])
+        needed = take_rows(of_frames, start + int(self.lags[0]), stop + int(self.lags[-1])).reshape(
+            -1, features.shape[1]
+        )
+        rows = self.standardise(with_floor(needed, rows_per_frame, self.floor))
         for lag, weights in zip(self.lags - self.lags[0], self.weights, strict=True):
             mel += rows[lag : lag + stop - start] @ weights
         return mel
@@ -112,29 +115,6 @@ def lag_grid(before: int, after: int, n_channels: int, max_columns: int = MAX_CO
     """Lags -before … after, in steps of 1 unless the lagged matrix would be too wide."""
     step = max(1, -(-(before + after + 1) * n_channels // max_columns))
     return np.arange(-before, after + 1, step, dtype=np.int64)
-
-
-def fit_ridge(
-    features: Sequence[Array],
-    mel: Sequence[Array],
-    spans: Sequence[Span],
-    lags: tuple[int, int],
-    penalty: float,
-    clip: float = np.inf,
-    max_columns: int = MAX_COLUMNS,
-) -> Ridge:
-    """The plain ridge of the spans' frames: ``|y - Xw|^2 + penalty |w|^2`` of standardised, clipped features.
-
-    ``lags`` is (frames before, frames after) the sound frame.  A constant band gets its mean and no weights.  Where the
-    lagged matrix would be wider than ``max_columns``, only every second (third, …) lag is used.
-    """
-    mean, scale = channel_statistics(features, spans)
-    standard = [np.clip((f - mean) / scale, -clip, clip) for f in features]
-    grid = lag_grid(*lags, features[0].shape[1], max_columns)
-    moments = moments_of_spans(standard, mel, spans, grid)
-    weights = solve(moments, [penalty])[0]
-    shaped = weights.reshape(len(grid), -1, weights.shape[1]).astype(np.float32)
-    return Ridge(shaped, moments.intercept(weights), mean, scale, float(clip), grid)
 
 
 def cut(spans: Sequence[Span], n_parts: int) -> list[list[Span]]:

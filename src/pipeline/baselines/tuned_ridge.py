@@ -14,8 +14,9 @@ new ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -35,11 +36,11 @@ from pipeline.baselines.ridge import (
     solve,
 )
 from pipeline.baselines.weight_prior import WeightPrior
+from pipeline.config.ridge import RidgeConfig
 from pipeline.signal.correlation import correlation, moments_of
 
 PARTS = 5  # of the training frames; the validation block is one more
-MAX_COLUMNS = 3072  # of the lagged matrix: each part has a Gram matrix
-PENALTIES = (1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
+PENALTIES = tuple(RidgeConfig().penalties)
 
 
 @dataclass(frozen=True)
@@ -74,29 +75,18 @@ def tuned_ridge(
         gap: frames next to what was fitted that take no part in a score.
         choice: what is known already, from the folds of a final model.
     """
+    transformed = partial(_Data.of, features, mel, train, validation, lags, rows_per_frame, clip, gap)
     if choice is None:
-        found = [
-            (data, *data.best_penalty(penalties, None))
-            for data in _transformed(features, mel, train, validation, lags, rows_per_frame, clip, gap)
-        ]
-        data, plain, _ = max(found, key=lambda each: each[2])
+        is_amplitude = rows_per_frame == 1 and all(features[r][a:b].min() > 0 for r, a, b in (*train, *validation))
+        both = (transformed(is_log) for is_log in (False, True)[: 1 + is_amplitude])
+        data, plain, _ = max(((data, *data.best_penalty(penalties, None)) for data in both), key=lambda each: each[2])
         penalty, r = data.best_penalty(penalties, plain)
         choice = RidgeChoice(data.is_log, plain, penalty, r)
     else:
-        data = _Data.of(features, mel, train, validation, lags, rows_per_frame, clip, gap, choice.is_log)
+        data = transformed(choice.is_log)
     refit = data.fitted(data.total, choice)
     alone = data.fitted(data.train_moments, choice) if validation else refit
     return TunedRidge(choice, alone, refit, data.cross_fitted(choice))
-
-
-def _transformed(
-    features: Sequence[Array], mel: Sequence[Array], train: Sequence[Span], validation: Sequence[Span],
-    lags: tuple[int, int], rows_per_frame: int, clip: float, gap: int,
-) -> Iterator[_Data]:  # fmt: skip
-    """The data as they are and, where they are amplitudes, their logarithm."""
-    is_amplitude = rows_per_frame == 1 and all(features[r][a:b].min() > 0 for r, a, b in (*train, *validation))
-    for is_log in (False, True)[: 1 + is_amplitude]:
-        yield _Data.of(features, mel, train, validation, lags, rows_per_frame, clip, gap, is_log)
 
 
 @dataclass(frozen=True)
@@ -123,7 +113,7 @@ class _Data:
     ) -> _Data:  # fmt: skip
         frames, floor = frame_features(features, train, rows_per_frame, is_log)
         mean, scale = channel_statistics(frames, train)
-        grid = lag_grid(*lags, frames[0].shape[1], MAX_COLUMNS)
+        grid = lag_grid(*lags, frames[0].shape[1])
         standard = [np.clip((f - mean) / scale, -clip, clip) for f in frames]
         trained = cut(train, PARTS)
         parts = [*trained, list(validation)] if validation else trained
