@@ -71,25 +71,35 @@ class Provenance:
 
 
 class StreamedArray:
-    """A dataset that is filled block by block along its first axis; ``attributes`` are its own."""
+    """A dataset that is filled block by block along its first axis; ``attributes`` are its own.
+
+    It is kept open only while it is filled: an open dataset holds chunks in memory, and a session has thousands.
+    """
 
     def __init__(self, dataset: h5py.Dataset, folder: Path, attributes: Mapping[str, Any]) -> None:
-        self.dataset, self.folder, self.attributes = dataset, folder, attributes
-        self.length, self.nbytes = len(dataset), dataset.nbytes
+        self.file, self.name, self.folder, self.attributes = dataset.file, dataset.name, folder, attributes
+        self.shape, self.dtype, self.length, self.nbytes = dataset.shape, dataset.dtype, len(dataset), dataset.nbytes
         self.filled = 0
         self.hash = hashlib.sha256()
+        self._filling: h5py.Dataset | None = dataset
+
+    @property
+    def dataset(self) -> h5py.Dataset:
+        return self.file[self.name] if self._filling is None else self._filling
 
     def append(self, block: np.ndarray) -> None:
         """Append ``block``, cast to the dataset's dtype."""
-        block = np.ascontiguousarray(block, dtype=self.dataset.dtype)
+        block = np.ascontiguousarray(block, dtype=self.dtype)
         stop = self.filled + len(block)
         if stop > self.length:
-            raise ValueError(f"{self.dataset.name}: {stop} rows do not fit into {self.length}")
+            raise ValueError(f"{self.name}: {stop} rows do not fit into {self.length}")
         if len(block):
             require_space(self.folder, block.nbytes)
             self.dataset[self.filled : stop] = block
             self.hash.update(block.data)
         self.filled = stop
+        if stop == self.length:
+            self._filling = None
 
     def rehash(self) -> None:
         """Compute the digest again from the dataset, after it was changed in place."""
@@ -103,6 +113,7 @@ class ArtifactWriter:
         self.file = file
         self.schema = schema
         self.folder = Path(file.filename).parent
+        self._groups: dict[str, h5py.Group] = {"": file}
         self._streams: dict[str, StreamedArray] = {}
         self._unfilled: list[StreamedArray] = []
         self._reserved = 0
@@ -137,7 +148,8 @@ class ArtifactWriter:
             options = {"chunks": _chunk_shape(shape, dtype), "fletcher32": True}
             if gzip:
                 options |= {"compression": "gzip", "compression_opts": 4, "shuffle": True}
-        dataset = self.file.create_dataset(name, shape, dtype, **options)
+        folder, _, own_name = name.rpartition("/")
+        dataset = self._group(folder).create_dataset(own_name, shape, dtype, **options)
         for axis, label in enumerate(dims):
             dataset.dims[axis].label = label
         own = {DIMENSIONS: list(dims)} | {key: value for key, value in attributes.items() if value is not None}
@@ -166,6 +178,13 @@ class ArtifactWriter:
         for target, axis in targets:
             self.file[target].dims[axis].attach_scale(dataset)
 
+    def _group(self, name: str) -> h5py.Group:
+        """A group, made with those above it where it is new; h5py itself looks each up again for every dataset."""
+        if name not in self._groups:
+            above, _, own_name = name.rpartition("/")
+            self._groups[name] = self._group(above).create_group(own_name)
+        return self._groups[name]
+
     def _require_space(self, size: int) -> None:
         """For one array more of ``size`` bytes, and for what the others still lack."""
         self._unfilled = [s for s in self._unfilled if s.filled < s.length]
@@ -177,7 +196,7 @@ class ArtifactWriter:
             if stream.filled != stream.length:
                 raise ValueError(f"{name}: {stream.filled} of {stream.length} rows written")
         digests = {
-            name: _array_digest(s.dataset, s.attributes, s.hash.hexdigest()) for name, s in self._streams.items()
+            name: _array_digest(s.shape, s.dtype, s.attributes, s.hash.hexdigest()) for name, s in self._streams.items()
         }
         values = {
             "content_digest": _content_digest(self.schema, _root_attributes(self.file), digests),
@@ -216,6 +235,30 @@ class CheckedDataset(h5py.Dataset):
             return super().__getitem__(*rows)
 
 
+class ClosedDataset:
+    """A dataset of an artifact that is opened for each read, and holds nothing in memory between.
+
+    A short one is read whole, and the artifact keeps the one that was read last.
+    """
+
+    def __init__(self, artifact: Artifact, name: str) -> None:
+        self._artifact, self._name = artifact, name
+        dataset = artifact.dataset(name)
+        self.shape, self.dtype, self._is_short = dataset.shape, dataset.dtype, dataset.nbytes <= CHUNK_BYTES
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: Any) -> Any:
+        if not self._is_short:
+            return self._artifact.dataset(self._name)[rows]
+        if self._artifact.last_read[0] != self._name:
+            values = self._artifact.read(self._name)
+            values.flags.writeable = False
+            self._artifact.last_read = (self._name, values)
+        return self._artifact.last_read[1][rows]
+
+
 class Artifact:
     """An opened, checked artifact."""
 
@@ -223,6 +266,7 @@ class Artifact:
         self.path = path
         self.file = file
         self.stage = stage
+        self.last_read: tuple[str, np.ndarray] = ("", np.empty(0))
 
     @property
     def content_digest(self) -> str:
@@ -260,9 +304,15 @@ class Artifact:
     def dataset(self, name: str) -> h5py.Dataset:
         """A dataset for reading in blocks; damaged data raises :class:`InputError` where they are read."""
         with _damage_named(self.path, name, self.stage):
-            if name not in self.file:
-                raise _refused(self.path, name, "nothing", "a dataset", self.stage)
-            return CheckedDataset(self.file[name], self.path, self.stage)
+            try:
+                dataset = self.file[name]
+            except KeyError:
+                raise _refused(self.path, name, "nothing", "a dataset", self.stage) from None
+            return CheckedDataset(dataset, self.path, self.stage)
+
+    def closed_dataset(self, name: str) -> ClosedDataset:
+        """A dataset as :meth:`dataset` has it that is open only while it is read: for the many of a session."""
+        return ClosedDataset(self, name)
 
     def read(self, name: str, start: int | None = None, stop: int | None = None) -> np.ndarray:
         """An array, or its rows ``start:stop``; damaged data raises :class:`InputError`."""
@@ -315,7 +365,8 @@ def recomputed_digest(artifact: Artifact) -> str:
     for name in artifact.datasets():
         with _damage_named(artifact.path, name, artifact.stage):
             item = artifact.file[name]
-            digests["/" + name] = _array_digest(item, _own_attributes(item), _dataset_hash(item).hexdigest())
+            own, values = _own_attributes(item), _dataset_hash(item).hexdigest()
+            digests["/" + name] = _array_digest(item.shape, item.dtype, own, values)
     kind = str(artifact.attribute("schema")).removeprefix(SCHEMA_PREFIX)
     schema = Schema(kind, int(artifact.attribute("schema_version")), str(artifact.attribute("stage")))
     return _content_digest(schema, artifact.root_attributes(), digests)
@@ -397,10 +448,10 @@ def _own_attributes(dataset: h5py.Dataset) -> dict[str, Any]:
     return {name: _plain(dataset.attrs[name]) for name in dataset.attrs if name not in SCALE_ATTRIBUTES}
 
 
-def _array_digest(dataset: h5py.Dataset, attributes: Mapping[str, Any], bytes_digest: str) -> str:
+def _array_digest(shape: tuple[int, ...], dtype: np.dtype, attributes: Mapping[str, Any], bytes_digest: str) -> str:
     described = {
-        "dtype": dataset.dtype.str,
-        "shape": dataset.shape,
+        "dtype": dtype.str,
+        "shape": shape,
         "attributes": dict(attributes),
         "bytes": bytes_digest,
     }

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import h5py
 import numpy as np
 
 from pipeline.artifacts.aligned import create_aligned
-from pipeline.artifacts.core import Artifact, ArtifactWriter
+from pipeline.artifacts.core import Artifact, ArtifactWriter, ClosedDataset
 from pipeline.artifacts.recording import Table, open_recording, read_tables, write_tables
 from pipeline.artifacts.trials import trial_rows, within, write_trial_table
 from pipeline.config.align import AlignStage
@@ -38,8 +37,8 @@ class Trial:
     """A trial of the session: its row in the table of trials, and its arrays."""
 
     row: dict[str, Any]
-    eeg: h5py.Dataset
-    sound: h5py.Dataset | None
+    eeg: ClosedDataset
+    sound: ClosedDataset | None
 
     @property
     def name(self) -> str:
@@ -97,9 +96,13 @@ def align(stage: Stage[AlignStage]) -> str:
 
 def _trials(recording: Artifact) -> list[Trial]:
     rows = trial_rows(recording)
-    sounds = [recording.dataset(within(r["recording"], "audio/data")) if r["has_audio"] else None for r in rows]
     return [
-        Trial(r, recording.dataset(within(r["recording"], "eeg/data")), s) for r, s in zip(rows, sounds, strict=True)
+        Trial(
+            row,
+            recording.closed_dataset(within(row["recording"], "eeg/data")),
+            recording.closed_dataset(within(row["recording"], "audio/data")) if row["has_audio"] else None,
+        )
+        for row in rows
     ]
 
 
@@ -190,7 +193,7 @@ def _write_audio(writer: ArtifactWriter, stage: Stage[AlignStage], trial: Trial,
     return {"n_audio": n_out, "source_audio_rate_hz": source_hz, "audio_support_s": support_s}
 
 
-def _blocks(sound: h5py.Dataset) -> Iterator[np.ndarray]:
+def _blocks(sound: ClosedDataset) -> Iterator[np.ndarray]:
     return (sound[start : start + AUDIO_BLOCK] for start in range(0, len(sound), AUDIO_BLOCK))
 
 
@@ -284,10 +287,10 @@ def _beside_sound(
     rate_hz = stage.config.mel.sample_rate_hz
     inside = (times_s >= 0) & (times_s <= (len(sound) - 1) / rate_hz)
     rows = np.flatnonzero(inside)
-    written = writer.file[within(recording, "features/data")]
+    written = within(recording, "features/data")
 
     def read(start: int, stop: int) -> np.ndarray:
-        return features.amplitudes(written[rows[0] + start : rows[0] + stop])
+        return features.amplitudes(writer.file[written][rows[0] + start : rows[0] + stop])
 
     envelope = sound_envelope(array_reader(sound), len(sound), rate_hz, times_s[inside])
     return times_s[inside], (read, len(rows)), envelope

@@ -32,8 +32,9 @@ def _pairs(recording: Artifact) -> tuple[list[SignalPair], tuple[float, float]]:
     """Brain and sound of each trial that has both, and the session's two rates [Hz]."""
     rows = [row for row in trial_rows(recording) if row["has_audio"]]
     names = [(within(row["recording"], "eeg/data"), within(row["recording"], "audio/data")) for row in rows]
+    closed = recording.closed_dataset
     pairs = [
-        SignalPair(recording.dataset(eeg), recording.dataset(audio), row["audio_offset_s"], row["audio_drift_ppm"])
+        SignalPair(closed(eeg), closed(audio), row["audio_offset_s"], row["audio_drift_ppm"])
         for row, (eeg, audio) in zip(rows, names, strict=True)
     ]
     eeg, audio = (recording.attributes(name)["sampling_rate_hz"] for name in names[0])
