@@ -496,6 +496,19 @@ def test_tables_are_inherited_and_rates_of_the_sidecar_count(
 
 
 @pytest.mark.filterwarnings("ignore:Fiducial point nasion")
+def test_scans_say_when_runs_began(tmp_path: Path) -> None:
+    write_bids(tmp_path / "set", "BrainVision")
+    scans = tmp_path / "set/sub-01/ses-1/sub-01_ses-1_scans.tsv"
+    runs = [f"ieeg/sub-01_ses-1_task-talk_run-{run}_ieeg.vhdr" for run in (1, 2)]
+    scans.write_text(f"filename\tacq_time\n{runs[1]}\t1925-01-01T10:02:30.5\n{runs[0]}\t1925-01-01T10:00:00\n")
+    rows = imported(tmp_path / "set", tmp_path / "raw")
+    assert [r.start_s for r in rows] == [0.0, 150.5, None, None]
+    scans.write_text(scans.read_text().replace("1925-01-01T10:02:30.5", "half past ten"))
+    with pytest.raises(InputError, match="acq_time]: got half past ten"):
+        imported(tmp_path / "set", tmp_path / "raw2")
+
+
+@pytest.mark.filterwarnings("ignore:Fiducial point nasion")
 def test_the_modality_is_that_of_the_folder(tmp_path: Path) -> None:
     write_bids(tmp_path / "set", "BrainVision", "eeg")
     rows = imported(tmp_path / "set", tmp_path / "raw")

@@ -40,6 +40,7 @@ def prepare(work: Path) -> None:
 
 def lay_out(folder: Path, subjects: int, folds: int) -> int:
     """A finished run in ``folder``, all files empty; returns its number of jobs."""
+    from pipeline.run.layout import mark_layout
     from pipeline.run.plan import load_plan
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +62,7 @@ def lay_out(folder: Path, subjects: int, folds: int) -> int:
         for file in files | {o.path for o in outputs} | {o.described_by for o in outputs}:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
             Path(file).touch()
+        mark_layout()
         subprocess.run([sys.executable, "-c", TOUCH, "--touch", *ARGUMENTS], check=True, stderr=subprocess.DEVNULL)
     finally:
         os.chdir(before)

@@ -3,15 +3,17 @@
 mne-bids (Appelhoff et al. 2019, doi:10.21105/joss.01896) lists the recordings and finds the channels, electrodes,
 events and sidecar that apply to each by BIDS' rule of inheritance; :mod:`pipeline.importing.mne_files` reads them.
 ``ses`` is the session, so that its runs become its trials.  The sound is a channel, or a file of the same entities
-beside the recording or in the folder ``beh`` or ``audio`` of its session.
+beside the recording or in the folder ``beh`` or ``audio`` of its session.  When runs began in their session comes
+from ``scans.tsv``.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing import mne_files
 from pipeline.importing.naming import key, sounds_in
 from pipeline.importing.options import Options
-from pipeline.importing.recording import Found, Recording
-from pipeline.importing.tables import rates_in
+from pipeline.importing.recording import Found, Recording, Row
+from pipeline.importing.tables import rates_in, read_rows
 from pipeline.raw.agreement import rate_problems
 from pipeline.raw.modality import MODALITIES
 
@@ -40,11 +42,49 @@ def find(source: Path, options: Options) -> list[Found]:
     if len(found) > 1:
         fix = f"Choose one: --modality {'|'.join(found)}."
         raise InputError(Problem(str(source), "", f"recordings of {' and '.join(found)}", "one modality", fix))
-    return [Found(path.fpath, _opener(path)) for path in sorted(fitting, key=lambda path: str(path.fpath))]
+    starts_s = _starts_s([path.fpath for path in fitting])
+    return [
+        Found(path.fpath, _opener(path, starts_s.get(path.fpath)))
+        for path in sorted(fitting, key=lambda path: str(path.fpath))
+    ]
 
 
-def _opener(path: Any) -> Callable[[ExitStack, Options], Recording]:
-    return lambda closing, options: open_recording(path, options, closing)
+def _opener(path: Any, start_s: float | None) -> Callable[[ExitStack, Options], Recording]:
+    def opened(closing: ExitStack, options: Options) -> Recording:
+        own = start_s if options.start_s is None else options.start_s
+        return open_recording(path, replace(options, start_s=own), closing)
+
+    return opened
+
+
+def _starts_s(files: Sequence[Path]) -> dict[Path, float]:
+    """When each run began after the first one of its session [s], by ``acq_time`` of ``scans.tsv``.
+
+    Only for sessions of several runs that all have one.  Raises InputError where a time cannot be read.
+    """
+    found: dict[Path, float] = {}
+    for folder in {file.parent.parent for file in files}:
+        own = [file for file in files if file.parent.parent == folder]
+        tables = sorted(folder.glob("*_scans.tsv"))
+        rows = {folder / row.get("filename", ""): row.get("acq_time", "n/a") for row in _rows_of(tables)}
+        times = {file: rows.get(file, "n/a") for file in own}
+        if len(own) > 1 and "n/a" not in times.values():
+            begun = {file: _moment(tables[0], text) for file, text in times.items()}
+            first = min(begun.values())
+            found |= {file: (moment - first).total_seconds() for file, moment in begun.items()}
+    return found
+
+
+def _rows_of(tables: Sequence[Path]) -> list[Row]:
+    return [row for table in tables for row in read_rows(table)]
+
+
+def _moment(table: Path, text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=None)
+    except ValueError:
+        fix = "Write YYYY-MM-DDThh:mm:ss, or n/a."
+        raise InputError(Problem(str(table), "acq_time", text, "a date and time as in BIDS", fix)) from None
 
 
 def open_recording(path: Any, options: Options, closing: ExitStack) -> Recording:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing import bids_root, matlab, mne_files, npy_pairs, nwb, xdf
+from pipeline.importing.cuts import cut
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording
 from pipeline.importing.trials import find_trials, with_facts
@@ -58,6 +59,7 @@ def import_recordings(
         raise InputError(Problem(str(source), "", "no such file in it", _LISTED, "Name the folder of the data."))
     if len(found) > 1:
         _refuse_for_one(options)
+    found = cut(found, options)
     recordings = _checked(found, options)
     check_together(recordings, out, options)
     found_sessions = sessions(recordings)

@@ -27,6 +27,7 @@ class Options:
     task: str | None = None
     pattern: str | None = None
     trials: Path | None = None
+    cut: Path | None = None
     text: str | None = None
     start_s: float | None = None
     modality: str | None = None
@@ -87,6 +88,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pattern", metavar="TEXT", help="trials of sessions, by their files: '{subject}_{session}_{trial}_emg.npy'"
     )
     who.add_argument("--trials", type=Path, metavar="TSV", help="text and start_s of each trial")
+    who.add_argument(
+        "--cut",
+        type=Path,
+        metavar="TSV",
+        help="cuts a long recording into trials: onset, stim_file or duration of each",
+    )
     who.add_argument("--modality", choices=MODALITIES, help="default: of the BIDS folder, else ieeg")
     what = parser.add_argument_group("what to take (series, variable, channel or file pattern, as the format has it)")
     what.add_argument("--neural", metavar="NAME")
