@@ -31,6 +31,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "real_recordings.md"
+CURVE_PLOT = ROOT / "docs" / "images" / "real_recordings_curve.svg"
 START, STOP = "<!-- measured: bench/emguka.py -->", "<!-- end -->"
 FILES = ("eeg", "audio", "events")
 TESTED = 0.2  # of the curve's utterances
@@ -201,10 +202,34 @@ def _missing(name: str) -> str:
 
 
 def write_page(done: dict[str, dict[str, Any]]) -> None:
-    """Put the table between its marks on the page; what stands around it stays."""
+    """Put the table between its marks on the page, and the curve beside it; what stands around them stays."""
+    write_curve(done)
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
     _, _, after = rest.partition(STOP)
     PAGE.write_text(f"{before}{START}\n\n{table(done)}\n\n{STOP}{after}", encoding="utf-8")
+
+
+def write_curve(done: dict[str, dict[str, Any]]) -> None:
+    """Scores over the minutes of training, where all rows of the curve are done."""
+    names = [name for name, row in ROWS.items() if row.minutes]
+    if not all(name in done for name in names):
+        return
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    minutes = [ROWS[name].minutes for name in names]
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, key, title in zip(
+        panels, ("pearson_r", "pearson_r_speech"), ("all frames", "speech frames"), strict=True
+    ):
+        for kind, style in (("model", "o-"), ("ridge", "s--")):
+            panel.plot(minutes, [done[name]["summary"][kind][key] for name in names], style, label=kind)
+        panel.set(title=title, xlabel="training and validation [min]", xticks=minutes, xlim=(0, None))
+    panels[0].set_ylabel("mean correlation over time")
+    panels[0].legend(frameon=False)
+    with matplotlib.rc_context({"svg.hashsalt": "curve"}):
+        figure.savefig(CURVE_PLOT, metadata={"Date": None})
 
 
 def _parser() -> argparse.ArgumentParser:
