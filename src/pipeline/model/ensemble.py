@@ -63,7 +63,12 @@ class Ensemble(nn.Module):
     def average(self, outputs: Sequence[Output]) -> Output:
         """The weighted mean of the parts' mels and the ridge skip's [nats]."""
         ridge = next((output.ridge for output in outputs if output.ridge is not None), None)
-        mels = [*(output.mel for output in outputs), ridge]
-        centre = self.networks[0].mel_mean
-        mel = centre + sum(w * (m - centre) for w, m in zip(self.weights, mels, strict=True) if m is not None)
+        mel = self.weighted([output.mel for output in outputs], ridge)
         return Output(mel, outputs[0].decoded, torch.cat([output.attention for output in outputs], dim=1), ridge)
+
+    def weighted(self, mels: Sequence[Tensor], ridge: Tensor | None) -> Tensor:
+        """The weighted mean of mels [nats], one of each network, and of the ridge skip's."""
+        centre = self.networks[0].mel_mean
+        parts = zip(self.weights, [*mels, ridge], strict=True)
+        mel: Tensor = centre + sum(w * (m - centre) for w, m in parts if m is not None)
+        return mel

@@ -106,19 +106,27 @@ class RidgeSkip(nn.Module):
             self.floor[subject, :channels] = floor.to(self.floor)
 
     def forward(self, features: Tensor, subject: Tensor) -> Tensor:
+        return self.mapped(self.frames(features, subject), subject)
+
+    def frames(self, features: Tensor, subject: Tensor) -> Tensor:
+        """What the map reads, (batch, frame, channel): standardised, spikes limited."""
         floor = self.floor[subject, None]
         if self.rows_per_frame > 1:
             frames = frame_power(features, self.rows_per_frame, floor)  # (batch, frame, channel)
         else:
             frames = torch.where(floor > 0, torch.log(torch.maximum(features, floor)), features)
         x = (frames - self.mean[subject, None]) / self.scale[subject, None]
-        x = x.clamp(-self.clip, self.clip).transpose(1, 2)  # (batch, channel, frame)
+        return x.clamp(-self.clip, self.clip)
+
+    def mapped(self, frames: Tensor, subject: Tensor, taps: int | None = None) -> Tensor:
+        """Mel (batch, frame - taps + 1, band) of such frames; of the first ``taps`` taps alone, where given."""
+        x, weight = frames.transpose(1, 2), self.weight[..., :taps]
         with torch.autocast(x.device.type, enabled=False):
-            if len(self.weight) == 1:  # without a look at who is there, for which a GPU would have to be waited for
-                return F.conv1d(x, self.weight[0], self.intercept[0]).transpose(1, 2)  # (batch, length, band)
-            mel = x.new_zeros(len(x), self.weight.shape[1], x.shape[-1] - self.weight.shape[-1] + 1)
+            if len(weight) == 1:  # without a look at who is there, for which a GPU would have to be waited for
+                return F.conv1d(x, weight[0], self.intercept[0]).transpose(1, 2)  # (batch, length, band)
+            mel = x.new_zeros(len(x), weight.shape[1], x.shape[-1] - weight.shape[-1] + 1)
             for s in subject.unique().tolist():
-                mel[subject == s] = F.conv1d(x[subject == s], self.weight[s], self.intercept[s])
+                mel[subject == s] = F.conv1d(x[subject == s], weight[s], self.intercept[s])
             return mel.transpose(1, 2)  # (batch, length, band)
 
 
@@ -156,12 +164,16 @@ class BandPower(nn.Module):
         self.register_buffer("offset", torch.zeros(n_channels * n_filters))
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, rows, channels = x.shape
         kernel = self.filters.shape[1]
         before = kernel - 1 if self.causal else kernel // 2
         change = torch.diff(x, dim=1, prepend=x[:, :1])  # whitens the 1/f background
+        return self.of_changes(F.pad(change, (0, 0, before, kernel - 1 - before)))
+
+    def of_changes(self, change: Tensor) -> Tensor:
+        """The same of differences from row to row, of which the filters' length less one are no frame's own."""
+        batch, rows, channels = change.shape
         signal = change.transpose(1, 2).reshape(batch * channels, 1, rows)
-        bands = F.conv1d(F.pad(signal, (before, kernel - 1 - before)), self.filters[:, None])
+        bands = F.conv1d(signal, self.filters[:, None])
         power = F.avg_pool1d(bands.square(), self.rows_per_frame)  # (batch * channel, filter, frame)
         log_power = torch.log(power + 1e-6).reshape(batch, channels * self.n_filters, -1).transpose(1, 2)
         return (log_power - self.offset) * self.gain  # (batch, frame, channel * filters)
@@ -351,7 +363,7 @@ class Decoder(nn.Module):
         keys, values = self.attention.remember(memory)
         states, _ = self.gru(self.prenet(self._previous_frames(known)))  # (batch, group, decoder_hidden)
         context, weights = self.attention(states, keys, values, self.attention.bias())
-        mel = self._emit(states, context)[:, : self.length]  # (batch, length, band)
+        mel = self.emit(states, context)[:, : self.length]  # (batch, length, band)
         return (mel if ridge_mel is None else mel + self.gain * ridge_mel), weights
 
     def generate(self, memory: Tensor, ridge_mel: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -363,7 +375,7 @@ class Decoder(nn.Module):
         for step in range(self.n_groups):
             out, state = self.gru(self.prenet(previous), state)  # (batch, 1, decoder_hidden)
             context, attended = self.attention(out, keys, values, bias[:, step : step + 1])
-            mel = self._emit(out, context)[:, : self.length - step * self.group]  # (batch, reduction_factor, band)
+            mel = self.emit(out, context)[:, : self.length - step * self.group]  # (batch, reduction_factor, band)
             if ridge_mel is not None:
                 mel = mel + self.gain * ridge_mel[:, step * self.group : (step + 1) * self.group]
             mels.append(mel)
@@ -376,7 +388,7 @@ class Decoder(nn.Module):
         last = mel[:, self.group - 1 :: self.group][:, : self.n_groups - 1]
         return F.pad(last, (0, 0, 1, 0))
 
-    def _emit(self, states: Tensor, context: Tensor) -> Tensor:
+    def emit(self, states: Tensor, context: Tensor) -> Tensor:
         """Mel (batch, group * reduction_factor, band) of states and contexts (batch, group, width)."""
         hidden = self.dropout(F.gelu(self.hidden(torch.cat([states, context], dim=-1))))
         return self.output(hidden).reshape(len(states), -1, self.n_bands)
