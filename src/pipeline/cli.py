@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_plot(commands)
     _add_predict(commands)
+    _add_live(commands)
     _add_config(commands)
     _add_verify(commands)
     _add_accept(commands)
@@ -166,10 +168,7 @@ def _plot(options: argparse.Namespace) -> None:
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("predict", help="predict new recordings with a trained model")
-    model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--run", metavar="DIGEST", help="name of a model, or its first characters")
-    model.add_argument("--subject", metavar="S", help="take the final model of this subject")
-    parser.add_argument("--fold", type=int, metavar="K", help="with --subject: take the model of this fold instead")
+    _add_model_options(parser)
     parser.add_argument("--recording", nargs="+", required=True, metavar="ID", help="aligned recordings")
     parser.add_argument("--out", type=Path, default=Path("results/new_predictions"), metavar="DIR")
     parser.add_argument("--npy", action="store_true", help="also write .npy for a vocoder")
@@ -177,20 +176,73 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(command=_predict)
 
 
-def _predict(options: argparse.Namespace) -> None:
-    from pipeline.artifacts.paths import RESULTS
-    from pipeline.config.checks import id_problem
-    from pipeline.config.variants import FINAL
-    from pipeline.run.new_recordings import model_of, named_model, predict_recording
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--run", metavar="DIGEST", help="name of a model, or its first characters")
+    model.add_argument("--subject", metavar="S", help="take the final model of this subject")
+    parser.add_argument("--fold", type=int, metavar="K", help="with --subject: take the model of this fold instead")
 
-    if options.run is not None and options.fold is not None:
-        raise InputError(Problem("--fold", "", "--fold with --run", "--fold with --subject", "Leave one of them out"))
+
+def _predict(options: argparse.Namespace) -> None:
+    from pipeline.config.checks import id_problem
+    from pipeline.run.new_recordings import predict_recording
+
+    model = _model_file(options)
     raise_if_any(filter(None, (id_problem(name, "--recording", "") for name in options.recording)))
-    fold = FINAL if options.fold is None else options.fold
-    model = model_of(options.subject, fold) if options.run is None else named_model(options.run, RESULTS / "train")
     for recording in options.recording:
         file = predict_recording(model, recording, options.out, options.npy, options.accelerator)
         print(f"predicted: {file}")
+
+
+def _model_file(options: argparse.Namespace) -> Path:
+    """The model that ``--run``, or ``--subject`` and ``--fold``, names."""
+    from pipeline.artifacts.paths import RESULTS
+    from pipeline.config.variants import FINAL
+    from pipeline.run.new_recordings import model_of, named_model
+
+    if options.run is not None and options.fold is not None:
+        raise InputError(Problem("--fold", "", "--fold with --run", "--fold with --subject", "Leave one of them out"))
+    fold = FINAL if options.fold is None else options.fold
+    return model_of(options.subject, fold) if options.run is None else named_model(options.run, RESULTS / "train")
+
+
+def _add_live(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("live", help="decode a recording with a causal model as if it were recorded now")
+    _add_model_options(parser)
+    parser.add_argument("--replay", required=True, metavar="RECORDING", help="a recording of the run's sheet")
+    parser.add_argument("--speed", choices=["1", "max"], default="1", help="as recorded, or as fast as it goes")
+    parser.add_argument("--chunk-s", type=float, default=0.02, metavar="S", help="length of a chunk of samples [s]")
+    parser.add_argument(
+        "--look-ahead", type=int, default=2, metavar="FRAMES", help="frames that the vocoder waits for: better, later"
+    )
+    parser.add_argument("--wav", type=Path, metavar="FILE", help="write the sound")
+    parser.add_argument("--mel", type=Path, metavar="FILE", help="write the mel (frame, band) [nats] as .npy")
+    parser.add_argument("--score", action="store_true", help="correlation with the true mel")
+    parser.add_argument("--quiet", action="store_true", help="no line each second")
+    _add_plan_options(parser)
+    parser.set_defaults(command=_live)
+
+
+def _live(options: argparse.Namespace) -> None:
+    from pipeline.live.command import replay
+
+    if not 0 < options.chunk_s <= 60:
+        raise InputError(Problem("--chunk-s", "", f"{options.chunk_s:g}", "0 to 60 s", "Give the length of a chunk"))
+    if not 0 <= options.look_ahead <= 16:
+        fix = "Give a number of frames"
+        raise InputError(Problem("--look-ahead", "", str(options.look_ahead), "0 to 16 frames", fix))
+    replay(
+        _plan(options),
+        _model_file(options),
+        options.replay,
+        chunk_s=options.chunk_s,
+        paced=options.speed == "1",
+        look_ahead=options.look_ahead,
+        wav=options.wav,
+        mel=options.mel,
+        score=options.score,
+        say=(lambda _: None) if options.quiet else partial(print, flush=True),
+    )
 
 
 def _add_config(commands: argparse._SubParsersAction) -> None:

@@ -9,7 +9,7 @@ The envelope is the magnitude of two all-pass filtered copies of the band that s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy import signal
 
 from pipeline.signal.bands import SUPPORT_LEVEL, Passband, framed, settled_after
 from pipeline.signal.blocks import Reader
-from pipeline.signal.framing import Framing
+from pipeline.signal.framing import FrameStream, Framing
 
 _BLOCK_SAMPLES = 8192
 
@@ -63,6 +63,32 @@ class _BandFilter:
         return np.hypot(leading, lagging)
 
 
+class CausalFrames:
+    """Frames of each band's envelope, else of its signal, as samples come in; however these are cut, the same.
+
+    ``times_s`` is that of :class:`~pipeline.signal.framing.FrameStream`.
+    """
+
+    def __init__(
+        self,
+        passbands: Sequence[Passband],
+        framing: Framing,
+        times_s: Callable[[int, int], np.ndarray],
+        *,
+        envelope: bool,
+    ) -> None:
+        self.filters = [_band_filter(band, envelope) for band in passbands]
+        self.frames = FrameStream(framing, times_s)
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """The frames ``(frames, bands * channels)`` float32 that ``samples`` ``(samples, channels)`` complete."""
+        samples = np.asarray(samples, np.float64)
+        if self.frames.n_samples == 0 and len(samples):
+            for band in self.filters:
+                band.start_at(samples[0])
+        return self.frames.push(np.concatenate([band(samples) for band in self.filters], axis=1, dtype=np.float32))
+
+
 def causal_frames(
     read: Reader,
     passbands: Sequence[Passband],
@@ -72,27 +98,19 @@ def causal_frames(
     envelope: bool,
     block_samples: int = _BLOCK_SAMPLES,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Frames of each band's envelope, else of its signal, ``(start, (frames, bands * channels))``.
+    """The frames at these times of a recording, ``(start, (frames, bands * channels))``.
 
     Every ``block_samples`` gives the same.
     """
-    filters = [_band_filter(band, envelope) for band in passbands]
+    stream = CausalFrames(passbands, framing, lambda a, b: frame_times_s[a:b], envelope=envelope)
     last_samples = framing.first_samples(frame_times_s) + framing.taps - 1
     end = int(last_samples[-1]) + 1 if len(frame_times_s) else 0
-    tail: np.ndarray | None = None
     done = 0
     for start in range(0, end, block_samples):
-        samples = np.asarray(read(start, min(start + block_samples, end)), np.float64)
-        if start == 0:
-            for band in filters:
-                band.start_at(samples[0])
-        filtered = np.concatenate([band(samples) for band in filters], axis=1, dtype=np.float32)
-        known = filtered if tail is None else np.concatenate([tail, filtered])
-        origin = start + len(samples) - len(known)
-        stop = int(np.searchsorted(last_samples, start + len(samples), side="left"))
-        if stop > done:
-            yield done, framing.matrix(frame_times_s[done:stop], origin, len(known)) @ known
-        tail, done = known[-framing.taps :], stop
+        block = stream.push(read(start, min(start + block_samples, end)))
+        if len(block):
+            yield done, block
+        done += len(block)
 
 
 def causal_support_s(passbands: Sequence[Passband], framing: Framing, *, envelope: bool) -> float:

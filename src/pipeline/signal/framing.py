@@ -60,6 +60,40 @@ class Framing:
         return max(0.0, 1.0 - self.shift) / self.rate_hz, max(0.0, self.shift + self.taps - 1) / self.rate_hz
 
 
+class FrameStream:
+    """Frames of samples that come in piece by piece: each as soon as its last sample is there.
+
+    ``times_s(start, stop)`` gives the times of these frames [s], fewer where there are no more.
+    """
+
+    _AT_ONCE = 64
+
+    def __init__(self, framing: Framing, times_s: Callable[[int, int], np.ndarray]) -> None:
+        self.framing, self.times_s = framing, times_s
+        self.tail: np.ndarray | None = None
+        self.n_samples = self.n_frames = 0
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """The frames ``(frames, columns)`` float32 that ``samples`` ``(samples, columns)`` float32 complete."""
+        known = samples if self.tail is None else np.concatenate([self.tail, samples])
+        self.n_samples += len(samples)
+        times_s = self._complete()
+        self.n_frames += len(times_s)
+        self.tail = known[-self.framing.taps :]
+        return self.framing.matrix(times_s, self.n_samples - len(known), len(known)) @ known
+
+    def _complete(self) -> np.ndarray:
+        """Times of the next frames whose last sample is there."""
+        stop = self.n_frames + self._AT_ONCE
+        while True:
+            times_s = self.times_s(self.n_frames, stop)
+            last = self.framing.first_samples(times_s) + self.framing.taps - 1
+            n = int(np.searchsorted(last, self.n_samples, side="left"))
+            if n < len(times_s) or len(times_s) < stop - self.n_frames:
+                return times_s[:n]
+            stop += len(times_s)
+
+
 def mean_frames(rate_hz: float, length_s: float) -> Framing:
     """The mean over ``length_s`` centred on the frame's time."""
     taps = max(1, round(length_s * rate_hz))

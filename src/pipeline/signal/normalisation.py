@@ -30,22 +30,34 @@ def normalise_recording(features: Array, mode: str, rows_per_frame: int, frame_r
 
 
 def _running(features: Array, rows_per_frame: int, frame_rate_hz: float) -> Array:
+    frames = features.reshape(-1, rows_per_frame, features.shape[1])
+    return Running(features.shape[1], frame_rate_hz).push(frames).reshape(features.shape)
+
+
+class Running:
     """Exponentially forgetting mean and variance; early rows average all rows so far.
 
     Works frame by frame on frame sums, so one Python step per mel frame.
     """
-    frames = features.reshape(-1, rows_per_frame, features.shape[1])
-    sums = frames.mean(axis=1, dtype=np.float64)
-    squares = np.square(frames, dtype=np.float64).mean(axis=1)
-    keep = 1.0 - 1.0 / (RUNNING_S * frame_rate_hz)
-    out = np.empty_like(frames)
-    mean, square, weight = np.zeros(features.shape[1]), np.zeros(features.shape[1]), 0.0
-    for t in range(len(frames)):
-        weight = keep * weight + 1.0
-        mean += (sums[t] - mean) / weight
-        square += (squares[t] - square) / weight
-        std = np.sqrt(np.maximum(square - np.square(mean), 1e-12 * square + 1e-30))
-        out[t] = (frames[t] - mean) / std
-    settle = int(SETTLE_S * frame_rate_hz)
-    out[:settle] = np.clip(out[:settle], -3, 3)
-    return out.reshape(features.shape)
+
+    def __init__(self, n_channels: int, frame_rate_hz: float) -> None:
+        self.keep = 1.0 - 1.0 / (RUNNING_S * frame_rate_hz)
+        self.settled = int(SETTLE_S * frame_rate_hz)
+        self.mean, self.square, self.weight = np.zeros(n_channels), np.zeros(n_channels), 0.0
+        self.n_frames = 0
+
+    def push(self, frames: Array) -> Array:
+        """The next frames (frame, row of the frame, channel), normalised."""
+        sums = frames.mean(axis=1, dtype=np.float64)
+        squares = np.square(frames, dtype=np.float64).mean(axis=1)
+        out = np.empty_like(frames)
+        for t in range(len(frames)):
+            self.weight = self.keep * self.weight + 1.0
+            self.mean += (sums[t] - self.mean) / self.weight
+            self.square += (squares[t] - self.square) / self.weight
+            std = np.sqrt(np.maximum(self.square - np.square(self.mean), 1e-12 * self.square + 1e-30))
+            out[t] = (frames[t] - self.mean) / std
+        settling = max(0, self.settled - self.n_frames)
+        out[:settling] = np.clip(out[:settling], -3, 3)
+        self.n_frames += len(frames)
+        return out

@@ -8,13 +8,14 @@ channels of the first label, then of the next.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from pipeline.config.features import FeatureSection
+from pipeline.errors import InputError, Problem
 from pipeline.signal.blocks import Reader
 
 Blocks = Iterator[tuple[int, np.ndarray]]
@@ -30,6 +31,14 @@ class Sampling:
     frame_rate_hz: float
     line_noise_hz: float
     notch_width_hz: float
+
+
+class Stream(Protocol):
+    """Causal frames ``(frames, labels * channels)`` as samples ``(samples, channels)`` come in."""
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """The frames that these samples complete."""
+        ...
 
 
 class FeatureKind(ABC, Generic[Keys]):
@@ -80,3 +89,11 @@ class FeatureKind(ABC, Generic[Keys]):
         Causal: no sample after a frame's time is read.  ``threads`` may share the work; the result is the same
         to the bit.
         """
+
+    def stream(self, times_s: Callable[[int, int], np.ndarray]) -> Stream:
+        """The causal frames at these times (:class:`~pipeline.signal.framing.FrameStream`), for live use.
+
+        Raises :class:`InputError` where the kind has none.
+        """
+        fix = f"Write {type(self).__name__}.stream, or train on kinds that have it"
+        raise InputError(Problem("align.features", "kind", str(self.keys.kind), "a feature that can be streamed", fix))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
 from pipeline.signal.bands import Passband, refuse_above_nyquist
 from pipeline.signal.blocks import Reader
-from pipeline.signal.features.base import Blocks, FeatureKind, Keys, Sampling
+from pipeline.signal.features.base import Blocks, FeatureKind, Keys, Sampling, Stream
 from pipeline.signal.framing import Framing, mean_frames, past_mean_frames
 from pipeline.signal.zero_phase import zero_phase_frames, zero_phase_support_s
 
@@ -54,6 +55,11 @@ class FilteredFeature(FeatureKind[Keys]):
         return zero_phase_frames(
             read, n_samples, self.passbands, framing, frame_times_s, envelope=self.envelope, threads=threads
         )
+
+    def stream(self, times_s: Callable[[int, int], np.ndarray]) -> Stream:
+        from pipeline.signal.causal import CausalFrames
+
+        return CausalFrames(self.passbands, self._framing(causal=True), times_s, envelope=self.envelope)
 
     def _passband(self, low_hz: float, high_hz: float, order: int, end_hz: float | None = None) -> Passband:
         s = self.sampling

@@ -6,13 +6,15 @@ input averaged with triangle weights (causal: over the past frame period).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from pipeline.config.features import FASTEST_GIVEN_RATIO, GivenConfig
 from pipeline.errors import InputError, Problem
 from pipeline.signal.blocks import Reader
-from pipeline.signal.features.base import Blocks, FeatureKind, Sampling
-from pipeline.signal.framing import Framing, past_mean_frames, triangle_frames
+from pipeline.signal.features.base import Blocks, FeatureKind, Sampling, Stream
+from pipeline.signal.framing import FrameStream, Framing, past_mean_frames, triangle_frames
 
 _FRAMES_AT_ONCE = 16384
 
@@ -41,6 +43,9 @@ class Given(FeatureKind[GivenConfig], section=GivenConfig):
             stop = min(n_samples, int(first_samples[1]) + framing.taps)
             samples = np.asarray(read(first, stop), np.float32)
             yield start, framing.matrix(times_s, first, len(samples)) @ samples
+
+    def stream(self, times_s: Callable[[int, int], np.ndarray]) -> Stream:
+        return FrameStream(self._framing(causal=True), times_s)
 
     def _framing(self, causal: bool) -> Framing:
         rate_hz, feature_rate_hz = self.sampling.rate_hz, self.sampling.feature_rate_hz

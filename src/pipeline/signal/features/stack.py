@@ -6,7 +6,7 @@ neural clock.  Out: blocks ``(frames, columns)`` float32, entry by entry of ``al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipeline.config.mel_grid import MelGrid
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.signal.blocks import Reader
 from pipeline.signal.features import band_envelope, given, low_pass, signal  # noqa: F401  (a kind is known once imported)
-from pipeline.signal.features.base import Blocks, FeatureKind, Sampling
+from pipeline.signal.features.base import Blocks, FeatureKind, Sampling, Stream
 
 
 class Features:
@@ -67,6 +67,10 @@ class Features:
         parts = [kind.blocks(read, n_samples, frame_times_s, causal, threads) for kind in self.kinds]
         return ((start, self._finite(block)) for start, block in _side_by_side(parts))
 
+    def stream(self, times_s: Callable[[int, int], np.ndarray]) -> FeatureStream:
+        """The causal columns at the times of frames ``start`` to ``stop``, as samples come in."""
+        return FeatureStream([kind.stream(times_s) for kind in self.kinds])
+
     def amplitudes(self, block: np.ndarray) -> np.ndarray:
         """The block with the magnitude of columns that are signals, as the estimate of the lag takes them."""
         signed = [kind.signed for kind in self.kinds for _ in kind.labels]
@@ -82,6 +86,22 @@ class Features:
             fix = "repair the recording, or let align.channels.find_bad leave such channels out"
             raise InputError(Problem("recording", "samples", got, "finite numbers", fix))
         return frames
+
+
+class FeatureStream:
+    """Columns of several streams side by side: a frame is there when all of them have it."""
+
+    def __init__(self, parts: Sequence[Stream]) -> None:
+        self._parts = parts
+        self._held: list[np.ndarray] | None = None
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """The frames ``(frames, columns)`` float32 that ``samples`` ``(samples, channels)``, finite, complete."""
+        new = [part.push(samples) for part in self._parts]
+        held = new if self._held is None else [np.concatenate(pair) for pair in zip(self._held, new, strict=True)]
+        n = min(map(len, held))
+        self._held = [block[n:] for block in held]
+        return np.concatenate([block[:n] for block in held], axis=1)
 
 
 def _made(config: AlignConfig, sampling: Sampling) -> list[FeatureKind[Any]]:

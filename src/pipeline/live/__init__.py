@@ -1,0 +1,1 @@
+"""Live use: samples in, mel and sound out, as they come."""

@@ -1,0 +1,95 @@
+"""``python -m pipeline live``: decode a recording of the run as if it were recorded now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.artifacts import paths
+from pipeline.artifacts.aligned import AlignedInfo, aligned_trials
+from pipeline.artifacts.mel import read_mels
+from pipeline.config.ensemble import ModelSettings
+from pipeline.errors import InputError, Problem
+from pipeline.live.decoder import Clock, LiveDecoder
+from pipeline.live.montage import Montage
+from pipeline.live.replay import Session, chunks, play, write_mel, write_wav
+from pipeline.model.model_file import load_model
+from pipeline.raw.recording import opened_raw
+from pipeline.raw.sheet import RecordingRow
+from pipeline.run.plan import Plan
+from pipeline.signal.correlation import correlation_per_band
+from pipeline.signal.mel import mel_filter_bank
+from pipeline.signal.mel_statistics import active_bands
+from pipeline.vocoder.griffin_lim import GriffinLim
+from pipeline.vocoder.streaming import StreamingGriffinLim
+
+
+def replay(
+    plan: Plan,
+    model_file: Path,
+    recording: str,
+    *,
+    chunk_s: float,
+    paced: bool,
+    look_ahead: int,
+    wav: Path | None,
+    mel: Path | None,
+    score: bool,
+    say: Callable[[str], None],
+) -> Session:
+    """Play a recording of the sheet to a model.
+
+    Raises :class:`InputError` where there is no such recording, or where it does not fit the model.
+    """
+    row, info = _found(plan, recording)
+    model, meta = load_model(model_file)
+    subject = _subject(info, meta["subjects"])
+    names = meta["feature_names"][meta["subjects"][subject]]
+    montage = Montage.of_session(paths.aligned(info.session), names)
+    clock = Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature)
+    decoder = LiveDecoder(model, ModelSettings.model_validate(meta["config"]), montage, subject, clock)
+    griffin_lim = GriffinLim(mel_filter_bank(plan.config.mel), plan.config.mel, plan.config.vocode)
+    session = Session(decoder, StreamingGriffinLim(griffin_lim, look_ahead))
+    with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
+        order = montage.order_of(raw.channel_names)
+        size = max(1, round(chunk_s * montage.rate_hz))
+        source = (chunk[:, order] for chunk in chunks(raw.neural.read, raw.neural.n_samples, size))
+        play(session, source, montage.rate_hz, paced=paced, say=say)
+    say(session.line())
+    if wav is not None:
+        write_wav(wav, session.sound, griffin_lim.sample_rate_hz)
+    if mel is not None:
+        write_mel(mel, session.mel)
+    if score:
+        say(_score(session, info))
+    return session
+
+
+def _found(plan: Plan, recording: str) -> tuple[RecordingRow, AlignedInfo]:
+    rows = [row for trials in plan.sessions.values() for row in trials.trials if row.recording == recording]
+    if not rows:
+        fix = "Name a recording of the sheet"
+        raise InputError(Problem("--replay", "", recording, "a recording of the run's sheet", fix))
+    trials = aligned_trials(paths.aligned(rows[0].session_name))
+    return rows[0], next(info for info in trials if info.recording == recording)
+
+
+def _subject(info: AlignedInfo, subjects: list[str]) -> int:
+    if info.subject not in subjects:
+        got = f"a recording of {info.subject}"
+        raise InputError(Problem("--replay", "", got, f"one of {', '.join(subjects)}", "Name a model of this subject"))
+    return subjects.index(info.subject)
+
+
+def _score(session: Session, info: AlignedInfo) -> str:
+    """Mean correlation over time of the live mel with the true one, where there is sound."""
+    if not info.has_audio:
+        return "no score: the recording has no sound"
+    true, _ = next(iter(read_mels(paths.mel(info.session), [info.recording])))
+    first = session.decoder.first_frame
+    n = min(len(session.mel), len(true) - first)
+    target, bands = true[first : first + n], active_bands(true)
+    r = np.nanmean(correlation_per_band(session.mel[:n], target)[bands])
+    return f"r {r:.3f} over {n} frames with the true mel, training frames among them"

@@ -1,0 +1,75 @@
+"""What a live signal must be for a model: channels, rate, reference and features, as a session was aligned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.artifacts.aligned import open_aligned
+from pipeline.artifacts.core import Artifact
+from pipeline.artifacts.recording import read_tables
+from pipeline.config.align import AlignStage
+from pipeline.errors import InputError, Problem
+from pipeline.signal.features.stack import Features
+from pipeline.signal.reference import Reference
+
+
+@dataclass(frozen=True)
+class Montage:
+    """Channels ``names`` in the order of the samples, at ``rate_hz``, in ``units``; and what is made of them.
+
+    ``columns`` are the features that the model reads, of those that ``features`` and ``reference`` give.
+    """
+
+    names: tuple[str, ...]
+    rate_hz: float
+    units: str
+    reference: Reference
+    features: Features
+    feature_rate_hz: float
+    columns: np.ndarray
+
+    @classmethod
+    def of_session(cls, aligned: Path, feature_names: Sequence[str]) -> Montage:
+        """As ``aligned/{session}.h5`` was made, with its bad channels left out.
+
+        Raises :class:`InputError` where it is not causal, or lacks features that the model reads.
+        """
+        with open_aligned(aligned) as artifact:
+            _refuse_lookahead(aligned, artifact)
+            config = AlignStage.model_validate_json(str(artifact.attribute("config_json")))
+            channels = read_tables(artifact)["channels"]
+            rate_hz = float(artifact.attribute("eeg_rate_hz"))
+        names = channels["name"]
+        reference = Reference.build(config.align.reference, names, channels["used"], channels.get("group"))
+        features = Features(config.align, config.mel, rate_hz)
+        made = features.names(reference.names)
+        if missing := [name for name in feature_names if name not in made]:
+            got, fix = f"no {', '.join(missing[:3])}", "Name a session of the same montage as in training"
+            raise InputError(Problem(str(aligned), "channels", got, "all features of the model", fix))
+        units = channels["units"][0] if "units" in channels else "µV"
+        columns = np.array([made.index(name) for name in feature_names])
+        rate = config.align.feature_rate_hz
+        return cls(tuple(names), rate_hz, units, reference, features, rate, columns)
+
+    def order_of(self, names: Sequence[str]) -> np.ndarray:
+        """Where each channel of the montage lies among a stream's.  Raises :class:`InputError` for those it lacks.
+
+        Channels that the reference does not read may be missing; they are -1.
+        """
+        places = {name: i for i, name in enumerate(names)}
+        read = {self.names[i] for i in self.reference.columns.tolist()}
+        if missing := [name for name in self.names if name in read and name not in places]:
+            got = f"no {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            fix = "Name the stream's channels as in training, or train without these"
+            raise InputError(Problem("stream", "channels", got, f"the {len(read)} channels of the model", fix))
+        return np.array([places.get(name, -1) for name in self.names])
+
+
+def _refuse_lookahead(path: Path, artifact: Artifact) -> None:
+    if not artifact.attribute("causal"):
+        fix = "Set causal: true, and train again: features and network then use the past alone"
+        raise InputError(Problem(str(path), "causal", "False", "a causal model, which does not look ahead", fix))
