@@ -131,6 +131,14 @@ def test_streamed_is_offline(lab: Lab, largest: int) -> None:
         decoder.reset()
 
 
+def test_without_a_sound_the_clock_is_the_signals_own(lab: Lab) -> None:
+    montage = Montage.of_session(lab.aligned, lab.names)
+    decoder = LiveDecoder(lab.model, lab.config, montage)
+    mel = decoder.push(lab.samples(lab.trials[0]))
+    seconds = len(lab.samples(lab.trials[0])) / montage.rate_hz
+    assert len(mel) / lab.config.mel.frame_rate_hz == pytest.approx(seconds, abs=0.1)
+
+
 def test_what_is_kept_of_the_past_does_not_grow(lab: Lab) -> None:
     decoder, samples = lab.decoder(lab.trials[0]), lab.samples(lab.trials[0])
 

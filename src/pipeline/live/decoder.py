@@ -20,7 +20,7 @@ from pipeline.errors import InputError, Problem
 from pipeline.live.montage import Montage
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.roll_out import EnsembleStepper, State
-from pipeline.signal.clock import audio_to_neural_s, common_frames
+from pipeline.signal.clock import audio_to_neural_s, neural_to_audio_s
 from pipeline.signal.features.stack import FeatureStream
 from pipeline.signal.frame_power import edge_rows
 from pipeline.signal.normalisation import Running
@@ -32,7 +32,7 @@ Array = NDArray[np.float32]
 class Clock:
     """Where the sound's time 0 lies on the neural clock, t_neural = t_audio (1 + drift) + offset.
 
-    ``first_feature`` is the number of the first feature on the audio clock; live, without a sound, all is 0.
+    ``first_feature`` is the number of the first feature on the audio clock; without it, the first that can be made.
     """
 
     offset_s: float = 0.0
@@ -66,7 +66,7 @@ class LiveDecoder:
         rate_hz, grid = self.montage.feature_rate_hz, self.config.mel
         first = self.clock.first_feature
         if first is None:
-            first, _ = common_frames(math.inf, None, (offset_s, drift_ppm), rate_hz, 0.0)
+            first = math.ceil(float(neural_to_audio_s(np.zeros(1), offset_s, drift_ppm)[0]) * rate_hz + 1e-6)
         self.first_feature: int = first
         #: The first mel frame that is decoded, on the audio clock.
         self.first_frame = max(0, math.ceil((first / rate_hz - grid.first_frame_s) * grid.frame_rate_hz))
