@@ -12,6 +12,7 @@ Exit codes (see docs/reliability.md): 0; 2 for a bad input; the code of the stag
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import subprocess
@@ -43,6 +44,9 @@ OWN_OUTPUT = {
 
 def main() -> int:
     """Check, write the resolved config, run, summarise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal of ASCII shows what it can
     arguments, for_snakemake = _parser().parse_known_args()
     dry, targets = bool({"-n", "--dry-run"} & set(for_snakemake)), _targets(for_snakemake)
     # The config of a dry run is not the one that results/ was made with.
@@ -55,7 +59,7 @@ def main() -> int:
 
             check_raw_files(plan)
         sweep = [] if targets else combinations(plan.config)
-        with owned_folder(SCRIPTS) as recovered:
+        with owned_folder(SCRIPTS, dry=dry) as recovered:
             for action in recovered:
                 print(action, file=sys.stderr)
             if sweep:
@@ -75,6 +79,10 @@ def main() -> int:
     stops_early = any(other.split("=")[0] in ("--until", "-U", "--omit-from", "-O") for other in for_snakemake)
     wants_scores = (not targets and not stops_early) or "results/eval.json" in targets
     if not dry and (sweep or (code == 0 and wants_scores)):
+        if not sweep and (stale := plan.stale()):
+            fix = "Fix: Start again"
+            print(*stale, f"error: results/eval.json: got scores of other results. {fix}", sep="\n", file=sys.stderr)
+            return EXIT_BAD_INPUT
         with suppress(BrokenPipeError):  # `main.py … | head` closes the pipe early
             print(sweep_summary() if sweep else closing_summary(), flush=True)
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import h5py
@@ -20,6 +21,7 @@ from pipeline.artifacts.core import (
 )
 from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.inspection import describe, verify
+from pipeline.artifacts.sidecar import read_sidecar, write_sidecar
 from pipeline.errors import InputError
 
 SCHEMA = Schema("sample", 3, "align")
@@ -215,3 +217,36 @@ def test_inspect_describes_and_verifies(tmp_path: Path) -> None:
     damaged(path, lambda f: f["features/time"].__setitem__(3, 9.0))
     with pytest.raises(InputError, match="content_digest"):
         verify(path)
+
+
+@pytest.mark.parametrize("name", ["predictions/s1/fold0.h5", "variants/null0/predictions/s1/fold1.h5"])
+def test_an_artifact_under_the_name_of_another_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two folds, nothing else may differ in the header."""
+    monkeypatch.chdir(tmp_path)
+    first, other = Path("results", name), Path("results/predictions/s1/fold7.h5")
+    with create(first, SCHEMA, Provenance(output=str(first))) as writer:
+        writer.array("x", np.zeros(3), ["time"])
+    assert header(first)["output"] == str(first)
+    other.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(first, other)
+    shutil.copy(first, "elsewhere.h5")
+    assert header(Path("elsewhere.h5"))["output"] == str(first)
+    for read in (lambda: opened(other, SCHEMA).__enter__(), lambda: header(other)):
+        with pytest.raises(InputError, match=f"written as {first}"):
+            read()
+
+
+def test_a_sidecar_in_the_folder_of_another_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = Provenance(output="results/train/s1/fold0/0-free/network.ckpt")
+    for fold, is_own in (("fold0", True), ("fold1", False)):
+        for folder in ("", "runs/abc/"):
+            path = Path(f"results/train/s1/{fold}/0-free/{folder}network.json")
+            write_sidecar(path, "train", [], made)
+            if is_own:
+                assert read_sidecar(path)["output"] == made.output
+            else:
+                with pytest.raises(InputError, match="written for results/train/s1/fold0"):
+                    read_sidecar(path)

@@ -25,6 +25,7 @@ from conftest import ROOT
 from entry import AUDIO_RATE_HZ, PATIENCE_S, Lab, Outcome, brain, stage_config, voice
 from pipeline.artifacts import contamination
 from pipeline.artifacts.core import LIBVER, Provenance, opened, opened_any
+from pipeline.artifacts.paths import EVALUATION_SIDECAR
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, read_predicted, write_predicted
 from pipeline.artifacts.sidecar import damaged_files, write_sidecar
 from pipeline.artifacts.windows import Windows, read_windows, write_windows
@@ -34,6 +35,7 @@ from pipeline.errors import InputError
 from pipeline.model.model_file import load_model
 from pipeline.provenance.freshness import content_of
 from pipeline.report.page import TEMPLATES
+from pipeline.run.archive import keep_results, kept
 from pipeline.run.run_list import list_runs
 from pipeline.vocoder.hifigan import load_generator
 
@@ -189,7 +191,7 @@ def test_a_run_with_a_hostile_model_cannot_be_used(lab: Lab, forced: str) -> Non
     run = lab.folder / "results/train/s1/fold0/runs/abcdef0123456789"
     run.mkdir(parents=True)
     torch.save({"header": Payload(lab.folder.parent / MARKER), "tensors": {}}, run / "model.ckpt")
-    write_sidecar(run / "model.json", "train", [run / "model.ckpt"], Provenance(), "x")
+    write_sidecar(run / "model.json", "train", [run / "model.ckpt"], Provenance(), "0")
     lab.monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", forced)
     printed = harmless(lab, lambda: lab.process("-m", "pipeline", "predict", "--run", "abc", "--recording", "run1"))
     assert "model.ckpt: got" in printed
@@ -486,3 +488,79 @@ def test_modules_in_the_work_directory_are_not_imported(lab: Lab) -> None:
     harmless(lab, lambda: lab.process(*main))
     assert (lab.folder / "results/recordings/run1.h5").is_file()
     harmless(lab, lambda: lab.process("-m", "pipeline", "inspect", "results/recordings/run1.h5"))
+
+
+# --- links and names in the results folder --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def precious(lab: Lab) -> Path:
+    """A folder beside the work directory, which links name."""
+    folder = lab.folder.parent / "precious"
+    folder.mkdir()
+    for name in ("0.input.lock", "letter.txt"):
+        (folder / name).write_text(SECRET)
+    return folder
+
+
+LINKS = [".snakemake", ".snakemake/locks", "results/mel", "results/archive", "results/train/s1", "logs/ingest"]
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_nothing_is_removed_or_written_through_a_link(lab: Lab, precious: Path, link: str) -> None:
+    path = lab.folder / link
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(precious)
+    for attack in (lab.main, lambda: lab.main("--config", "my.yaml", "-n"), lambda: lab.pipeline("recover")):
+        assert f"error: {link}: got a link to elsewhere" in harmless(lab, attack)
+
+
+def test_a_log_is_not_written_through_a_link(lab: Lab, precious: Path) -> None:
+    (lab.folder / "logs").mkdir()
+    (lab.folder / "logs/evaluate.log").symlink_to(precious / "letter.txt")
+    assert "error: logs/evaluate.log: got a link" in harmless(lab, lab.main)
+
+
+def test_a_dry_run_deletes_nothing_and_recovery_only_locks(lab: Lab) -> None:
+    locks = lab.folder / ".snakemake/locks"
+    locks.mkdir(parents=True)
+    for name in ("0.input.lock", "0.output.lock", "notes.txt"):
+        (locks / name).write_text("")
+    main = [str(ROOT / "main.py"), "--config", "my.yaml", "--cores", "1", "-n"]
+    harmless(lab, lambda: lab.process(*main))
+    assert {p.name for p in locks.iterdir()} == {"0.input.lock", "0.output.lock", "notes.txt"}
+    written = {p.relative_to(lab.folder).parts[1] for p in (lab.folder / "results").rglob("*")}
+    assert all(name.startswith(".") for name in written), "no artifact, only what start next remembers"
+    assert lab.pipeline("recover").code == 0
+    assert {p.name for p in locks.iterdir()} == {"notes.txt"}
+
+
+@pytest.mark.parametrize("name", ["../../../.ssh", "/tmp/x", "..", "", "ABC", None, 5])
+def test_a_digest_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: object) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/eval.json").write_text("{}")
+    write_sidecar(EVALUATION_SIDECAR, "evaluate", [Path("results/eval.json")], Provenance())
+    values = {k: v for k, v in json.loads(EVALUATION_SIDECAR.read_text()).items() if k != "digest"}
+    for change in ({"content_digest": name}, {"inputs": [["results/predictions/a/fold0.h5", name]]}):
+        changed = values | change
+        EVALUATION_SIDECAR.write_text(json.dumps(changed | {"digest": digest(changed)}))
+        with pytest.raises(InputError, match="digests that are none"):
+            damaged_files(EVALUATION_SIDECAR)
+        assert keep_results() is None
+    assert {p.name for p in tmp_path.rglob("*")} == {"results", "eval.json", "eval.provenance.json"}
+
+
+def test_a_temporary_of_the_archive_that_is_a_link_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("results/archive").mkdir(parents=True)
+    Path("elsewhere").mkdir()
+    Path("results/eval.json").write_text("{}")
+    write_sidecar(EVALUATION_SIDECAR, "evaluate", [Path("results/eval.json")], Provenance(), "0123456789abcdef")
+    for name in (".0123456789abcdef.tmp", "fedcba9876543210"):
+        Path("results/archive", name).symlink_to(tmp_path / "elsewhere")
+    assert keep_results() == Path("results/archive/0123456789abcdef")
+    assert list(Path("elsewhere").iterdir()) == []
+    assert kept() == [Path("results/archive/0123456789abcdef")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import psutil
 import pytest
 
 from conftest import ROOT, SMALL
+from pipeline.artifacts.files import locked
+from pipeline.errors import CannotWriteError
 from pipeline.run.ownership import _is_snakemake
 from pipeline.run.prologue import answer_in_a_thread
 
@@ -161,3 +164,42 @@ def test_a_signal_handler_does_not_wait_for_what_it_interrupted() -> None:
         assert named.wait(5.0)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+# --- file systems without locks --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_a_file_stands_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def without(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.lockf", without)
+    lock, busy = tmp_path / "results/.run.lock", RuntimeError("busy")
+    owner = lock.with_name(".run.lock.owner")
+    with locked(lock, busy):
+        mine = owner.read_text()
+        with pytest.raises(RuntimeError, match="busy"), locked(lock, busy):
+            pytest.fail("two at once")
+    assert not owner.exists()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    owner.write_text(f"{mine.split()[0]} {ended.pid}\n")
+    with locked(lock, busy):
+        assert owner.read_text() == mine, "that of a killed process is taken over"
+    owner.write_text(f"{'0' * 16} {ended.pid}\n")
+    with pytest.raises(RuntimeError, match="busy"), locked(lock, busy):
+        pytest.fail("another host's process may be alive")
+
+
+def test_a_lock_is_held_against_other_processes_and_not_through_a_link(tmp_path: Path) -> None:
+    lock, busy = tmp_path / "lock", RuntimeError("busy")
+    code = "import sys; from pathlib import Path; from pipeline.artifacts.files import locked\n"
+    code += "with locked(Path(sys.argv[1]), SystemExit(7)): pass"
+    with locked(lock, busy):
+        assert subprocess.run([sys.executable, "-c", code, str(lock)], check=False).returncode == 7
+    assert subprocess.run([sys.executable, "-c", code, str(lock)], check=False).returncode == 0
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CannotWriteError, match="Remove the link"), locked(tmp_path / "link", busy):
+        pytest.fail("it was followed")
+    assert not (tmp_path / "elsewhere").exists()

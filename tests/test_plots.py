@@ -196,3 +196,27 @@ def test_command(
     assert (tmp_path / "sim01_run01_mel.png").is_file()
     assert main(["plot", file, "--kind", "pair"]) == 2
     assert "[--kind]: got pair, expected one of mel, arrays" in capsys.readouterr().err
+
+
+@figures.styled
+def a_picture(label: str) -> Figure:
+    figure = Figure(figsize=(2, 2))
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], label=label)
+    axes.set_xlabel(label)
+    axes.legend()
+    return figure
+
+
+def test_labels_of_the_users_data_are_shown_as_they_are(tmp_path: Path) -> None:
+    """Other text between dollar signs is mathematics to matplotlib, and unreadable mathematics its end."""
+    label = r"$\frac{$ and $x_1$"
+    figures.save(a_picture(label), tmp_path / "picture.svg", "svg")
+    assert a_picture(label).axes[0].xaxis.label.get_parse_math() is False
+
+
+def test_settings_of_the_working_directory_change_no_picture(tmp_path: Path) -> None:
+    for name, settings in (("own", {}), ("other", {"lines.linewidth": 9.0, "font.size": 30.0, "axes.grid": True})):
+        with mpl.rc_context(settings):
+            figures.save(a_picture("x"), tmp_path / f"{name}.png", "png")
+    assert (tmp_path / "own.png").read_bytes() == (tmp_path / "other.png").read_bytes()

@@ -32,6 +32,7 @@ from pipeline.config.loader import all_keys, load_config, parse_override
 from pipeline.config.root import Config
 from pipeline.config.stages import STAGES, stage_json
 from pipeline.provenance.fingerprint import code_fingerprints
+from pipeline.run.plan import load_plan
 from snakemake_fork import forked_snakemake
 from voices import write_checkpoint
 
@@ -370,6 +371,13 @@ def forget_the_records(work: Work) -> None:
     shutil.rmtree(work.folder / ".snakemake/metadata")
 
 
+def forget_and_touch(work: Work) -> None:
+    """Nothing but the artifacts themselves can tell that the newer files hold what they held."""
+    work.forget()
+    touch_intermediate(work)
+    touch_raw(work)
+
+
 def forget_and_look_at_another_config(work: Work) -> None:
     """A dry run marks what it would rerun; the marks must not outlive the config that asked for them."""
     work.forget()
@@ -401,6 +409,7 @@ NOTHING = [
     columns_of_the_sheet_in_another_order,
     forget_everything,
     forget_the_records,
+    forget_and_touch,
     forget_and_look_at_another_config,
     delete_what_only_others_needed,
     delete_what_only_others_needed_and_forget,
@@ -601,6 +610,22 @@ def test_a_checkpoint_for_another_mel_is_refused_before_anything_runs(work: Work
     assert work.start() == 1
     assert "voice/config.json[mel.flavor]: got tacotron2, expected hifigan" in work.output
     assert jobs_run(work.output) == []
+
+
+def test_no_raw_file_is_hashed_at_a_start_that_finds_it_unchanged(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is read besides the arrays: the vocoder's files, or none."""
+    monkeypatch.chdir(work.folder)
+    for path in [*Path("raw").iterdir(), *Path("voice").iterdir()]:
+        os.utime(path, (OLD, OLD))
+    work.configure("vocode.vocoder", "hifigan")
+
+    def digest() -> str:
+        return load_plan(work.source, [Path("config.yaml")], [], is_job=False).digest()
+
+    first, read = digest(), list[Path]()
+    monkeypatch.setattr("pipeline.raw.manifest.file_sha256", read.append)
+    assert digest() == first
+    assert read == []
 
 
 # --- code ------------------------------------------------------------------------------------------------
@@ -855,6 +880,9 @@ def test_simulated_data_touched_or_made_again_train_nothing(simulated: Work, tmp
     work = simulated.copy(tmp_path / "copy")
     work.touch("results/simulated/*")
     assert work.run() == Counter(), work.output
+    work.forget()
+    work.touch("results/simulated/*")
+    assert work.run() == Counter(), work.output
     assert work.run("--forcerun", "simulate") == Counter(REACHES["simulate"].split())
     assert trained_already(work) == ["sim01"]
 
@@ -937,6 +965,72 @@ def test_evaluate_refuses_a_mixture(work: Work, base: Work, old: str, key: str, 
     assert f"made from another {names}" in work.output
     assert "Fix: Rerun the stage" in work.output
     assert work.pipeline("verify", "--config", "config.yaml").returncode == 1
+
+
+# --- artifacts that were moved --------------------------------------------------------------------------------
+
+
+def test_a_folder_of_results_put_back_is_not_taken_for_that_of_the_present_config(work: Work) -> None:
+    """Snakemake's records are of the run in between, and all files are older than them."""
+    results, aside = work.folder / "results", work.folder / "aside"
+    shutil.copytree(results, aside)
+    work.configure("evaluate.bootstrap", 101)
+    assert work.run() == times("evaluate")
+    shutil.rmtree(results)
+    aside.rename(results)
+    assert work.run("--dry-run") == times("evaluate"), work.output
+    assert work.run() == times("evaluate"), work.output
+    assert work.run() == Counter(), work.output
+
+
+def exchanged(first: Path, second: Path) -> None:
+    aside = first.with_name("aside")
+    first.rename(aside)
+    second.rename(first)
+    aside.rename(second)
+
+
+def test_exchanged_artifacts_are_noticed_at_the_start(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work.folder)
+    plan = load_plan(work.source, [Path("config.yaml")], [], is_job=False)
+    assert plan.stale() == []
+    kinds = ["recordings/{}_run01.h5", "aligned/{}_run01.h5", "mel/{}_run01.h5", "contamination/{}_run01.h5"]
+    kinds += ["windows/{}.h5", "repeats/{}.h5", "baselines/{}/fold0.h5", "predictions/{}/fold0.h5", "sound/{}/fold0"]
+    kinds += [f"train/{{}}/fold0/{name}" for name in ("model.ckpt", "model.json", "metrics.csv")]
+    kinds += [f"train/{{}}/fold0/0-corrector/{name}" for name in ("network.ckpt", "network.json", "metrics.csv")]
+    for kind in kinds:
+        first, second = (Path("results", kind.format(subject)) for subject in ("sim01", "sim02"))
+        exchanged(first, second)
+        stale = {finding.output.path for finding in plan.stale()}
+        assert any("sim01" in path for path in stale), kind
+        assert any("sim02" in path for path in stale), kind
+        exchanged(first, second)
+        assert plan.stale() == []
+
+
+def test_an_edited_file_beside_a_sidecar_is_noticed_at_the_start(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work.folder)
+    plan = load_plan(work.source, [Path("config.yaml")], [], is_job=False)
+    for name in ("eval.json", "sound/sim01/fold0/provenance.json", "train/sim01/fold0/metrics.csv"):
+        path = Path("results", name)
+        before = path.read_bytes()
+        path.write_bytes(before.replace(b"0", b"1", 1))
+        assert len(plan.stale()) == 1, name
+        path.write_bytes(before)
+        assert plan.stale() == []
+
+
+def test_a_start_opens_no_artifact_that_did_not_change(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work.folder)
+    plan = load_plan(work.source, [Path("config.yaml")], [], is_job=False)
+    for path in Path("results").rglob("*"):
+        os.utime(path, (OLD, OLD), follow_symlinks=False)
+    assert plan.stale() == []
+    opened: list[str] = []
+    monkeypatch.setattr("pipeline.provenance.freshness.described", opened.append)
+    monkeypatch.setattr("pipeline.provenance.freshness.file_sha256", opened.append)
+    assert plan.stale() == []
+    assert opened == []
 
 
 # --- the runs ---------------------------------------------------------------------------------------------------

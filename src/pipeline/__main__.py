@@ -1,12 +1,13 @@
 """``python -m pipeline``."""
 
+import os
 import sys
-from pathlib import Path
 
-# Python searches the working directory first, which may hold files of others.
-if sys.path and Path(sys.path[0] or ".").resolve() == Path.cwd():
+# Python searches the working directory first, which may hold files of others.  What Python itself imports before this
+# line is out of reach: the console command and ``python -P -m pipeline`` never search there.
+if sys.path and os.path.realpath(sys.path[0] or ".") == os.path.realpath("."):
     del sys.path[0]
 
-from pipeline.cli import main
+from pipeline.cli import command
 
-sys.exit(main())
+sys.exit(command())

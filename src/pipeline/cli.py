@@ -7,6 +7,7 @@ for its import.  A bad input ends with exit code 2 and names every problem.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import EXIT_BAD_INPUT, InputError, Problem, StageFailureError, raise_if_any
+from pipeline.errors import EXIT_BAD_INPUT, InputError, Problem, StageFailureError, printable, raise_if_any
 from pipeline.importing.options import Options, add_arguments
 
 if TYPE_CHECKING:
@@ -37,6 +38,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(_unusable(error), file=sys.stderr)
         return EXIT_BAD_INPUT
+
+
+class Printable(io.TextIOWrapper):
+    """What is printed, names from files among it, without characters that steer or stop the terminal."""
+
+    def write(self, text: str) -> int:
+        return super().write(printable(text, but="\n\t"))
+
+
+def command() -> int:
+    """The console command: :func:`main`, printing in a way that no terminal stumbles over."""
+    for name in ("stdout", "stderr"):
+        plain = getattr(sys, name)
+        if isinstance(plain, io.TextIOWrapper):  # none where it is closed
+            shown = Printable(plain.detach(), encoding=plain.encoding, errors="backslashreplace", line_buffering=True)
+            setattr(sys, name, shown)
+    code = main()
+    try:
+        print(end="", flush=True)
+    except BrokenPipeError:  # else Python complains of it when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
 
 
 def _unusable(error: OSError) -> Problem:

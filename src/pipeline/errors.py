@@ -34,7 +34,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}[{self.field}]" if self.field else self.file
-        return _printable(f"error: {place}: got {self.got}, expected {self.expected}. Fix: {self.fix}")
+        return printable(f"error: {place}: got {self.got}, expected {self.expected}. Fix: {self.fix}")
 
 
 class InputError(Exception):
@@ -74,6 +74,8 @@ def raise_if_any(problems: Iterable[Problem]) -> None:
         raise InputError(found)
 
 
-def _printable(text: str) -> str:
-    """Escape control characters, so that a file name cannot steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def printable(text: str, but: str = "") -> str:
+    """Escape control characters, ``but`` those, so that a name in a file or a file's name cannot steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in but else c.encode("unicode_escape").decode() for c in text)

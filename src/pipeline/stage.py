@@ -5,6 +5,9 @@ becomes an option.  The function gets a :class:`Stage`.  A bad input ends the jo
 and its problems, a known failure with a code of its own (:mod:`pipeline.errors`), any other with
 1 and one line; the traceback is in the log.  The last line of a log states how the job ended; a
 log without such a line belongs to a job that was killed.
+
+The code of a run is that of its start: where a module of a stage is edited meanwhile, the stage ends and publishes
+nothing.  It compares the code before it is imported and again before an output appears under its name.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +29,9 @@ from tqdm import tqdm
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import WRITE_ERRORS, writing
 from pipeline.config.base import Section
-from pipeline.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_MEMORY, InputError, StageFailureError
+from pipeline.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_MEMORY, InputError, Problem, StageFailureError, printable
+from pipeline.provenance.fingerprint import code_now
+from pipeline.provenance.outputs import counted_as
 
 C = TypeVar("C", bound=Section)
 T = TypeVar("T")
@@ -40,7 +45,8 @@ LINE_EVERY_S = 30.0
 class Stage(Generic[C]):
     """Arguments, config and log of a running stage.
 
-    ``files`` maps each declared name to its paths; ``code`` is the code fingerprint.
+    ``files`` maps each declared name to its paths; ``code`` is the code fingerprint of the run, empty where the
+    stage was started by hand without one.
     """
 
     name: str
@@ -100,7 +106,19 @@ class Stage(Generic[C]):
     def provenance(self, inputs: Sequence[tuple[Path | str, str]]) -> Provenance:
         """What the stage's artifact is made from: ``inputs`` are paths with their sha256."""
         pairs = [(str(path), sha256) for path, sha256 in inputs]
-        return Provenance(self.config.canonical_json(), self.code, pairs)
+        output = self.files["output"][0]
+        written_for = "" if output.is_absolute() else str(output)
+        return Provenance(self.config.canonical_json(), self.code, pairs, written_for, self.refuse_edits)
+
+    def refuse_edits(self, now: Mapping[str, str] | None = None) -> None:
+        """Raise :class:`InputError` where the code is ``now``, or on the disk, another than the run started with."""
+        if not self.code:
+            return
+        found = counted_as(self.name, dict(code_now(sys.argv[0]) if now is None else now))
+        edited = sorted(name for name in {*found, *self.code} if found.get(name) != self.code.get(name))
+        if edited:
+            got, fix = "an edit while the run was at work", "Start again, so that the stage runs with one version"
+            raise InputError(Problem(", ".join(edited[:3]), "code", got, "the code that the run started with", fix))
 
 
 def run_stage(
@@ -108,8 +126,13 @@ def run_stage(
     config_type: type[C],
     files: Sequence[str],
     options: Sequence[str] = (),
+    *,
+    code: Mapping[str, str] | None = None,
 ) -> NoReturn:
-    """Run ``work`` as a command; it returns a one-line summary of the result."""
+    """Run ``work`` as a command; it returns a one-line summary of the result.
+
+    ``code`` is the fingerprint that the script found before it imported anything else.
+    """
     arguments = _parser(files, options).parse_args()
     name = Path(sys.argv[0]).stem
     folders = _folders(path for f in files for path in getattr(arguments, f))
@@ -132,6 +155,7 @@ def run_stage(
                 options={o: getattr(arguments, o) for o in options},
                 log=log,
             )
+            stage.refuse_edits(code)
             outcome = work(stage)
     except Exception as error:
         _exit(_report_error(error, log, arguments.log))
@@ -184,7 +208,16 @@ def _parser(files: Sequence[str], options: Sequence[str]) -> argparse.ArgumentPa
     return parser
 
 
-class _WithoutFolders(logging.Formatter):
+class _Printable(logging.Formatter):
+    """Log lines whose names of channels, words and files cannot steer a terminal; ``prefix`` comes before each."""
+
+    prefix = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.prefix + printable(super().format(record), but="\n\t")
+
+
+class _WithoutFolders(_Printable):
     """Log lines without this machine's folders, which may hold a person's name; logs go into bug reports."""
 
     def __init__(self, text: str, folders: Iterable[str]) -> None:
@@ -212,7 +245,9 @@ def _logger(name: str, file: Path, level: str, folders: Iterable[str]) -> loggin
     to_file.setFormatter(_WithoutFolders("%(asctime)s %(levelname)s %(message)s", folders))
     to_terminal = logging.StreamHandler()
     # A line takes the place of a progress bar.
-    to_terminal.setFormatter(logging.Formatter(f"{CLEAR_LINE if sys.stderr.isatty() else ''}%(message)s"))
+    for_terminal = _Printable("%(message)s")
+    for_terminal.prefix = CLEAR_LINE if sys.stderr.isatty() else ""
+    to_terminal.setFormatter(for_terminal)
     to_terminal.addFilter(logging.Filter(name))
     logging.raiseExceptions = False  # a full disk takes no log lines, which is no failure of the stage
     root = logging.getLogger()

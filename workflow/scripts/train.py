@@ -1,5 +1,9 @@
 """The command of the stage train."""
 
+from pipeline.provenance.fingerprint import code_at_start
+
+CODE = code_at_start(__file__)  # before anything of it is imported
+
 from pipeline.config.train import TrainStage
 from pipeline.stage import run_stage
 from pipeline.stages.train import train
@@ -10,4 +14,5 @@ if __name__ == "__main__":
         TrainStage,
         files=["windows", "mel", "aligned", "ridge", "folds", "output"],
         options=["fold", "variant", "network", "accelerator"],
+        code=CODE,
     )

@@ -2,13 +2,15 @@
 
 An artifact is one HDF5 file.  Its arrays carry dimension labels, units and
 rates; its root carries ``schema``, ``schema_version``, ``stage``,
-``config_json``, ``code_fingerprint``, ``inputs``, ``versions``, ``content_digest``
-and ``complete``, and further attributes of its kind.
+``config_json``, ``code_fingerprint``, ``inputs``, ``output`` (the path it was
+written for), ``versions``, ``content_digest`` and ``complete``, and further
+attributes of its kind.
 
 Writing goes to a temporary file in the same folder that replaces the final
 path in one step, so a reader sees the old file or the new one, never a part.
-Reading refuses a file that is incomplete, has another schema, or refers to
-other files (external links or storage, virtual sources, foreign filters).
+Reading refuses a file that is incomplete, has another schema, was written for
+another place in ``results/``, or refers to other files (external links or
+storage, virtual sources, foreign filters).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +28,13 @@ import h5py
 import numpy as np
 
 from pipeline.artifacts import versions
-from pipeline.artifacts.files import atomic_path, require_space
+from pipeline.artifacts.files import are_inputs, atomic_path, is_digest, require_space
 from pipeline.artifacts.hdf5 import open_to_read
+from pipeline.artifacts.paths import is_own_place
 from pipeline.errors import InputError, Problem
 
 SCHEMA_PREFIX = "seeg-to-audio/"
-PROVENANCE = ("stage", "config_json", "code_fingerprint", "inputs", "versions")
+PROVENANCE = ("stage", "config_json", "code_fingerprint", "inputs", "output", "versions")
 RESERVED = ("schema", "schema_version", *PROVENANCE, "content_digest", "complete")
 CHUNK_BYTES = 1 << 19
 BLOCK_BYTES = 1 << 24
@@ -41,6 +44,8 @@ LIBVER = ("v110", "v110")
 #: Labels of a dataset's axes.  HDF5's own labels, which viewers display, have no checksum, and a flipped bit in
 #: #: them crashes the process that reads them: they are written and never read.
 DIMENSIONS = "dimensions"
+#: What the root attribute with the digest of a group ends with.
+PART = "_digest"
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,15 @@ class Provenance:
 
     ``inputs`` are pairs of a path relative to the working directory and the
     sha256 of its content (of the bytes for a raw file, of the arrays for an
-    artifact).
+    artifact).  ``output`` is the path that the stage was told to write, empty where no stage writes.
+    ``check`` is called before anything is published, and may raise.
     """
 
     config_json: str = "{}"
     code: Mapping[str, str] = field(default_factory=dict)
     inputs: Sequence[tuple[str, str]] = ()
+    output: str = ""
+    check: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
 
 class StreamedArray:
@@ -206,6 +214,7 @@ class ArtifactWriter:
             "config_json": provenance.config_json,
             "code_fingerprint": json.dumps(dict(provenance.code), sort_keys=True),
             "inputs": json.dumps(sorted(map(list, provenance.inputs))),
+            "output": provenance.output,
             "versions": json.dumps(dict(versions.installed())),
             "complete": True,
         }
@@ -220,6 +229,7 @@ def create(path: Path, schema: Schema, provenance: Provenance) -> Iterator[Artif
     with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w", libver=LIBVER, locking=False) as file:
         writer = ArtifactWriter(file, schema)
         yield writer
+        provenance.check()
         writer._finish(provenance)
 
 
@@ -373,12 +383,18 @@ def recomputed_digest(artifact: Artifact) -> str:
 
 
 def header(path: Path) -> dict[str, Any]:
-    """The reserved attributes of a complete artifact, JSON fields decoded."""
+    """The reserved attributes of a complete artifact, JSON fields decoded; ``parts`` has the digests of its groups."""
     with opened_any(path) as artifact:
         values = {name: artifact.attribute(name) for name in RESERVED}
-    values["versions"] = values["versions"] or "{}"  # earlier outputs do not say
+        own = artifact.root_attributes()
+    values |= {"versions": values["versions"] or "{}", "output": values["output"] or ""}  # earlier outputs do not say
     for name in ("code_fingerprint", "inputs", "versions"):
-        values[name] = json.loads(values[name])
+        with _damage_named(path, name, values["stage"]):
+            values[name] = json.loads(values[name])
+    is_whole = is_digest(values["content_digest"]) and are_inputs(values["inputs"])
+    if not (is_whole and isinstance(values["code_fingerprint"], dict)):
+        raise _refused(path, "inputs", "digests that are none", "what the artifact was made from", values["stage"])
+    values["parts"] = {n.removesuffix(PART): str(v) for n, v in own.items() if n.endswith(PART)}
     return values
 
 
@@ -394,7 +410,7 @@ def part_digest(part: Path) -> str:
     Its stage records it as the root attribute ``group_digest``, for readers that depend on nothing else in the file.
     """
     with opened_any(part.parent) as artifact:
-        found = artifact.attribute(f"{part.name}_digest")
+        found = artifact.attribute(f"{part.name}{PART}")
         if found is None:
             raise _refused(artifact.path, part.name, "no digest", "the digest of a group", artifact.stage)
         return str(found)
@@ -506,6 +522,9 @@ def _damage_named(path: Path, where: str, stage: str) -> Iterator[None]:
 def _check_complete(path: Path, file: h5py.File, stage: str) -> None:
     if not _attribute(file, "complete", False):
         raise _refused(path, "complete", "an unfinished file", "a complete artifact", stage)
+    written_for = str(_attribute(file, "output", ""))
+    if not is_own_place(path, written_for):
+        raise _refused(path, "output", f"an artifact written as {written_for}", "the one of this name", stage)
 
 
 def _check_header(path: Path, file: h5py.File, schema: Schema) -> None:

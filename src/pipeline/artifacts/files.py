@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+import platform
+import re
 import resource
 import secrets
 import shutil
 from collections.abc import Container, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import CannotWriteError
@@ -23,6 +26,7 @@ _FIXES = {
     errno.EROFS: "Make the folder writable",
     errno.EACCES: "Make the folder writable",
     errno.EPERM: "Make the folder writable",
+    errno.ELOOP: "Remove the link",
 }
 #: Errors that only writing raises.
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -93,6 +97,47 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(path: Path, busy: Exception) -> Iterator[None]:
+    """Hold the lock file ``path`` within the block; raises ``busy`` where another process holds it.
+
+    The lock ends with the process.  Where the file system has none, a file that exists stands for it, with
+    this host and process in it.  A link is not followed.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    with os.fdopen(handle), ExitStack() as stack:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise busy from None
+            stack.enter_context(_owner_file(path.with_name(f"{path.name}.owner"), busy))
+        yield
+
+
+@contextmanager
+def _owner_file(path: Path, busy: Exception) -> Iterator[None]:
+    host = hashlib.sha256(platform.node().encode()).hexdigest()[:16]
+    with suppress(FileNotFoundError, ValueError, PermissionError):
+        owner, pid = path.read_text(encoding="ascii").split()
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            if owner == host:
+                path.unlink()  # of a killed process
+    try:
+        with path.open("x", encoding="ascii") as owner_file:
+            owner_file.write(f"{host} {os.getpid()}\n")
+    except FileExistsError:
+        raise busy from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small text file atomically, UTF-8."""
     with atomic_path(path) as temporary:
@@ -103,3 +148,15 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def is_digest(value: object) -> bool:
+    """Whether a value read from a file is the text of a digest, which may name a folder."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{1,64}", value) is not None
+
+
+def are_inputs(value: object) -> bool:
+    """Whether a value read from a file is a list of paths with their digests."""
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and is_digest(pair[1]) for pair in value
+    )

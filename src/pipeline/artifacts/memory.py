@@ -21,27 +21,29 @@ def remembered(
     find: Callable[[str, Path], Any],
     *,
     trust: bool = False,
+    keep: bool = True,
     check: Callable[[Mapping[str, Any]], None] = lambda found: None,
 ) -> dict[str, Any]:
     """``find(name, file)`` of each of ``files``, by name; a JSON value.
 
     A value in ``store`` is used where size, modification time and inode of the file are still
     the same; with ``trust`` always.  A file that changed a moment ago is read again next time.
-    ``check`` gets all values before they are stored, and may raise.
+    ``check`` gets all values before they are stored, and may raise; without ``keep`` none are.
     """
     known = _stored(store)
     entries = {name: _entry(name, file, known.get(name), find, trust) for name, file in files.items()}
     found = {name: value for name, (_, value) in entries.items()}
     check(found)
-    if store is not None and entries != known and not trust:
+    if store is not None and entries != known and keep and not trust:
         write_text(store, json.dumps(entries, sort_keys=True, indent=0) + "\n")
     return found
 
 
 def _stored(store: Path | None) -> dict[str, list[Any]]:
     if store is not None and store.is_file():
-        with suppress(ValueError):
-            return dict(json.loads(store.read_text(encoding="utf-8")))
+        with suppress(ValueError, TypeError):
+            stored = dict(json.loads(store.read_text(encoding="utf-8")))
+            return {name: entry for name, entry in stored.items() if isinstance(entry, list) and len(entry) == 2}
     return {}
 
 

@@ -11,6 +11,8 @@ RESULTS = Path("results")
 EVALUATION_SIDECAR = RESULTS / "eval.provenance.json"
 #: Name of the group in the baselines that holds the ridge which networks correct.
 SKIP = "skip"
+#: Folders of results that hold copies of others.
+COPIES = (("archive",), ("sweep",))
 
 
 def _of(variant: str) -> Path:
@@ -108,3 +110,12 @@ def described_by(path: Path) -> Path:
     if path.name in ("model.ckpt", "metrics.csv"):
         return path.with_name("model.json")
     return path / "provenance.json" if path.parent.parent == RESULTS / "sound" else path
+
+
+def is_own_place(path: Path, written_for: str) -> bool:
+    """Whether an artifact that a stage wrote as ``written_for`` lies there, or outside of the results of its run.
+
+    Two artifacts of one kind whose files were exchanged differ in nothing else.
+    """
+    is_result = path.parts[:1] == RESULTS.parts and path.parts[1:2] not in COPIES
+    return not is_result or written_for in ("", str(path))

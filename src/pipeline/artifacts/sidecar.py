@@ -10,13 +10,16 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import versions
-from pipeline.artifacts.core import Provenance
-from pipeline.artifacts.files import file_sha256, write_text
+from pipeline.artifacts.files import are_inputs, file_sha256, is_digest, write_text
+from pipeline.artifacts.paths import is_own_place
 from pipeline.config.canonical import digest
 from pipeline.errors import InputError, Problem, raise_if_any
+
+if TYPE_CHECKING:
+    from pipeline.artifacts.core import Provenance  # h5py, which a start that opens no artifact should not wait for
 
 
 def write_sidecar(
@@ -28,6 +31,7 @@ def write_sidecar(
     **more: Any,
 ) -> None:
     """Write the sidecar of ``files`` in the folder of ``path``; call it last, when all files are complete."""
+    provenance.check()
     digests = {file.name: file_sha256(file) for file in sorted(files)}
     whole = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
     values = {
@@ -35,6 +39,7 @@ def write_sidecar(
         "config_json": provenance.config_json,
         "code_fingerprint": dict(provenance.code),
         "inputs": sorted(map(list, provenance.inputs)),
+        "output": provenance.output,
         "content_digest": content_digest or whole,
         "files": digests,
         "versions": dict(versions.installed()),
@@ -55,12 +60,23 @@ def read_sidecar(path: Path) -> dict[str, Any]:
             raise ValueError("values that do not match their digest")
         if any(Path(name).name != name for name in values["files"]):
             raise ValueError("files elsewhere")
+        is_whole = is_digest(values["content_digest"]) and are_inputs(values["inputs"])
+        if not (is_whole and isinstance(values["code_fingerprint"], dict)):
+            raise ValueError("digests that are none")
+        if not _is_own_place(path, Path(values.get("output", ""))):
+            raise ValueError(f"written for {values['output']}")
     except (OSError, ValueError, TypeError) as error:
         fix = "Rerun the stage that makes it"
         raise InputError(
             Problem(str(path), "", f"no provenance ({error})", "what the output was made from", fix)
         ) from None
     return {"versions": {}, **values}  # earlier outputs do not say
+
+
+def _is_own_place(path: Path, output: Path) -> bool:
+    """Whether a sidecar lies where its stage wrote ``output``, in that itself, or in a run that is published there."""
+    folder = path.parents[2] if path.parent.parent.name == "runs" else path.parent
+    return any(is_own_place(folder, str(place)) for place in (output, output.parent)) or output == Path()
 
 
 def sidecar_contents(paths: Iterable[Path]) -> list[tuple[Path, str]]:

@@ -17,26 +17,41 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.memory import remembered
+from pipeline.artifacts.paths import RESULTS
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = PACKAGE_ROOT.name
 HASH_CHARACTERS = 12
+#: Hashes of unchanged modules, which the main process of a run keeps.
+CODE_MANIFEST = RESULTS / ".code_manifest.json"
 #: The Python version, which the syntax tree depends on.
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 Scan = dict[str, Any]
 
 
-def code_fingerprints(scripts: Sequence[Path], memory: Path | None = None) -> dict[str, dict[str, str]]:
+def code_fingerprints(
+    scripts: Sequence[Path], memory: Path | None = None, *, keep: bool = True
+) -> dict[str, dict[str, str]]:
     """The fingerprint of each script: hash by name of it and of every module of this package that it imports.
 
-    ``memory`` is a file that caches the hashes of unchanged modules.
+    ``memory`` is a file that caches the hashes of unchanged modules; it is written where ``keep`` is set.
     """
     files = {_script_name(script): Path(script) for script in scripts} | _modules()
-    scans = remembered({f"{PYTHON} {name}": file for name, file in files.items()}, memory, _scan)
+    scans = remembered({f"{PYTHON} {name}": file for name, file in files.items()}, memory, _scan, keep=keep)
     by_name = {name: scans[f"{PYTHON} {name}"] for name in files}
     data = _data_hashes()
     return {Path(script).stem: _closure(_script_name(script), by_name, data) for script in scripts}
+
+
+def code_now(script: str | Path) -> dict[str, str]:
+    """The fingerprint of one script as its modules stand; a job of a run looks only at modules that changed."""
+    return code_fingerprints([Path(script)], CODE_MANIFEST, keep=False)[Path(script).stem]
+
+
+def code_at_start(script: str) -> dict[str, str]:
+    """The same for a script that was told the code of its run; nothing where a person started it without."""
+    return code_now(script) if "--code" in sys.argv else {}
 
 
 def _closure(script: str, scans: dict[str, Scan], data: dict[str, str]) -> dict[str, str]:

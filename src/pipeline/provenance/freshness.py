@@ -1,25 +1,30 @@
 """Whether the outputs in ``results/`` match the present config, code and inputs.
 
 Every output records what it was made from, in its header or in a sidecar.  Snakemake compares
-its own records; this module compares the outputs themselves: where Snakemake's records are
-missing, for ``python -m pipeline verify``, and before scoring.
+its own records; this module compares the outputs themselves: at every start, for
+``python -m pipeline verify``, and before scoring.  A start opens only outputs that changed
+since an earlier one: an index beside them has what the others say of themselves.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import paths, versions
-from pipeline.artifacts.core import header, opened_any, part_digest, recomputed_digest
-from pipeline.artifacts.files import write_text
+from pipeline.artifacts.files import file_sha256, write_text
+from pipeline.artifacts.memory import remembered
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar, refuse_damaged
 from pipeline.config.canonical import digest
 from pipeline.errors import InputError, Problem
 from pipeline.provenance.outputs import ACCEPTED, Output, accepted
+
+#: What outputs say of themselves, and the sha256 of the files of sidecars, as of the last start.
+INDEX = paths.RESULTS / ".index.json"
+FILES_INDEX = paths.RESULTS / ".files_index.json"
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,13 @@ class Finding:
 
 @dataclass
 class Freshness:
-    """Compares outputs with the present config, code and inputs; keeps the digests that it read.
+    """Compares outputs with the present config, code and inputs; keeps what it read of them.
 
     ``raw`` holds the sha256 of the user's raw files, by path.
     """
 
     raw: Mapping[str, str] = field(default_factory=dict)
-    _digests: dict[str, str | None] = field(default_factory=dict)
+    _known: dict[str, dict[str, Any] | None] = field(default_factory=dict)
 
     def check(self, outputs: Iterable[Output], *, read_all: bool = False) -> Iterator[Finding]:
         """Every output that is missing, damaged or made from something else.
@@ -53,32 +58,84 @@ class Freshness:
             if reason:
                 yield Finding(output, reason)
 
+    def check_changed(self, outputs: Iterable[Output]) -> Iterator[Finding]:
+        """The same of outputs that exist, as quickly as a start needs it; the index is brought up to date."""
+        there = [output for output in outputs if Path(output.path).exists()]
+        described_by = {o.described_by: Path(o.described_by) for o in there if Path(o.described_by).is_file()}
+        self._known |= remembered(described_by, INDEX, lambda path, _: _said(path))
+        sidecars = [path for path in described_by if path.endswith(".json")]
+        files = {name: Path(name) for sidecar in sidecars for name in self.files_of(sidecar)[1:]}
+        files = {name: file for name, file in files.items() if file.is_file()}
+        contents = remembered(files, FILES_INDEX, lambda _, file: file_sha256(file))
+        for output in there:
+            reason = self.why_stale(output) or self._changed_files(output.described_by, contents)
+            if reason:
+                yield Finding(output, reason)
+
     def why_stale(self, output: Output) -> str:
         """Why ``output`` is not up to date; empty where it is."""
         if not Path(output.path).exists():
             return "missing"
-        try:
-            made = described(output.described_by)
-        except InputError as error:
-            return f"unreadable ({error.problems[0].got})"
-        if made["config_json"] != output.config_json:
-            return f"made with another config ({_changed_keys(made['config_json'], output.config_json)})"
-        if made["code_fingerprint"] != dict(output.code):
-            return f"made by other code ({_changed(made['code_fingerprint'], output.code)})"
-        recorded = dict(made["inputs"])
+        said = self._said_by(output.described_by) or {"unreadable": "no provenance"}
+        if "unreadable" in said:
+            return f"unreadable ({said['unreadable']})"
+        if said["output"] not in ("", output.path):
+            return f"written as {said['output']}"
+        if said["config"] != digest(output.config_json):
+            made = described(output.described_by)["config_json"]
+            return f"made with another config ({_changed_keys(made, output.config_json)})"
+        if said["code"] != digest(dict(output.code)):
+            made = described(output.described_by)["code_fingerprint"]
+            return f"made by other code ({_changed(made, output.code)})"
+        recorded = dict(said["inputs"])
         if set(recorded) != set(output.inputs):
             return "made from other files"
         other = next(self.replaced(recorded.items()), None)
         return f"made from another {other}" if other else ""
 
+    def _changed_files(self, described_by: str, contents: Mapping[str, str]) -> str:
+        """What is wrong with the files of a sidecar, by the sha256 of each; empty where they are as written."""
+        if not described_by.endswith(".json"):
+            return ""
+        parts = (self._said_by(described_by) or {}).get("parts", {})
+        names = [n for n, sha256 in parts.items() if contents.get(str(Path(described_by).with_name(n))) != sha256]
+        return f"damaged or missing: {', '.join(names)}" if names else ""
+
     def replaced(self, inputs: Iterable[tuple[str, str]]) -> Iterator[str]:
         """Inputs with other content than recorded; unreadable inputs are reported as outputs of their own."""
-        return (path for path, sha256 in inputs if (self._digest(path) or sha256) != sha256)
+        return (path for path, sha256 in inputs if (self._content(path) or sha256) != sha256)
 
-    def _digest(self, path: str) -> str | None:
-        if path not in self._digests:
-            self._digests[path] = self.raw.get(path) or content_of(path)
-        return self._digests[path]
+    def files_of(self, path: str) -> list[str]:
+        """The files of an output or input, by what describes it."""
+        if Path(path).parent.suffix == ".h5":
+            return [str(Path(path).parent)]
+        parts = (self._said_by(path) or {}).get("parts", {}) if path.endswith(".json") else {}
+        return [path, *(str(Path(path).with_name(name)) for name in parts)]
+
+    def _content(self, path: str) -> str | None:
+        return self.raw.get(path) or _content(path, self._said_by)
+
+    def _said_by(self, path: str) -> dict[str, Any] | None:
+        """What an output says of itself; None where there is no such file."""
+        if path not in self._known:
+            self._known[path] = _said(path) if Path(path).is_file() else None
+        return self._known[path]
+
+
+def _said(path: str) -> dict[str, Any]:
+    """What an output says of itself, with digests of what is long; ``unreadable`` says why where it cannot be read."""
+    try:
+        made = described(path)
+    except InputError as error:
+        return {"unreadable": error.problems[0].got}
+    return {
+        "output": made["output"],
+        "config": digest(made["config_json"]),
+        "code": digest(made["code_fingerprint"]),
+        "inputs": made["inputs"],
+        "content": made["content_digest"],
+        "parts": made["parts"],
+    }
 
 
 def made_with_others(outputs: Iterable[Output]) -> list[str]:
@@ -106,11 +163,17 @@ def _versions_of(path: str) -> dict[str, str]:
 
 
 def described(path: str) -> dict[str, Any]:
-    """``config_json``, ``code_fingerprint``, ``inputs``, ``versions`` and ``content_digest`` of an output.
+    """What an output says of itself: the fields of a header (:func:`pipeline.artifacts.core.header`).
 
-    Raises :class:`InputError` where it is damaged or has no provenance.
+    ``parts`` are digests of what is in it, groups or files.  Raises :class:`InputError` where it is damaged or has no
+    provenance.
     """
-    return read_sidecar(Path(path)) if path.endswith(".json") else header(Path(path))
+    if path.endswith(".json"):
+        made = read_sidecar(Path(path))
+        return {"output": "", **made, "parts": made["files"]}
+    from pipeline.artifacts.core import header  # h5py, which a start that opens nothing should not wait for
+
+    return header(Path(path))
 
 
 def damage(output: Output) -> str:
@@ -118,6 +181,8 @@ def damage(output: Output) -> str:
     if output.described_by.endswith(".json"):
         names = damaged_files(Path(output.described_by))
         return f"damaged or missing: {', '.join(names)}" if names else ""
+    from pipeline.artifacts.core import opened_any, recomputed_digest
+
     try:
         with opened_any(Path(output.path)) as artifact:
             return "" if recomputed_digest(artifact) == artifact.content_digest else "damaged: another content digest"
@@ -167,16 +232,17 @@ def content_of(path: str) -> str | None:
 
     Only files below ``results/`` are read: a path elsewhere, recorded in an artifact, is not followed.
     """
-    if ".." in Path(path).parts or Path(path).parts[:1] != paths.RESULTS.parts:
+    return _content(path, _said)
+
+
+def _content(path: str, said: Callable[[str], dict[str, Any] | None]) -> str | None:
+    place = Path(path)
+    if ".." in place.parts or place.parts[:1] != paths.RESULTS.parts:
         return None
-    try:
-        if Path(path).suffix in (".h5", ".json"):
-            return str(described(path)["content_digest"])
-        if Path(path).parent.suffix == ".h5":
-            return part_digest(Path(path))
-        return dict(read_sidecar(Path(path).with_name("provenance.json"))["files"]).get(Path(path).name)
-    except InputError:
-        return None
+    if place.suffix in (".h5", ".json"):
+        return (said(path) or {}).get("content")
+    holder = place.parent if place.parent.suffix == ".h5" else place.with_name("provenance.json")
+    return (said(str(holder)) or {}).get("parts", {}).get(place.name)
 
 
 def _changed_keys(old: str, new: str) -> str:

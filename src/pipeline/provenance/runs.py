@@ -7,7 +7,6 @@ Snakemake knows nothing of these folders and never deletes them.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from pipeline.artifacts import aligned, mel, windows
 from pipeline.artifacts.core import Provenance, content_digest, part_digest
-from pipeline.artifacts.files import atomic_path
+from pipeline.artifacts.files import atomic_path, locked
 from pipeline.artifacts.paths import skip_of
 from pipeline.artifacts.sidecar import damaged_files
 from pipeline.config.canonical import digest
@@ -84,10 +83,5 @@ def publish(run: Path, outputs: Iterable[Path]) -> None:
 @contextmanager
 def owned(run: Path) -> Iterator[None]:
     """Lock ``run`` against a second job within the block; the lock ends with the process."""
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / "lock").open("w") as handle:
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StageFailureError(f"another job is at work in {run}", 1) from None
+    with locked(run / "lock", StageFailureError(f"another job is at work in {run}", 1)):
         yield

@@ -8,7 +8,6 @@ once.  Imports no large package, since the workflow reads the sheet at every sta
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
@@ -193,8 +192,7 @@ def _split(path: Path, lines: list[tuple[int, str]]) -> tuple[list[str], list[tu
         raise InputError(
             Problem(str(path), "header", f"{between} between columns", "tabs", "Save the sheet as tab-separated text.")
         )
-    reader = csv.reader((line for _, line in rest), delimiter="\t", quoting=csv.QUOTE_NONE)
-    cells = [(number, [cell.strip() for cell in row]) for (number, _), row in zip(rest, reader, strict=True)]
+    cells = [(number, [cell.strip() for cell in line.split("\t")]) for number, line in rest]
     return [name.strip() for name in first.split("\t")], cells
 
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -47,6 +47,7 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "seeg-to-audio",
     "figure.constrained_layout.use": True,
+    "text.parse_math": False,  # a label of the user's data may hold anything
 }
 NO_DATES: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
@@ -56,8 +57,8 @@ NO_DATES: dict[str, dict[str, Any]] = {
 MAP = "magma"
 MOST_HEADS = 4
 ROUND_HZ = (500, 1000, 2000, 4000, 7500)
-styled = mpl.rc_context(STYLE)  # type: ignore[arg-type]
-"""Decorator of every function that draws."""
+styled = style.context(["default", STYLE])
+"""Decorator of every function that draws; a ``matplotlibrc`` of the working directory changes nothing."""
 
 
 def data_uri(figure: Figure, kind: str = "svg") -> str:
@@ -68,6 +69,7 @@ def data_uri(figure: Figure, kind: str = "svg") -> str:
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+@styled
 def save(figure: Figure, place: Path | io.BytesIO, kind: str, dpi: int = 300) -> None:
     """Write the drawn figure without dates or program versions; equal input, equal bytes."""
     figure.savefig(place, format=kind, metadata=NO_DATES[kind], dpi=dpi)

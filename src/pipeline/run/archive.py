@@ -1,13 +1,15 @@
 """Archive of finished results: ``results/archive/{digest}/``.
 
-Snakemake deletes a job's outputs before it runs and after it fails.  So scores, report and
-predictions of a finished run are hard-linked into the archive, under the digest of the
-evaluation, before anything starts.  The links take no space until the rerun writes new files.
+Snakemake deletes a job's outputs before it runs and after it fails.  So scores and report of a
+finished run are copied into the archive, under the digest of the evaluation, before anything
+starts, and its predictions hard-linked: they take no space until the rerun writes new ones.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
 from pathlib import Path
 
@@ -20,6 +22,7 @@ ARCHIVE = RESULTS / "archive"
 #: How many evaluations are kept, the newest.
 KEPT = 3
 DIGEST_CHARACTERS = 16
+NAME = re.compile(f"[0-9a-f]{{{DIGEST_CHARACTERS}}}")
 
 
 def keep_results() -> Path | None:
@@ -33,7 +36,7 @@ def keep_results() -> Path | None:
             return None
         else:
             scored = [path for path, digest in sidecar["inputs"] if _is_prediction(path) and content_of(path) == digest]
-            _link([EVALUATION_SIDECAR, *map(RESULTS.joinpath, sidecar["files"]), *map(Path, scored)], folder)
+            _keep([EVALUATION_SIDECAR, *map(RESULTS.joinpath, sidecar["files"]), *map(Path, scored)], folder)
     except InputError:
         return None
     for old in kept()[KEPT:]:
@@ -43,7 +46,7 @@ def keep_results() -> Path | None:
 
 def kept() -> list[Path]:
     """The archived evaluations, newest first."""
-    folders = [p for p in ARCHIVE.glob("*") if p.is_dir() and not p.name.startswith(".")]
+    folders = [p for p in ARCHIVE.glob("*") if NAME.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]
     return sorted(folders, key=lambda folder: (folder.stat().st_mtime_ns, folder.name), reverse=True)
 
 
@@ -56,15 +59,26 @@ def _is_prediction(path: str) -> bool:
     return "predictions" in Path(path).parts
 
 
-def _link(files: list[Path], folder: Path) -> None:
+def _link_or_copy(file: Path, place: Path) -> None:
+    try:
+        os.link(file, place)
+    except OSError:  # a file system without hard links
+        shutil.copy2(file, place)
+
+
+def _keep(files: list[Path], folder: Path) -> None:
     """All ``files``, by their places under ``results/``, in ``folder``; whole or not at all."""
-    part = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(part, ignore_errors=True)
-    for file in files:
-        place = part / file.relative_to(RESULTS)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(file, place)
-        except OSError:  # a file system without hard links
-            shutil.copy2(file, place)
-    part.rename(folder)
+    ARCHIVE.mkdir(parents=True, exist_ok=True)
+    part = ARCHIVE / f".{secrets.token_hex(8)}.tmp"
+    part.mkdir()
+    try:
+        for file in files:
+            place = part / file.relative_to(RESULTS)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if file.suffix == ".h5":
+                _link_or_copy(file, place)
+            else:  # people edit such files in place, which would change the archived one with it
+                shutil.copy2(file, place)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -1,12 +1,20 @@
-"""The version of what lies in ``results/``: a folder of an earlier one is refused, not mixed with."""
+"""What lies in ``results/``: a folder of an earlier version is refused, not mixed with; so are links out of it."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.paths import RESULTS
-from pipeline.errors import InputError, Problem
+from pipeline.errors import InputError, Problem, raise_if_any
 
 VERSION = "3"
+#: The folders that a run writes to.
+LOGS, SNAKEMAKE = Path("logs"), Path(".snakemake")
+WRITTEN = (RESULTS, LOGS, SNAKEMAKE)
 MARKER = RESULTS / ".layout"
 #: Folders that only a run makes.
 MADE_BY_RUNS = ("recordings", "aligned", "mel", "windows", "train", "predictions")
@@ -26,3 +34,25 @@ def mark_layout() -> None:
     """Say which version ``results/`` holds from now on."""
     if not MARKER.is_file():
         write_text(MARKER, f"{VERSION}\n")
+
+
+def refuse_links() -> None:
+    """Raise :class:`InputError` where a folder that a run writes to or clears up is a link to elsewhere.
+
+    ``results`` and ``logs`` themselves may be links, to a larger disk.
+    """
+    found = [link for folder in WRITTEN for link in _links(folder)]
+    found += [SNAKEMAKE] if SNAKEMAKE.is_symlink() else []
+    fix = "Remove the link; to keep results on another disk, link the folder results itself"
+    raise_if_any(Problem(str(link), "", "a link to elsewhere", "a folder or file of this run", fix) for link in found)
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    """Links to folders below ``folder``, and of log files, which are not replaced but written to, all links."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                if folder.parts[:1] == LOGS.parts or entry.is_dir():
+                    yield Path(entry.path)
+            elif entry.is_dir():
+                yield from _links(Path(entry.path))

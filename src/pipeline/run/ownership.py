@@ -7,45 +7,44 @@ remaining jobs, here and in Slurm's queue, are ended first, then the locks are c
 
 from __future__ import annotations
 
-import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
-from pipeline.artifacts.files import writing
+from pipeline.artifacts.files import locked, writing
+from pipeline.artifacts.paths import RESULTS
 from pipeline.errors import CannotWriteError, InputError, Problem
+from pipeline.run.layout import SNAKEMAKE, WRITTEN, refuse_links
 from pipeline.run.slurm import ControllerSilentError, cancel_jobs_here, jobs_here, scancel
 
-LOCK = Path("results/.run.lock")
-WRITTEN = [Path("results"), Path("logs"), Path(".snakemake")]
-SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+LOCK = RESULTS / ".run.lock"
+SNAKEMAKE_LOCKS = SNAKEMAKE / "locks"
+LOCK_NAME = re.compile(r"\d+\.(input|output)\.lock")
 PATIENCE_S = 20.0
 
 
 @contextmanager
-def owned_folder(scripts: Path) -> Iterator[list[str]]:
-    """Hold the working directory for one run; yields what had to be done to recover it.
+def owned_folder(scripts: Path, *, dry: bool = False) -> Iterator[list[str]]:
+    """Hold the working directory for one run; yields what had to be done to recover it, nothing where ``dry``.
 
     ``scripts`` is the folder of the stage scripts, by which jobs are recognised.  Raises
-    :class:`InputError` where another run is at work here, :class:`CannotWriteError` where
-    nothing can be written.
+    :class:`InputError` where another run is at work here or a folder is a link, :class:`CannotWriteError`
+    where nothing can be written.
     """
+    refuse_links()
     for folder in WRITTEN:
         with writing(folder):
             folder.mkdir(exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise CannotWriteError(folder, "a read-only folder", "one to write to", "Make it writable")
-    with LOCK.open("a") as handle:
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(_busy("another main.py")) from None
+    with locked(LOCK, InputError(_busy("another main.py"))):
         if any(_is_snakemake(_command(p)) for p in _here()):
             raise InputError(_busy("a snakemake"))
-        yield _recovered(scripts)
+        yield [] if dry else _recovered(scripts)
 
 
 def stop_jobs(scripts: Path) -> None:
@@ -60,7 +59,7 @@ def stop_jobs(scripts: Path) -> None:
 def _recovered(scripts: Path) -> list[str]:
     """End the jobs of a killed run and clear its locks; says what was done."""
     done = []
-    locks = list(SNAKEMAKE_LOCKS.glob("*")) if SNAKEMAKE_LOCKS.is_dir() else []
+    locks = [lock for lock in SNAKEMAKE_LOCKS.glob("*") if LOCK_NAME.fullmatch(lock.name)]
     if cancelled := _cancelled(was_killed=bool(locks)):
         done.append(f"cancelled {cancelled} Slurm job(s) that a killed run had left")
     orphans = [p for p in _here() if _is_job(p, scripts)]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.files import write_text
@@ -24,22 +24,19 @@ from pipeline.config.stages import STAGES, stage_json
 from pipeline.config.variants import FINAL, FULL, Fold
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.model.presets import NetworkRole, network_roles
-from pipeline.provenance.fingerprint import code_fingerprints
-from pipeline.provenance.outputs import Output, accepted, mark_for_rerun, without_record
+from pipeline.provenance.fingerprint import CODE_MANIFEST, code_fingerprints
+from pipeline.provenance.freshness import Finding, Freshness
+from pipeline.provenance.outputs import Output, counted_as, mark_for_rerun, vouch_for
 from pipeline.raw.manifest import content_manifest, refuse_copies
 from pipeline.raw.sessions import Session, SessionPlan, sessions_of
 from pipeline.raw.sheet import RecordingRow, read_sheet, rows_of
 from pipeline.run.failures import almost_full, failures
-from pipeline.run.layout import refuse_earlier_layout
+from pipeline.run.layout import refuse_earlier_layout, refuse_links
 from pipeline.vocoder.hifigan_config import read_hifigan_config
-
-if TYPE_CHECKING:
-    from pipeline.provenance.freshness import Freshness
 
 SIMULATED_SHEET = paths.RESULTS / "simulated" / "recordings.tsv"
 SIMULATED_SIDECAR = SIMULATED_SHEET.with_name("provenance.json")
 RAW_MANIFEST = paths.RESULTS / ".raw_manifest.json"
-CODE_MANIFEST = paths.RESULTS / ".code_manifest.json"
 RESOLVED_CONFIG = paths.RESULTS / "config.json"
 POOLED = "pooled"
 SPEECH_SUFFIXES = (".wav", ".flac", ".npy", ".json")
@@ -50,9 +47,11 @@ def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapp
     """The plan for the given config files, else for ``config/config.yaml`` here or in ``home``.
 
     ``is_job`` says that the main process has already hashed the raw files.  Raises
-    :class:`InputError` with everything wrong with the config and the sheet, and for results of an earlier layout.
+    :class:`InputError` with everything wrong with the config and the sheet, for results of an earlier layout and
+    for links out of them.
     """
     if not is_job:
+        refuse_links()
         refuse_earlier_layout()
     files = [Path(f) for f in config_files]
     if not files:
@@ -217,16 +216,18 @@ class Plan:
     @cached_property
     def speech(self) -> dict[str, str]:
         """sha256 by path of the clips of real speech that the simulation speaks with."""
-        if not self.is_simulated or self.config.simulate.speech is None:
-            return {}
-        clips = sorted(p for p in Path(self.config.simulate.speech).glob("*") if p.suffix in SPEECH_SUFFIXES)
-        return content_manifest(clips, RAW_MANIFEST, trust=self.is_job)
+        return {str(clip): self._hashes[str(clip)] for clip in self._clips}
 
     @cached_property
     def vocoder_files(self) -> dict[str, str]:
         """sha256 by path of the vocoder's checkpoint and its config; nothing where it has none."""
-        files = [Path(file) for file in _vocoder_files(self.config).values() if file]
-        return content_manifest(files, RAW_MANIFEST, trust=self.is_job)
+        return {file: self._hashes[file] for file in _vocoder_files(self.config).values() if file}
+
+    @property
+    def _clips(self) -> list[Path]:
+        if not self.is_simulated or self.config.simulate.speech is None:
+            return []
+        return sorted(p for p in Path(self.config.simulate.speech).glob("*") if p.suffix in SPEECH_SUFFIXES)
 
     def raw_of(self, session: str) -> list[str]:
         """The raw files of one session."""
@@ -294,7 +295,8 @@ class Plan:
         for name in self.sessions:
             config = self.ingest_json(name)
             raw = self.recorded_raw(name)
-            made.append(self._output("ingest", paths.recording(name), inputs=raw, config_json=config))
+            params = (self.config_json("ingest"), self.ingest_plan(name).digest)
+            made.append(self._output("ingest", paths.recording(name), None, raw, config_json=config, params=params))
             made.append(self._output("align", paths.aligned(name), inputs=[paths.recording(name)]))
         for name in with_audio:
             made.append(self._output("mel", paths.mel(name), inputs=[paths.aligned(name)]))
@@ -322,7 +324,8 @@ class Plan:
         corrected = any(role.ridge_skip for role in network_roles(self.config.model))
         inputs: list[str | Path] = [*self._files_of(subject), *map(paths.skip_of, self.ridges_behind(subject, fold))]
         for variant in variants if corrected else [FULL] if fold != FINAL else []:
-            yield self._output("ridge", paths.baselines(subject, fold, variant), inputs=inputs)
+            after = [paths.repeats(subject)]
+            yield self._output("ridge", paths.baselines(subject, fold, variant), inputs=inputs, after=after)
 
     def _trained(self, model_id: str, fold: Fold, variant: str) -> Iterator[Output]:
         """A model's networks, and their ensemble."""
@@ -332,7 +335,8 @@ class Plan:
             described_by = paths.network_sidecar(*name)
             skips = map(paths.skip_of, self.ridges_of(model_id, fold, variant, network))
             folds = self.networks_behind(model_id, fold, network)
-            yield self._output("train", paths.network(*name), described_by, [*data, *skips, *folds])
+            after = [paths.repeats(model_id)]
+            yield self._output("train", paths.network(*name), described_by, [*data, *skips, *folds], after)
             sidecars.append(described_by)
         whole = (model_id, fold, variant)
         skips = map(paths.skip_of, self.ridges_corrected(*whole))
@@ -360,7 +364,10 @@ class Plan:
         path: Path | str,
         described_by: Path | None = None,
         inputs: Iterable[Path | str] = (),
+        after: Iterable[Path | str] = (),
+        *,
         config_json: str | None = None,
+        params: Iterable[str] = (),
     ) -> Output:
         return Output(
             path=str(path),
@@ -369,6 +376,8 @@ class Plan:
             config_json=config_json or self.config_json(stage),
             code=self.code_of(stage),
             inputs=tuple(map(str, inputs)),
+            params=tuple(params) or (self.config_json(stage),),
+            after=tuple(map(str, after)),
         )
 
     def digest(self) -> str:
@@ -377,13 +386,23 @@ class Plan:
         return digest([jobs, self._external])
 
     def mark_stale(self) -> None:
-        """Have Snakemake rerun outputs that it has no record of and that would come out otherwise now.
+        """Have Snakemake rerun outputs that would come out otherwise now, and no others that it cannot judge.
 
-        Without its records it takes any file for fresh; the files themselves know better.
+        It compares its own records with files' times: a folder of results that was put back, or exchanged
+        artifacts, look like its own, and without its records all are fresh, or all of them where inputs were touched.
         """
-        unknown = without_record(self.outputs())
-        stale = self.freshness().check(unknown) if unknown else ()
-        mark_for_rerun(finding.output.path for finding in stale)
+        outputs, freshness = self.outputs(), self.freshness()
+        stale = {finding.output.path for finding in freshness.check_changed(outputs)}
+        mark_for_rerun(output for output in outputs if output.path in stale)
+        vouch_for((output for output in outputs if output.path not in stale), freshness.files_of)
+
+    def stale(self) -> list[Finding]:
+        """Outputs that lie here and would come out otherwise now; brings the index of outputs up to date."""
+        return list(self.freshness().check_changed(self.outputs()))
+
+    def freshness(self) -> Freshness:
+        """What compares outputs with this plan."""
+        return Freshness(self._external)
 
     def keep_results(self) -> None:
         """Archive what an earlier run finished, before anything of this one starts."""
@@ -399,13 +418,6 @@ class Plan:
         from pipeline.run.archive import kept_line
 
         print(*failures(self.started_ns), *almost_full(), *kept_line(), sep="\n", file=sys.stderr)
-
-    def freshness(self) -> Freshness:
-        """What compares outputs with this plan."""
-        # Reading artifacts takes h5py (0.3 s), which a run with nothing to look into should not wait for.
-        from pipeline.provenance.freshness import Freshness
-
-        return Freshness(self._external)
 
     @property
     def _external(self) -> dict[str, str]:
@@ -451,16 +463,24 @@ class Plan:
 
     @cached_property
     def _code(self) -> dict[str, dict[str, str]]:
-        older = accepted()
-        return {stage: older.get(stage, {}).get(digest(code), code) for stage, code in present_code(self.home).items()}
+        return {stage: counted_as(stage, code) for stage, code in present_code(self.home).items()}
+
+    @property
+    def _content(self) -> dict[str, str]:
+        """sha256 by path of the user's raw files; nothing where they are simulated."""
+        return {} if self.is_simulated else self._hashes
 
     @cached_property
-    def _content(self) -> dict[str, str]:
+    def _hashes(self) -> dict[str, str]:
+        """sha256 by path of every file that no stage makes: in one call, since the manifest holds those of the last."""
         columns = [(row, column, path) for row in self.rows for column, path in row.files().items()]
         arrays = {(r.subject, r.recording, c): path for r, c, path in columns if c in ("eeg", "audio")}
+        arrays = {} if self.is_simulated else arrays
         pooled = self.config.train.pool == "subjects"
         check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet), pooled=pooled, texts=self.texts)
-        return content_manifest(map(Path, self.raw_files), RAW_MANIFEST, trust=self.is_job, check=check)
+        raw = [] if self.is_simulated else self.raw_files
+        files = [*map(Path, raw), *self._clips, *(Path(f) for f in _vocoder_files(self.config).values() if f)]
+        return content_manifest(files, RAW_MANIFEST, trust=self.is_job, check=check)
 
 
 def present_code(home: Path) -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from pipeline.artifacts import paths
-from pipeline.artifacts.sidecar import read_sidecar
+from pipeline.artifacts.sidecar import damaged_files, read_sidecar
 from pipeline.config.variants import FINAL
 from pipeline.errors import InputError, Problem
 from pipeline.provenance.runs import DIGEST_CHARACTERS
@@ -24,14 +24,15 @@ SUBJECTS = 5
 def closing_summary() -> str:
     """A table of the headline figures in ``results/eval.json``, and the places to look.
 
-    Raises :class:`InputError` where there is none.
+    Raises :class:`InputError` where there is none, or one that evaluate did not write.
     """
     file = paths.RESULTS / "eval.json"
-    try:
-        scores = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        got = error.strerror if isinstance(error, OSError) else "no JSON"
-        raise InputError(Problem(str(file), "", str(got), "the scores of a run", "Run the workflow first")) from None
+    if not file.is_file():
+        raise InputError(Problem(str(file), "", "no such file", "the scores of a run", "Run the workflow first"))
+    if file.name in damaged_files(paths.EVALUATION_SIDECAR):
+        got, fix = "another file than evaluate wrote", "Run the workflow again"
+        raise InputError(Problem(str(file), "sha256", got, "the scores as they were written", fix))
+    scores = json.loads(file.read_text(encoding="utf-8"))
     summary = scores["summary"]
     lines = ["", f"{'':14}" + "".join(f"{title:>10}" for title in COLUMNS.values())]
     lines += [_row(name, summary[name]) for name in ROWS if name in summary]

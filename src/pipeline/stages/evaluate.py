@@ -29,12 +29,14 @@ def evaluate(stage: Stage[EvaluateStage]) -> str:
 
         page = report_html(document, inputs.folds, read_extras(inputs, config), config.evaluate)
     scores_file, table_file, report_file, sidecar = stage.files["output"]
+    digests = [(path, described(str(path))["content_digest"]) for path in inputs.sources]
+    provenance = stage.provenance(digests)
+    provenance.check()
     write_text(scores_file, document_json(document))
     write_text(table_file, scores_table(document))
     write_text(report_file, page)
-    digests = [(path, described(str(path))["content_digest"]) for path in inputs.sources]
     outputs = [scores_file, table_file, report_file]
-    write_sidecar(sidecar, "evaluate", outputs, stage.provenance(digests), scope=scope.as_json())
+    write_sidecar(sidecar, "evaluate", outputs, provenance, scope=scope.as_json())
     show_in_tensorboard(scope, inputs.folds, document, config.evaluate)
     r = document["summary"]["model"]["pearson_r"]
     return f"{len(inputs.folds)} fold(s), model r {r if r is None else round(r, 3)} → {scores_file}, {report_file}"

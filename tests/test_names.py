@@ -1,0 +1,116 @@
+"""What names and files beside the data do to commands: no escape reaches the terminal, no module of theirs runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from pipeline.artifacts.core import Provenance, Schema, create
+from pipeline.errors import InputError
+from pipeline.provenance import outputs
+from pipeline.provenance.freshness import described
+from pipeline.raw.sheet import read_sheet
+
+#: Modules that Python, or this package, imports early.
+SHADOWED = ["re", "enum", "pathlib", "fnmatch", "ntpath", "types", "functools", "argparse", "json", "typing", "io"]
+
+
+def pipeline(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """As the console command starts: the working directory is not searched."""
+    command = [sys.executable, "-P", "-m", "pipeline", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def artifact(path: Path, name: str = "x") -> Path:
+    with create(path, Schema("sample", 1, "align"), Provenance()) as writer:
+        writer.attributes(label=name)
+        writer.table("channels", {"name": [name, name]}, "channel")
+    return path
+
+
+def test_no_escape_reaches_the_terminal(tmp_path: Path) -> None:
+    artifact(tmp_path / "a.h5", "\x1b[2J\x1b]0;title\x07\r\x9b1m")
+    for arguments in (["inspect", "a.h5"], ["inspect", "a.h5", "--verify"], ["plot", "a.h5"], ["summary\x1b[2J"]):
+        result = pipeline(tmp_path, *arguments)
+        printed = result.stdout + result.stderr
+        assert printed
+        assert all(c.isprintable() or c in "\n\t" for c in printed), arguments
+
+
+def test_a_terminal_of_ascii_shows_what_it_can(tmp_path: Path) -> None:
+    artifact(tmp_path / "a.h5", "Schläfe µV")
+    result = pipeline(tmp_path, "inspect", "a.h5", PYTHONIOENCODING="ascii")
+    assert result.returncode == 0, result.stderr
+    assert r"Schl\xe4fe \xb5V" in result.stdout
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    artifact(tmp_path / "a.h5")
+    command = f"{sys.executable} -P -m pipeline inspect a.h5"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    for end in ("| true", ">&-"):
+        result = subprocess.run(
+            f"{command} {end}", shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert result.stderr == "", end
+
+
+def test_modules_beside_the_data_do_not_run(tmp_path: Path) -> None:
+    for name in SHADOWED:
+        (tmp_path / f"{name}.py").write_text(f"import sys; sys.stderr.write('ran {name}')")
+    artifact(tmp_path / "a.h5")
+    result = pipeline(tmp_path, "inspect", "a.h5")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"align": 1}', '{"align": {"x": ["y"]}}', "\xff", ""])
+def test_a_damaged_list_of_accepted_code_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    outputs.ACCEPTED.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"results/.accepted.json: got damaged JSON"):
+        outputs.accepted()
+
+
+@pytest.mark.parametrize("name", ["inputs", "code_fingerprint", "content_digest"])
+@pytest.mark.parametrize("value", [None, "[1]", "{", '[["a"]]', 3])
+def test_an_artifact_without_provenance_is_named(tmp_path: Path, name: str, value: object) -> None:
+    path = artifact(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        del file.attrs[name]
+        if value is not None:
+            file.attrs[name] = value
+    with pytest.raises(InputError, match=r"a\.h5"):
+        described(str(path))
+
+
+@pytest.mark.parametrize("store", ["{", "[1]", '{"a": 5}', '{"a": [1]}', "null"])
+def test_a_damaged_cache_is_made_again(tmp_path: Path, store: str) -> None:
+    from pipeline.artifacts.memory import remembered
+
+    (tmp_path / "a").write_text("content")
+    (tmp_path / "store.json").write_text(store)
+    found = remembered({"a": tmp_path / "a"}, tmp_path / "store.json", lambda _, file: file.read_text())
+    assert found == {"a": "content"}
+    assert json.loads((tmp_path / "store.json").read_text())["a"][1] == "content"
+
+
+def test_a_cell_of_any_length_is_read_or_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "eeg.npy", np.zeros((10, 2), np.float32))
+    header = "subject\trecording\teeg\teeg_rate_hz\taudio\taudio_rate_hz\ttext\n"
+    row = f"s1\tr1\teeg.npy\t1000\tn/a\tn/a\t{'a' * 200_000}\n"
+    (tmp_path / "recordings.tsv").write_text(header + row)
+    assert len(read_sheet(tmp_path / "recordings.tsv")[0].text or "") == 200_000
+    (tmp_path / "recordings.tsv").write_text(header + row.replace("1000", "9" * 5000))
+    with pytest.raises(InputError, match="eeg_rate_hz"):
+        read_sheet(tmp_path / "recordings.tsv")
