@@ -215,6 +215,9 @@ def test_inspect_describes_and_verifies(tmp_path: Path) -> None:
         assert word in text
     verify(path)
     damaged(path, lambda f: f["features/time"].__setitem__(3, 9.0))
+    with pytest.raises(InputError, match="checksum of rows from 0 on"):
+        verify(path)
+    damaged(write(path), lambda f: f.attrs.__setitem__("rate_hz", 50.0))
     with pytest.raises(InputError, match="content_digest"):
         verify(path)
 
@@ -250,3 +253,62 @@ def test_a_sidecar_in_the_folder_of_another_is_refused(tmp_path: Path, monkeypat
             else:
                 with pytest.raises(InputError, match="written for results/train/s1/fold0"):
                     read_sidecar(path)
+
+
+@pytest.mark.parametrize("word", [b"\xff\xff", b"\0\0"])
+def test_erased_words_never_change_a_value_unnoticed(tmp_path: Path, word: bytes) -> None:
+    """Words of ones in place of zeros, and the other way round, have the same fletcher32."""
+    names = ("features/data", "features/time", "channels/name")
+    generator = random.Random(1)
+    for value in (0.0, float("nan")):
+        original = write(tmp_path / "a.h5", value).read_bytes()
+        with opened(tmp_path / "a.h5", SCHEMA) as artifact:
+            truth = {name: artifact.read(name) for name in names}
+        for _ in range(250):
+            erased = bytearray(original)
+            place = generator.randrange(len(erased) // 2) * 2
+            length = generator.choice([1, 2, 4, 64]) * 2
+            erased[place : place + length] = (word * length)[: len(erased[place : place + length])]
+            (tmp_path / "b.h5").write_bytes(erased)
+            try:
+                with opened(tmp_path / "b.h5", SCHEMA) as artifact:
+                    for name, values in truth.items():
+                        assert artifact.read(name).tobytes() == values.tobytes()
+            except InputError:
+                continue
+
+
+def test_what_is_read_of_a_checked_array_is_what_h5py_reads(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal((400_000, 3)).astype(np.float32)
+    with create(tmp_path / "a.h5", SCHEMA, Provenance()) as writer:
+        stream = writer.stream("x", values.shape, values.dtype, ["time", "channel"])
+        for start in range(0, len(values), 70_001):
+            stream.append(values[start : start + 70_001])
+    assert writer._streams["/x"].checksums.values().size > 5
+    keys = [slice(None), slice(5, 9), slice(43_000, 90_000, 7), (slice(3, 300_000), 1), (slice(3, 9), [0, 2]), 399_999]
+    keys += [-1, (), Ellipsis, (7, slice(1, 3)), [1, 5, 200_000], slice(400_000, 500_000), slice(9, 3)]
+    for key in keys:
+        with opened(tmp_path / "a.h5", SCHEMA) as artifact:
+            dataset = artifact.dataset("x")
+            for _ in range(2):
+                np.testing.assert_array_equal(dataset[key], artifact.file["x"][key], str(key))
+
+
+def test_one_damaged_chunk_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    with create(tmp_path / "a.h5", SCHEMA, Provenance()) as writer:
+        writer.array("x", np.zeros(400_000, np.float32), ["time"])
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["x"][300_000] = 1.0
+    with opened(tmp_path / "a.h5", SCHEMA) as artifact:
+        assert not artifact.read("x", 0, 200_000).any()
+        with pytest.raises(InputError, match="checksum of rows from 262144 on"):
+            artifact.read("x", 299_000, 299_001)
+
+
+def test_checksums_of_an_array_of_many_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attribute of more than 64 KiB."""
+    monkeypatch.setattr("pipeline.artifacts.core.CHUNK_BYTES", 4)
+    with create(tmp_path / "a.h5", SCHEMA, Provenance()) as writer:
+        writer.array("x", np.arange(30_000, dtype=np.float32), ["time"])
+    with opened(tmp_path / "a.h5", SCHEMA) as artifact:
+        np.testing.assert_array_equal(artifact.read("x"), np.arange(30_000))

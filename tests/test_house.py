@@ -37,7 +37,7 @@ def test_a_stage_is_a_module_and_its_script_only_calls_it() -> None:
     scripts = {p.stem: p.read_text() for p in (ROOT / "workflow" / "scripts").glob("*.py")}
     assert modules == set(scripts) == set(STAGES)
     for name, text in scripts.items():
-        assert len(text.splitlines()) <= 15
+        assert len(text.splitlines()) <= 20
         assert f"from pipeline.stages.{name} import {name}" in text
 
 

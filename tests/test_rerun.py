@@ -933,7 +933,7 @@ def test_verify_finds_damage_staleness_and_gaps_and_names_the_stage(work: Work) 
     *found, _ = result.stdout.splitlines()
     assert sorted(found) == [
         "results/contamination/sim01_run01.h5: missing. Rerun the stage contamination",
-        "results/mel/sim01_run01.h5: damaged: another content digest. Rerun the stage mel",
+        "results/mel/sim01_run01.h5: damaged data (checksum of rows from 0 on). Rerun the stage mel",
         "results/recordings/sim02_run01.h5: made from another raw/sim02_run01_eeg.npy. Rerun the stage ingest",
         "results/train/sim01/fold0/model.ckpt: damaged or missing: model.ckpt. Rerun the stage ensemble",
     ]

@@ -28,6 +28,7 @@ import h5py
 import numpy as np
 
 from pipeline.artifacts import versions
+from pipeline.artifacts.checksums import CHECKSUMS, ChunkCheckedDataset, ChunkChecksums
 from pipeline.artifacts.files import are_inputs, atomic_path, is_digest, require_space
 from pipeline.artifacts.hdf5 import open_to_read
 from pipeline.artifacts.paths import is_own_place
@@ -88,8 +89,10 @@ class StreamedArray:
         self.file, self.name, self.folder, self.attributes = dataset.file, dataset.name, folder, attributes
         self.shape, self.dtype, self.length, self.nbytes = dataset.shape, dataset.dtype, len(dataset), dataset.nbytes
         self.filled = 0
-        self.hash = hashlib.sha256()
         self._filling: h5py.Dataset | None = dataset
+        self.chunked = bool(dataset.chunks)
+        self._chunk_rows = dataset.chunks[0] if dataset.chunks else 1
+        self.hash, self.checksums = hashlib.sha256(), ChunkChecksums(self._chunk_rows)
 
     @property
     def dataset(self) -> h5py.Dataset:
@@ -105,13 +108,17 @@ class StreamedArray:
             require_space(self.folder, block.nbytes)
             self.dataset[self.filled : stop] = block
             self.hash.update(block.data)
+            self.checksums.update(block)
         self.filled = stop
         if stop == self.length:
             self._filling = None
 
     def rehash(self) -> None:
-        """Compute the digest again from the dataset, after it was changed in place."""
-        self.hash = _dataset_hash(self.dataset)
+        """Compute digest and checksums again from the dataset, after it was changed in place."""
+        self.hash, self.checksums = hashlib.sha256(), ChunkChecksums(self._chunk_rows)
+        for block in _blocks(self.dataset):
+            self.hash.update(block.data)
+            self.checksums.update(block)
 
 
 class ArtifactWriter:
@@ -206,6 +213,9 @@ class ArtifactWriter:
         digests = {
             name: _array_digest(s.shape, s.dtype, s.attributes, s.hash.hexdigest()) for name, s in self._streams.items()
         }
+        for stream in self._streams.values():
+            if stream.chunked:
+                stream.dataset.attrs[CHECKSUMS] = stream.checksums.values()
         values = {
             "content_digest": _content_digest(self.schema, _root_attributes(self.file), digests),
             "schema": self.schema.name,
@@ -233,11 +243,11 @@ def create(path: Path, schema: Schema, provenance: Provenance) -> Iterator[Artif
         writer._finish(provenance)
 
 
-class CheckedDataset(h5py.Dataset):
+class CheckedDataset(ChunkCheckedDataset):
     """A dataset of an artifact that is checked whenever rows of it are read."""
 
     def __init__(self, dataset: h5py.Dataset, path: Path, stage: str) -> None:
-        super().__init__(dataset.id)
+        super().__init__(dataset)
         self._path, self._stage = path, stage
 
     def __getitem__(self, *rows: Any) -> Any:
@@ -374,9 +384,8 @@ def recomputed_digest(artifact: Artifact) -> str:
     digests: dict[str, str] = {}
     for name in artifact.datasets():
         with _damage_named(artifact.path, name, artifact.stage):
-            item = artifact.file[name]
-            own, values = _own_attributes(item), _dataset_hash(item).hexdigest()
-            digests["/" + name] = _array_digest(item.shape, item.dtype, own, values)
+            item = artifact.dataset(name)
+            digests["/" + name] = _array_digest(item.shape, item.dtype, _own_attributes(item), _dataset_hash(item))
     kind = str(artifact.attribute("schema")).removeprefix(SCHEMA_PREFIX)
     schema = Schema(kind, int(artifact.attribute("schema_version")), str(artifact.attribute("stage")))
     return _content_digest(schema, artifact.root_attributes(), digests)
@@ -461,7 +470,8 @@ SCALE_ATTRIBUTES = ("CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "DIMENS
 
 
 def _own_attributes(dataset: h5py.Dataset) -> dict[str, Any]:
-    return {name: _plain(dataset.attrs[name]) for name in dataset.attrs if name not in SCALE_ATTRIBUTES}
+    names = [name for name in dataset.attrs if name not in (*SCALE_ATTRIBUTES, CHECKSUMS)]
+    return {name: _plain(dataset.attrs[name]) for name in names}
 
 
 def _array_digest(shape: tuple[int, ...], dtype: np.dtype, attributes: Mapping[str, Any], bytes_digest: str) -> str:
@@ -474,16 +484,23 @@ def _array_digest(shape: tuple[int, ...], dtype: np.dtype, attributes: Mapping[s
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def _dataset_hash(dataset: h5py.Dataset) -> Any:
-    """sha256 of a dataset's bytes, read a block at a time."""
-    row_bytes = max(1, dataset.nbytes // max(1, len(dataset)))
-    step = max(1, BLOCK_BYTES // row_bytes)
+def _dataset_hash(dataset: h5py.Dataset) -> str:
+    """sha256 of a dataset's bytes."""
     digest = hashlib.sha256()
+    for block in _blocks(dataset):
+        digest.update(block.data)
+    return digest.hexdigest()
+
+
+def _blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
+    """The rows of a dataset, a block of whole chunks at a time."""
+    row_bytes = max(1, dataset.nbytes // max(1, len(dataset)))
+    chunk = dataset.chunks[0] if dataset.chunks else 1
+    step = max(1, BLOCK_BYTES // row_bytes // chunk) * chunk
     for start in range(0, len(dataset), step):
         block = np.ascontiguousarray(dataset[start : start + step])
         if block.size:
-            digest.update(block.data)
-    return digest
+            yield block
 
 
 def _content_digest(schema: Schema, attributes: Mapping[str, Any], arrays: Mapping[str, str]) -> str:
