@@ -163,3 +163,40 @@ def test_a_run_is_made_once_at_an_address_that_stays(tmp_path: Path) -> None:
     find_or_make(outputs, made_from, job, make)
     find_or_make(outputs, made_from, [1, *job[1:]], make)
     assert made[1] == made[0] != made[2]
+
+
+FINGERPRINT = """
+import json, sys
+from pathlib import Path
+from pipeline.provenance.fingerprint import code_fingerprints
+print(json.dumps(code_fingerprints(sorted(Path(sys.argv[1]).glob("*.py"))), sort_keys=True))
+"""
+
+
+def other_pythons() -> list[str]:
+    """Interpreters of other versions here, installed by the system or by pyenv."""
+    found = []
+    for minor in (11, 12, 13):
+        command = shutil.which(f"python3.{minor}")
+        places = [command] if command else []
+        places += [str(p) for p in Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")]
+        found += places[-1:] if minor != sys.version_info.minor else []
+    return found
+
+
+def test_every_python_has_the_same_fingerprints() -> None:
+    """``ast.dump`` of 3.12 names a field more than that of 3.11."""
+    if not (others := other_pythons()):
+        pytest.skip("one version of Python is here")
+    environment = {"PYTHONPATH": str(ROOT / "src")}
+    dumps = [
+        subprocess.run(
+            [python, "-c", FINGERPRINT, str(ROOT / "workflow/scripts")],
+            env=environment,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for python in (sys.executable, *others)
+    ]
+    assert len(set(dumps)) == 1
+    assert len(json.loads(dumps[0])) == len(STAGES)

@@ -112,8 +112,18 @@ def _scan(name: str, file: Path) -> Scan:
             imports.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
     own = {n for n in imports if n.split(".")[0] == PACKAGE}
     parents = {n.rsplit(".", depth)[0] for n in own for depth in range(1, n.count(".") + 1)}
-    text = ast.dump(tree, annotate_fields=False)
+    text = _dumped(tree)
     return {"hash": hashlib.sha256(text.encode()).hexdigest()[:HASH_CHARACTERS], "imports": sorted(own | parents)}
+
+
+def _dumped(value: object) -> str:
+    """A syntax tree as text that is equal in every Python: fields without a value, which later ones add, left out."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_dumped, value))}]"
+    if not isinstance(value, ast.AST):
+        return repr(value)
+    fields = ((name, getattr(value, name, None)) for name in value._fields)
+    return f"{type(value).__name__}({','.join(f'{n}={_dumped(v)}' for n, v in fields if v is not None and v != [])})"
 
 
 def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
