@@ -237,9 +237,25 @@ def test_brainvision(tmp_path: Path) -> None:
     events = read_events(row.path("events"))  # type: ignore[arg-type]
     assert (events.onset_s, events.duration_s, events.label) == ((1.0,), (0.5,), ("ja",))
     header = tmp_path / "in/s1_ieeg.vhdr"
-    header.write_text(header.read_text().replace("DataFile=s1_ieeg.eeg", "DataFile=../../secret.eeg"))
-    with pytest.raises(InputError, match="a file beside the header"):
-        imported(header, tmp_path / "raw2")
+    whole = header.read_text()
+    for line in ("DataFile=../../secret.eeg", "DataFile: ../../secret.eeg", " datafile =/etc/passwd"):
+        for before in ("", "; long\n" * 30_000):
+            header.write_text(before + whole.replace("DataFile=s1_ieeg.eeg", line))
+            with pytest.raises(InputError, match="a file beside the header"):
+                imported(header, tmp_path / "raw2")
+
+
+def test_the_next_part_of_a_fif_file_lies_beside_it(tmp_path: Path) -> None:
+    mne = pytest.importorskip("mne", reason="mne is not installed: pip install mne")
+    raw = mne.io.RawArray(np.zeros((4, 600_000)), mne.create_info(NAMES, EEG_HZ, "seeg"), verbose="ERROR")
+    (tmp_path / "in").mkdir()
+    raw.save(tmp_path / "in/s2_raw.fif", split_size="2MB", verbose="ERROR", fmt="single")
+    first = (tmp_path / "in/s2_raw.fif").read_bytes()
+    assert first.count(b"s2_raw-1.fif") == 1
+    (tmp_path / "in/s2_raw-1.fif").rename(tmp_path / "other.fif")
+    (tmp_path / "in/s2_raw.fif").write_bytes(first.replace(b"s2_raw-1.fif", b"../other.fif"))
+    with pytest.raises(InputError, match="a file beside this one"):
+        imported(tmp_path / "in/s2_raw.fif", tmp_path / "raw", units="V", subject="s2")
 
 
 def test_fif_with_a_first_sample_bad_channels_and_positions(tmp_path: Path) -> None:

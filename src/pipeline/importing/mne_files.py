@@ -39,6 +39,8 @@ from pipeline.raw.bids import is_bad
 
 SUFFIXES = (".edf", ".bdf", ".vhdr", ".fif", ".fif.gz")
 _FIFF_UNIT_V = 107
+_FIFF_REF, _MAX_NAME = 118, 4096
+_MAX_HEADER_BYTES = 1_000_000
 _ANNOTATION_SIGNALS = ("EDF Annotations", "BDF Annotations")
 
 
@@ -112,9 +114,13 @@ def _read(file: Path, include: list[str] | None, closing: ExitStack) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            if suffix in (".fif", ".fif.gz"):
+                _refuse_parts_elsewhere(mne, file)
             raw = readers.get(suffix, mne.io.read_raw_fif)(file, preload=False, verbose="ERROR", **choice)
             if include is not None and not choice:
                 raw = raw.pick(include, verbose="ERROR")
+        except InputError:
+            raise
         except Exception as error:  # whatever a parser may raise on damaged bytes
             got = f"unreadable ({str(error).partition(chr(10))[0][:80]})"
             raise InputError(Problem(str(file), "", got, f"a {suffix} file", "Copy or export it again.")) from None
@@ -124,11 +130,27 @@ def _read(file: Path, include: list[str] | None, closing: ExitStack) -> Any:
 
 def _refuse_other_folders(header: Path) -> None:
     """A BrainVision header names its data; a foreign one must not make us read from elsewhere."""
-    text = header.read_text(encoding="utf-8", errors="replace")[:100_000]
-    for name in re.findall(r"^(?:DataFile|MarkerFile)=(.*)$", text, re.MULTILINE):
+    if header.stat().st_size > _MAX_HEADER_BYTES:
+        fix = "Name the header: a small text file"
+        raise InputError(Problem(str(header), "", "more than 1 MB", "a BrainVision header", fix))
+    text = header.read_text(encoding="utf-8", errors="replace")
+    for name in re.findall(r"^\s*(?:DataFile|MarkerFile)\s*[=:](.*)$", text, re.MULTILINE | re.IGNORECASE):
         if Path(name.strip()).name != name.strip() or "\\" in name:
             fix = "Put the three files into one folder and name them plainly."
             raise InputError(Problem(str(header), "DataFile", name.strip(), "a file beside the header", fix))
+
+
+def _refuse_parts_elsewhere(mne: Any, file: Path) -> None:
+    """A FIF file names its next part; one in another folder was not named by anybody here, and is not opened."""
+    parts = [file]
+    for part in parts:
+        shown = mne.io.show_fiff(part, tag=_FIFF_REF, max_str=_MAX_NAME, verbose="ERROR") if part.is_file() else ""
+        for name in re.findall(r"FIFF_REF_FILE_NAME \(.*?\)\s+= (.*) \.\.\. str len=\d+$", shown, re.MULTILINE):
+            if Path(name).name != name:
+                fix = "Put all parts into one folder, as they were recorded."
+                raise InputError(Problem(str(part), "next part", name, "a file beside this one", fix))
+            if (another := part.with_name(name)) not in parts:
+                parts.append(another)
 
 
 def _refuse_mixed_rates(file: Path, names: Sequence[str]) -> None:
