@@ -17,7 +17,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from pipeline.artifacts.files import write_text  # noqa: E402
 from pipeline.config.combinations import combinations  # noqa: E402
 from pipeline.config.loader import parse_override  # noqa: E402
 from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, StageFailureError  # noqa: E402
-from pipeline.run.failures import exit_code, failures  # noqa: E402
+from pipeline.run.failures import exit_code, failures, written_logs  # noqa: E402
 from pipeline.run.ownership import owned_folder, stop_jobs  # noqa: E402
 from pipeline.run.plan import RESOLVED_CONFIG, load_plan  # noqa: E402
 from pipeline.run.summary import closing_summary  # noqa: E402
@@ -111,11 +110,14 @@ def _command(config: Path, cores: str | None, others: list[str]) -> list[str]:
 
 def _snakemake(command: list[str]) -> int:
     """Run it; returns the exit code of the stage that failed.  Raises :class:`KeyboardInterrupt` after a signal."""
-    started_ns, signals = time.time_ns(), []
+    before, signals = written_logs(), []
     # Where the logger is found, also without an installation; and nothing in the working directory, where
     # anybody's files may lie, as Python would otherwise look there first.
     search = os.pathsep.join(filter(None, [str(HOME / "src"), os.environ.get("PYTHONPATH")]))
-    running = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"})
+    environment = {**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"}
+    if not os.access(Path(os.environ.get("XDG_CACHE_HOME") or Path.home()), os.W_OK):  # Snakemake ends without a cache
+        environment["XDG_CACHE_HOME"] = str(Path(".snakemake/cache").absolute())
+    running = subprocess.Popen(command, env=environment)
 
     def end(number: int, frame: object) -> None:
         """On SIGINT or SIGTERM: Snakemake starts no more jobs, and running ones get SIGTERM; training saves first."""
@@ -128,7 +130,7 @@ def _snakemake(command: list[str]) -> int:
     code = running.wait()
     if code and signals:
         raise KeyboardInterrupt
-    return exit_code(failures(started_ns), otherwise=code if code > 0 else 128 - code) if code else 0
+    return exit_code(failures(before), otherwise=code if code > 0 else 128 - code) if code else 0
 
 
 def _targets(others: list[str]) -> list[str]:

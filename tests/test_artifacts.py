@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import subprocess
 from pathlib import Path
 
 import h5py
@@ -87,6 +89,25 @@ def test_a_half_filled_array_is_never_published(tmp_path: Path) -> None:
 def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".a.h5.dead.tmp").write_bytes(b"half")
     write(tmp_path / "a.h5")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_the_temporary_file_of_a_writer_at_work_is_left_alone(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with atomic_path(tmp_path / "a.h5") as mine:
+        mine.write_text("of this process")
+        old = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-"))
+        elsewhere = mine.with_name(mine.name.replace(f".a.h5.{mine.name.split('.')[3][:8]}", ".a.h5.0a0a0a0a"))
+        for other in (old, elsewhere):
+            other.write_text("of another")
+        write(tmp_path / "a.h5")
+        assert mine.exists()
+        assert elsewhere.exists(), "its host may be at work"
+        assert not old.exists()
+        os.utime(elsewhere, (0, 0))
+        write(tmp_path / "a.h5")
+        assert not elsewhere.exists()
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
 
 

@@ -6,6 +6,7 @@ Bits are drawn evenly over the kinds of files, then over the files of a kind and
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from collections import Counter
@@ -26,6 +27,7 @@ from pipeline.errors import InputError
 from pipeline.model.model_file import load_model, model_digest
 from pipeline.raw.sessions import Session, SessionPlan
 from pipeline.raw.sheet import read_sheet
+from pipeline.stages import ingest
 from pipeline.training.checkpoint import DamagedCheckpointError, read_checkpoint
 
 
@@ -214,3 +216,25 @@ def test_a_raw_file_that_changed_after_its_manifest_is_refused(
     assert "its content when the run started" in outcome.errors
     assert not Path("out.h5").exists()
     assert ingest().code == 0
+
+
+def test_a_raw_file_that_is_replaced_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its size and time are put back afterwards, and even its content."""
+    lab = Lab(tmp_path, monkeypatch, capsys)
+    copy_neural, raw = ingest._copy_neural, tmp_path / "eeg1.npy"
+
+    def replaced(*arguments: object) -> object:
+        before, status = raw.read_bytes(), raw.stat()
+        raw.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        copied = copy_neural(*arguments)  # type: ignore[arg-type]
+        raw.write_bytes(before)
+        os.utime(raw, ns=(status.st_atime_ns, status.st_mtime_ns))
+        return copied
+
+    monkeypatch.setattr("pipeline.stages.ingest._copy_neural", replaced)
+    outcome = lab.ingest()
+    assert outcome.code == 2
+    assert "eeg1.npy: got a change while it was read" in outcome.errors
+    assert not (tmp_path / "out.h5").exists()

@@ -26,7 +26,7 @@ from pipeline.artifacts.sidecar import damaged_files
 from pipeline.errors import EXIT_CANNOT_WRITE, CannotWriteError
 from pipeline.provenance.freshness import content_of
 from pipeline.run.archive import ARCHIVE, KEPT, keep_results, kept, kept_line
-from pipeline.run.failures import exit_code, failures
+from pipeline.run.failures import exit_code, failures, written_logs
 
 MEL, VOCODE = "mel", "vocode"
 Run = subprocess.CompletedProcess[str]
@@ -224,14 +224,19 @@ def test_the_last_line_of_a_log_says_how_its_job_ended(tmp_path: Path, monkeypat
     }
     for name, text in logs.items():
         write_text(Path(f"logs/mel/{name}.log"), text)
-    found = failures(0)
+    found = failures({})
     assert [(f.log.stem, f.exit_code) for f in found] == [("killed", None), ("named", 3)]
     assert str(found[0]).startswith("error: logs/mel/killed.log: the job was ended from outside")
     assert str(found[1]) == "error: a"
     assert exit_code(found, otherwise=1) == 1
     assert exit_code(found[1:], otherwise=1) == 3
     assert exit_code(found[:1], otherwise=1) == exit_code([], otherwise=1) == 1
-    assert failures(2**63) == []
+    before = written_logs()
+    os.utime("logs/mel/killed.log", (2**32, 2**32))
+    before |= {Path("logs/mel/killed.log"): written_logs()[Path("logs/mel/killed.log")]}
+    assert failures(before) == [], "of an earlier run, though its clock was ahead"
+    write_text(Path("logs/mel/named.log"), logs["named"])
+    assert [f.log.stem for f in failures(before)] == ["named"]
 
 
 # --- the earlier results ------------------------------------------------------------------------------
@@ -249,7 +254,9 @@ def test_finished_results_are_archived_once_whole_and_at_no_cost(work: Path, mon
     assert folder is not None
     assert files_in(folder) == {"eval.json", "scores.tsv", "report.html", "eval.provenance.json", "fold0.h5"}
     assert damaged_files(folder / "eval.provenance.json") == []
-    assert (folder / "eval.json").samefile("results/eval.json")
+    Path("results/scores.tsv").write_bytes(b"edited in place")
+    assert damaged_files(folder / "eval.provenance.json") == []
+    shutil.copy(folder / "scores.tsv", "results/scores.tsv")
     assert (folder / "predictions/sim01/fold0.h5").samefile("results/predictions/sim01/fold0.h5")
     assert keep_results() == folder
     assert kept_line() == [f"the earlier results are kept in {folder}"]

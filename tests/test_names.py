@@ -14,7 +14,8 @@ import pytest
 
 from conftest import ROOT
 from pipeline.artifacts.core import Provenance, Schema, create
-from pipeline.errors import InputError
+from pipeline.artifacts.memory import remembered
+from pipeline.errors import CannotWriteError, InputError
 from pipeline.provenance import outputs
 from pipeline.provenance.freshness import described
 from pipeline.raw.sheet import read_sheet
@@ -96,13 +97,32 @@ def test_an_artifact_without_provenance_is_named(tmp_path: Path, name: str, valu
 
 @pytest.mark.parametrize("store", ["{", "[1]", '{"a": 5}', '{"a": [1]}', "null"])
 def test_a_damaged_cache_is_made_again(tmp_path: Path, store: str) -> None:
-    from pipeline.artifacts.memory import remembered
-
     (tmp_path / "a").write_text("content")
     (tmp_path / "store.json").write_text(store)
     found = remembered({"a": tmp_path / "a"}, tmp_path / "store.json", lambda _, file: file.read_text())
     assert found == {"a": "content"}
     assert json.loads((tmp_path / "store.json").read_text())["a"][1] == "content"
+
+
+def test_a_tree_that_cannot_be_written_to_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise CannotWriteError(tmp_path, "read-only file system", "a place to write", "Make the folder writable")
+
+    monkeypatch.setattr("pipeline.artifacts.memory.write_text", refuse)
+    (tmp_path / "a").write_text("content")
+    assert remembered({"a": tmp_path / "a"}, tmp_path / "store.json", lambda _, file: file.read_text()) == {
+        "a": "content"
+    }
+
+
+def test_without_a_writable_home_a_run_starts(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("simulate: {minutes: 1.0}\n")
+    environment = {**os.environ, "HOME": "/proc/1/none"}
+    environment.pop("XDG_CACHE_HOME", None)
+    command = [sys.executable, str(ROOT / "main.py"), "--config", "config.yaml", "--cores", "1", "--dry-run"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_cell_of_any_length_is_read_or_refused(tmp_path: Path) -> None:

@@ -1057,6 +1057,32 @@ def test_runs_are_listed_and_pruned_but_for_those_in_use(work: Work) -> None:
     assert work.run() == Counter()
 
 
+# --- raw files that are gone, trees that are only read ----------------------------------------------------------------
+
+
+def test_without_the_raw_sound_everything_behind_ingest_still_runs(work: Work) -> None:
+    """As docs/privacy.md advises once the recordings are made."""
+    for path in (work.folder / "raw").glob("*_audio.npy"):
+        path.unlink()
+    assert work.run() == Counter(), work.output
+    assert work.pipeline("verify", "--config", "config.yaml").returncode == 0
+    assert work.pipeline("runs", "--config", "config.yaml").returncode == 0
+    work.configure("evaluate.bootstrap", 101)
+    assert work.run() == times("evaluate"), work.output
+    work.configure("ingest.compression", "gzip")
+    assert work.start() == 1
+    assert "_audio.npy: got no such file, expected the raw file, since results/recordings/" in work.output
+    assert jobs_run(work.output) == []
+    assert (work.folder / "results/recordings/sim01_run01.h5").is_file(), "nothing can make it again"
+
+
+def test_results_behind_a_link_are_verified(work: Work, tmp_path: Path) -> None:
+    (work.folder / "results").rename(tmp_path / "elsewhere")
+    (work.folder / "results").symlink_to(tmp_path / "elsewhere")
+    result = work.pipeline("verify", "results", "--config", "config.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 # --- copies of a recording ----------------------------------------------------------------------------------------
 
 

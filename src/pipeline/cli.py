@@ -315,7 +315,7 @@ def _verify(options: argparse.Namespace) -> int:
     if not options.results.is_dir():
         fix = "Name the folder results/ of a run"
         raise InputError(Problem(str(options.results), "", "no such folder", "a results folder", fix))
-    os.chdir(options.results.resolve().parent)
+    os.chdir(options.results.absolute().parent)  # not of what a link leads to
     plan = _plan(options)
     findings = list(plan.freshness().check(plan.outputs(), read_all=True))
     for line in [*findings, *made_with_others(plan.outputs())]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import hashlib
 import os
 import platform
@@ -11,8 +12,10 @@ import re
 import resource
 import secrets
 import shutil
+import time
 from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from pipeline.errors import CannotWriteError
@@ -28,6 +31,7 @@ _FIXES = {
     errno.EPERM: "Make the folder writable",
     errno.ELOOP: "Remove the link",
 }
+A_DAY_S = 86_400.0
 #: Errors that only writing raises.
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -74,17 +78,18 @@ def fsync_folder(folder: Path) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block succeeds.
 
-    Leftovers of killed writers of the same path are removed first; on an
-    exception the temporary file is removed and ``path`` stays as it was.  Raises
+    Leftovers of killed writers of the same path are removed first, and none of
+    another that is at work; on an exception the temporary file is removed and ``path`` stays as it was.  Raises
     :class:`CannotWriteError` where there is no space or no permission.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-            leftover.unlink(missing_ok=True)
-        temporary.touch()
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            if _is_left(leftover):
+                leftover.unlink(missing_ok=True)
+        temporary.touch(exist_ok=False)
     try:
         with writing(path, WRITE_ERRORS):
             yield temporary
@@ -95,6 +100,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@cache
+def _host() -> str:
+    """This host in the names of files that do not stay, without its own name."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
+
+
+def _is_left(temporary: Path) -> bool:
+    """Whether the writer of a temporary file has ended; of another host's, it is taken to have after a day."""
+    host, _, pid = temporary.name.rsplit(".", 2)[1].rpartition("-")[0].partition("-")
+    if host == _host() and pid.isdecimal():
+        return not _is_alive(int(pid))
+    with suppress(FileNotFoundError):
+        return not pid or time.time() - temporary.stat().st_mtime > A_DAY_S
+    return False
 
 
 @contextmanager
@@ -119,17 +150,13 @@ def locked(path: Path, busy: Exception) -> Iterator[None]:
 
 @contextmanager
 def _owner_file(path: Path, busy: Exception) -> Iterator[None]:
-    host = hashlib.sha256(platform.node().encode()).hexdigest()[:16]
-    with suppress(FileNotFoundError, ValueError, PermissionError):
+    with suppress(FileNotFoundError, ValueError):
         owner, pid = path.read_text(encoding="ascii").split()
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            if owner == host:
-                path.unlink()  # of a killed process
+        if owner == _host() and not _is_alive(int(pid)):
+            path.unlink()
     try:
         with path.open("x", encoding="ascii") as owner_file:
-            owner_file.write(f"{host} {os.getpid()}\n")
+            owner_file.write(f"{_host()} {os.getpid()}\n")
     except FileExistsError:
         raise busy from None
     try:

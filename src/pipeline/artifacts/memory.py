@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.files import write_text
+from pipeline.errors import CannotWriteError
 
 #: A file that changed this recently may change again within the resolution of its modification time.
 SETTLED_NS = 2_000_000_000
@@ -35,7 +36,8 @@ def remembered(
     found = {name: value for name, (_, value) in entries.items()}
     check(found)
     if store is not None and entries != known and keep and not trust:
-        write_text(store, json.dumps(entries, sort_keys=True, indent=0) + "\n")
+        with suppress(CannotWriteError):  # a read-only tree can be looked at; the values are found again
+            write_text(store, json.dumps(entries, sort_keys=True, indent=0) + "\n")
     return found
 
 

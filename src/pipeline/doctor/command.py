@@ -107,7 +107,7 @@ def _copies(plan: Plan) -> list[Problem]:
         (row.subject, row.recording, column): path
         for row in plan.rows
         for column, path in row.files().items()
-        if column in ("eeg", "audio")
+        if column in ("eeg", "audio") and path.exists()
     }
     sizes = {name: path.stat().st_size for name, path in files.items()}
     often = Counter(sizes.values())

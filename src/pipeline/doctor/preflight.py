@@ -21,6 +21,8 @@ def check_raw_files(plan: Plan) -> None:
     sheet = str(plan.config.data.sheet)
     problems: list[Problem] = []
     for session in plan.sessions.values():
+        if plan.deleted and not plan.deleted.keys().isdisjoint(plan.raw_of(session.name)):
+            continue  # its recording was made, and holds what there is
         problems += _session_problems(session, plan.config.ingest, sheet)
     raise_if_any(problems)
     plan.refuse_copies()

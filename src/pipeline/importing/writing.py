@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.artifacts.files import locked
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing.naming import repeated
 from pipeline.importing.options import Options
@@ -130,7 +131,7 @@ def write_recordings(
     found: Sequence[Found], out: Path, options: Options, *, append: bool, on_written: Callable[[str], None]
 ) -> Path:
     """Write every recording; returns the sample sheet.  Raises InputError, and leaves nothing behind then."""
-    with _staging(out) as folder:
+    with _alone(out), _staging(out) as folder:
         rows, shared = [], dict[str, str]()
         for one in found:
             with ExitStack() as closing:
@@ -144,6 +145,18 @@ def write_recordings(
             _fresh(out)
             folder.rename(out)
     return out / SHEET
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No other import into ``out`` within the block: two would lose each other's rows.  Raises InputError."""
+    lock = out.absolute().with_name(f".{out.name}.import.lock")
+    busy = Problem(str(out), "--out", "another import at work", "one at a time", "Wait for it, then start again")
+    with locked(lock, InputError(busy)):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cached_property
@@ -136,10 +136,11 @@ class RecordingRow:
 COLUMNS = tuple(field.name for field in fields(RecordingRow) if field.name != "folder")
 
 
-def read_sheet(path: Path) -> list[RecordingRow]:
+def read_sheet(path: Path, is_made: Callable[[RecordingRow], bool] = lambda row: False) -> list[RecordingRow]:
     """The rows of a sample sheet, after a check that every file that they name exists.
 
-    Raises InputError with all problems of the sheet.
+    A file may be missing where ``is_made`` says that its recording holds it already.  Raises InputError with all
+    problems of the sheet.
     """
     lines = _read_lines(path)
     header, cells = _split(path, lines)
@@ -149,7 +150,7 @@ def read_sheet(path: Path) -> list[RecordingRow]:
         (number, dict(zip(header, row, strict=True))) for number, row in cells
     ]
     rows = _parse(records, path)
-    raise_if_any([*_missing_files(path, rows), *_shared_files(path, rows)])
+    raise_if_any([*_missing_files(path, rows, is_made), *_shared_files(path, rows)])
     return [row for _, row in rows]
 
 
@@ -363,10 +364,14 @@ def _session_problems(sheet: str, rows: Sequence[tuple[int, RecordingRow]]) -> I
                 yield Problem(sheet, f"row {number}, {column}", got, "the same in all rows of a session", fix)
 
 
-def _missing_files(sheet: Path, rows: list[tuple[int, RecordingRow]]) -> Iterator[Problem]:
+def _missing_files(
+    sheet: Path, rows: list[tuple[int, RecordingRow]], is_made: Callable[[RecordingRow], bool]
+) -> Iterator[Problem]:
     for number, row in rows:
         for column, path in row.files().items():
             problem = file_problem(path, str(sheet), f"row {number}, {column}")
+            if problem and not path.exists() and is_made(row):
+                continue
             if not problem and ("{" in (text := str(path)) or "}" in text):
                 fix = "Rename it, or link to it by another name."
                 got = f"{path}, which Snakemake takes for a pattern"

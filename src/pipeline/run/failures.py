@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +32,14 @@ class Failure:
         return self.last_error or f"error: {self.log}: exit code {self.exit_code}"
 
 
-def failures(since_ns: int) -> list[Failure]:
-    """Of all jobs whose logs were written since then [ns of the file system's clock], in the order of their names."""
-    logs = [log for log in sorted(LOGS.rglob("*.log")) if log.stat().st_mtime_ns >= since_ns]
+def written_logs() -> dict[Path, tuple[int, int]]:
+    """The logs that lie here, each with what changes when it is written; clocks may be wrong."""
+    return {log: (status.st_ino, status.st_ctime_ns) for log in LOGS.rglob("*.log") if (status := log.stat())}
+
+
+def failures(before: Mapping[Path, object]) -> list[Failure]:
+    """Of all jobs whose logs were written after :func:`written_logs` was ``before``, in the order of their names."""
+    logs = [log for log, status in sorted(written_logs().items()) if status != before.get(log)]
     return [failure for log in logs if (failure := _failure(log))]
 
 

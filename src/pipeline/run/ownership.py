@@ -18,11 +18,13 @@ import psutil
 from pipeline.artifacts.files import locked, writing
 from pipeline.artifacts.paths import RESULTS
 from pipeline.errors import CannotWriteError, InputError, Problem
-from pipeline.run.layout import SNAKEMAKE, WRITTEN, refuse_links
+from pipeline.run.layout import LOGS, SNAKEMAKE, WRITTEN, refuse_links
 from pipeline.run.slurm import ControllerSilentError, cancel_jobs_here, jobs_here, scancel
 
 LOCK = RESULTS / ".run.lock"
 SNAKEMAKE_LOCKS = SNAKEMAKE / "locks"
+#: Folders of Snakemake's that it does not say why it cannot write to.
+SNAKEMAKES = [SNAKEMAKE_LOCKS, SNAKEMAKE / "metadata", SNAKEMAKE / "incomplete"]
 LOCK_NAME = re.compile(r"\d+\.(input|output)\.lock")
 PATIENCE_S = 20.0
 
@@ -36,7 +38,7 @@ def owned_folder(scripts: Path, *, dry: bool = False) -> Iterator[list[str]]:
     where nothing can be written.
     """
     refuse_links()
-    for folder in WRITTEN:
+    for folder in (*WRITTEN, *SNAKEMAKES, *(path for path in LOGS.rglob("*") if path.is_dir())):
         with writing(folder):
             folder.mkdir(exist_ok=True)
         if not os.access(folder, os.W_OK):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -25,12 +24,12 @@ from pipeline.config.variants import FINAL, FULL, Fold
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.model.presets import NetworkRole, network_roles
 from pipeline.provenance.fingerprint import CODE_MANIFEST, code_fingerprints
-from pipeline.provenance.freshness import Finding, Freshness
+from pipeline.provenance.freshness import Finding, Freshness, described
 from pipeline.provenance.outputs import Output, counted_as, mark_for_rerun, vouch_for
 from pipeline.raw.manifest import content_manifest, refuse_copies
 from pipeline.raw.sessions import Session, SessionPlan, sessions_of
 from pipeline.raw.sheet import RecordingRow, read_sheet, rows_of
-from pipeline.run.failures import almost_full, failures
+from pipeline.run.failures import almost_full, failures, written_logs
 from pipeline.run.layout import refuse_earlier_layout, refuse_links
 from pipeline.vocoder.hifigan_config import read_hifigan_config
 
@@ -75,7 +74,7 @@ class Plan:
     config: Config
     rows: list[RecordingRow]
     is_job: bool
-    started_ns: int = field(default_factory=time.time_ns)
+    logs_before: Mapping[Path, object] = field(default_factory=written_logs)
 
     @property
     def is_simulated(self) -> bool:
@@ -236,7 +235,19 @@ class Plan:
     @cached_property
     def raw_bytes(self) -> dict[str, int]:
         """Size of the raw files of each session."""
-        return {name: sum(Path(file).stat().st_size for file in self.raw_of(name)) for name in self.sessions}
+        there = {name: [Path(file) for file in self.raw_of(name) if file not in self.deleted] for name in self.sessions}
+        return {name: sum(file.stat().st_size for file in files) for name, files in there.items()}
+
+    @cached_property
+    def deleted(self) -> dict[str, str]:
+        """sha256 by path of raw files that were deleted once their recording was made, as that recorded them."""
+        found: dict[str, str] = {}
+        for session in [] if self.is_simulated else self.sessions.values():
+            files = [(row.recorded_path(column, str(path)), path) for row, column, path in session.files()]
+            gone = [(name, path) for name, path in files if not path.exists()]
+            made = dict(described(str(paths.recording(session.name)))["inputs"]) if gone else {}
+            found |= {str(path): made.get(name, "") for name, path in gone}
+        return found
 
     def made_raw_of(self, session: str) -> list[str]:
         """The raw files of one session that the stage simulate makes.
@@ -392,9 +403,22 @@ class Plan:
         artifacts, look like its own, and without its records all are fresh, or all of them where inputs were touched.
         """
         outputs, freshness = self.outputs(), self.freshness()
-        stale = {finding.output.path for finding in freshness.check_changed(outputs)}
+        found = list(freshness.check_changed(outputs))
+        self._refuse_without_raw(found)
+        stale = {finding.output.path for finding in found}
         mark_for_rerun(output for output in outputs if output.path in stale)
         vouch_for((output for output in outputs if output.path not in stale), freshness.files_of)
+
+    def _refuse_without_raw(self, findings: Iterable[Finding]) -> None:
+        """Raise :class:`InputError` where a recording would be made again of files that were deleted."""
+        fix = "Put the raw file back, or set back what changed; without it keep results/recordings"
+        raise_if_any(
+            Problem(file, "", "no such file", f"the raw file, since {finding}", fix)
+            for finding in findings
+            if finding.output.stage == "ingest"
+            for file in self.raw_of(Path(finding.output.path).stem)
+            if file in self.deleted
+        )
 
     def stale(self) -> list[Finding]:
         """Outputs that lie here and would come out otherwise now; brings the index of outputs up to date."""
@@ -417,7 +441,7 @@ class Plan:
         """Print, at the end of a failed run, the reasons and where the earlier results are."""
         from pipeline.run.archive import kept_line
 
-        print(*failures(self.started_ns), *almost_full(), *kept_line(), sep="\n", file=sys.stderr)
+        print(*failures(self.logs_before), *almost_full(), *kept_line(), sep="\n", file=sys.stderr)
 
     @property
     def _external(self) -> dict[str, str]:
@@ -475,12 +499,12 @@ class Plan:
         """sha256 by path of every file that no stage makes: in one call, since the manifest holds those of the last."""
         columns = [(row, column, path) for row in self.rows for column, path in row.files().items()]
         arrays = {(r.subject, r.recording, c): path for r, c, path in columns if c in ("eeg", "audio")}
-        arrays = {} if self.is_simulated else arrays
+        arrays = {} if self.is_simulated else {k: path for k, path in arrays.items() if str(path) not in self.deleted}
         pooled = self.config.train.pool == "subjects"
         check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet), pooled=pooled, texts=self.texts)
-        raw = [] if self.is_simulated else self.raw_files
+        raw = [] if self.is_simulated else [file for file in self.raw_files if file not in self.deleted]
         files = [*map(Path, raw), *self._clips, *(Path(f) for f in _vocoder_files(self.config).values() if f)]
-        return content_manifest(files, RAW_MANIFEST, trust=self.is_job, check=check)
+        return self.deleted | content_manifest(files, RAW_MANIFEST, trust=self.is_job, check=check)
 
 
 def present_code(home: Path) -> dict[str, dict[str, str]]:
@@ -511,7 +535,7 @@ def _check_vocoder(config: Config) -> None:
 def _rows(config: Config) -> list[RecordingRow]:
     if config.data.sheet is None:
         return rows_of(simulated_sheet(config.simulate), SIMULATED_SHEET)
-    rows = read_sheet(Path(config.data.sheet))
+    rows = read_sheet(Path(config.data.sheet), lambda row: paths.recording(row.session_name).is_file())
     if not any(row.audio for row in rows):
         fix = "Name the sound in the column audio; predict alone needs python -m pipeline predict"
         raise InputError(Problem(config.data.sheet, "audio", "no recording with sound", "at least one", fix))

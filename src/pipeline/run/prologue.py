@@ -41,10 +41,10 @@ def prepare(workflow: Any, config: Mapping[str, Any], home: Path) -> dict[str, A
             overrides=[config if is_module else settings.config or {}],
             is_job=not workflow.is_main_process,
         )
+        if workflow.is_main_process:
+            plan.mark_stale()
     except InputError as error:
         raise WorkflowError(str(error)) from None
-    if workflow.is_main_process:
-        plan.mark_stale()
     names = {
         "PLAN": plan,
         "PYTHON": sys.executable,

@@ -27,6 +27,8 @@ from pipeline.errors import InputError
 from pipeline.run.plan import RESOLVED_CONFIG, load_plan
 
 FOLDER = paths.RESULTS / "sweep"
+#: The config of each combination: it may name folders, so it is no result that people pass on.
+CONFIGS = Path(".snakemake") / "sweep"
 TABLE = paths.RESULTS / "sweep.tsv"
 FIGURE = paths.RESULTS / "sweep.png"
 KEPT = ("eval.json", "scores.tsv", "report.html")
@@ -99,7 +101,7 @@ def table_text(rows: Sequence[Row]) -> str:
 
 def _made_from(home: Path, combination: Combination) -> str:
     """All that the scores of a combination depend on, in one name."""
-    config = FOLDER / combination.name / "config.json"
+    config = CONFIGS / f"{combination.name}.json"
     write_text(config, combination.config.model_dump_json(indent=1) + "\n")
     return load_plan(home, [config], [], is_job=False).digest()
 
@@ -116,7 +118,8 @@ def _keep(combination: Combination, made_from: str) -> None:
     for name in KEPT:
         with atomic_path(folder / name) as temporary:
             shutil.copyfile(paths.RESULTS / name, temporary)
-    provenance = Provenance(combination.config.canonical_json(), {}, [])
+    config = {key: value for key, value in combination.config.model_dump(mode="json").items() if key != "data"}
+    provenance = Provenance(json.dumps(config, sort_keys=True, separators=(",", ":")), {}, [])
     write_sidecar(folder / SIDECAR, "sweep", [folder / name for name in KEPT], provenance, made_from=made_from)
 
 

@@ -44,6 +44,7 @@ class Copied:
 def ingest(stage: Stage[IngestStage]) -> str:
     plan = SessionPlan.read(stage.file("plan"), stage.options["digest"])
     stage.hide_folders(path for own in plan.files.values() for path in own.values())
+    before = _statuses(plan)
     session, digests = plan.session, _checked_content(plan)
     with create_recording(stage.file("output"), _provenance(stage, plan, digests)) as writer:
         copied = _copy_trials(writer, stage, plan)
@@ -54,9 +55,26 @@ def ingest(stage: Stage[IngestStage]) -> str:
                 stream.rehash()
         _write_tables(writer, session, copied.raw, report)
         _write_attributes(writer, session, copied.raw)
+        _refuse_changed(before, _statuses(plan))
     seconds, trials = report.n_samples / session.trials[0].eeg_rate_hz, len(session.trials)
     shape = f"({report.n_samples}, {len(report.sd)})"
     return f"{trials} trial(s), {shape} {seconds:.1f} s, {len(report.bad)} bad → {stage.file('output')}"
+
+
+def _statuses(plan: SessionPlan) -> dict[Path, tuple[int, ...]]:
+    """What changes with any change of a raw file, though its size and modification time were restored."""
+    found = {path: path.stat() for own in plan.files.values() for path in own.values() if path.is_file()}
+    return {path: (status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns) for path, status in found.items()}
+
+
+def _refuse_changed(before: Mapping[Path, object], after: Mapping[Path, object]) -> None:
+    """Raise :class:`InputError` for raw files that are not what was hashed before they were copied."""
+    fix = "Wait until the file is written, then start again"
+    raise_if_any(
+        Problem(str(path), "", "a change while it was read", "the same content until the end", fix)
+        for path in sorted(before)
+        if before[path] != after.get(path)
+    )
 
 
 def _provenance(stage: Stage[IngestStage], plan: SessionPlan, digests: Digests) -> Provenance:
@@ -74,6 +92,8 @@ def _provenance(stage: Stage[IngestStage], plan: SessionPlan, digests: Digests) 
 def _checked_content(plan: SessionPlan) -> Digests:
     """sha256 of each raw file; refused where it is not the content that the run was planned with, or that was made."""
     paths = {path for own in plan.files.values() for path in own.values()}
+    fix = "Put the raw file back"
+    raise_if_any(Problem(str(p), "", "no such file", "a raw file", fix) for p in sorted(paths) if not p.is_file())
     found = {path: file_sha256(path) for path in paths}
     planned = {plan.files[r][c]: sha for r, own in plan.content.items() for c, sha in own.items()}
     planned = planned or _simulated_content(paths)
