@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -333,3 +334,20 @@ def test_checksums_of_an_array_of_many_chunks(tmp_path: Path, monkeypatch: pytes
         writer.array("x", np.arange(30_000, dtype=np.float32), ["time"])
     with opened(tmp_path / "a.h5", SCHEMA) as artifact:
         np.testing.assert_array_equal(artifact.read("x"), np.arange(30_000))
+
+
+def test_groups_linked_in_circles_and_arrays_of_nothing_are_refused_at_once(tmp_path: Path) -> None:
+    """Thirty groups, each with two links to the next, have a thousand million paths."""
+    for name in ("graph", "circle", "huge"):
+        with h5py.File(write(tmp_path / f"{name}.h5"), "r+") as file:
+            if name == "graph":
+                groups = [file.create_group(f"g{i}") for i in range(30)]
+                for one, other in itertools.pairwise(groups):
+                    one["a"] = one["b"] = other
+            elif name == "circle":
+                circle = file.create_group("g")
+                circle["g"] = circle
+            else:
+                file.create_dataset("huge", (1 << 50,), "f8", chunks=(1 << 20,))
+        with pytest.raises(InputError, match=r"several names|not stored"):
+            header(tmp_path / f"{name}.h5")

@@ -149,3 +149,24 @@ def test_only_the_stages_that_read_a_key_see_it() -> None:
 def test_downstream_follows_the_flow() -> None:
     assert downstream({"mel"}) == ["mel", "repeats", "ridge", "train", "ensemble", "predict", "vocode", "evaluate"]
     assert downstream({"evaluate"}) == ["evaluate"]
+
+
+def test_a_config_of_nothing_but_unknown_keys_is_refused_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("".join(f"k{i}: 1\n" for i in range(60_000)))
+    with pytest.raises(InputError) as refused:
+        load_config([file])
+    first, *others = refused.value.problems
+    assert first.got == "60000 problems, of which the first 50 follow"
+    assert len(others) == 50
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, f"0x{'f' * 5000}", f"-{'1' * 5000}", f"1e{'9' * 5000}"])
+def test_numbers_of_thousands_of_digits_are_refused(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "config.yaml"
+    for key in ("train: {seed: %s}", "fold: %s", "train: {lr: %s}"):
+        file.write_text(key % value)
+        with pytest.raises(InputError):
+            load_config([file])
+    with pytest.raises(InputError):
+        load_config([], [parse_override(f"train.seed={value}")])

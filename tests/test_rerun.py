@@ -27,11 +27,14 @@ import pytest
 import yaml
 
 from conftest import ROOT, jobs_run
+from pipeline.artifacts import paths
 from pipeline.config.base import subsection
 from pipeline.config.loader import all_keys, load_config, parse_override
 from pipeline.config.root import Config
 from pipeline.config.stages import STAGES, stage_json
+from pipeline.errors import InputError
 from pipeline.provenance.fingerprint import code_fingerprints
+from pipeline.provenance.freshness import refuse_mixture
 from pipeline.run.plan import load_plan
 from snakemake_fork import forked_snakemake
 from voices import write_checkpoint
@@ -949,22 +952,32 @@ def test_verify_knows_simulated_raw_data(simulated: Work, tmp_path: Path) -> Non
     assert "Rerun the stage simulate" in work.pipeline("verify", "--config", "config.yaml").stdout
 
 
+MEL_AGAIN = "mel repeats ridge train ensemble predict vocode evaluate"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("old", "key", "value", "names"),
+    ("old", "key", "value", "names", "again"),
     [
-        ("mel/sim02_run01.h5", "mel.fmax_hz", 7900.0, "results/mel/sim02_run01.h5"),
-        ("predictions/sim02/fold0.h5", "train.lr", 0.01, "results/train/sim02/fold0/model.json"),
+        ("mel/sim02_run01.h5", "mel.fmax_hz", 7900.0, "results/mel/sim02_run01.h5", MEL_AGAIN),
+        (
+            "predictions/sim02/fold0.h5", "train.lr", 0.01, "results/train/sim02/fold0/model.json",
+            "predict vocode evaluate",
+        ),
     ],
-)
-def test_evaluate_refuses_a_mixture(work: Work, base: Work, old: str, key: str, value: object, names: str) -> None:
+)  # fmt: skip
+def test_evaluate_refuses_a_mixture(
+    work: Work, base: Work, monkeypatch: pytest.MonkeyPatch, old: str, key: str, value: object, names: str, again: str
+) -> None:
     work.configure(key, value)
     work.run()
     shutil.copy2(base.folder / "results" / old, work.folder / "results" / old)
-    assert work.start("--forcerun", "evaluate") == 1
-    assert f"made from another {names}" in work.output
-    assert "Fix: Rerun the stage" in work.output
     assert work.pipeline("verify", "--config", "config.yaml").returncode == 1
+    monkeypatch.chdir(work.folder)
+    plan = load_plan(work.source, [Path("config.yaml")], [], is_job=False)
+    with pytest.raises(InputError, match=f"made from another {names}.*Fix: Rerun the stage"):
+        refuse_mixture(str(paths.described_by(Path(file))) for file in plan.evaluated())
+    assert work.run() == times(again), "the start notices it"
 
 
 # --- artifacts that were moved --------------------------------------------------------------------------------

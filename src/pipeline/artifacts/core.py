@@ -30,7 +30,7 @@ import numpy as np
 from pipeline.artifacts import versions
 from pipeline.artifacts.checksums import CHECKSUMS, ChunkCheckedDataset, ChunkChecksums
 from pipeline.artifacts.files import are_inputs, atomic_path, is_digest, require_space
-from pipeline.artifacts.hdf5 import open_to_read
+from pipeline.artifacts.hdf5 import has_other_names, is_there, open_to_read
 from pipeline.artifacts.paths import is_own_place
 from pipeline.errors import InputError, Problem
 
@@ -568,11 +568,15 @@ def _check_self_contained(path: Path, file: h5py.File, stage: str) -> None:
                 raise _refused(path, where, "a soft or external link", "data in this file", stage)
             item = h5py.h5o.open(group, name)
             if isinstance(item, h5py.h5g.GroupID):
+                if has_other_names(item):
+                    raise _refused(path, where, "a group of several names", "one name for each", stage)
                 if where.count("/") > 8:
                     raise _refused(path, where, "more than 8 nested groups", "an artifact's few", stage)
                 pending.append((where, item))
             elif isinstance(item, h5py.h5d.DatasetID):
                 _check_dataset(path, where, item.get_create_plist(), stage)
+                if not is_there(item):
+                    raise _refused(path, where, "an array that is not stored", "data in this file", stage)
 
 
 def _links(group: Any) -> list[tuple[bytes, int]]:

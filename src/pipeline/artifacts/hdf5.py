@@ -7,9 +7,14 @@ folders are taken away for everybody else.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import h5py
+
+#: What gzip saves at most, and the size up to which an array may be made of nothing [bytes].
+MOST_SAVED, SMALL_BYTES = 1100, 1 << 28
 
 
 def open_to_read(path: Path) -> h5py.File:
@@ -17,3 +22,14 @@ def open_to_read(path: Path) -> h5py.File:
     for _ in range(h5py.h5pl.size()):
         h5py.h5pl.remove(0)
     return h5py.File(path, "r", locking=False)
+
+
+def is_there(dataset: Any) -> bool:
+    """Whether a dataset (by identifier) stores as much as it declares: a few bytes may declare petabytes."""
+    size = math.prod(dataset.shape or (1,)) * dataset.dtype.itemsize
+    return size <= max(SMALL_BYTES, MOST_SAVED * dataset.get_storage_size())
+
+
+def has_other_names(group: Any) -> bool:
+    """Whether a group (by identifier) has more names than one: such links make cycles, and paths without end."""
+    return bool(h5py.h5o.get_info(group).rc > 1)

@@ -24,6 +24,7 @@ from pipeline.config.renamed import RENAMED, RENAMED_VALUES
 from pipeline.config.root import Config
 from pipeline.errors import InputError, Problem, raise_if_any
 
+MOST_PROBLEMS = 50
 MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -90,7 +91,7 @@ def parse_override(text: str) -> dict[str, Any]:
         raise InputError(problem)
     try:
         nested: Any = yaml.load(value, Loader=_StrictLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(_unreadable(Path("--set"), error)) from None
     for part in reversed(key.split(".")):
         nested = {part: nested}
@@ -129,7 +130,11 @@ def _merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _problems(source: str, error: ValidationError) -> Iterator[Problem]:
-    for item in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    if len(found) > MOST_PROBLEMS:
+        got, fix = f"{len(found)} problems, of which the first {MOST_PROBLEMS} follow", "Name the right file"
+        yield Problem(source, "", got, "a config", fix)
+    for item in found[:MOST_PROBLEMS]:
         place = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
             yield _unknown_key(source, item["loc"])
@@ -137,9 +142,16 @@ def _problems(source: str, error: ValidationError) -> Iterator[Problem]:
         if item["type"] == "value_error":
             got, expected = item["msg"].removeprefix("Value error, "), "values that agree"
         else:
-            got = "nothing" if item["type"] == "missing" else repr(item["input"])[:80]
+            got = "nothing" if item["type"] == "missing" else _shown(item["input"])
             expected = item["msg"].removeprefix("Input should be ")
         yield Problem(source, place, got, expected, _fix(item["input"], place))
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:80]
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
 
 
 def _fix(value: Any, place: str) -> str:

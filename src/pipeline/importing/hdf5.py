@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.artifacts.core import ALLOWED_FILTERS
-from pipeline.artifacts.hdf5 import open_to_read
+from pipeline.artifacts.hdf5 import is_there, open_to_read
 from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem
 
 _DEEPEST = 16
+_UNEXPECTED = (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, MemoryError)
 
 
 class GuardedFile:
@@ -41,8 +42,9 @@ class GuardedFile:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.file.close()
-        # h5py's own errors of what cannot be decoded have no number, unlike those of the system.
-        if isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno is None):
+        # h5py's own errors of what cannot be decoded have no number, unlike those of the system; the others come of
+        # arrays of another shape or type than their place in the file promises.
+        if isinstance(error, _UNEXPECTED) or (isinstance(error, OSError) and error.errno is None):
             raise self.refused("", f"damaged HDF5 ({str(error)[:80]})", "readable data", "Copy it again.") from None
 
     def refused(self, where: str, got: str, expected: str, fix: str) -> InputError:
@@ -76,20 +78,25 @@ class GuardedFile:
         outside = plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count()
         if outside:
             raise self.refused(dataset.name, "data in other files", "data in this file", "Export one whole file.")
+        if not is_there(dataset.id):
+            raise self.refused(dataset.name, "an array that is not stored", "data in this file", "Export it again.")
         filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
         if not filters <= ALLOWED_FILTERS:
             got = f"HDF5 filter {sorted(filters - ALLOWED_FILTERS)}"
             raise self.refused(dataset.name, got, "gzip or no compression", "Save it again with gzip.")
 
-    def groups(self, group: h5py.Group | None = None, depth: int = 0) -> Iterator[h5py.Group]:
-        """Every group that is really in the file, each before its own."""
-        group = self.file if group is None else group
-        for name in group if depth < _DEEPEST else ():
-            if isinstance(group.get(name, getlink=True), h5py.HardLink):
-                item = group[name]
-                if isinstance(item, h5py.Group):
-                    yield item
-                    yield from self.groups(item, depth + 1)
+    def groups(self) -> Iterator[h5py.Group]:
+        """Every group that is really in the file, once, each before its own."""
+        pending, seen = [self.file], {h5py.h5o.get_info(self.file.id).addr}
+        while pending:
+            group = pending.pop()
+            if group is not self.file:
+                yield group
+            own = [group[n] for n in group if isinstance(group.get(n, getlink=True), h5py.HardLink)]
+            for item in reversed([item for item in own if isinstance(item, h5py.Group)]):
+                if (address := h5py.h5o.get_info(item.id).addr) not in seen:
+                    seen.add(address)
+                    pending.append(item)
 
     def rows(self, data: h5py.Dataset, time_axis: int = 0) -> Any:
         """What reads samples ``start`` to ``stop`` of ``data`` as (samples, channels)."""
