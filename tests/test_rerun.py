@@ -9,6 +9,7 @@ can edit it.  Expectations are written by hand, none is taken from the code unde
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -34,7 +35,7 @@ from pipeline.config.root import Config
 from pipeline.config.stages import STAGES, stage_json
 from pipeline.errors import InputError
 from pipeline.provenance.fingerprint import code_fingerprints
-from pipeline.provenance.freshness import refuse_mixture
+from pipeline.provenance.freshness import INDEX, refuse_mixture
 from pipeline.run.plan import load_plan
 from snakemake_fork import forked_snakemake
 from voices import write_checkpoint
@@ -366,6 +367,12 @@ def columns_of_the_sheet_in_another_order(work: Work) -> None:
     work.sheet(lambda cells: [row[::-1] for row in cells])
 
 
+def paths_written_otherwise(work: Work) -> None:
+    """The sheet by its absolute path, the files in it with a step to where they are."""
+    work.configure("data.sheet", str(work.folder / SHEET))
+    work.sheet(lambda cells: [[f"./{cell}" if cell.endswith(".npy") else cell for cell in row] for row in cells])
+
+
 def forget_everything(work: Work) -> None:
     work.forget()
 
@@ -410,6 +417,7 @@ NOTHING = [
     a_default_written_out,
     a_number_written_otherwise,
     columns_of_the_sheet_in_another_order,
+    paths_written_otherwise,
     forget_everything,
     forget_the_records,
     forget_and_touch,
@@ -1039,6 +1047,10 @@ def test_a_start_opens_no_artifact_that_did_not_change(work: Work, monkeypatch: 
     for path in Path("results").rglob("*"):
         os.utime(path, (OLD, OLD), follow_symlinks=False)
     assert plan.stale() == []
+    entries = json.loads(INDEX.read_text())
+    INDEX.write_text(json.dumps({name: [status, {"output": ""}] for name, (status, _) in entries.items()}))
+    assert plan.stale() == [], "a damaged index is read over"
+    INDEX.write_text(json.dumps(entries))
     opened: list[str] = []
     monkeypatch.setattr("pipeline.provenance.freshness.described", opened.append)
     monkeypatch.setattr("pipeline.provenance.freshness.file_sha256", opened.append)

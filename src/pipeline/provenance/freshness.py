@@ -25,6 +25,7 @@ from pipeline.provenance.outputs import ACCEPTED, Output, accepted
 #: What outputs say of themselves, and the sha256 of the files of sidecars, as of the last start.
 INDEX = paths.RESULTS / ".index.json"
 FILES_INDEX = paths.RESULTS / ".files_index.json"
+FIELDS = {"output", "config", "code", "inputs", "content", "parts"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Freshness:
         """The same of outputs that exist, as quickly as a start needs it; the index is brought up to date."""
         there = [output for output in outputs if Path(output.path).exists()]
         described_by = {o.described_by: Path(o.described_by) for o in there if Path(o.described_by).is_file()}
-        self._known |= remembered(described_by, INDEX, lambda path, _: _said(path))
+        index = remembered(described_by, INDEX, lambda path, _: _said(path))
+        self._known |= {path: said if _is_said(said) else _said(path) for path, said in index.items()}
         sidecars = [path for path in described_by if path.endswith(".json")]
         files = {name: Path(name) for sidecar in sidecars for name in self.files_of(sidecar)[1:]}
         files = {name: file for name, file in files.items() if file.is_file()}
@@ -136,6 +138,11 @@ def _said(path: str) -> dict[str, Any]:
         "content": made["content_digest"],
         "parts": made["parts"],
     }
+
+
+def _is_said(value: object) -> bool:
+    """Whether an entry of the index is one."""
+    return isinstance(value, dict) and value.keys() in (FIELDS, {"unreadable"})
 
 
 def made_with_others(outputs: Iterable[Output]) -> list[str]:

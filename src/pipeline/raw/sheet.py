@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pipeline.config.checks import file_problem, id_problem
@@ -254,6 +254,8 @@ def _parse_row(cells: Mapping[str, str], sheet: str, number: int) -> tuple[dict[
             problem = _choice_problem(row[name], _CHOICES[name], sheet, place)
         elif name in ("subject", "recording", "session", "task"):
             problem = id_problem(cell, sheet, place)
+        elif name in FILE_COLUMNS:
+            row[name] = str(PurePosixPath(cell))  # ./x is x
         elif name == "audio_channel" and not re.fullmatch(r"left|right|mean|[0-9]{1,3}", cell):
             expected = "left, right, mean or an index from 0"
             problem = Problem(sheet, place, cell, expected, "Name the channel that holds the voice.")

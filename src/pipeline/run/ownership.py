@@ -38,10 +38,11 @@ def owned_folder(scripts: Path, *, dry: bool = False) -> Iterator[list[str]]:
     where nothing can be written.
     """
     refuse_links()
-    for folder in (*WRITTEN, *SNAKEMAKES, *(path for path in LOGS.rglob("*") if path.is_dir())):
+    for folder in WRITTEN:
         with writing(folder):
             folder.mkdir(exist_ok=True)
-        if not os.access(folder, os.W_OK):
+    for folder in (*WRITTEN, *SNAKEMAKES, *LOGS.rglob("*")):
+        if folder.is_dir() and not os.access(folder, os.W_OK):
             raise CannotWriteError(folder, "a read-only folder", "one to write to", "Make it writable")
     with locked(LOCK, InputError(_busy("another main.py"))):
         if any(_is_snakemake(_command(p)) for p in _here()):

@@ -243,10 +243,9 @@ class Plan:
         """sha256 by path of raw files that were deleted once their recording was made, as that recorded them."""
         found: dict[str, str] = {}
         for session in [] if self.is_simulated else self.sessions.values():
-            files = [(row.recorded_path(column, str(path)), path) for row, column, path in session.files()]
-            gone = [(name, path) for name, path in files if not path.exists()]
+            gone = [(row, column, path) for row, column, path in session.files() if not path.exists()]
             made = dict(described(str(paths.recording(session.name)))["inputs"]) if gone else {}
-            found |= {str(path): made.get(name, "") for name, path in gone}
+            found |= {str(path): made.get(row.recorded_path(column, str(path)), "") for row, column, path in gone}
         return found
 
     def made_raw_of(self, session: str) -> list[str]:
@@ -535,7 +534,10 @@ def _check_vocoder(config: Config) -> None:
 def _rows(config: Config) -> list[RecordingRow]:
     if config.data.sheet is None:
         return rows_of(simulated_sheet(config.simulate), SIMULATED_SHEET)
-    rows = read_sheet(Path(config.data.sheet), lambda row: paths.recording(row.session_name).is_file())
+    sheet = Path(config.data.sheet)
+    if sheet.is_absolute() and sheet.is_relative_to(Path.cwd()):
+        sheet = sheet.relative_to(Path.cwd())  # the same files, however it was named
+    rows = read_sheet(sheet, lambda row: paths.recording(row.session_name).is_file())
     if not any(row.audio for row in rows):
         fix = "Name the sound in the column audio; predict alone needs python -m pipeline predict"
         raise InputError(Problem(config.data.sheet, "audio", "no recording with sound", "at least one", fix))
