@@ -4,6 +4,7 @@ sample, unit, clock and table that the sheet names is compared with what went in
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -222,6 +223,35 @@ def test_bids_tables_choose_channels_and_give_events_on_the_neural_clock(edf: Pa
     events = read_events(row.path("events"))  # type: ignore[arg-type]
     assert (events.onset_s, events.label) == ((1.75,), ("nee",))
     assert read_electrodes(row.path("electrodes")).region == ("Heschl",)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda series: series["data"].attrs.__setitem__("conversion", 0.0), "a conversion of 0"),
+        (lambda series: series["data"].attrs.__setitem__("conversion", float("nan")), "a conversion of nan"),
+        (lambda series: series["data"].attrs.__setitem__("offset", float("inf")), "an offset of inf"),
+        (lambda series: series["electrodes"].__setitem__(0, -1), "row -1"),
+        (lambda series: replaced(series, series["data"][:].astype(complex)), "complex128"),
+        (lambda series: replaced(series, np.zeros(4, "i4,f8")), "plain numbers"),
+        (lambda series: series["starting_time"].attrs.__setitem__("rate", "fast"), "damaged HDF5"),
+        (lambda series: series["data"].attrs.__setitem__("conversion", "much"), "damaged HDF5"),
+    ],
+)
+def test_malformed_nwb_is_named(tmp_path: Path, change: Callable[[h5py.Group], None], said: str) -> None:
+    write_nwb(tmp_path / "s.nwb")
+    with h5py.File(tmp_path / "s.nwb", "r+") as file:
+        change(file["acquisition/iEEG"])
+    with pytest.raises(InputError, match=said):
+        imported(tmp_path / "s.nwb", tmp_path / "raw", neural="acquisition/iEEG", sound="acquisition/Audio")
+    assert not (tmp_path / "raw").exists()
+
+
+def replaced(series: h5py.Group, values: np.ndarray) -> None:
+    attributes = dict(series["data"].attrs)
+    del series["data"]
+    series["data"] = values
+    series["data"].attrs.update(attributes)
 
 
 def test_brainvision(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ and invalid times as the format's description has them (https://nwb-schema.readt
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -128,9 +129,14 @@ def read_series(nwb: GuardedFile, name: str) -> Series:
     data = nwb.dataset(f"{name}/data")
     if data is None or data.ndim not in (1, 2) or not len(data):
         raise nwb.refused(name, "no such series", listing(nwb), "Name one of these.")
+    if data.dtype.kind in "cV":
+        raise nwb.refused(f"{name}/data", data.dtype.name, "plain numbers or texts", "Export real numbers.")
     rate_hz, start_s = _clock(nwb, name, len(data))
     attributes = data.attrs
     scale, offset = (float(attributes.get(key, default)) for key, default in (("conversion", 1.0), ("offset", 0.0)))
+    if not (scale and math.isfinite(scale) and math.isfinite(offset)):
+        got, fix = f"a conversion of {scale:g} and an offset of {offset:g}", "Mend the file; units are never guessed."
+        raise nwb.refused(f"{name}/data", got, "finite numbers, the first not 0", fix)
     return Series(name, data, rate_hz, start_s, next(texts([attributes.get("unit", "n/a")])), scale, offset)
 
 
@@ -204,6 +210,8 @@ def electrode_rows(nwb: GuardedFile, name: str) -> tuple[list[Row], list[str] | 
     if region is None or not isinstance(table, h5py.Group):
         return [], None
     chosen = region[:].astype(int)
+    if len(chosen) and chosen.min() < 0:
+        raise nwb.refused(f"{name}/electrodes", f"row {chosen.min()}", "rows from 0 on", "Mend the file.")
     column = next((c for c in _NAME_COLUMNS if nwb.dataset(f"{_ELECTRODES}/{c}") is not None), None)
     labels = _column(nwb, column, chosen) if column else [f"ch{i + 1:03d}" for i in range(len(chosen))]
     if len(set(labels)) < len(labels) or "n/a" in labels:
