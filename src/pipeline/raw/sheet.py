@@ -372,7 +372,7 @@ def _missing_files(
     for number, row in rows:
         for column, path in row.files().items():
             problem = file_problem(path, str(sheet), f"row {number}, {column}")
-            if problem and not path.exists() and is_made(row):
+            if problem and _is_gone(path) and is_made(row):
                 continue
             if not problem and ("{" in (text := str(path)) or "}" in text):
                 fix = "Rename it, or link to it by another name."
@@ -380,6 +380,16 @@ def _missing_files(
                 problem = Problem(str(sheet), f"row {number}, {column}", got, "a path without { and }", fix)
             if problem:
                 yield problem
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _shared_files(sheet: Path, rows: list[tuple[int, RecordingRow]]) -> Iterator[Problem]:
