@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -34,8 +35,8 @@ SEVERAL = [Timeline(f"r{i}", f"s{i // 4}", 3 * i, 172 + i) for i in range(20)]
 def test_roles_keep_the_gap_and_stay_inside(by: str, timelines: list[Timeline], folds: int, order: str) -> None:
     config = SplitConfig.model_validate({"by": by, "folds": folds, "order": order})
     gap = 60 if by == "label" else GAP
-    for fold in range(folds):
-        blocks = split(timelines, fold, config, gap, RATE_HZ)
+    for fold, inner_fold in product(range(folds), range(2)):
+        blocks = split(timelines, fold, config, gap, RATE_HZ, inner_fold)
         assert {b.role for b in blocks} == set(ROLES)
         for b in blocks:
             assert timelines[b.recording].start <= b.start < b.stop <= timelines[b.recording].stop
@@ -43,6 +44,30 @@ def test_roles_keep_the_gap_and_stay_inside(by: str, timelines: list[Timeline], 
             for b in blocks:
                 if a.recording == b.recording and a.role != b.role:
                     assert b.start >= a.stop + gap or a.start >= b.stop + gap
+
+
+@pytest.mark.parametrize(
+    ("by", "timelines"),
+    [("block", LONG), ("block", SEVERAL), ("recording", SEVERAL), ("session", SEVERAL), ("label", LONG)],
+)
+def test_inner_folds_test_the_same_and_validate_on_other_frames(by: str, timelines: list[Timeline]) -> None:
+    config = SplitConfig.model_validate({"by": by, "folds": 3})
+    for fold in range(config.folds):
+        first, second = (split(timelines, fold, config, 60, RATE_HZ, k) for k in range(2))
+        tests = [[b for b in blocks if b.role == "test"] for blocks in (first, second)]
+        assert tests[0] == tests[1]
+        for a, b in product(first, second):
+            if a.role == b.role == "validation" and a.recording == b.recording:
+                assert a.stop <= b.start or b.stop <= a.start
+
+
+@pytest.mark.parametrize(("seconds", "is_first"), [(36, True), (300, False)])
+def test_an_inner_fold_that_costs_much_training_data_is_the_first(seconds: int, is_first: bool) -> None:
+    windows = window_index([info()], [seconds * 22050 // 256 + 1], stage())
+    for fold in windows.folds:
+        first, second = (part.of(fold, "validation").tolist() for part in windows.inner_folds)
+        assert (first == second) == is_first
+        assert windows.inner_folds[1].of(fold, "train").size >= 0.9 * windows.of(fold, "train").size
 
 
 @pytest.mark.parametrize(("by", "timelines"), [("block", LONG), ("block", SEVERAL), ("recording", SEVERAL)])
@@ -156,9 +181,9 @@ def stage(**window: object) -> WindowStage:
 def test_roles_share_no_raw_sample(causal: bool) -> None:
     recording = info(causal=causal, support_future_s=0.0 if causal else 0.9)
     windows = window_index([recording], [300 * 22050 // 256 + 1], stage())
-    for fold in windows.folds:
+    for fold, part in product(windows.folds, windows.inner_folds):
         by_role: dict[str, list[Span]] = {role: [] for role in ROLES}
-        for s in windows.spans:
+        for s in part.spans:
             if s.fold == fold:
                 by_role[s.role].append(Span("a", s.signal, s.start, s.stop, s.rate_hz))
         audit = audit_spans(by_role)

@@ -39,7 +39,7 @@ from pipeline.training.checkpoint import (
 from pipeline.training.fitting import Fit, Row, fit_network
 from pipeline.training.lightning_module import DecoderTraining, NonFiniteLossError
 from pipeline.training.network import NetworkOutcome, build_network, train_network
-from pipeline.training.weighing import PRIOR_SHARE, SUM_RANGE, _weights, weigh_on_validation
+from pipeline.training.weighing import SUM_RANGE, HeldOut, _weights, weigh_on_held_out
 
 MODEL = ModelConfig(preset="tiny", encoder_width=12, encoder_hidden=8, decoder_hidden=12, heads=2)
 TRAIN = TrainConfig(max_steps=12, steps_per_epoch=3, batch_size=4, warmup_steps=2, patience=9)
@@ -122,7 +122,9 @@ def fit(
     if len(networks) < len(outcomes):
         return Trained(rows)
     ensemble = Ensemble.of(networks)
-    loss, _ = weigh_on_validation(ensemble, data, hop=8)
+    ridge_mel = {name: mel for skip in ridge_skips(data) for name, mel in skip.mel.items()} if model.ridge_skip else {}
+    held_out = [HeldOut.of(network, data, ridge_mel, hop=8) for network in networks]
+    loss, _ = weigh_on_held_out(ensemble, held_out, data.speech_level_nats)
     return Trained(rows, ensemble, loss)
 
 
@@ -593,17 +595,18 @@ def test_a_flat_raw_channel_keeps_a_gain_of_one() -> None:
     assert gain.max() < 100
 
 
-def test_ensemble_weights_stay_near_the_prior_and_follow_validation() -> None:
+def test_ensemble_weights_follow_what_is_right_on_held_out_frames() -> None:
     rng = np.random.default_rng(0)
-    truth = rng.normal(size=(400, 8)).astype(np.float32)
+    truth = rng.normal(size=(4000, 8)).astype(np.float32)
     speech = truth.mean(axis=1) > 0
-    good, bad = truth + 0.5 * rng.normal(size=truth.shape), rng.normal(size=truth.shape)
-    prior = np.array([0.25, 0.25, 0.5])
-    found = _weights([good, bad, bad[::-1]], truth, speech, prior)
-    assert found[0] / found.sum() == pytest.approx((1 - PRIOR_SHARE) * 1 + PRIOR_SHARE * 0.25, abs=0.05)
-    assert found[2] / found.sum() == pytest.approx(PRIOR_SHARE * 0.5, abs=0.05)
-    ignorant = _weights([-truth, -truth, -truth], truth, speech, prior)
-    assert_allclose(ignorant, SUM_RANGE[0] * prior)
+    one, two = (truth + rng.normal(size=truth.shape) for _ in range(2))
+    blind = rng.normal(size=truth.shape)
+    assert_allclose(_weights([one, two], truth, speech, 1), 1 / 3, atol=0.03)
+    of_three = _weights([one, two], truth, speech, 3)
+    assert of_three[0] / of_three[1] == pytest.approx(3, rel=0.1)
+    assert_allclose(_weights([one, blind], truth, speech, 2), [0.5, 0.0], atol=0.03)
+    assert_allclose(_weights([blind, one], truth, speech, 2), [0.0, 0.5], atol=0.05)
+    assert_allclose(_weights([-truth, -truth], truth, speech, 1), SUM_RANGE[0] / 2)
 
 
 def loss_of(weight: float, predicted: torch.Tensor, target: torch.Tensor) -> float:

@@ -4,7 +4,9 @@
 ``skip/mean`` and ``skip/scale`` (channel,), all float32 but the lags, of the training frames; ``skip/floor`` (channel,)
 where the logarithm of amplitudes or of raw features' power is taken.  ``skip/refit/…``: the same, fitted on validation
 frames too, for the released model.  ``skip/penalty`` (2,), float64, of the plain fit and of that with the prior;
-``skip/mel/{recording}`` (time, mel) [nats], its cross-fitted prediction of the training frames.  The root attribute
+``skip/mel/{recording}`` (time, mel) [nats], predictions by ridges that had not seen the frame: of the training frames
+cross-fitted, of the validation frames by the ridge itself.  ``skip/inner{k}/…``: ridge and mel of the k-th inner fold
+but the first, which all this is of.  The root attribute
 ``skip_digest`` is the content of the group, which training depends on; the rest of the file is for the evaluation.
 """
 
@@ -59,37 +61,59 @@ class LinearMap:
 
 @dataclass(frozen=True)
 class RidgeSkip:
-    """A subject's ridge of the training frames, its refit, and its cross-fitted mel of each recording, by name."""
+    """A subject's ridge of an inner fold's training frames, its refit on all, and its mel of each recording, by name.
+
+    The mel is of training and validation frames, each by a ridge that had not seen it.
+    """
 
     fitted: LinearMap
     refit: LinearMap
     penalties: np.ndarray
     mel: Mapping[str, np.ndarray]
 
-    def arrays(self) -> Arrays:
-        """What the artifact holds, by path, with the labels of the axes."""
-        mel = {f"{SKIP}/mel/{name}": (values, ("time", "mel")) for name, values in self.mel.items()}
-        penalty: Arrays = {f"{SKIP}/penalty": (self.penalties, ("fit",))}
-        return {**self.fitted.arrays(SKIP), **self.refit.arrays(REFIT), **penalty, **mel}
-
-    def digest(self) -> str:
-        """sha256 over names, types, shapes and values."""
-        whole = hashlib.sha256()
-        for name, (values, _) in sorted(self.arrays().items()):
-            whole.update(f"{name} {values.dtype} {values.shape}".encode())
-            whole.update(np.ascontiguousarray(values).data)
-        return whole.hexdigest()
+    def arrays(self, group: str) -> Arrays:
+        """What differs between inner folds, as the artifact holds it: by path, with the labels of the axes."""
+        mel: Arrays = {f"{group}/mel/{name}": (values, ("time", "mel")) for name, values in self.mel.items()}
+        return {**self.fitted.arrays(group), **mel}
 
 
-def read_ridge_skip(path: Path, recordings: Sequence[str]) -> RidgeSkip:
+def skip_arrays(inner_folds: Sequence[RidgeSkip]) -> Arrays:
+    """What the artifact holds, by path, with the labels of the axes."""
+    first = inner_folds[0]
+    found: Arrays = {**first.refit.arrays(REFIT), f"{SKIP}/penalty": (first.penalties, ("fit",))}
+    for k, skip in enumerate(inner_folds):
+        found |= skip.arrays(_group(k))
+    return found
+
+
+def skip_digest(arrays: Arrays) -> str:
+    """sha256 over names, types, shapes and values."""
+    whole = hashlib.sha256()
+    for name, (values, _) in sorted(arrays.items()):
+        whole.update(f"{name} {values.dtype} {values.shape}".encode())
+        whole.update(np.ascontiguousarray(values).data)
+    return whole.hexdigest()
+
+
+def _group(inner_fold: int) -> str:
+    return f"{SKIP}/inner{inner_fold}" if inner_fold else SKIP
+
+
+def read_ridge_skip(path: Path, recordings: Sequence[str], inner_fold: int = 0) -> RidgeSkip:
     """The skip back, with the mel of ``recordings``."""
+    group = _group(inner_fold)
     with opened(path, BASELINES) as artifact:
         return RidgeSkip(
-            fitted=LinearMap.read(artifact, SKIP),
+            fitted=LinearMap.read(artifact, group),
             refit=LinearMap.read(artifact, REFIT),
             penalties=artifact.read(f"{SKIP}/penalty"),
-            mel={name: artifact.read(f"{SKIP}/mel/{name}") for name in recordings},
+            mel={name: artifact.read(f"{group}/mel/{name}") for name in recordings},
         )
+
+
+def read_ridge_skips(paths: Sequence[Path], recordings: Sequence[Sequence[str]], inner_fold: int) -> list[RidgeSkip]:
+    """The skip of each subject, with the mel of its recordings."""
+    return [read_ridge_skip(path, own, inner_fold) for path, own in zip(paths, recordings, strict=True)]
 
 
 def read_choice(path: Path) -> tuple[bool, float, float]:

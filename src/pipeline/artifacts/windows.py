@@ -3,16 +3,16 @@
 ``/recordings`` lists the trials, the session that each lies in, and its usable mel frames; a window crosses no
 trial's border, and where a trial is shorter the window's frames beyond its ``stop_frame`` do not count.
 ``/windows`` has one row per window (recording, start_frame) and ``/windows/role``
-(window, fold): 0 unused, 1 train, 2 validation, 3 test.  ``/blocks`` lists the
-contiguous stretches of each fold and role in mel frames; ``/spans`` lists, per fold and role,
-the raw samples of brain signal and sound that the role depends on.  ``/events`` and ``/bad`` are
-the events and bad intervals of the recordings.
+(window, fold, inner_fold): 0 unused, 1 train, 2 validation, 3 test.  The inner folds of a fold test the same blocks and
+validate on other parts of the rest.  ``/blocks`` lists the contiguous stretches of each of them and role in mel
+frames; ``/spans`` lists, for the same, the raw samples of brain signal and sound that they depend on.  ``/events`` and
+``/bad`` are the events and bad intervals of the recordings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.core import Provenance, Schema, create, opened
 from pipeline.config.variants import Fold
 
-SCHEMA = Schema("windows", 3, "window")
+SCHEMA = Schema("windows", 4, "window")
 ROLE_CODES = {"train": 1, "validation": 2, "test": 3}
 ROLE_NAMES = {code: name for name, code in ROLE_CODES.items()}
 
@@ -36,6 +36,7 @@ class BlockRow:
     recording: int
     start: int
     stop: int
+    inner_fold: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class SpanRow:
     start: int
     stop: int
     rate_hz: float
+    inner_fold: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Windows:
     with brain and sound and the first after them, ``texts`` what was said and ``speakers`` who spoke, as far as the
     sheet tells;
     ``starts`` (window, 2): recording number and first mel frame;
-    ``roles`` (window, fold): role codes.
+    ``roles`` (window, fold): role codes.  These and ``blocks`` and ``spans`` are of the first inner fold of each fold,
+    ``further`` has the others'.
     """
 
     subject: str
@@ -92,6 +95,25 @@ class Windows:
     events: tuple[EventRow, ...]
     bad: tuple[BadRow, ...]
     attributes: dict[str, Any]
+    further: tuple[Windows, ...] = ()
+
+    @property
+    def inner_folds(self) -> list[Windows]:
+        """The index with roles, blocks and spans of each inner fold."""
+        return [replace(self, further=()), *self.further]
+
+    def with_inner_folds(self, roles: np.ndarray, blocks: Sequence[BlockRow], spans: Sequence[SpanRow]) -> Windows:
+        """The index with the ``roles`` (window, fold, inner fold), blocks and spans of all inner folds."""
+        parts = [
+            replace(
+                self,
+                roles=roles[:, :, k],
+                blocks=tuple(b for b in blocks if b.inner_fold == k),
+                spans=tuple(s for s in spans if s.inner_fold == k),
+            )
+            for k in range(roles.shape[2])
+        ]
+        return replace(parts[0], further=tuple(parts[1:]))
 
     @property
     def session_names(self) -> list[str]:
@@ -130,9 +152,11 @@ def write_windows(path: Path, windows: Windows, provenance: Provenance) -> None:
         writer.array("folds", np.array(windows.folds, np.int64), ["fold"])
         writer.array("windows/recording", windows.starts[:, 0], ["window"])
         writer.array("windows/start_frame", windows.starts[:, 1], ["window"], units="mel frame")
-        writer.array("windows/role", windows.roles, ["window", "fold"], codes=str(ROLE_NAMES))
-        writer.table("blocks", _columns(windows.blocks, BlockRow), "block")
-        writer.table("spans", _columns(windows.spans, SpanRow), "span")
+        parts = windows.inner_folds
+        roles = np.stack([part.roles for part in parts], axis=2)
+        writer.array("windows/role", roles, ["window", "fold", "inner_fold"], codes=str(ROLE_NAMES))
+        writer.table("blocks", _columns([row for part in parts for row in part.blocks], BlockRow), "block")
+        writer.table("spans", _columns([row for part in parts for row in part.spans], SpanRow), "span")
         writer.table("events", _columns(windows.events, EventRow), "event")
         writer.table("bad", _columns(windows.bad, BadRow), "bad")
 
@@ -143,7 +167,7 @@ def read_windows(path: Path) -> Windows:
         recording, start = artifact.read("windows/recording"), artifact.read("windows/start_frame")
         attributes = artifact.root_attributes()
         trials = artifact.table("recordings")
-        return Windows(
+        whole = Windows(
             subject=artifact.name_of_files("subject", attributes.pop("subject")),
             recordings=tuple(artifact.name_of_files("recordings", n) for n in trials["name"]),
             sessions=tuple(artifact.name_of_files("recordings", n) for n in trials["session"]),
@@ -152,13 +176,15 @@ def read_windows(path: Path) -> Windows:
             speakers=tuple(trials["speaker"]),
             folds=tuple(artifact.read("folds").tolist()),
             starts=np.stack([recording, start], axis=1),
-            roles=artifact.read("windows/role"),
-            blocks=tuple(_rows(artifact.table("blocks"), BlockRow)),
-            spans=tuple(_rows(artifact.table("spans"), SpanRow)),
+            roles=np.zeros((len(start), 0), np.uint8),
+            blocks=(),
+            spans=(),
             events=tuple(_rows(artifact.table("events"), EventRow)),
             bad=tuple(_rows(artifact.table("bad"), BadRow)),
             attributes=attributes,
         )
+        blocks, spans = _rows(artifact.table("blocks"), BlockRow), _rows(artifact.table("spans"), SpanRow)
+        return whole.with_inner_folds(artifact.read("windows/role"), blocks, spans)
 
 
 def _columns(rows: Sequence[Any], kind: type) -> dict[str, list[Any]]:

@@ -7,9 +7,9 @@ equal r (docs/decoder.md).  The score is r over time, mean over bands, of frames
 
 In: features (frame * rows_per_frame, channel), mels (frame, band) [nats], spans ``(recording, start, stop)`` in frames.
 Out: the refit on training and validation frames, which models are compared with; the ridge of the training frames
-alone, against which networks are stopped and weighed on the validation block; and the cross-fitted mel of the training
-frames, which networks learn from: what a ridge says of frames that it was fitted on is better than what it will say of
-new ones.
+alone, against which networks are stopped and weighed on the validation block; and the mel of all these frames, of the
+training frames cross-fitted, which networks learn from: what a ridge says of frames that it was fitted on is better
+than what it will say of new ones.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PENALTIES = tuple(RidgeConfig().penalties)
 
 @dataclass(frozen=True)
 class TunedRidge:
-    """``ridge`` of the training frames, ``refit`` of validation frames too, ``mel`` (frame, band) cross-fitted."""
+    """``ridge`` of the training frames, ``refit`` of validation frames too, ``mel`` (frame, band) of frames unseen."""
 
     choice: RidgeChoice
     ridge: Ridge
@@ -156,11 +156,11 @@ class _Data:
         return Ridge(shaped, moments.intercept(weights), self.mean, self.scale, float(self.clip), self.lags, self.floor)
 
     def cross_fitted(self, choice: RidgeChoice) -> list[Array]:
-        """Mel of the training frames, each part by a fit on the other training frames; the mean beyond them."""
+        """Mel of each part by a fit on the training frames outside of it; the mean of these beyond all parts."""
         whole = self.train_moments
         predicted = [np.tile(whole.y_mean, (len(f), 1)).astype(np.float32) for f in self.frames]
-        for part, own in zip(self.parts[: self.n_train], self.moments, strict=False):
-            rest = whole - own
+        for k, (part, own) in enumerate(zip(self.parts, self.moments, strict=True)):
+            rest = whole - own if k < self.n_train else whole
             weights = self.weights(rest, [choice.penalty], choice.plain_penalty)[0]
             found = lagged_product(self.frames, weights, self.lags, part) + rest.intercept(weights)
             lengths = [b - a for _, a, b in part]

@@ -44,6 +44,13 @@ class SplitConfig(Section):
     validation_fraction: float = Field(
         0.15, gt=0, lt=0.5, description="Share of the data in each fold's validation block"
     )
+    inner_folds: int = Field(
+        2,
+        ge=1,
+        le=16,
+        description="Parts of each fold's training data that validate in turn, one for each network of a model; "
+        "chronological: 1",
+    )
     snap_to_events: bool = Field(
         True, description="Move block borders into the pause between two events, where there are events"
     )

@@ -34,12 +34,21 @@ def read_subjects(
         first = own.stop
 
 
-def training_data(subjects: Sequence[SubjectData], fold: Fold, variant: str, config: SubjectSettings) -> TrainingData:
-    """What a fold's networks may see of one subject or, in a pooled model, of several; the final model's see all."""
+def inner_fold_of(index: Windows, fold: Fold, network: int) -> int:
+    """Networks take turns in the inner folds; the final model has none."""
+    return 0 if fold == FINAL else network % len(index.inner_folds)
+
+
+def training_data(
+    subjects: Sequence[SubjectData], fold: Fold, variant: str, config: SubjectSettings, inner_fold: int = 0
+) -> TrainingData:
+    """What networks of an inner fold may see of one subject or, in a pooled model, of several; the final model's see
+    all."""
     if fold == FINAL:
         if variant != FULL:
             raise ValueError(f"the variant {variant} has no final model")
         subjects = [(everything(index), arrays) for index, arrays in subjects]
+    subjects = [(index.inner_folds[inner_fold], arrays) for index, arrays in subjects]
     features: list[np.ndarray] = []
     subject: list[int] = []
     windows: dict[str, list[np.ndarray]] = {"train": [], "validation": []}
@@ -88,6 +97,7 @@ def everything(index: Windows) -> Windows:
         roles=np.full((len(found), 1), ROLE_CODES["train"], np.uint8),
         blocks=tuple(BlockRow(FINAL, "train", *span) for span in seen),
         spans=(),
+        further=(),
     )
 
 

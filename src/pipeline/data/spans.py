@@ -85,6 +85,7 @@ def raw_spans(block: BlockRow, info: AlignedInfo, seen: ReceptiveField, grid: Me
             max(0, math.floor(a * rate)),
             min(n, math.ceil(b * rate) + 1),
             float(rate),
+            block.inner_fold,
         )
         for signal, ((a, b), rate, n) in sides.items()
     ]

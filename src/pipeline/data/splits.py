@@ -5,6 +5,9 @@ and the receptive field of filters and context.  Out: per fold a list of :class:
 role, frames ``start:stop``) that keep the purge gap between roles, and the window
 starts inside them.  Test blocks are never shortened, so over all folds each usable
 frame is tested once; the gap is taken from training, else from validation.
+
+Inner folds of a fold test the same blocks and validate on others: the n-th one on the n-th stretch, or the n-th
+lot of trials, after the test block.  Where order decides what validates, all are the same.
 """
 
 from __future__ import annotations
@@ -60,13 +63,15 @@ class Block:
     stop: int
 
 
-def split(timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float) -> list[Block]:
-    """The blocks of one fold, purge gaps applied, in order of recording and time.
+def split(
+    timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float, inner_fold: int = 0
+) -> list[Block]:
+    """The blocks of one inner fold of a fold, purge gaps applied, in order of recording and time.
 
     Raises :class:`InputError` when there is too little data for a role.
     """
     cut = _by_block if config.by == "block" else _by_label if config.by == "label" else _by_group
-    blocks = cut(timelines, fold, config, gap, frame_rate_hz)
+    blocks = cut(timelines, fold, inner_fold, config, gap, frame_rate_hz)
     if config.by != "label":
         blocks = _without_repeats(blocks, timelines)
     blocks = _purged(blocks, gap)
@@ -141,7 +146,7 @@ def _without_repeats(blocks: Sequence[Block], timelines: Sequence[Timeline]) -> 
 
 
 def _by_block(
-    timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
+    timelines: Sequence[Timeline], fold: int, inner_fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
 ) -> list[Block]:
     """Contiguous stretches of the recordings laid end to end.
 
@@ -161,7 +166,7 @@ def _by_block(
         marks: list[tuple[Role, int, int]] = [("train", 0, start), ("validation", start, test[0]), ("test", *test)]
     else:
         test = (near(fold * total / config.folds), near((fold + 1) * total / config.folds))
-        validation = _validation_beside(test, total, config, near, ends)
+        validation = _validation_beside(test, inner_fold, config.validation_fraction * total, near, ends)
         free = _complement([test, validation], total)
         marks = [("test", *test), ("validation", *validation), *(("train", *f) for f in free)]
     blocks = [b for role, start, stop in marks for b in _located(timelines, role, start, stop)]
@@ -175,18 +180,21 @@ def _border(frame: float, ends: Sequence[int], gap: int) -> int:
 
 
 def _validation_beside(
-    test: tuple[int, int], total: int, config: SplitConfig, near: Callable[[float], int], ends: Sequence[int]
+    test: tuple[int, int], inner_fold: int, length: float, near: Callable[[float], int], ends: Sequence[int]
 ) -> tuple[int, int]:
-    """The stretch after the test block, or the first one where the test block is the last."""
-    start = test[1] if test[1] + config.validation_fraction * total <= total else 0
-    stop = near(start + config.validation_fraction * total)
-    if stop == start:
-        stop = min((e for e in ends if e > start), default=stop)
-    return start, stop
+    """The n-th stretch after the test block, going on at the beginning once the end is reached; empty where it would
+    come upon the test block again."""
+    start = stop = test[1]
+    for _ in range(inner_fold + 1):
+        start = stop if stop + length <= ends[-1] else 0
+        stop = near(start + length)
+        if stop == start:
+            stop = min((e for e in ends if e > start), default=stop)
+    return (start, start) if start < test[1] and stop > test[0] else (start, stop)
 
 
 def _by_group(
-    timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
+    timelines: Sequence[Timeline], fold: int, inner_fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
 ) -> list[Block]:
     """Whole trials, or all trials of a session, held out together.
 
@@ -201,7 +209,7 @@ def _by_group(
         return _by_pair(timelines, names, fold, config, gap, frame_rate_hz)
     if config.by == "recording" and config.order == "any":
         Random(config.seed).shuffle(names)
-    roles = _group_roles(names, fold, config)
+    roles = _group_roles(names, fold, inner_fold, config)
     return [
         Block(i, roles[key], t.start, t.stop)
         for i, (key, t) in enumerate(zip(keys, timelines, strict=True))
@@ -232,12 +240,12 @@ def _by_pair(
 
 
 def _by_label(
-    timelines: Sequence[Timeline], fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
+    timelines: Sequence[Timeline], fold: int, inner_fold: int, config: SplitConfig, gap: int, frame_rate_hz: float
 ) -> list[Block]:
     """Words held out: a trial lasts from an event's onset to the next one's."""
     labels = sorted({e.label for t in timelines for e in t.events})
     Random(config.seed).shuffle(labels)
-    roles = _group_roles(labels, fold, config)
+    roles = _group_roles(labels, fold, inner_fold, config)
     blocks = []
     for i, timeline in enumerate(timelines):
         events = sorted(timeline.events, key=lambda e: e.onset_s)
@@ -249,7 +257,7 @@ def _by_label(
     return _joined(blocks)
 
 
-def _group_roles(names: Sequence[str], fold: int, config: SplitConfig) -> dict[str, Role]:
+def _group_roles(names: Sequence[str], fold: int, inner_fold: int, config: SplitConfig) -> dict[str, Role]:
     """The role of each group: every group is tested in exactly one fold."""
     n = len(names)
     needed = config.folds + 2 if config.order == "chronological" else max(3, config.folds)
@@ -277,7 +285,8 @@ def _group_roles(names: Sequence[str], fold: int, config: SplitConfig) -> dict[s
     else:
         test = list(range(fold * n // config.folds, (fold + 1) * n // config.folds))
         n_validation = min(n_validation, n - len(test) - 1)
-        validation = [(test[-1] + 1 + i) % n for i in range(n_validation)]
+        held = [(test[-1] + 1 + i) % n for i in range(n - len(test))]
+        validation = held[inner_fold * n_validation :][:n_validation]
         others = [i for i in range(n) if i not in test and i not in validation]
     roles: dict[str, Role] = {names[i]: "train" for i in others}
     return roles | {names[i]: "validation" for i in validation} | {names[i]: "test" for i in test}

@@ -12,10 +12,14 @@ from pipeline.artifacts.windows import ROLE_CODES, BadRow, BlockRow, EventRow, S
 from pipeline.config.window import WindowStage
 from pipeline.data.intervals import merge_windows
 from pipeline.data.spans import ReceptiveField, covered_frames, raw_spans, receptive_field, widest
-from pipeline.data.splits import ROLES, Block, Timeline, split, windows_in
+from pipeline.data.splits import ROLES, Block, Role, Timeline, split, windows_in
 from pipeline.data.subject import interpolation_support_s
 from pipeline.errors import InputError, Problem
 from pipeline.raw.bids import is_bad
+
+KEPT_SHARE = 0.9  # of the first inner fold's training windows, at least
+#: By role, its blocks and the starts of its windows.
+Part = dict[Role, tuple[list[Block], list[tuple[int, int]]]]
 
 
 def window_index(infos: Sequence[AlignedInfo], n_frames: Sequence[int], config: WindowStage) -> Windows:
@@ -38,8 +42,13 @@ def window_index(infos: Sequence[AlignedInfo], n_frames: Sequence[int], config: 
     )
     gap = _gap_frames(fields, config)
     timelines = [_timeline(info, n, config) for info, n in zip(infos, n_frames, strict=True)]
-    blocks = {k: split(timelines, k, config.split, gap, grid.frame_rate_hz) for k in range(config.split.folds)}
-    return _index(config, infos, timelines, blocks, fields)
+    n_inner = 1 if config.split.order == "chronological" else config.split.inner_folds
+    parts: dict[tuple[int, int], Part] = {}
+    for fold in range(config.split.folds):
+        parts[fold, 0] = first = _part(config, timelines, fold, 0, gap)
+        for inner_fold in range(1, n_inner):
+            parts[fold, inner_fold] = _further_part(config, timelines, fold, inner_fold, gap, first)
+    return _index(config, infos, timelines, parts, fields)
 
 
 def _gap_frames(fields: ReceptiveField, config: WindowStage) -> int:
@@ -92,55 +101,79 @@ def _bad_frames(info: AlignedInfo, config: WindowStage) -> list[tuple[int, int]]
     ]
 
 
+def _part(config: WindowStage, timelines: list[Timeline], fold: int, inner_fold: int, gap: int) -> Part:
+    """Blocks and window starts by role in an inner fold.  Raises :class:`InputError` where a role has no window."""
+    length, hop = config.mel.frames(config.window.length_s), config.mel.frames(config.window.hop_s)
+    blocks = split(timelines, fold, config.split, gap, config.mel.frame_rate_hz, inner_fold)
+    found: Part = {}
+    for role in ROLES:
+        own = [b for b in blocks if b.role == role]
+        # Training leaves out what touches a bad interval; the other roles are scored with and without.
+        margin = config.mel.frames(config.window.context_s) if role == "train" else None
+        found[role] = own, windows_in(own, timelines, length, hop, margin)
+        if not found[role][1] and role != "test":
+            raise _no_window(role, fold, config)
+    return found
+
+
+def _further_part(
+    config: WindowStage, timelines: list[Timeline], fold: int, inner_fold: int, gap: int, first: Part
+) -> Part:
+    """Another inner fold, or the first one again where its purge gaps would cost much of the training data."""
+    try:
+        part = _part(config, timelines, fold, inner_fold, gap)
+    except InputError:
+        return first
+    return part if len(part["train"][1]) >= KEPT_SHARE * len(first["train"][1]) else first
+
+
 def _index(
     config: WindowStage,
     infos: Sequence[AlignedInfo],
     timelines: list[Timeline],
-    blocks: dict[int, list[Block]],
+    parts: dict[tuple[int, int], Part],
     fields: ReceptiveField,
 ) -> Windows:
-    length, hop = config.mel.frames(config.window.length_s), config.mel.frames(config.window.hop_s)
-    roles: dict[tuple[int, int], dict[int, int]] = {}
+    length = config.mel.frames(config.window.length_s)
     block_rows: list[BlockRow] = []
     spans: list[SpanRow] = []
-    for fold, fold_blocks in blocks.items():
-        for role in ROLES:
-            of_role = [b for b in fold_blocks if b.role == role]
-            # Training leaves out what touches a bad interval; the other roles are scored with and without.
-            margin = config.mel.frames(config.window.context_s) if role == "train" else None
-            found = windows_in(of_role, timelines, length, hop, margin)
-            if not found and role != "test":
-                raise _no_window(role, fold, config)
-            for start in found:
-                roles.setdefault(start, {})[fold] = ROLE_CODES[role]
-            seen = [(b.recording, b.start, b.stop) for b in of_role]
+    for (fold, inner_fold), part in parts.items():
+        for role, (blocks, found) in part.items():
+            seen = [(b.recording, b.start, b.stop) for b in blocks]
             if role == "train":
                 seen = merge_windows(found, length, [t.stop for t in timelines])
-            rows = [BlockRow(fold, role, *span) for span in seen]
+            rows = [BlockRow(fold, role, *span, inner_fold) for span in seen]
             block_rows += rows
             spans += [s for row in rows for s in raw_spans(row, infos[row.recording], fields, config.mel)]
-    starts = np.array(sorted(roles), np.int64)
-    table = np.zeros((len(starts), len(blocks)), np.uint8)
-    columns = {fold: column for column, fold in enumerate(blocks)}
-    for row, start in enumerate(map(tuple, starts.tolist())):
-        for fold, code in roles[start].items():
-            table[row, columns[fold]] = code
-    return Windows(
+    starts = sorted({start for part in parts.values() for _, found in part.values() for start in found})
+    folds = tuple(dict.fromkeys(fold for fold, _ in parts))
+    whole = Windows(
         subject=infos[0].subject,
         recordings=tuple(i.recording for i in infos),
         sessions=tuple(i.session for i in infos),
         usable=np.array([(t.start, t.stop) for t in timelines], np.int64),
         texts=tuple(t.text for t in timelines),
         speakers=tuple(i.speaker for i in infos),
-        folds=tuple(blocks),
-        starts=starts,
-        roles=table,
-        blocks=tuple(block_rows),
-        spans=tuple(spans),
+        folds=folds,
+        starts=np.array(starts, np.int64),
+        roles=np.zeros((len(starts), 0), np.uint8),
+        blocks=(),
+        spans=(),
         events=tuple(EventRow(e.onset_s, e.duration_s, e.label, i) for i, t in enumerate(timelines) for e in t.events),
         bad=tuple(BadRow(i, start, stop) for i, t in enumerate(timelines) for start, stop in t.bad),
         attributes=_attributes(config, infos, fields),
     )
+    return whole.with_inner_folds(_roles(starts, parts, len(folds)), block_rows, spans)
+
+
+def _roles(starts: Sequence[tuple[int, int]], parts: dict[tuple[int, int], Part], n_folds: int) -> np.ndarray:
+    """Role codes (window, fold, inner fold)."""
+    row = {start: i for i, start in enumerate(starts)}
+    roles = np.zeros((len(starts), n_folds, len(parts) // n_folds), np.uint8)
+    for (fold, inner_fold), part in parts.items():
+        for role, (_, found) in part.items():
+            roles[[row[start] for start in found], fold, inner_fold] = ROLE_CODES[role]
+    return roles
 
 
 def _attributes(config: WindowStage, infos: Sequence[AlignedInfo], fields: ReceptiveField) -> dict[str, object]:

@@ -42,7 +42,8 @@ class PairAudit:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """Sum over pairs of roles; ``pairs`` is keyed ``"train/test"`` and so on.
+    """Sum over pairs of roles; ``pairs`` is keyed ``"train/test"`` and so on, ``"train/test, inner fold 1"`` of inner
+    folds but the first.
 
     ``repeated_stimuli`` are whole stimuli (sentences) of test trials that training or validation holds too, which
     the split leaves none of; ``repeated_words`` are single words of which that is true, which may well be.
@@ -99,6 +100,22 @@ def audit_spans(spans_by_role: Mapping[str, Sequence[Span]]) -> AuditResult:
         f"{one}/{two}": audit_pair(spans_by_role[one], spans_by_role[two])
         for one, two in combinations(spans_by_role, 2)
     }
+    return _over(pairs)
+
+
+def audit_inner_folds(audits: Sequence[AuditResult]) -> AuditResult:
+    """The audits of the inner folds of a fold as one."""
+    numbers = ["", *(f", inner fold {k}" for k in range(1, len(audits)))]
+    return _over(
+        {
+            f"{pair}{number}": found
+            for number, audit in zip(numbers, audits, strict=True)
+            for pair, found in audit.pairs.items()
+        }
+    )
+
+
+def _over(pairs: Mapping[str, PairAudit]) -> AuditResult:
     gaps = [p.smallest_gap_s for p in pairs.values() if p.smallest_gap_s is not None]
     return AuditResult(sum(p.shared_samples for p in pairs.values()), min(gaps, default=None), pairs)
 

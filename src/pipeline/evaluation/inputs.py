@@ -26,12 +26,12 @@ from pipeline.artifacts.predictions import (
 )
 from pipeline.artifacts.repeats import read_repeats
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar
-from pipeline.artifacts.windows import Windows, read_windows
+from pipeline.artifacts.windows import ROLE_CODES, Windows, read_windows
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.config.variants import FULL, NULL
 from pipeline.data.stimuli import whole_stimuli
 from pipeline.errors import InputError, Problem
-from pipeline.evaluation.audit import AuditResult, Span, audit_spans, refuse_leak
+from pipeline.evaluation.audit import AuditResult, Span, audit_inner_folds, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination, corrected
 from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.repeats import repeats_document
@@ -165,13 +165,21 @@ def _networks(model: Path) -> list[Path]:
 
 
 def _audit(windows: Windows, fold: int) -> AuditResult:
-    by_role: dict[str, list[Span]] = {"train": [], "validation": [], "test": []}
+    parts = windows.inner_folds
+    held = [{role: _stimuli(part, fold, role) for role in ROLE_CODES} for part in parts]
+    stimuli, words = (
+        frozenset[str]().union(*(h["test"][i] & (h["train"][i] | h["validation"][i]) for h in held)) for i in (0, 1)
+    )
+    audit = audit_inner_folds([audit_spans(_spans_by_role(part, fold)) for part in parts])
+    return replace(audit, repeated_stimuli=len(stimuli), repeated_words=len(words))
+
+
+def _spans_by_role(windows: Windows, fold: int) -> dict[str, list[Span]]:
+    by_role: dict[str, list[Span]] = {role: [] for role in ROLE_CODES}
     for s in windows.spans:
         if s.fold == fold:
             by_role[s.role].append(Span(windows.recordings[s.recording], s.signal, s.start, s.stop, s.rate_hz))
-    held = {role: _stimuli(windows, fold, role) for role in by_role}
-    stimuli, words = (held["test"][i] & (held["train"][i] | held["validation"][i]) for i in (0, 1))
-    return replace(audit_spans(by_role), repeated_stimuli=len(stimuli), repeated_words=len(words))
+    return by_role
 
 
 def _stimuli(windows: Windows, fold: int, role: str) -> tuple[frozenset[str], frozenset[str]]:
@@ -258,12 +266,13 @@ def _block(windows: Windows, own: PredictedBlock, series: dict[str, Any], sound:
 
 
 def _training_labels(windows: Windows, fold: int) -> frozenset[str]:
-    """Words of a subject that start in its training blocks."""
+    """Words of a subject that start in training blocks of any network."""
     rate_hz = windows.attributes["frame_rate_hz"]
     events = windows.events_of()
     return frozenset(
         e.label
-        for b in windows.blocks_of(fold, "train")
+        for part in windows.inner_folds
+        for b in part.blocks_of(fold, "train")
         for e in events.get(b.recording, ())
         if b.start <= e.onset_s * rate_hz < b.stop
     )

@@ -58,7 +58,7 @@ def repeats_limit(found: Document) -> str | None:
 def heard_before(windows: Iterable[Windows], fold: int) -> dict[str, list[tuple[int, int]]]:
     """Mel frames of each recording that a fold's model was trained on or chosen by."""
     found: dict[str, list[tuple[int, int]]] = {}
-    for index in windows:
+    for index in (part for whole in windows for part in whole.inner_folds):
         for role in ("train", "validation"):
             for block in index.blocks_of(fold, role):
                 found.setdefault(index.recordings[block.recording], []).append((block.start, block.stop))

@@ -1,6 +1,7 @@
-"""Weigh the networks of a model, and the ridge that they correct, on the validation block; write the released model.
+"""Weigh the networks of a model against the ridge, on frames that they did not see; write the released model.
 
-A network is weighed with the ridge of the training frames, and released with its refit on validation frames too.  An
+Each network is weighed on the validation block of its inner fold, with the ridge of that inner fold's training frames,
+and released with the refit on all frames.  An
 ensemble of the same networks, data, config and code is found again and published without importing torch.  The final
 model has no validation block: its weights are the means of the folds', and its sidecar has their scores.
 """
@@ -18,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.paths import fold_of
-from pipeline.artifacts.ridge_skip import read_ridge_skip
+from pipeline.artifacts.ridge_skip import read_ridge_skip, read_ridge_skips
 from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged, sidecar_contents, write_sidecar
 from pipeline.config.ensemble import EnsembleStage
 from pipeline.config.variants import FINAL
-from pipeline.data.loading import read_subjects, training_data
+from pipeline.data.loading import inner_fold_of, read_subjects, training_data
 from pipeline.errors import Problem, raise_if_any
 from pipeline.provenance.runs import (
     DIGEST_CHARACTERS,
@@ -79,15 +80,24 @@ def _make(stage: Stage[EnsembleStage], run: Path, provenance: Provenance) -> str
 
 
 def _weigh(stage: Stage[EnsembleStage], whole: Ensemble) -> dict[str, float]:
-    """Set the ensemble's weights on the validation block; returns its scores there."""
+    """Set the ensemble's weights on the validation blocks; returns its scores there."""
     import torch
 
-    from pipeline.training.weighing import weigh_on_validation
+    from pipeline.training.weighing import HeldOut, weigh_on_held_out
 
     subjects = list(read_subjects(stage.files["windows"], stage.files["aligned"], stage.files["mel"], stage.config))
-    data = training_data(subjects, fold_of(stage.options["fold"]), stage.options["variant"], stage.config)
+    fold, recordings = fold_of(stage.options["fold"]), [index.recordings for index, _ in subjects]
     torch.set_num_threads(stage.config.train.cpu_threads)
-    loss, r = weigh_on_validation(whole, data, hop=max(1, data.length // 4))
+    held_out, level = [], 0.0
+    for k, network in enumerate(whole.networks):
+        inner_fold = inner_fold_of(subjects[0][0], fold, k)
+        data = training_data(subjects, fold, stage.options["variant"], stage.config, inner_fold)
+        ridge_mel: dict[str, Any] = {}
+        for skip in read_ridge_skips(stage.files["ridge"], recordings, inner_fold) if stage.files["ridge"] else []:
+            ridge_mel |= skip.mel
+        held_out.append(HeldOut.of(network, data, ridge_mel, hop=max(1, data.length // 4)))
+        level += data.speech_level_nats / len(whole.networks)
+    loss, r = weigh_on_held_out(whole, held_out, level)
     return {"best_val_loss": loss, "val_r": r}
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.paths import fold_of
 from pipeline.artifacts.predictions import BASELINES, REFERENCE, PredictedBlock, PredictedFold, write_predicted
-from pipeline.artifacts.ridge_skip import read_choice
+from pipeline.artifacts.ridge_skip import read_choice, skip_arrays, skip_digest
 from pipeline.artifacts.windows import BlockRow, Windows, read_windows
 from pipeline.baselines.references import reference_mels, word_templates
 from pipeline.baselines.ridge import (
@@ -54,13 +54,15 @@ def ridge(stage: Stage[RidgeStage]) -> str:
     arrays = load_subject(windows, stage.files["aligned"], stage.files["mel"], config)
     choice = _choice(stage.files["folds"]) if fold == FINAL else None
     tuned = _tuned(windows, arrays, fold, variant, config, choice)
-    skip = as_skip(tuned, windows.recordings)
+    others = range(1, 1 if fold == FINAL else len(windows.inner_folds))
+    further = [_tuned(windows, arrays, fold, variant, config, tuned.choice, k) for k in others]
+    skip = skip_arrays([as_skip(each, windows.recordings) for each in (tuned, *further)])
     # What models are compared with is the full model's ridge, in all variants.
     is_scored = variant == FULL and fold != FINAL
     found = _baselines(windows, arrays, fold, config, tuned) if is_scored else PredictedFold([], {})
-    attributes = {"subject": windows.subject, "fold": fold, "variant": variant, "skip_digest": skip.digest()}
+    attributes = {"subject": windows.subject, "fold": fold, "variant": variant, "skip_digest": skip_digest(skip)}
     attributes["simulated"] = bool(windows.attributes["simulated"])
-    result = PredictedFold(found.blocks, attributes | found.attributes, {**found.extras, **skip.arrays()})
+    result = PredictedFold(found.blocks, attributes | found.attributes, {**found.extras, **skip})
     digests = [(path, content_digest(path)) for path in inputs]
     provenance = stage.provenance([*digests, *skip_contents(stage.files["folds"])])
     write_predicted(stage.file("output"), BASELINES, result, provenance)
@@ -80,10 +82,11 @@ def _choice(folds: Sequence[Path]) -> RidgeChoice:
 
 
 def _tuned(
-    windows: Windows, arrays: SubjectArrays, fold: Fold, variant: str, config: RidgeStage, choice: RidgeChoice | None
-) -> TunedRidge:
-    """The ridge that the networks of a variant correct."""
-    data = training_data([(windows, arrays)], fold, variant, config)
+    windows: Windows, arrays: SubjectArrays, fold: Fold, variant: str, config: RidgeStage, choice: RidgeChoice | None,
+    inner_fold: int = 0,
+) -> TunedRidge:  # fmt: skip
+    """The ridge that the networks of a variant correct in an inner fold."""
+    data = training_data([(windows, arrays)], fold, variant, config, inner_fold)
     is_causal, gap = config.causal or variant == PAST_ONLY_SOUND, int(windows.attributes["purge_gap_frames"])
     return fit_ridge_skip(data, is_causal, config.train.clip_input, config.ridge.penalties, gap, choice)
 

@@ -14,18 +14,18 @@ import torch
 
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.paths import fold_of
-from pipeline.artifacts.ridge_skip import RidgeSkip, read_ridge_skip
+from pipeline.artifacts.ridge_skip import RidgeSkip, read_ridge_skips
 from pipeline.artifacts.sidecar import read_sidecar, write_sidecar
 from pipeline.config.model import Preset
 from pipeline.config.train import TrainStage
 from pipeline.config.variants import FINAL, PAST_ONLY_SOUND
-from pipeline.data.loading import SubjectData, read_subjects, training_data
+from pipeline.data.loading import SubjectData, inner_fold_of, read_subjects, training_data
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_NON_FINITE_LOSS, EXIT_OUT_OF_MEMORY, StageFailureError
 from pipeline.model.device import device_of
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.model_file import model_digest, save_model
-from pipeline.model.presets import NetworkRole
+from pipeline.model.presets import NetworkRole, preset_for
 from pipeline.provenance.runs import METRICS, NETWORK, NETWORK_SIDECAR
 from pipeline.stage import Stage
 from pipeline.training.card import held_cards
@@ -43,9 +43,18 @@ def train_in(stage: Stage[TrainStage], run: Path, provenance: Provenance) -> str
     role, options = NetworkRole.named(stage.options["network"]), stage.options
     subjects = list(read_subjects(stage.files["windows"], stage.files["aligned"], stage.files["mel"], stage.config))
     fold = fold_of(options["fold"])
-    data = training_data(subjects, fold, options["variant"], stage.config)
-    skips = _ridge_skips(stage, subjects) if role.ridge_skip else []
-    settings = FoldSettings.of(stage.files["folds"]) if fold == FINAL else None
+    inner_fold = inner_fold_of(subjects[0][0], fold, role.index)
+    data = training_data(subjects, fold, options["variant"], stage.config, inner_fold)
+    skips = (
+        read_ridge_skips(stage.files["ridge"], [index.recordings for index, _ in subjects], inner_fold)
+        if role.ridge_skip
+        else []
+    )
+    if fold == FINAL:
+        settings = Settings.of(stage.files["folds"])
+    else:  # networks of one model have one preset, which goes by the first one's data
+        first = training_data(subjects, fold, options["variant"], stage.config) if inner_fold else data
+        settings = Settings(preset_for(stage.config.model, first.seconds("train")))
     outcome = _fit(stage, data, role, skips, run, settings)
     if outcome.network is None:
         raise StageFailureError("training was interrupted; start again to resume it", EXIT_INTERRUPTED)
@@ -58,32 +67,26 @@ def train_in(stage: Stage[TrainStage], run: Path, provenance: Provenance) -> str
 
 
 @dataclass(frozen=True)
-class FoldSettings:
-    """What the final model's network takes from the folds' networks of its name: preset and optimiser steps."""
+class Settings:
+    """Preset and, where the folds' networks of its name tell the final model's, optimiser steps."""
 
     preset: Preset
-    steps: int
+    steps: int | None = None
 
     @classmethod
-    def of(cls, sidecars: Sequence[Path]) -> FoldSettings:
+    def of(cls, sidecars: Sequence[Path]) -> Settings:
         """The most frequent preset, and the median of the steps to the best epoch, the later of the middle two."""
         folds = [read_sidecar(path) for path in sidecars]
         ((preset, _),) = Counter(fold["preset"] for fold in folds).most_common(1)
         return cls(preset, median_high(fold["best_step"] for fold in folds if fold["preset"] == preset))
 
 
-def _ridge_skips(stage: Stage[TrainStage], subjects: Sequence[SubjectData]) -> list[RidgeSkip]:
-    """Each subject's ridge."""
-    files = zip(stage.files["ridge"], subjects, strict=True)
-    return [read_ridge_skip(path, index.recordings) for path, (index, _) in files]
-
-
 def _fit(
     stage: Stage[TrainStage], data: TrainingData, role: NetworkRole, skips: Sequence[RidgeSkip], run: Path,
-    settings: FoldSettings | None,
+    settings: Settings,
 ) -> NetworkOutcome:  # fmt: skip
     config = stage.config
-    model = config.model.model_copy(update={"preset": settings.preset}) if settings else config.model
+    model = config.model.model_copy(update={"preset": settings.preset})
     torch.set_num_threads(config.train.cpu_threads)
     try:
         with _card(stage) as card, stage.counter("steps") as count:
@@ -97,7 +100,7 @@ def _fit(
                 causal=config.causal or stage.options["variant"] == PAST_ONLY_SOUND,
                 accelerator=cast(Accelerator, stage.options["accelerator"] or "auto"),
                 card=card,
-                max_steps=settings.steps if settings else None,
+                max_steps=settings.steps,
                 on_epoch=lambda row: stage.log.info("%s", _epoch_line(role.name, row)),
                 on_step=count,
             )

@@ -1,8 +1,9 @@
-"""The weights of an ensemble, from the validation block.  No Lightning in here."""
+"""The weights of an ensemble, from the parts of the data that its networks did not see.  No Lightning in here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,55 +13,64 @@ from scipy.optimize import nnls
 from pipeline.data.training_data import TrainingData
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
+from pipeline.model.network import Seq2Seq
 from pipeline.signal.correlation import correlation_per_band
 from pipeline.signal.mel_statistics import active_bands
 
 Array = NDArray[np.float32]
 
-SPEECH_WEIGHT = 2.0
-PRIOR_SHARE = 1 / 3  # of the ensemble's weights
-PRIOR_SKIP = 0.5  # the ridge skip's part of it
+SPEECH_WEIGHT = 4.0
 SUM_RANGE = (0.1, 1.25)
 
 
-def weigh_on_validation(ensemble: Ensemble, data: TrainingData, hop: int) -> tuple[float, float]:
-    """Set the ensemble's weights: of each network and, last, of the ridge skip.
+@dataclass(frozen=True)
+class HeldOut:
+    """Frames that a network and its ridge did not see, (frame, band) [nats]; ``ridge`` None where there is no skip."""
 
-    Returns its loss (mean square, normalised mel) and r, free-running and stitched over the validation block.
+    network: Array
+    ridge: Array | None
+    truth: Array
+
+    @classmethod
+    def of(cls, network: Seq2Seq, data: TrainingData, ridge_mel: Mapping[str, Array], hop: int) -> HeldOut:
+        """The validation frames of a network's inner fold; ``ridge_mel`` by recording, empty where there is no skip."""
+        spans = data.spans("val")
+        found = [
+            predict_continuous(network, data.features[r], a, b, hop, subject=data.subject[r]).mel for r, a, b in spans
+        ]
+        ridge = [ridge_mel[data.names[r]][a:b] for r, a, b in spans] if ridge_mel else None
+        truth = np.concatenate([data.mel[r][a:b] for r, a, b in spans])
+        return cls(np.concatenate(found), None if ridge is None else np.concatenate(ridge), truth)
+
+
+def weigh_on_held_out(ensemble: Ensemble, held_out: Sequence[HeldOut], speech_level_nats: float) -> tuple[float, float]:
+    """Set the ensemble's weights: each network's, all alike, and last the ridge skip's.
+
+    ``held_out`` has a part for each network.  Returns loss (mean square, normalised mel) and r of the
+    weighted means of one network and its ridge over all parts.
     """
-    n, first = len(ensemble.weights), ensemble.networks[0]
+    first = ensemble.networks[0]
     mean, scale = first.mel_mean.numpy(), first.mel_scale.numpy()
-    truth = np.concatenate([data.mel[r][a:b] for r, a, b in data.spans("val")])
+    truth = np.concatenate([part.truth for part in held_out])
     active = active_bands(truth)
-    has_skip = any(network.skip is not None for network in ensemble.networks)
-    parts = []
-    for k in range(n if has_skip else n - 1):
-        ensemble.weights.copy_(torch.eye(n)[k])
-        parts.append(((_predict_validation(ensemble, data, hop) - mean) / scale)[:, active])
+    sides = [[part.network for part in held_out], [part.ridge for part in held_out if part.ridge is not None]]
+    parts = [((np.concatenate(side) - mean) / scale)[:, active] for side in sides if side]
     target = ((truth - mean) / scale)[:, active]
-    found = _weights(parts, target, truth.mean(axis=1) > data.speech_level_nats, _prior(len(parts), has_skip))
-    ensemble.weights.zero_()
-    ensemble.weights[: len(found)] = torch.from_numpy(found)
+    n = len(ensemble.networks)
+    found = _weights(parts, target, truth.mean(axis=1) > speech_level_nats, n)
+    ensemble.weights.copy_(torch.tensor([found[0] / n] * n + [*found[1:], 0.0][:1]))
     weighted = np.tensordot(found, np.stack(parts), axes=1)
     r = correlation_per_band(weighted, target)
     return float(np.square(weighted - target).mean()), float(np.nanmean(r)) if np.isfinite(r).any() else 0.0
 
 
-def _prior(n_parts: int, has_skip: bool) -> NDArray[np.float64]:
-    """Shares without a look at validation: half for the skip, the rest for the networks alike."""
-    n_networks = n_parts - has_skip
-    skip = PRIOR_SKIP * has_skip
-    return np.asarray([(1.0 - skip) / n_networks] * n_networks + [skip] * has_skip)
+def _weights(parts: Sequence[Array], target: Array, speech: NDArray[np.bool_], n_networks: int) -> NDArray[np.float64]:
+    """Weights of one network and, where there is one, its ridge, (frame, band) each.
 
-
-def _weights(
-    parts: Sequence[Array], target: Array, speech: NDArray[np.bool_], prior: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Weights of the ``parts`` (frame, band): non-negative least squares, drawn to ``prior`` shares of the same sum.
-
-    Drawn, because a minute of validation cannot tell weights apart sharply.  Speech frames
-    count once more, about their own mean: the contrast with silence would drown what is said.
-    The sum stays in :data:`SUM_RANGE`: a constant prediction has no correlation, and what
+    Their shares are those of non-negative least squares in which speech frames count once more, about their own mean:
+    the contrast with silence would drown what is said.  A share is of one network, and the model's is the mean of
+    ``n_networks`` whose errors differ, so theirs counts as often.  The sum is that of least squares on all frames, in
+    :data:`SUM_RANGE`: a constant prediction has no correlation, and what
     shrinks to the mean because it knows nothing must not be blown up.
     """
 
@@ -69,14 +79,9 @@ def _weights(
         return np.concatenate([x.ravel(), SPEECH_WEIGHT * speech_part.ravel()]).astype(np.float64)
 
     fitted, _ = nnls(np.stack([column(part) for part in parts], axis=1), column(target))
-    total = float(np.clip(fitted.sum(), *SUM_RANGE))
-    share = fitted / fitted.sum() if fitted.any() else prior
-    return np.asarray(total * ((1 - PRIOR_SHARE) * share + PRIOR_SHARE * prior))
-
-
-def _predict_validation(ensemble: Ensemble, data: TrainingData, hop: int) -> Array:
-    parts = [
-        predict_continuous(ensemble, data.features[r], a, b, hop, subject=data.subject[r]).mel
-        for r, a, b in data.spans("val")
-    ]
-    return np.concatenate(parts)
+    fitted = fitted if fitted.any() else np.ones(len(parts))
+    fitted[0] *= n_networks
+    share = fitted / fitted.sum()
+    mean = np.tensordot(share, np.stack(parts), axes=1)
+    total = (mean * target).sum() / max(float(np.square(mean).sum()), 1e-12)
+    return np.asarray(np.clip(total, *SUM_RANGE) * share)
