@@ -77,6 +77,16 @@ def test_shapes_and_teacher_forcing_on_own_output_is_free_running(name) -> None:
     assert (other - free.mel).abs().max() > 1e-4, "the decoder must read its input frames"
 
 
+def test_without_feedback_the_decoder_knows_no_frame_before() -> None:
+    model = network(replace(SMALL, feedback=False))
+    features, subject = window(SMALL)
+    with torch.no_grad():
+        free = model.generate(features, subject).mel
+        forced = [model(features, subject, torch.randn_like(free)).mel for _ in range(2)]
+    assert torch.equal(forced[0], forced[1])
+    assert_allclose(forced[0], free, atol=2e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["causal", "causal raw"])
 @pytest.mark.parametrize("frame", [0, 5, 13, 20])
 def test_causal_frames_ignore_all_later_rows(name, frame) -> None:

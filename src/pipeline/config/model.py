@@ -27,6 +27,9 @@ class NetworkConfig(Section):
     decoder_hidden: int | None = Field(None, ge=4, le=2048, description="GRU units of the decoder; null: preset")
     heads: int | None = Field(None, ge=1, le=16, description="Attention heads; null: preset")
     reduction_factor: int = Field(4, ge=1, le=16, description="Mel frames that one decoder step emits [frames]")
+    feedback: bool = Field(
+        True, description="The decoder reads the frame that it emitted last (autoregression); false: to compare"
+    )
     attention_bias: bool = Field(
         True,
         description="Learned bias of the attention towards equal times; without it the decoder ignores the brain",

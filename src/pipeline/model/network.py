@@ -337,6 +337,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.length, self.group, self.n_bands = a.length_frames, a.reduction_factor, a.n_bands
         self.n_groups = -(-a.length_frames // a.reduction_factor)
+        self.feedback = a.feedback
         self.prenet = nn.Sequential(
             nn.Linear(a.n_bands, PRENET_WIDTH), nn.ReLU(), nn.Dropout(a.decoder_dropout),
             nn.Linear(PRENET_WIDTH, PRENET_WIDTH), nn.ReLU(), nn.Dropout(a.decoder_dropout),
@@ -380,12 +381,12 @@ class Decoder(nn.Module):
                 mel = mel + self.gain * ridge_mel[:, step * self.group : (step + 1) * self.group]
             mels.append(mel)
             weights.append(attended)
-            previous = mels[-1][:, -1:]
+            previous = mels[-1][:, -1:] * self.feedback
         return torch.cat(mels, dim=1), torch.cat(weights, dim=2)
 
     def _previous_frames(self, mel: Tensor) -> Tensor:
-        """The frame before each group, (batch, group, band); zeros (the mean) before the first."""
-        last = mel[:, self.group - 1 :: self.group][:, : self.n_groups - 1]
+        """The frame before each group, (batch, group, band); zeros (the mean) before the first or without feedback."""
+        last = mel[:, self.group - 1 :: self.group][:, : self.n_groups - 1] * self.feedback
         return F.pad(last, (0, 0, 1, 0))
 
     def emit(self, states: Tensor, context: Tensor) -> Tensor:

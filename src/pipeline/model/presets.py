@@ -35,6 +35,7 @@ class Architecture:
     attention_bias: bool = True
     attention_width_frames: int = 4
     attention_offset_frames: int = 4
+    feedback: bool = True
     ridge_skip: bool = True
     postnet: bool = False
     band_filters: int = 4

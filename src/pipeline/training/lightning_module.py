@@ -128,7 +128,7 @@ class DecoderTraining(LightningModule):
         """Scheduled sampling by two passes: the true mel, or for some groups the decoder's own."""
         ramp = self.config.sampling_ramp * self.recipe.max_steps
         probability = self.config.scheduled_sampling * min(1.0, self.global_step / ramp)
-        if probability == 0:
+        if probability == 0 or not self.model.a.feedback:
             return target
         with torch.no_grad():
             own, _ = self.model.decode(memory.detach(), target, ridge_mel)
