@@ -244,7 +244,7 @@ def test_presets_and_overrides() -> None:
     train = TrainConfig(max_steps=7, input_noise=0.0)
     architecture, recipe = resolve(NetworkRole(0, False), "strong", SMALL, config, train)
     assert (architecture.encoder_width, architecture.encoder_dropout, architecture.postnet) == (24, 0.4, True)
-    assert (recipe.max_steps, recipe.input_noise, recipe.channel_drop) == (7, 0.0, 0.3)
+    assert (recipe.max_steps, recipe.input_noise, recipe.channel_drop) == (7, 0.0, 0.1)
 
 
 STEPS = {"tiny": (160, 240), "strong": (160, 240), "medium": (200, 320), "large": (800, 1200)}

@@ -72,8 +72,7 @@ class TrainConfig(Arithmetic, InputScale):
     speech_weight: float | None = Field(
         None,
         ge=0,
-        description="Weight of the error of speech frames about their own mean, added to the loss; null: 0 for a "
-        "network that corrects the ridge skip, 1 for one without",
+        description="Weight of the error of speech frames about their own mean, added to the loss; null: preset",
     )
     grad_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient")
     precision: Literal["32", "bf16", "16"] = Field("32", description="Arithmetic of training: 32 bit or mixed")

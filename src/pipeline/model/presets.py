@@ -55,7 +55,7 @@ class Recipe:
     input_noise: float
     channel_drop: float
     mixup: float = 0.0
-    speech_weight: float = 0.0
+    speech_weight: float = 1.0
 
 
 _SIZES: dict[str, dict[str, Any]] = {
@@ -68,7 +68,7 @@ _SIZES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 _RECIPES = {
     "tiny": Recipe(max_steps=240, weight_decay=0.1, input_noise=0.7, channel_drop=0.3, mixup=0.7),
-    "strong": Recipe(max_steps=240, weight_decay=0.1, input_noise=0.7, channel_drop=0.3),
+    "strong": Recipe(max_steps=240, weight_decay=0.1, input_noise=0.2, channel_drop=0.1),
     "medium": Recipe(max_steps=320, weight_decay=0.01, input_noise=0.2, channel_drop=0.1),
     "large": Recipe(max_steps=1200, weight_decay=0.05, input_noise=0.4, channel_drop=0.2),
 }
@@ -113,11 +113,8 @@ def resolve(
     ``base`` carries what the data decides (channels, bands, window, subjects, causal).
     """
     sizes = {**_SIZES[preset], **_set_keys(model, Architecture), **_set_keys(train, Architecture)}
-    recipe = _RECIPES[preset]
-    if not role.ridge_skip:  # it makes up for the ridge, which learns the contrast with silence before what is said
-        recipe = replace(recipe, speech_weight=1.0)
-    steps = _whole_epochs(recipe.max_steps, role, train)
-    recipe = replace(recipe, **{**_set_keys(train, Recipe), "max_steps": steps})
+    steps = _whole_epochs(_RECIPES[preset].max_steps, role, train)
+    recipe = replace(_RECIPES[preset], **{**_set_keys(train, Recipe), "max_steps": steps})
     return replace(base, **{**sizes, "ridge_skip": role.ridge_skip}), recipe
 
 
