@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from pipeline.artifacts.aligned import Event
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError
-from pipeline.evaluation.audit import Span, audit_spans, refuse_leak
+from pipeline.evaluation.audit import Span, audit_inner_folds, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.levels import MEANINGS
 from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, score
@@ -349,6 +349,17 @@ def test_deliberate_leak_is_counted_and_refused() -> None:
     with pytest.raises(InputError, match="raw samples seen by both roles") as caught:
         refuse_leak(found, "windows.h5")
     assert len(caught.value.problems) == 3
+
+
+def test_a_leak_of_an_inner_fold_is_a_leak_of_its_fold() -> None:
+    test = [Span("r", "neural", 200, 300, 100.0)]
+    clean = audit_spans({"train": [Span("r", "neural", 0, 150, 100.0)], "test": test})
+    leaky = audit_spans({"train": [Span("r", "neural", 0, 207, 100.0)], "test": test})
+    found = audit_inner_folds([clean, leaky])
+    assert (found.passed, found.shared_samples, found.smallest_gap_s) == (False, 7, -0.07)
+    with pytest.raises(InputError, match=r"train/test, inner fold 1\]: got 7 raw samples"):
+        refuse_leak(found, "windows.h5")
+    assert audit_inner_folds([clean, clean]).passed
 
 
 def test_one_shared_sample_is_a_leak() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.predictions import BASELINES, PredictedFold, write_predicted
+from pipeline.artifacts.ridge_skip import read_ridge_skip, skip_arrays, skip_digest
 from pipeline.baselines import tuned_ridge as T  # noqa: N812
 from pipeline.baselines.ridge import RidgeChoice, cut
+from pipeline.baselines.ridge_skip import as_skip
 from pipeline.baselines.weight_prior import WeightPrior
 from pipeline.signal.correlation import correlation_per_band
 from test_ridge import SPANS, lagged, pair, plain_ridge  # noqa: F401
@@ -150,3 +156,20 @@ def test_a_weak_link_is_found_better_than_by_a_plain_ridge() -> None:
         gains.append(np.nanmean(correlation_per_band(found.refit.predict(x, *test), mel[slice(*test)])) - plain)
     assert min(gains) > 0, gains
     assert np.mean(gains) > 0.02, gains
+
+
+def test_the_ridge_of_each_inner_fold_comes_back_from_the_file(pair, tmp_path: Path) -> None:  # noqa: F811
+    features, mel = pair
+    first = T.tuned_ridge(features, mel, SPANS, VAL, (4, 2), choice=KNOWN)
+    train = [span for span in SPANS if span[0] == 0]
+    second = T.tuned_ridge(features, mel, train, [(1, 0, 240)], (4, 2), choice=KNOWN)
+    skips = [as_skip(tuned, ["a", "b"]) for tuned in (first, second)]
+    arrays = skip_arrays(skips)
+    result = PredictedFold([], {"skip_digest": skip_digest(arrays)}, arrays)
+    write_predicted(tmp_path / "fold0.h5", BASELINES, result, Provenance())
+    for k, skip in enumerate(skips):
+        found = read_ridge_skip(tmp_path / "fold0.h5", ["b"], k)
+        assert_array_equal(found.fitted.weights, skip.fitted.weights)
+        assert_array_equal(found.mel["b"], skip.mel["b"])
+        assert_array_equal(found.refit.weights, skips[0].refit.weights)
+    assert np.abs(skips[0].mel["b"] - skips[1].mel["b"]).max() > 1e-3
