@@ -58,7 +58,8 @@ def weigh_on_held_out(ensemble: Ensemble, held_out: Sequence[HeldOut], speech_le
     target = ((truth - mean) / scale)[:, active]
     n = len(ensemble.networks)
     found = _weights(parts, target, truth.mean(axis=1) > speech_level_nats, n)
-    ensemble.weights.copy_(torch.tensor([found[0] / n] * n + [*found[1:], 0.0][:1]))
+    ridge = found[1] if len(found) > 1 else 0.0
+    ensemble.weights.copy_(torch.tensor([*[found[0] / n] * n, ridge]))
     weighted = np.tensordot(found, np.stack(parts), axes=1)
     r = correlation_per_band(weighted, target)
     return float(np.square(weighted - target).mean()), float(np.nanmean(r)) if np.isfinite(r).any() else 0.0
@@ -70,8 +71,8 @@ def _weights(parts: Sequence[Array], target: Array, speech: NDArray[np.bool_], n
     Their shares are those of non-negative least squares in which speech frames count once more, about their own mean:
     the contrast with silence would drown what is said.  A share is of one network, and the model's is the mean of
     ``n_networks`` whose errors differ, so theirs counts as often.  The sum is that of least squares on all frames, in
-    :data:`SUM_RANGE`: a constant prediction has no correlation, and what
-    shrinks to the mean because it knows nothing must not be blown up.
+    :data:`SUM_RANGE`: a constant prediction has no correlation, and what shrinks to the mean because it knows nothing
+    must not be blown up.
     """
 
     def column(x: Array) -> NDArray[np.float64]:
