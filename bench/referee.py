@@ -260,6 +260,8 @@ ROWS = {
     "fan": Row("a fan in the background, and speech on/off", "fan", background, TIMING),
     "word_loudness": Row("each word's loudness, unrelated to the word", "word_loudness", of_words("gain"), LOUDNESS),
     "loudness": Row("the loudness course", "plain", loudness, LOUDNESS),
+    "loudness_5": Row("the loudness course, signal to noise 5", "plain", loudness, LOUDNESS, snr=5.0),
+    "loudness_15": Row("the loudness course, signal to noise 15", "plain", loudness, LOUDNESS, snr=15.0),
     "loudness_clean": Row("the loudness course, hardly any noise", "plain", loudness, LOUDNESS, snr=50.0),
     "speaker": Row("which of two speakers, word by word", "two_speakers", of_words("speaker"), BEYOND_LOUDNESS),
     "turns": Row("which of two speakers, in turns", "turns", of_words("speaker"), BEYOND_LOUDNESS),

@@ -7,6 +7,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from pipeline.artifacts.aligned import Event
 from pipeline.baselines.references import REFERENCES, reference_mels, word_templates
@@ -120,7 +121,7 @@ def test_exchange_equals_all_permutations_of_a_small_case() -> None:
 
 def test_what_a_course_explains_comes_off_as_by_least_squares() -> None:
     own = some_utterances(np.random.default_rng(2))
-    found = without(own.target, own, [own.references["voice"], own.floor[0]], own.voice_course)
+    (found,) = without([own.target], own, [own.references["voice"], own.floor[0]], own.voice_course)
     for band in range(3):
         columns = [own.references["voice"][:, :, band], own.floor[0][:, :, band], *np.moveaxis(own.voice_course, 2, 0)]
         values = own.target[:, :, band].copy()
@@ -138,13 +139,27 @@ def test_what_a_course_explains_comes_off_as_by_least_squares() -> None:
 
 
 def test_a_prediction_that_loudness_explains_is_not_beyond_it() -> None:
-    """Nine parts in ten come from the references; what is left fits the target, as a misfit of the references would."""
+    """A prediction must keep more of itself than a reference of loudness keeps beside the other one: here a tenth."""
     rng = np.random.default_rng(3)
     own = some_utterances(rng)
-    hidden = 0.2 * own.target
-    known = replace(own, prediction=own.references["loudness"] + hidden)
-    assert utterance_tests.beyond_loudness_test(known, 999, rng).p_value == 1
-    assert utterance_tests.beyond_loudness_test(replace(own, prediction=own.target), 999, rng).p_value == 0.001
+    loudness = own.references["loudness"]
+    linear = loudness + rng.normal(size=loudness.shape) / 3
+    own = replace(own, references={**own.references, "loudness_linear": linear})
+    assert utterance_tests.least_share(own) == pytest.approx(0.1, abs=0.03)
+    for hidden, p in ((0.25, 1), (0.5, 0.001)):
+        known = replace(own, prediction=loudness + hidden * own.target)
+        assert utterance_tests.beyond_loudness_test(known, 999, rng).p_value == p, hidden
+
+
+def test_bands_are_whitened_by_their_shrunk_covariance() -> None:
+    rng = np.random.default_rng(5)
+    mixed = rng.normal(size=(40, 6, 3)) @ rng.normal(size=(3, 3))
+    flat = mixed.reshape(-1, 3)
+    shrunk = 0.7 * np.corrcoef(flat.T) + 0.3 * np.eye(3)
+    unit = (flat - flat.mean(axis=0)) / flat.std(axis=0)
+    centred = (flat - flat.mean(axis=0)).reshape(mixed.shape)
+    expected = unit @ scipy.linalg.inv(scipy.linalg.sqrtm(shrunk))
+    np.testing.assert_allclose(utterance_tests.decorrelated(centred).reshape(-1, 3), expected, atol=1e-10)
 
 
 def test_model_is_compared_with_the_envelope() -> None:

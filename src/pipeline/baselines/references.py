@@ -6,7 +6,8 @@ on training frames alone, and are no decoders:
 
 ``loudness``: from the mean log-mel of the frames within ±0.46 s, with random cosine features (Rahimi & Recht 2007)
 for what is not linear;
-``loudness_linear``: from the same frames, linear but for three hinges, as a linear decoder of loudness would;
+``loudness_linear``: from frames 23 ms apart in the same stretch, and whether and by how much each exceeds three levels,
+as a linear decoder of loudness and of functions of it would;
 ``voice``: from whether an event, and whether a voice by energy, is on within ±0.46 s.
 
 Mels are (frame, band) in nats, courses (frame, column), spans (recording, start, stop) in mel frames.
@@ -28,10 +29,14 @@ Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
 Span = tuple[int, int, int]
 
-REFERENCES = ("loudness", "loudness_linear", "voice")
+OF_LOUDNESS = ("loudness", "loudness_linear")
+REFERENCES = (*OF_LOUDNESS, "voice")
 LAGS_S = (0.0, 0.012, 0.035, 0.06, 0.09, 0.13, 0.18, 0.24, 0.3, 0.38, 0.46)
 """Either way: as far as a decoder with 0.3 s of context reaches, whose brain leads or lags by 0.15 s."""
-HINGES = 3
+DENSE_LAGS_S = tuple(0.023 * k for k in range(21))
+"""Those of ``loudness_linear``: what sets in within a frame is lost between lags further apart."""
+LEVELS = 3
+"""Of loudness that ``loudness_linear`` knows to be exceeded."""
 COSINES = {"loudness": 250, "loudness_linear": 0, "voice": 100}
 COSINE_SCALE = 0.3
 PENALTY = 3.0
@@ -45,9 +50,9 @@ def lagged(columns: Wide, lags: NDArray[np.int64]) -> Wide:
     return columns[rows].reshape(len(columns), -1)
 
 
-def lags_frames(frame_rate_hz: float) -> NDArray[np.int64]:
-    """:data:`LAGS_S` either way in whole frames."""
-    after = np.rint(np.array(LAGS_S) * frame_rate_hz).astype(np.int64)
+def lags_frames(frame_rate_hz: float, lags_s: Sequence[float] = LAGS_S) -> NDArray[np.int64]:
+    """Lags either way in whole frames."""
+    after = np.rint(np.array(lags_s) * frame_rate_hz).astype(np.int64)
     return np.unique(np.concatenate([-after, after]))
 
 
@@ -80,7 +85,8 @@ class CourseModel:
 
 def _columns(course: Wide, knots: Sequence[float], lags: NDArray[np.int64]) -> Wide:
     hinges = [np.maximum(course - knot, 0) for knot in knots]
-    return lagged(np.concatenate([course, *hinges], axis=1), lags)
+    steps = [(course > knot).astype(np.float64) for knot in knots]
+    return lagged(np.concatenate([course, *hinges, *steps], axis=1), lags)
 
 
 def fit_course(
@@ -91,7 +97,7 @@ def fit_course(
     knots: tuple[float, ...] = (),
 ) -> CourseModel:
     """Fit on whole stretches of training: course (frame, column) and mel (frame, band) of each."""
-    lags = lags_frames(frame_rate_hz)
+    lags = lags_frames(frame_rate_hz, DENSE_LAGS_S if knots else LAGS_S)
     rows = np.concatenate([_columns(course, knots, lags) for course in courses])
     target = np.concatenate(mels).astype(np.float64)
     centre, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-9
@@ -134,7 +140,7 @@ def reference_mels(
     frames = np.concatenate([mel[r][a:b] for r, a, b in train])
     threshold = speech_threshold(frames)
     low, high = np.percentile(loudness_of(frames), (10, 90))
-    knots = tuple(np.linspace(low, high, HINGES + 2)[1:-1].tolist())
+    knots = tuple(np.linspace(low, high, LEVELS + 2)[1:-1].tolist())
     courses: dict[str, dict[int, Wide]] = {name: {} for name in REFERENCES}
     for r in {r for r, *_ in (*train, *test)}:
         courses["loudness"][r] = courses["loudness_linear"][r] = loudness_of(mel[r])

@@ -14,8 +14,9 @@ templates_strict   all of the above, and the loudness course        predicted wo
 envelope           nothing                                          signs of model minus envelope
 =================  =============================================  ===================================
 
-For the templates the target is the mean *training* word of the label, so that neither the speaker nor the pitch of
-this one utterance can help.
+For ``beyond_loudness`` a prediction must also keep more of its variance than a reference of loudness, which knows
+nothing else, keeps when the others come off (:func:`least_share`).  For the templates the target is the mean *training*
+word of the label, so that neither the speaker nor the pitch of this one utterance can help, and bands are decorrelated.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.baselines.references import OF_LOUDNESS
 from pipeline.evaluation.chance import ROUND_OFF, p_value
 from pipeline.evaluation.types import Values
 from pipeline.evaluation.utterances import Utterances
@@ -34,9 +36,11 @@ from pipeline.signal.correlation import MIN_STD
 NEIGHBOURS = 5
 ENOUGH_FOR_PARABOLA = 30
 """Utterances, less folds, from which on squares of the timing are taken off too."""
-LEAST_SHARE = 0.15
-"""Of the prediction's variance over utterances that timing and loudness must leave unexplained: where they explain more
-the prediction is one of loudness, and what is left is where the references do not fit."""
+SHRINKAGE = 0.3
+"""Of the covariance of bands towards independent ones, before it is taken off."""
+LEAST_DIRECTION = 1e-10
+"""Of a direction of regressors, its square relative to the largest: below it is round-off."""
+BANDS_AT_ONCE = 8
 Groups = Sequence[NDArray[np.intp]]
 
 
@@ -51,17 +55,33 @@ class Exchange:
 def loudness_test(found: Utterances, count: int, rng: np.random.Generator) -> Exchange:
     """Whether the prediction tells utterances apart beyond what timing and background tell."""
     regressors = [found.references["voice"], *found.floor]
-    sides = (without(s, found, regressors, found.voice_course) for s in (found.target, found.prediction))
+    sides = without([found.target, found.prediction], found, regressors, found.voice_course)
     target, prediction = (without_timing(side, found) for side in sides)
-    return exchange_test(target, prediction, neighbours(found.place), count, rng, removed=timing_basis(found).shape[1])
+    return exchange_test(
+        target, prediction, neighbours(found.place), count, rng, removed=dimensions(timing_basis(found))
+    )
 
 
 def beyond_loudness_test(found: Utterances, count: int, rng: np.random.Generator) -> Exchange:
     """The same beyond what loudness, its course within 0.3 s, timing and background tell."""
-    target, prediction = (without(s, found, all_of(found)) for s in (found.target, found.prediction))
-    if share_of(prediction, less_means(found.prediction, found.fold)) < LEAST_SHARE:
+    target, prediction = without([found.target, found.prediction], found, all_of(found))
+    if share_of(prediction, less_means(found.prediction, found.fold)) < least_share(found):
         return Exchange(1.0, 0.0)
     return exchange_test(target, prediction, neighbours(found.place), count, rng)
+
+
+def least_share(found: Utterances) -> float:
+    """Share of its variance that a prediction must keep to be more than one of loudness.
+
+    It is what the other references leave of a reference of loudness: a prediction without noise that knows loudness
+    alone keeps no more, and what it keeps is where the references do not fit.
+    """
+    shares = []
+    for name in OF_LOUDNESS:
+        others = [values for other, values in found.references.items() if other != name]
+        (rest,) = without([found.references[name]], found, [*others, *found.floor])
+        shares.append(share_of(rest, less_means(found.references[name], found.fold)))
+    return max(shares)
 
 
 def share_of(part: Values, whole: Values) -> float:
@@ -70,16 +90,20 @@ def share_of(part: Values, whole: Values) -> float:
 
 
 def content_tests(found: Utterances, count: int, rng: np.random.Generator) -> dict[str, Exchange]:
-    """Whether predicted words fit the training templates of their labels, and their words better than the envelope."""
+    """Whether predicted words fit the training templates of their labels, and their words better than the envelope.
+
+    Bands are decorrelated for the templates: else what many neighbouring bands share decides.
+    """
     assert found.templates is not None
     sides = found.templates, found.prediction
-    plain = [without(side, found, all_of(found)) for side in sides]
+    plain = without(sides, found, all_of(found))
     courses = np.concatenate([found.voice_course, found.loudness_course], axis=2)
-    strict = [without_timing(without(side, found, all_of(found), courses), found) for side in sides]
-    groups, removed = in_place(found.place), timing_basis(found).shape[1]
+    strict = [without_timing(side, found) for side in without(sides, found, all_of(found), courses)]
+    groups, removed = in_place(found.place), dimensions(timing_basis(found))
+    white = [decorrelated(side) for side in (*plain, *strict)]
     return {
-        "templates": exchange_test(plain[0], plain[1], groups, count, rng, trend=False),
-        "templates_strict": exchange_test(strict[0], strict[1], groups, count, rng, trend=False, removed=removed),
+        "templates": exchange_test(*white[:2], groups, count, rng, trend=False),
+        "templates_strict": exchange_test(*white[2:], groups, count, rng, trend=False, removed=removed),
         "envelope": envelope_test(found, count, rng),
     }
 
@@ -89,26 +113,28 @@ def all_of(found: Utterances) -> list[Values]:
     return [*found.references.values(), *found.floor]
 
 
-def without(side: Values, found: Utterances, regressors: Sequence[Values], courses: Values | None = None) -> Values:
-    """``side`` (utterance, frame, band) less its means (:func:`less_means`) and what a regression explains.
+def without(
+    sides: Sequence[Values], found: Utterances, regressors: Sequence[Values], courses: Values | None = None
+) -> list[Values]:
+    """Each side (utterance, frame, band) less its means (:func:`less_means`) and what a regression explains.
 
     ``regressors`` have a coefficient in each band; the columns of ``courses`` (utterance, frame, column) do too.
     """
-    centred = less_means(side, found.fold)
-    terms = [less_means(r, found.fold) for r in regressors]
-    count, frames, bands = side.shape
+    count, frames, bands = sides[0].shape
+    terms, values = (
+        np.stack([less_means(v, found.fold).reshape(count * frames, bands) for v in several], axis=2)
+        for several in (regressors, sides)
+    )
     basis = np.zeros((count * frames, 0))
     if courses is not None:
         basis = orthonormal(less_means(courses, found.fold).reshape(count * frames, -1))
-    out = np.empty_like(centred)
-    for band in range(bands):
-        own = np.stack([term[:, :, band].ravel() for term in terms], axis=1)
-        own = orthonormal(own - basis @ (basis.T @ own))
-        values = centred[:, :, band].ravel()
-        for part in (basis, own):
-            values = values - part @ (part.T @ values)
-        out[:, :, band] = values.reshape(count, frames)
-    return out
+    out = np.empty((len(sides), count * frames, bands))
+    for first in range(0, bands, BANDS_AT_ONCE):
+        own, rest = (np.moveaxis(v[:, first : first + BANDS_AT_ONCE], 1, 0) for v in (terms, values))
+        own, rest = (v - basis @ (basis.T @ v) for v in (own, rest))
+        own = orthonormal(own)
+        out[:, :, first : first + BANDS_AT_ONCE] = (rest - own @ (own.transpose(0, 2, 1) @ rest)).T
+    return [side.reshape(count, frames, bands) for side in out]
 
 
 def without_timing(side: Values, found: Utterances) -> Values:
@@ -140,13 +166,17 @@ def less_means(values: Values, fold: NDArray[np.intp]) -> Values:
 
 
 def orthonormal(columns: Values) -> Values:
-    """An orthonormal basis of the columns, without those that add nothing."""
-    scale = np.sqrt((columns**2).mean(axis=0))
-    columns = columns[:, scale > MIN_STD] / scale[scale > MIN_STD]
-    if not columns.shape[1]:
-        return columns
-    left, size, _ = np.linalg.svd(columns, full_matrices=False)
-    return np.asarray(left[:, size > 1e-6 * size[0]])
+    """An orthonormal basis of the columns (…, row, column); those that add nothing are 0."""
+    scale = np.sqrt((columns**2).mean(axis=-2, keepdims=True))
+    columns = columns / np.where(scale > MIN_STD, scale, np.inf)
+    square, directions = np.linalg.eigh(columns.swapaxes(-1, -2) @ columns)
+    kept = square > LEAST_DIRECTION * np.maximum(square.max(axis=-1, keepdims=True, initial=0), 1)
+    return np.asarray(columns @ (directions * (kept / np.sqrt(np.where(kept, square, 1)))[..., None, :]))
+
+
+def dimensions(basis: Values) -> int:
+    """How many of the columns of a basis are not 0."""
+    return int(np.count_nonzero((basis**2).sum(axis=0)))
 
 
 def neighbours(place: NDArray[np.intp]) -> Groups:
@@ -195,6 +225,14 @@ def scaled(side: Values) -> Values:
     """(utterance, frame × band), each band with the same spread; a constant band is 0."""
     std = side.std(axis=(0, 1))
     return np.asarray((side / np.where(std > MIN_STD, std, np.inf)).reshape(len(side), -1))
+
+
+def decorrelated(side: Values) -> Values:
+    """``side`` (utterance, frame, band) whitened over bands, by a shrunk covariance of their values in all frames."""
+    flat = scaled(side).reshape(-1, side.shape[2])
+    covariance = (1 - SHRINKAGE) * flat.T @ flat / len(flat) + SHRINKAGE * np.eye(side.shape[2])
+    variance, directions = np.linalg.eigh(covariance)
+    return np.asarray((flat @ (directions / np.sqrt(variance)) @ directions.T).reshape(side.shape))
 
 
 def envelope_test(found: Utterances, count: int, rng: np.random.Generator) -> Exchange:
