@@ -7,11 +7,13 @@ lag up to half a second, since sound that went through a device comes late.  Fre
 harmonic of the mains are left out: a hum that both signals hold is no leak of sound.  A neural power counts as its
 share of the frame's power in the band, so that high gamma that follows loudness as a whole is none either.
 
-The statistic is the highest mean diagonal of any channel and lag, above the mean of its matrix; surrogates shuffle the
-columns of all matrices alike and search the same channels and lags.  P = (1 + #{surrogate ≥ statistic}) /
-(1 + surrogates), which is never 0, unlike the plain share of the paper.  The result is ``suspect``, ``no evidence`` or
-``not testable``, never "clean": a leak of sound that was modified after recording cannot be seen, nor one that is too
-weak.  How weak follows from leaks that are added to single channels of the same recording.
+The statistic is the highest mean diagonal of any channel, above the mean of its matrix: once at lag 0, where sound that
+went through no device lies, and once over all lags, whose search alone would hide weak leaks.  Surrogates shuffle the
+columns of all matrices alike and search the same channels and lags; of both statistics the smaller P counts, in
+surrogates too.  P = (1 + #{surrogate ≥ statistic}) / (1 + surrogates), which is never 0, unlike the plain share of the
+paper.  The result is ``suspect``, ``no evidence`` or ``not testable``, never "clean": a leak of sound that was modified
+after recording cannot be seen, nor one that is too weak.  How weak follows from leaks that are added to single channels
+of the same recording.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.config.contamination import ContaminationCheck
-from pipeline.evaluation.chance import p_value
+from pipeline.evaluation.chance import ROUND_OFF, p_value
 from pipeline.evaluation.types import Document, Values
 
 WINDOW_S = 0.2
@@ -34,6 +36,7 @@ BLOCK_S = 20.0
 MIN_FRAMES = 500
 LAGS = np.arange(-25, 26)
 """Lags that are searched [frames], half a second to either side; at a negative one the brain's recording is later."""
+LAG_0 = len(LAGS) // 2
 MIN_FREQUENCIES = 5
 MIN_VARIANCE, MIN_STD = 0.02, 1e-6
 """Of a direction that is whitened, relative to white noise, and of a share of power that varies."""
@@ -150,15 +153,17 @@ def check_contamination(
         return Contamination(recording, "not testable", "a signal is constant", audio_modified=audio_modified)
     shuffles = column_shuffles(len(frequencies_hz), config.surrogates, np.random.default_rng(config.seed))
     white = whitening(frequencies_hz, neural_rate_hz)
-    searched = np.array([mean_diagonals(of_channel @ white, shuffles).max(axis=0) for of_channel in r])
-    channel = int(searched[:n_channels, 0].argmax())
-    lag = int(mean_diagonals(own[channel] @ white, shuffles[:1]).argmax())
-    with_leak = searched[n_channels:].reshape(len(LEAKS_DB), len(probes), -1)[:, gains[0] > 0]
+    searched = np.array([of_searches(mean_diagonals(of_channel @ white, shuffles)) for of_channel in r])
+    p, search = best_search(searched[:n_channels].max(axis=0))
+    channel = int(searched[:n_channels, search, 0].argmax())
+    lags = mean_diagonals(own[channel] @ white, shuffles[:1])
+    lag = (LAG_0, int(lags.argmax()))[search]
+    with_leak = searched[n_channels:].reshape(len(LEAKS_DB), len(probes), *searched.shape[1:])[:, gains[0] > 0]
     found = Contamination(
         recording=recording,
         result="no evidence",
-        statistic=float(searched[channel, 0]),
-        p=p_value(searched[:n_channels].max(axis=0)),
+        statistic=float(lags[lag, 0]),
+        p=p,
         channel=channel,
         lag_s=float(-LAGS[lag] / FRAME_RATE_HZ),
         detectable_db=detectable_db(searched[:n_channels], with_leak),
@@ -199,6 +204,27 @@ def mean_diagonals(matrices: Values, shuffles: Frames) -> Frames:
     return np.asarray(matrices.reshape(len(matrices), -1).astype(np.float32) @ shuffles.T)
 
 
+def of_searches(diagonals: Frames) -> Frames:
+    """Mean diagonals of one channel (lags, 1 + surrogates) as each search takes them: lag 0, and the highest of all."""
+    return np.stack([diagonals[LAG_0], diagonals.max(axis=0)])
+
+
+def ranks(values: Frames) -> Values:
+    """Share of each search's values (search, 1 + surrogates) that are as high, for each of them; all P at once."""
+    ordered = np.sort(values, axis=1)
+    below = [np.searchsorted(own, row - ROUND_OFF) for own, row in zip(ordered, values, strict=True)]
+    return 1 - np.array(below) / values.shape[1]
+
+
+def best_search(values: Frames) -> tuple[float, int]:
+    """P of the search with the smaller P, and which it is; surrogates take their better one too.
+
+    ``values`` (search, 1 + surrogates) are the highest of all channels (Westfall & Young 1993, min P).
+    """
+    p = ranks(values)
+    return p_value(-p.min(axis=0)), int(p[:, 0].argmin())
+
+
 def whitening(frequencies_hz: Values, rate_hz: float) -> Values:
     """(size, size): takes each row's mean off, and what neighbouring columns share because their windows overlap.
 
@@ -219,15 +245,15 @@ def whitening(frequencies_hz: Values, rate_hz: float) -> Values:
 def detectable_db(own: Frames, with_leak: Frames) -> float | None:
     """The weakest of :data:`LEAKS_DB` that is found, like all stronger ones, in each channel that it was added to.
 
-    ``own`` (channel, 1 + surrogates) and ``with_leak`` (leak, channel, 1 + surrogates) are the highest mean diagonals
-    over lags, the order in place first.
+    ``own`` (channel, search, 1 + surrogates) and ``with_leak`` (leak, channel, search, 1 + surrogates) are the mean
+    diagonals of each search, the order in place first.
     """
     null, weakest = own.max(axis=0), None
     for leak, channels in zip(LEAKS_DB, with_leak, strict=True):
         if not len(channels):
             break
-        searched = [np.concatenate([one[:1], np.maximum(one, null)[1:]]) for one in channels]
-        if any(p_value(values) >= ALONE_ALPHA for values in searched):
+        searched = [np.concatenate([one[:, :1], np.maximum(one, null)[:, 1:]], axis=1) for one in channels]
+        if any(best_search(values)[0] >= ALONE_ALPHA for values in searched):
             break
         weakest = leak
     return weakest
