@@ -14,8 +14,10 @@ from pipeline.baselines.references import REFERENCES, reference_mels, word_templ
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation import utterance_tests
 from pipeline.evaluation.chance import Null
+from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import Prepared
 from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests
+from pipeline.evaluation.limits import suspects
 from pipeline.evaluation.types import FoldPredictions, TestBlock
 from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, neighbours, without
 from pipeline.evaluation.utterances import Utterances, aligned_utterances, with_templates
@@ -89,6 +91,15 @@ def test_a_suspected_recording_supports_no_link_and_the_reason_says_why() -> Non
     assert (found["level"], found["level_reason"]) == ("no_link", "sound may have leaked")
     assert found["limits"][0]["limit"] == "contamination"
     assert found["by_subject"]["a"]["level"] == "no_link"
+
+
+def test_a_suspected_session_belongs_to_one_subject() -> None:
+    """Whole names: subject s1 with a session 2 is not subject s1_2, nor are subjects s1 and s1_2."""
+    found = [Contamination("s1_2_a", "suspect", p=0.002), Contamination("s1_b", "no evidence", p=0.5)]
+    assert list(suspects({"s1": ["s1_b"], "s1_2": ["s1_2_a"]}, found)) == ["s1_2"]
+    assert suspects({"s1": ["s1_b"]}, found) == {}
+    (why,) = suspects({"s1": ["s1_2_a", "s1_b"]}, found).values()
+    assert "s1_2_a (contamination check, p = 0.002)" in why
 
 
 def some_utterances(rng: np.random.Generator, count: int = 40, frames: int = 6, bands: int = 3) -> Utterances:

@@ -152,6 +152,7 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
         contamination=contamination,
         repeats=repeats_document(folds, {n: w.values() for n, w in trained_on.items()}, repeats),
         subjects={s: _subject(s, predictions, baselines) for s in scope.subjects},
+        sessions={subject: w.session_names for subject, w in windows.items()},
     )
     return EvaluationInputs(scope, folds, context, sources, windows, predictions)
 

@@ -6,7 +6,7 @@ subject without a link.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.evaluation.audit import AuditResult
@@ -21,6 +21,7 @@ from pipeline.evaluation.types import MODEL, Document
 def all_claims(
     scored: Sequence[FoldScores], nulls: Nulls, count: int, seed: int, run: Mapping[str, Any],
     audits: Mapping[tuple[str, int], AuditResult], contamination: Sequence[Contamination], repeats: Mapping[str, Any],
+    sessions: Mapping[str, Sequence[str]],
 ) -> Document:  # fmt: skip
     """The level of the run, with all that limits it (:mod:`pipeline.evaluation.levels`)."""
     tests = {}
@@ -28,16 +29,15 @@ def all_claims(
         own = with_model([s.prepared for s in scored if s.fold.subject == subject])
         null = nulls.get(subject, {}).get(MODEL, {}).get("pearson_r")
         tests[subject] = subject_tests(own, null, count, [seed, number, 4])
-    return claims(tests, suspects(scored, contamination), run_limits(scored, run, audits, contamination, repeats))
+    suspected = suspects({s: {*sessions.get(s, ()), *session_names(scored, s)} for s in tests}, contamination)
+    return claims(tests, suspected, run_limits(scored, run, audits, contamination, repeats))
 
 
-def suspects(scored: Sequence[FoldScores], found: Sequence[Contamination]) -> dict[str, str]:
-    """By subject: the recordings that the contamination check suspects."""
+def suspects(sessions: Mapping[str, Collection[str]], found: Sequence[Contamination]) -> dict[str, str]:
+    """By subject: why its link may be sound, where the contamination check suspects one of its sessions."""
     why: dict[str, str] = {}
-    for subject in sorted({s.fold.subject for s in scored}):
-        own = session_names(scored, subject)
-        suspected = [c for c in found if c.result == "suspect"]
-        bad = [c for c in suspected if c.recording in own or c.recording.startswith(f"{subject}_")]
+    for subject, own in sessions.items():
+        bad = [c for c in found if c.result == "suspect" and c.recording in own]
         if bad:
             p = min(c.p_adjusted if c.p_adjusted is not None else c.p or 0.0 for c in bad)
             names = ", ".join(c.recording for c in bad)
@@ -46,7 +46,7 @@ def suspects(scored: Sequence[FoldScores], found: Sequence[Contamination]) -> di
 
 
 def session_names(scored: Sequence[FoldScores], subject: str) -> set[str]:
-    """Names that the contamination check may give to the subject's recordings."""
+    """Names that the contamination check may give to the sessions of a subject's test blocks."""
     blocks = [b for s in scored if s.fold.subject == subject for b in s.fold.blocks]
     return {b.session or b.recording for b in blocks} | {b.recording for b in blocks}
 

@@ -94,6 +94,7 @@ class RunContext:
     ``claims``: ``simulated``, ``causal``, ``split_by``, ``split_order``, ``normalisation`` and others.
     ``audits`` by (subject, fold).  ``subjects``: JSON-ready context added to a subject's entry
     (``latency``, ``permutation_importance``, …).  ``repeats``: test sound that training heard, too.
+    ``sessions``: names of each subject's sessions, whether tested or not.
     """
 
     claims: Mapping[str, Any]
@@ -101,6 +102,7 @@ class RunContext:
     contamination: Sequence[Contamination] = ()
     subjects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     repeats: Mapping[str, Any] = field(default_factory=dict)
+    sessions: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def score(
     summary = summarise(scored, nulls, Draw(evaluate.bootstrap, evaluate.seed))
     found = all_claims(
         scored, nulls, chance_config.word_swaps, evaluate.seed,
-        context.claims, context.audits, context.contamination, context.repeats,
+        context.claims, context.audits, context.contamination, context.repeats, context.sessions,
     )  # fmt: skip
     document = {
         "schema_version": SCHEMA_VERSION,
