@@ -14,7 +14,7 @@ from pipeline.config.contamination import ContaminationCheck
 from pipeline.data.repeats import Trial, repeats_of
 from pipeline.errors import InputError
 from pipeline.evaluation.contamination import Contamination, SignalPair, check_contamination
-from pipeline.signal.fingerprint import fingerprint
+from pipeline.signal.fingerprint import audible, fingerprint
 from pipeline.signal.mel import log_mel
 from pipeline.signal.mel_statistics import speech_threshold
 
@@ -77,6 +77,6 @@ def copy_is_refused(seed: int) -> bool:
 def trial(name: str, own: Sound, brain: Array) -> Trial:
     """A trial's fingerprints, as the stage repeats takes them."""
     mel = own.mel
-    sound = fingerprint(mel[:, VOICE], FRAME_HZ, mel.mean(axis=1) > speech_threshold(mel))
+    sound = fingerprint(audible(mel[:, VOICE]), FRAME_HZ, mel.mean(axis=1) > speech_threshold(mel))
     standard = (brain - brain.mean(axis=0)) / brain.std(axis=0)
     return Trial(name, "s00", "", "mel.h5", False, sound, fingerprint(np.clip(standard, -3, 3), FRAME_HZ), len(mel))

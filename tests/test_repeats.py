@@ -16,7 +16,7 @@ from pipeline.data.repeats import Trial, repeats_of
 from pipeline.errors import InputError
 from pipeline.evaluation.repeats import heard_frames, repeats_document
 from pipeline.evaluation.types import FoldPredictions, TestBlock
-from pipeline.signal.fingerprint import fingerprint, matches, share
+from pipeline.signal.fingerprint import audible, fingerprint, matches, share
 from pipeline.signal.mel import log_mel
 from pipeline.signal.mel_statistics import speech_threshold
 from pipeline.simulation.speech import WORDS, speak
@@ -54,7 +54,7 @@ def trial(recording: str, sound: np.ndarray, brain: np.ndarray | int = 0, **chan
         text=str(changes.get("text", "")),
         file="mel.h5",
         simulated=False,
-        sound=fingerprint(mel[:, 3:60], MEL.frame_rate_hz, loudness > speech_threshold(mel)),
+        sound=fingerprint(audible(mel[:, 3:60]), MEL.frame_rate_hz, loudness > speech_threshold(mel)),
         brain=fingerprint(brain, 100.0),
         mel_frames=len(mel),
     )
@@ -74,6 +74,7 @@ ALTERED = {
     "stored at 16 kHz": soxr.resample(soxr.resample(SOUND, RATE_HZ, 16000), 16000, RATE_HZ),
     "stored at 8 kHz": soxr.resample(soxr.resample(SOUND, RATE_HZ, 8000), 8000, RATE_HZ),
     "the first half": SOUND[: len(SOUND) // 2],
+    "in noise 30 dB below": SOUND + 10**-1.5 * SOUND.std() * np.random.default_rng(0).normal(size=len(SOUND)),
 }
 
 

@@ -1,8 +1,8 @@
 """Which stretches of several series are copies of each other: of sound, by its mel, or of brain activity.
 
 In: one array (frame, band) per trial.  Out: pairs of stretches that are one recording, whatever its gain, its cut, a
-change of speed of up to 2 % and the rate that it was stored at.  Two readings of a sentence by one speaker are no
-copies: over a second their fingerprints correlate with up to .9, those of copies with .95 and more.
+change of speed of up to 2 %, the rate that it was stored at, and noise 30 dB below it.  Two readings of a sentence by
+one speaker are no copies: over a second their fingerprints correlate with up to .9, those of copies with .95 and more.
 
 A fingerprint is the series without what a gain, a microphone or a loudness alone decides: bands are pooled, smoothed
 over 60 ms, freed of each frame's mean and of each band's mean over 0.3 s.  Landmarks, the steepest changes, are
@@ -31,6 +31,10 @@ BANDS = 32
 SMOOTHING_S, LOCAL_S = 0.06, 0.3
 WINDOW_S = 1.0
 """What is compared at once."""
+AUDIBLE_NATS = 4.0
+"""Sound further (35 dB) below the loudest of a trial is not compared: noise of a copy lies there."""
+LOUDEST = 99
+"""Percentile of a trial's log-mel."""
 MIN_R = 0.9
 """Of each window of two stretches that are one recording."""
 LONG_S, MIN_MEAN_R, MIN_MEAN_R_LONG = 3.0, 0.96, 0.93
@@ -89,6 +93,11 @@ class Match:
     def lag(self) -> float:
         """Frames by which the stretch lies later in ``first``."""
         return (self.start + self.stop - self.other_start - self.other_stop) / 2
+
+
+def audible(log_mel: NDArray[np.floating]) -> NDArray[np.floating]:
+    """A trial's log-mel (frame, band) without what is far softer than its loudest parts."""
+    return np.maximum(log_mel, np.percentile(log_mel, LOUDEST) - AUDIBLE_NATS)
 
 
 def fingerprint(series: NDArray[np.floating], rate_hz: float, counts: Mask | None = None) -> Fingerprint:

@@ -13,7 +13,7 @@ from pipeline.artifacts.mel import frame_grid, read_mels
 from pipeline.artifacts.repeats import write_repeats
 from pipeline.config.repeats import RepeatsStage
 from pipeline.data.repeats import Trial, repeats_of
-from pipeline.signal.fingerprint import Fingerprint, fingerprint
+from pipeline.signal.fingerprint import Fingerprint, audible, fingerprint
 from pipeline.signal.mel_statistics import speech_threshold
 from pipeline.stage import Stage
 
@@ -62,7 +62,9 @@ def _sounds(mel: Path, names: list[str]) -> tuple[list[Fingerprint], list[int]]:
     loudness = [log_mel.mean(axis=1) for log_mel, _ in read_mels(mel, names)]
     threshold = speech_threshold(np.concatenate(loudness)[:, None])
     mels = (log_mel for log_mel, _ in read_mels(mel, names))
-    prints = [fingerprint(m[:, voice], rate_hz, own > threshold) for m, own in zip(mels, loudness, strict=True)]
+    prints = [
+        fingerprint(audible(m[:, voice]), rate_hz, own > threshold) for m, own in zip(mels, loudness, strict=True)
+    ]
     return prints, [len(own) for own in loudness]
 
 
