@@ -81,9 +81,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=24, help="how many")
     parser.add_argument("--first", type=int, default=100, help="the first seed")
     parser.add_argument("--minutes", type=float, default=3.0, help="length of each subject")
+    parser.add_argument("--rows", nargs="*", default=[""], help="words, one of which the texts of the rows contain")
     options = parser.parse_args()
     print("| recording | suspect | P < .05 expected | says that it would see it |", "|---|---|---|---|", sep="\n")
-    for case in CASES:
+    for case in (case for case in CASES if any(word in case.text for word in options.rows)):
         found = [checked(case, options.first + k, options.minutes) for k in range(options.seeds)]
         suspect = sum(own.result == "suspect" for own in found)
         levels = [own.detectable_db for own in found if own.detectable_db is not None]

@@ -32,7 +32,7 @@ def run_chain(folder: Path, rows: Sequence[str], seeds: int, first: int) -> None
     print("| row | seed | at most | level | result |", "|---|---|---|---|---|", sep="\n")
     for name in rows:
         for seed in range(first, first + seeds):
-            level = chain_level(folder / f"{name}{seed}", name, seed)
+            level = chain_level((folder / f"{name}{seed}").resolve(), name, seed)
             row = ROWS[name]
             right = level == "content" if row.true else not is_wrong(row, level)
             print(f"| {row.text} | {seed} | {row.at_most} | {level} | {'right' if right else 'wrong'} |", flush=True)
@@ -43,9 +43,10 @@ def chain_level(folder: Path, name: str, seed: int) -> str | None:
     found = folder / "results/eval.json"
     if not found.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(TINY | written(folder, name, seed)))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile"), "--cores", "1"]
-        command += ["--directory", str(folder), "--configfile", str(folder / "config.json"), "results/eval.json"]
+        config = folder / "config.json"
+        config.write_text(json.dumps(TINY | written(folder, name, seed)))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]
+        command += ["--directory", str(folder), "--configfile", str(config), "--cores", "1", "results/eval.json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode and "in the other one too" in done.stdout + done.stderr:
             return REFUSED
