@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ import scipy.linalg
 
 from pipeline.artifacts.aligned import Event
 from pipeline.baselines.references import REFERENCES, reference_mels, word_templates
-from pipeline.config.evaluate import EvaluateConfig
+from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import utterance_tests
+from pipeline.evaluation.audit import AuditResult
 from pipeline.evaluation.chance import Null
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.fold import Prepared
+from pipeline.evaluation.fold import Prepared, score_fold
 from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests
-from pipeline.evaluation.limits import suspects
+from pipeline.evaluation.limits import run_limits, suspects
 from pipeline.evaluation.types import FoldPredictions, TestBlock
 from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, neighbours, without
 from pipeline.evaluation.utterances import Utterances, aligned_utterances, with_templates
@@ -279,3 +281,43 @@ def test_too_few_utterances_are_not_testable_and_say_how_many_minutes_they_need(
     assert found["timing"].passed
     assert found["loudness"].reason == "12 utterances, 20 needed"
     assert found["loudness"].minutes_needed == pytest.approx(900 / RATE_HZ / 60 * 20 / 12)
+
+
+def limits_of(folds: list[FoldPredictions], run: dict | None = None, **found: Any) -> dict[str, dict]:
+    """The limits of a run by name."""
+    scored = [score_fold(fold, EvaluateConfig(stoi=False), ChanceConfig(), [0, k]) for k, fold in enumerate(folds)]
+    given = {"audits": {}, "contamination": [], "repeats": {}} | found
+    return {own["limit"]: own for own in run_limits(scored, run or {}, **given)}
+
+
+def test_limits_of_little_sound() -> None:
+    """10 s are five pieces, 21 s are ten; a limit holds for all where one subject has it."""
+    rng = np.random.default_rng(10)
+    short, long = a_fold(("anna",), rng), a_fold(("anna", "ben"), rng)
+    assert limits_of([short])["few_pieces"]["numbers"] == {"pieces": 5, "needed": 10}
+    assert set(limits_of([short])) == {"few_pieces", "one_fold"}
+    assert set(limits_of([long])) == {"one_fold"}
+    assert limits_of([long, replace(long, fold=1)]) == {}
+    others = [replace(long, subject="b"), long, replace(long, fold=1)]
+    assert limits_of(others)["one_fold"]["numbers"] == {"folds": 1}
+    assert "no_speaker_column" in limits_of([a_fold(("anna", ""), rng)])
+
+
+def test_limits_of_what_was_recorded_and_heard_before() -> None:
+    folds = [a_fold(("anna", "ben"), np.random.default_rng(11))]
+    run = {"simulated": True, "modalities": ["emg"]}
+    assert set(limits_of(folds, run)) == {"one_fold", "simulated", "muscle"}
+    audit = AuditResult(0, 1.0, {}, repeated_stimuli=2)
+    assert limits_of(folds, audits={("a", 0): audit})["repeats"]["numbers"] == {"repeated_stimuli": 2}
+    assert "repeats" not in limits_of(folds, audits={("a", 0): replace(audit, repeated_stimuli=0)})
+    heard = {"limit": "heard", "share_heard": 0.5, "pearson_r_heard": 0.3, "pearson_r_unheard": 0.1}
+    assert limits_of(folds, repeats=heard)["repeated_sound"]["numbers"]["pearson_r_unheard"] == 0.1
+    checks = [
+        Contamination("r0", "suspect", p=0.001, p_adjusted=0.001, lag_s=0.0, detectable_db=-20.0),
+        Contamination("r1", "no evidence", p=0.5, detectable_db=None),
+        Contamination("r2", "not testable", "pitch-shifted", audio_modified="pitch_shifted"),
+    ]
+    found = limits_of(folds, contamination=checks)
+    names = {"one_fold", "contamination_no_evidence", "contamination_not_testable", "modified_audio"}
+    assert set(found) == names, "a suspect one decides the level and is listed there"
+    assert found["modified_audio"]["numbers"] == {"r2": "pitch_shifted"}
