@@ -18,7 +18,7 @@ from pipeline.evaluation.audit import AuditResult
 from pipeline.evaluation.chance import Null
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import Prepared, score_fold
-from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests
+from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests, timing_test, too_few
 from pipeline.evaluation.limits import run_limits, suspects
 from pipeline.evaluation.types import FoldPredictions, TestBlock
 from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, neighbours, without
@@ -95,13 +95,31 @@ def test_a_suspected_recording_supports_no_link_and_the_reason_says_why() -> Non
     assert found["by_subject"]["a"]["level"] == "no_link"
 
 
+def test_a_suspected_subject_takes_no_part_in_the_group() -> None:
+    """Seven others decide, whatever the suspected one's effects are; with six of them there is no group."""
+    linked = {str(k): made_tests(*4 * [0.001]) for k in range(7)}
+    found = claims({**linked, "x": made_tests(*4 * [0.5], effect=-100.0)}, {"x": "sound may have leaked"}, [])
+    assert (found["level"], found["by_subject"]["x"]["level"]) == ("content", "no_link")
+    assert found["tests"]["content"]["p_value"] == pytest.approx(1 / 2**7)
+    found = claims(linked, {"3": "sound may have leaked"}, [])
+    assert (found["level"], found["group"]) == ("no_link", "not testable (6; 7 needed)")
+
+
+def test_effects_have_the_sign_of_the_evidence() -> None:
+    null = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
+    assert timing_test(null).parts["link"] == Exchange(0.005, pytest.approx((0.5 - 0.15) / 0.05))
+    assert too_few(20, 1.0) is None
+    assert too_few(19, 1.0) is not None
+
+
 def test_a_suspected_session_belongs_to_one_subject() -> None:
     """Whole names: subject s1 with a session 2 is not subject s1_2, nor are subjects s1 and s1_2."""
     found = [Contamination("s1_2_a", "suspect", p=0.002), Contamination("s1_b", "no evidence", p=0.5)]
     assert list(suspects({"s1": ["s1_b"], "s1_2": ["s1_2_a"]}, found)) == ["s1_2"]
     assert suspects({"s1": ["s1_b"]}, found) == {}
-    (why,) = suspects({"s1": ["s1_2_a", "s1_b"]}, found).values()
-    assert "s1_2_a (contamination check, p = 0.002)" in why
+    both = [*found, Contamination("s1_c", "suspect", p=0.03, p_adjusted=0.04)]
+    (why,) = suspects({"s1": ["s1_2_a", "s1_b", "s1_c"]}, both).values()
+    assert "s1_2_a, s1_c (contamination check, p = 0.002)" in why, "the smallest p of those"
 
 
 def some_utterances(rng: np.random.Generator, count: int = 40, frames: int = 6, bands: int = 3) -> Utterances:
