@@ -182,6 +182,20 @@ def test_a_prediction_that_loudness_explains_is_not_beyond_it() -> None:
         assert utterance_tests.beyond_loudness_test(known, 999, rng).p_value == p, hidden
 
 
+def test_the_reference_that_keeps_more_counts() -> None:
+    """Of a + b half of a is left beside a + c and b, a quarter; of a + c c is left beside a + b and b, a half."""
+    own = some_utterances(np.random.default_rng(6), count=200)
+    a, b, c = own.target, own.prediction, own.envelope
+    own = replace(own, references={"loudness": a + b, "loudness_linear": a + c, "voice": b})
+    assert utterance_tests.least_share(own) == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_a_regression_took_off_widens_the_null() -> None:
+    y, p = np.random.default_rng(7).normal(size=(2, 40, 4, 2))
+    plain, widened = (exchange_test(y, p, [np.arange(40)], 500, np.random.default_rng(0), removed=n) for n in (0, 10))
+    assert widened.effect == pytest.approx(plain.effect * np.sqrt(30 / 40))
+
+
 def test_bands_are_whitened_by_their_shrunk_covariance() -> None:
     rng = np.random.default_rng(5)
     mixed = rng.normal(size=(40, 6, 3)) @ rng.normal(size=(3, 3))
