@@ -9,6 +9,7 @@ from pydantic import Field
 from pipeline.config.active_bands import ACTIVE_STD_NATS
 from pipeline.config.base import Section
 from pipeline.config.contamination import ContaminationLevel
+from pipeline.config.mel import MelConfig
 
 
 class EvaluateConfig(Section):
@@ -29,6 +30,16 @@ class EvaluateConfig(Section):
     bootstrap: int = Field(2000, ge=100, description="Resamples of each interval's bootstrap")
     block_s: float = Field(2.0, ge=2.0, description="Shortest piece that an interval rests on [s]")
     stoi: bool = Field(True, description="Score STOI and ESTOI of the written sound (export.audio)")
+    pitch: bool = Field(
+        False,
+        description="Score F0 and voicing of the written sound by librosa's pYIN, which takes about a third of the "
+        "sound's length (export.audio: all)",
+    )
+    recogniser: bool = Field(
+        False,
+        description="Score what the English recogniser PocketSphinx hears in the written sound, among the texts or "
+        "words of the session (export.audio: all)",
+    )
     report: bool = Field(True, description="Draw results/report.html; false: a page without content")
     report_examples: int = Field(3, ge=0, description="Test excerpts in the report, with spectrograms and players")
     report_excerpt_s: float = Field(6.0, gt=0, le=30, description="Length of each excerpt [s]")
@@ -61,3 +72,4 @@ class EvaluateStage(Section):
     chance: ChanceConfig
     contamination: ContaminationLevel
     causal: bool
+    mel: MelConfig

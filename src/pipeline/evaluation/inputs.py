@@ -28,6 +28,7 @@ from pipeline.artifacts.repeats import read_repeats
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar
 from pipeline.artifacts.windows import ROLE_CODES, Windows, read_windows
 from pipeline.config.evaluate import EvaluateStage
+from pipeline.config.mel import MelConfig
 from pipeline.config.variants import FULL, NULL
 from pipeline.data.stimuli import whole_stimuli
 from pipeline.errors import InputError, Problem
@@ -36,9 +37,10 @@ from pipeline.evaluation.contamination import Contamination, corrected
 from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.repeats import repeats_document
 from pipeline.evaluation.scores import RunContext
-from pipeline.evaluation.types import RETRAINED_NULL, FoldPredictions, Sound, TestBlock
+from pipeline.evaluation.types import RETRAINED_NULL, VOCODED_TRUE, FoldPredictions, Sound, TestBlock
 from pipeline.provenance.freshness import refuse_mixture
 from pipeline.provenance.runs import NETWORK_SIDECAR
+from pipeline.signal.mel import log_mel
 
 Fold = tuple[str, int]
 IMPORTANCE_KINDS = ("shaft", "region")
@@ -144,7 +146,7 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
     )
     trained_on = {n: windows if scope.pooled else {n[0]: windows[n[0]]} for n in names}
     labels = {n: frozenset[str]().union(*(_training_labels(w, n[1]) for w in trained_on[n].values())) for n in names}
-    folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n], labels[n]) for n in names]
+    folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n], labels[n], config.mel) for n in names]
     repeats = [repeat for model_id in scope.model_ids for repeat in read_repeats(paths.repeats(model_id))]
     context = RunContext(
         claims=_claims(windows, predictions),
@@ -210,6 +212,7 @@ def _fold(
     predicted: PredictedFold,
     baseline: PredictedFold,
     training_labels: frozenset[str],
+    mel: MelConfig,
 ) -> FoldPredictions:
     missing = {}
     if "mean_template" not in baseline.blocks[0].series:
@@ -221,6 +224,8 @@ def _fold(
             raise ValueError(f"{name[0]} fold {name[1]}: predictions and baselines hold different test blocks")
         series = {**own.series, **others.series, **{v: fold.blocks[i].series["model"] for v, fold in variants.items()}}
         sound = _sound(paths.sound(*name), own) if scope.has_sound else None
+        if sound is not None and sound.vocoded_true is not None:
+            series[VOCODED_TRUE] = mel_of_vocoded(sound.vocoded_true, own.series["target"], mel)
         blocks.append(_block(windows, own, series, sound))
     return FoldPredictions(
         subject=name[0],
@@ -233,7 +238,26 @@ def _fold(
         missing=missing,
         events_are=windows.attributes["events_are"],
         templates=_templates(baseline),
+        stimuli=_stimuli_of_sessions(windows),
     )
+
+
+def mel_of_vocoded(sound: np.ndarray, target: np.ndarray, mel: MelConfig) -> np.ndarray:
+    """The mel of the vocoded true mel, (frames, n_mels), as loud as the target: sounds are written equally loud."""
+    found = log_mel(sound, mel.sample_rate_hz, mel)
+    found = np.pad(found, ((0, max(0, len(target) - len(found))), (0, 0)), mode="edge")[: len(target)]
+    return np.asarray(found + (target.mean(dtype=np.float64) - found.mean(dtype=np.float64)), np.float32)
+
+
+def _stimuli_of_sessions(windows: Windows) -> dict[str, tuple[str, ...]]:
+    """What was said in each session: the texts of its trials, or its words where no trial has one."""
+    found: dict[str, tuple[str, ...]] = {}
+    for session in windows.session_names:
+        own = [i for i, s in enumerate(windows.sessions) if s == session]
+        texts = [windows.texts[i] for i in own if windows.texts[i]]
+        words = [event.label for event in windows.events if event.recording in own]
+        found[session] = tuple(dict.fromkeys(texts or words))
+    return found
 
 
 def _templates(baseline: PredictedFold) -> dict[str, Any]:
@@ -259,10 +283,12 @@ def _block(windows: Windows, own: PredictedBlock, series: dict[str, Any], sound:
         e for e in windows.events if e.recording == recording and own.time_s[0] <= e.onset_s <= own.time_s[-1]
     )
     predictions = {n: mel for n, mel in series.items() if n != "target" and not n.startswith(REFERENCE)}
+    is_whole = (own.start, own.start + len(own.time_s)) == tuple(windows.usable[recording])
     references = {n.removeprefix(REFERENCE): mel for n, mel in series.items() if n.startswith(REFERENCE)}
     return TestBlock(
         own.recording, own.start, own.time_s, series["target"], predictions, bad, events, sound,
         windows.sessions[recording], references, windows.speakers[recording],
+        windows.texts[recording] if is_whole else "",
     )  # fmt: skip
 
 

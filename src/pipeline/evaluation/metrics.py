@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.evaluation.types import Mask, Mel, Values
 
 MCD_ORDER = 13
+MCD_DB = 10 * np.sqrt(2) / np.log(10)
 
 
 def mean_of_known(values: Values | Sequence[Values], axis: int) -> Values:
@@ -30,17 +31,21 @@ def mean_over_bands(r: Values, active: Mask) -> Values:
     return mean_of_known(r[..., active], axis=-1)
 
 
-def mcd_db(target: Mel, prediction: Mel) -> Values:
-    """Mel-cepstral distortion of each frame [dB], without time warping.
+def cepstra(mel: NDArray[np.floating]) -> Values:
+    """Mel-cepstra c_1 … c_13 of each frame, (frames, n_mels) -> (frames, 13); c_0, loudness, is left out.
 
-    (10 √2 / ln 10) √Σ_d (c_d − ĉ_d)², d = 1 … 13 (c_0, loudness, is left out), with
     c_d = (2 / n_mels) Σ_b lnmel_b cos(π d (b + ½) / n_mels).
     """
-    n_mels = target.shape[1]
+    n_mels = mel.shape[1]
     order = np.arange(1, MCD_ORDER + 1)
     basis = (2 / n_mels) * np.cos(np.pi * np.outer(np.arange(n_mels) + 0.5, order) / n_mels)
-    difference = (target.astype(np.float64) - prediction.astype(np.float64)) @ basis
-    return np.asarray(10 * np.sqrt(2) / np.log(10) * np.sqrt((difference**2).sum(axis=1)))
+    return np.asarray(mel.astype(np.float64) @ basis)
+
+
+def mcd_db(target: Mel, prediction: Mel) -> Values:
+    """Mel-cepstral distortion of each frame [dB], without time warping: (10 √2 / ln 10) √Σ_d (c_d − ĉ_d)²."""
+    difference = cepstra(target) - cepstra(prediction)
+    return np.asarray(MCD_DB * np.sqrt((difference**2).sum(axis=1)))
 
 
 def piece_starts(block_lengths: list[int], piece_frames: int) -> NDArray[np.intp]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
-from pipeline.evaluation import chance
+from pipeline.evaluation import chance, measures
 from pipeline.evaluation.audit import AuditResult
 from pipeline.evaluation.chance import Null
 from pipeline.evaluation.contamination import Contamination
@@ -131,6 +131,8 @@ def score(
         scored, nulls, chance_config.word_swaps, evaluate.seed,
         context.claims, context.audits, context.contamination, context.repeats, context.sessions,
     )  # fmt: skip
+    measured = measures.all_measures(scored, nulls, evaluate, chance_config)
+    summary["measures"] = measures.summary_of(measured)
     document = {
         "schema_version": SCHEMA_VERSION,
         "summary": summary,
@@ -138,8 +140,14 @@ def score(
         "audit": audit_document(context.audits),
         "contamination": [c.document() for c in context.contamination],
         "repeats": dict(context.repeats),
-        "subjects": {s: subject_document(s, scored, nulls, context) for s in subjects},
-        "definitions": DEFINITIONS | {"speech_frames": SPEECH[evaluate.speech_frames]},
+        "subjects": {
+            s: subject_document(s, scored, nulls, context)
+            | {"measures": measures.subject_document(measured.get(s, {}))}
+            for s in subjects
+        },
+        "definitions": DEFINITIONS
+        | {name: measure.definition for name, measure in measures.MEASURES.items()}
+        | {"speech_frames": SPEECH[evaluate.speech_frames]},
         "settings": {
             "evaluate": evaluate.model_dump(mode="json"),
             "chance": chance_config.model_dump(mode="json"),
@@ -229,7 +237,7 @@ def role(name: str) -> str:
     """The role of a prediction: model, baseline, reference or oracle."""
     if name == TEACHER_FORCED:
         return "teacher-forced: reads the true mel of the past, not a decoder"
-    if name in ORACLES or name == "vocoded_true":
+    if name in ORACLES:
         return "oracle"
     return {MODEL: "model"}.get(name, "baseline" if name in (*BASELINES, *OPTIONAL_BASELINES) else "variant")
 
@@ -283,8 +291,6 @@ def why_missing(scored: Sequence[FoldScores], name: str, metric: str) -> str:
         reason = found.get(metric) or found.get("all") or s.fold.missing.get(name)
         if reason:
             return str(reason)
-    if name == "vocoded_true":
-        return "a sound, judged by STOI and ESTOI alone"
     if metric in ("stoi", "estoi"):
         has_sound = any("stoi" in s.document["scores"].get(MODEL, {}) for s in scored)
         return "sound is made of the model's prediction only" if has_sound else "no sound was made (export.audio)"

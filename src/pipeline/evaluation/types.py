@@ -23,7 +23,9 @@ MODEL = "model"
 BASELINES = ("ridge", "mean_template", "mean_spectrum", "envelope")
 OPTIONAL_BASELINES = ("nearest_neighbour",)
 """Scored on request; never listed as missing."""
-ORACLES = ("true_envelope",)
+VOCODED_TRUE = "vocoded_true"
+"""The mel of the true mel's vocoded sound: the most that a decoder with this vocoder could reach."""
+ORACLES = ("true_envelope", VOCODED_TRUE)
 TEACHER_FORCED = "model_teacher_forced"
 RETRAINED_NULL = "retrained_null_"
 """Prefix of the predictions of models trained on circularly shifted neural data (``chance.retrain``)."""
@@ -47,8 +49,8 @@ class TestBlock:
     shape, or to ``None`` where it could not be made.  ``bad`` marks frames inside a
     ``BAD_…`` annotation.  ``events`` are those that start inside the block.
     ``session`` is what its recording belongs to.  ``references`` are mels of the target's shape that timing
-    or loudness alone tell (:mod:`pipeline.baselines.references`), ``speaker`` whose voice is heard, empty where
-    the sheet does not say.
+    or loudness alone predict (:mod:`pipeline.baselines.references`), ``speaker`` whose voice it is, empty where
+    the sheet does not say, ``text`` what was said in a block that is a whole trial.
     """
 
     __test__ = False  # not a test class, whatever its name says to pytest
@@ -64,6 +66,7 @@ class TestBlock:
     session: str = ""
     references: Mapping[str, Mel] = field(default_factory=dict)
     speaker: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class FoldPredictions:
     ``speech_threshold_nats`` is the midpoint of the 10th and 90th percentile of the
     *training* frames' mean log-mel (:func:`pipeline.signal.mel_statistics.speech_threshold`).
     ``missing`` says why a named prediction is absent; ``events_are`` is ``voice``, ``cue`` or empty (unknown).
-    ``templates`` is the mean training mel of each word (frames, n_mels) from the onset of its voice on.
+    ``templates`` is the mean training mel of each word (frames, n_mels) from the onset of its voice on, ``stimuli``
+    what was said in each session: the texts of its trials, or its words.
     """
 
     subject: str
@@ -86,6 +90,7 @@ class FoldPredictions:
     missing: Mapping[str, str] = field(default_factory=dict)
     events_are: str = ""
     templates: Mapping[str, Mel] = field(default_factory=dict)
+    stimuli: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def true_onset(self) -> str:

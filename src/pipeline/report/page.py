@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation.types import Document, FoldPredictions
-from pipeline.report import view_chance, view_checks, view_model, view_scores, view_sound
+from pipeline.report import view_chance, view_checks, view_measures, view_model, view_scores, view_sound
 from pipeline.report.extras import ReportExtras
 
 TEMPLATES = Environment(
@@ -37,6 +37,7 @@ class Page:
 
     head: view_scores.Head
     scores: view_scores.Scores
+    measures: view_measures.Measures
     sound: view_sound.Examples
     bands: view_scores.Bands
     subjects: view_scores.Subjects
@@ -62,6 +63,7 @@ def report_html(
     page = Page(
         head=view_scores.head(document, share=share),
         scores=view_scores.scores(document),
+        measures=view_measures.measures(document),
         sound=view_sound.examples(folds, config, extras.band_hz, share=share),
         bands=view_scores.bands(document, extras.band_hz),
         subjects=view_scores.subjects(document),

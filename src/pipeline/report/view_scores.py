@@ -160,7 +160,7 @@ def scores(document: Document) -> Scores:
     undefined = [
         Text(f"{title(name)}: no r ({values['reasons']['pearson_r']}).", "missing")
         for name, values in entries.items()
-        if values["pearson_r"] is None and name != "vocoded_true"
+        if values["pearson_r"] is None
     ]
     return Scores(score_table(entries), undefined, [p for p in pictures if p])
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ RESOLVED_CONFIG = paths.RESULTS / "config.json"
 POOLED = "pooled"
 SPEECH_SUFFIXES = (".wav", ".flac", ".npy", ".json")
 DEFAULT_CONFIG = Path("config/config.yaml")
+SCORES_FIX = 'Install the project with its extra: pip install -e ".[scores]"'
 
 
 def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapping[str, Any]], is_job: bool) -> Plan:
@@ -63,6 +65,7 @@ def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapp
             Problem(str(config.data.sheet), "subject", POOLED, "another name than the pooled model's", fix)
         )
     _check_vocoder(config)
+    _check_packages(config)
     return Plan(home, config, rows, is_job)
 
 
@@ -529,6 +532,16 @@ def _check_vocoder(config: Config) -> None:
     )
     if named_files:
         read_hifigan_config(Path(str(config.vocode.checkpoint_config)), config.mel)
+
+
+def _check_packages(config: Config) -> None:
+    """Raise :class:`InputError` where a score was asked for that needs a package that is not there."""
+    wanted = {"pitch": "librosa", "recogniser": "pocketsphinx"}
+    raise_if_any(
+        Problem("config", f"evaluate.{key}", "true", f"false, since there is no package {package}", SCORES_FIX)
+        for key, package in wanted.items()
+        if getattr(config.evaluate, key) and find_spec(package) is None
+    )
 
 
 def _rows(config: Config) -> list[RecordingRow]:
