@@ -3,6 +3,9 @@ rule predict:
         unpack(lambda w: PLAN.data_of(w.subject)),
         model=lambda w: f"results/{w.prefix}train/{PLAN.model_id_of(w.subject)}/{w.fold}/model.ckpt",
         sidecar=lambda w: f"results/{w.prefix}train/{PLAN.model_id_of(w.subject)}/{w.fold}/model.json",
+        ridge=lambda w: PLAN.ridges_corrected(
+            PLAN.model_id_of(w.subject), PLAN.fold_of(w.fold), PLAN.variant_of(w.prefix)
+        ),
     output:
         "results/{prefix}predictions/{subject}/{fold}.h5",
     log:
@@ -21,4 +24,4 @@ rule predict:
         "{PYTHON:q} {SCRIPTS:q}/predict.py --config {params.config:q} --code {CODE[predict]:q}"
         " --log {log:q} --log-level {RUNTIME.log_level:q}"
         " --model {input.model:q} --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q}"
-        " --fold {wildcards.fold:q} --accelerator {RUNTIME.accelerator:q} --output {output:q}"
+        " --ridge {input.ridge:q} --fold {wildcards.fold:q} --accelerator {RUNTIME.accelerator:q} --output {output:q}"

@@ -12,7 +12,7 @@ if __name__ == "__main__":
     run_stage(
         predict,
         PredictStage,
-        files=["model", "windows", "mel", "aligned", "output"],
+        files=["model", "ridge", "windows", "mel", "aligned", "output"],
         options=["fold", "accelerator"],
         code=CODE,
     )

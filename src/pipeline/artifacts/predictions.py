@@ -4,9 +4,10 @@ Both hold the test blocks of a fold laid out alike: ``/blocks/{i}/{series}`` (fr
 float32 in nats beside ``/blocks/{i}/time`` [s on the audio clock].  Series of predictions
 are ``target``, ``model``, ``model_teacher_forced``; of baselines ``ridge``,
 ``mean_spectrum`` and so on, and ``reference_{name}``, what timing or loudness alone tell of the true mel;
-``/templates`` is the mean training mel of each word from the onset of its voice on.  Predictions carry ``/attention``
-of some windows, baselines the ridge that networks correct (:mod:`pipeline.artifacts.ridge_skip`); the baselines of a
-variant hold nothing but that.
+``/out_of_fold/{i}/{series}`` are the validation blocks, laid out alike, by what was fitted on training frames alone:
+what is fitted after the predictions reads these.  ``/templates`` is the mean training mel of each word from the onset
+of its voice on.  Predictions carry ``/attention`` of some windows, baselines the ridge that networks correct
+(:mod:`pipeline.artifacts.ridge_skip`); the baselines of a variant hold nothing but that.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import numpy as np
 from pipeline.artifacts.core import Artifact, ArtifactWriter, Provenance, Schema, create, opened
 from pipeline.artifacts.paths import SKIP
 
-PREDICTIONS = Schema("predictions", 2, "predict")
-BASELINES = Schema("baselines", 4, "ridge")
+PREDICTIONS = Schema("predictions", 3, "predict")
+BASELINES = Schema("baselines", 5, "ridge")
+OUT_OF_FOLD = "out_of_fold"
 REFERENCE = "reference_"
 """Prefix of the series that tell what timing or loudness alone predict of the true mel."""
 
@@ -39,19 +41,24 @@ class PredictedBlock:
 
 @dataclass(frozen=True)
 class PredictedFold:
-    """All test blocks of a fold, their attributes, and extra arrays by path with their dimension labels."""
+    """All test blocks of a fold, their attributes, and extra arrays by path with their dimension labels.
+
+    ``out_of_fold`` are other blocks, predicted by what was fitted without them.
+    """
 
     blocks: Sequence[PredictedBlock]
     attributes: dict[str, Any]
     extras: dict[str, tuple[np.ndarray, tuple[str, ...]]] = field(default_factory=dict)
+    out_of_fold: Sequence[PredictedBlock] = ()
 
 
 def write_predicted(path: Path, schema: Schema, fold: PredictedFold, provenance: Provenance) -> None:
     """Write predictions or baselines."""
     with create(path, schema, provenance) as writer:
-        writer.attributes(**fold.attributes, n_blocks=len(fold.blocks))
-        for i, block in enumerate(fold.blocks):
-            _write_block(writer, f"blocks/{i}", block)
+        writer.attributes(**fold.attributes, n_blocks=len(fold.blocks), n_out_of_fold=len(fold.out_of_fold))
+        for part, blocks in (("blocks", fold.blocks), (OUT_OF_FOLD, fold.out_of_fold)):
+            for i, block in enumerate(blocks):
+                _write_block(writer, f"{part}/{i}", block)
         for name, (values, dims) in fold.extras.items():
             writer.array(name, values, dims)
 
@@ -61,9 +68,11 @@ def read_predicted(path: Path, schema: Schema) -> PredictedFold:
     with opened(path, schema) as artifact:
         attributes = artifact.root_attributes()
         blocks = [_read_block(artifact, f"blocks/{i}") for i in range(attributes.pop("n_blocks"))]
-        others = [name for name in artifact.datasets() if not name.startswith(("blocks/", f"{SKIP}/"))]
+        count = attributes.pop("n_out_of_fold")
+        out_of_fold = [_read_block(artifact, f"{OUT_OF_FOLD}/{i}") for i in range(count)]
+        others = [n for n in artifact.datasets() if not n.startswith(("blocks/", f"{OUT_OF_FOLD}/", f"{SKIP}/"))]
         extras = {name: (artifact.read(name), artifact.dimensions(name)) for name in others}
-        return PredictedFold(blocks, attributes, extras)
+        return PredictedFold(blocks, attributes, extras, out_of_fold)
 
 
 def _write_block(writer: ArtifactWriter, group: str, block: PredictedBlock) -> None:

@@ -45,7 +45,7 @@ CONSUMERS: dict[str, tuple[str, ...]] = {
     "window": ("ridge", "train", "ensemble", "predict"),
     "contamination": ("evaluate",),
     "repeats": ("evaluate",),
-    "ridge": ("train", "evaluate"),
+    "ridge": ("train", "predict", "evaluate"),
     "train": ("ensemble",),
     "ensemble": ("predict", "evaluate"),
     "predict": ("vocode", "evaluate"),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import chance, metrics, words
+from pipeline.evaluation.calibration import calibration_of
 from pipeline.evaluation.intelligibility import intelligibility, stitched
 from pipeline.evaluation.intervals import piece_frames, pseudo_values
 from pipeline.evaluation.types import (
@@ -34,6 +35,7 @@ from pipeline.evaluation.types import (
 from pipeline.signal.correlation import MIN_STD, correlation, stretch_moments
 from pipeline.signal.mel_statistics import active_bands
 
+CALIBRATED = ("mse_calibrated", "mcd_db_calibrated")
 ALIGNMENTS = ("annotated_onset", "sound_onset")
 
 
@@ -192,10 +194,21 @@ def score_prediction(prepared: Prepared, name: str) -> tuple[Document, dict[str,
     for metric, of_frame in (("mae", np.abs(error).mean(axis=1)), ("mcd_db", distortion)):
         sums = np.add.reduceat(np.stack([of_frame, np.ones_like(of_frame)], axis=-1), prepared.starts)
         pieces[metric] = pseudo_values(sums, lambda s: np.asarray(s[..., 0] / s[..., 1]))
+    calibration = calibration_of(prepared.fold.out_of_fold, name)
+    if calibration is None:
+        reasons |= dict.fromkeys(CALIBRATED, "it has no out-of-fold predictions to fit gain and offset on")
+    else:
+        values |= dict(zip(CALIBRATED, errors(prepared.target, calibration(prediction)), strict=True))
     if prepared.speech.any():
         values["mse_speech"] = float((error[prepared.speech] ** 2).mean())
         values["mcd_db_speech"] = float(distortion[prepared.speech].mean())
     return values | {"reasons": reasons, "per_band": per_band}, pieces
+
+
+def errors(target: Mel, prediction: Mel) -> tuple[float, float]:
+    """MSE [nats²] and MCD [dB]."""
+    mse = float(np.square(target.astype(np.float64) - prediction).mean())
+    return mse, float(metrics.mcd_db(target, prediction).mean())
 
 
 def mean_square(moments: Values) -> Values:

@@ -33,6 +33,7 @@ from pipeline.config.variants import FULL, NULL
 from pipeline.data.stimuli import whole_stimuli
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation.audit import AuditResult, Span, audit_inner_folds, audit_spans, refuse_leak
+from pipeline.evaluation.calibration import out_of_fold
 from pipeline.evaluation.contamination import Contamination, corrected
 from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.repeats import repeats_document
@@ -239,7 +240,19 @@ def _fold(
         events_are=windows.attributes["events_are"],
         templates=_templates(baseline),
         stimuli=_stimuli_of_sessions(windows),
+        out_of_fold=_out_of_fold(predicted, baseline, variants),
     )
+
+
+def _out_of_fold(
+    predicted: PredictedFold, baseline: PredictedFold, variants: dict[str, PredictedFold]
+) -> list[dict[str, Any]]:
+    """Out-of-fold predictions of a fold, those of variants among them."""
+    found = [dict(block) for block in out_of_fold([predicted, baseline])]
+    for name, fold in variants.items():
+        for block, own in zip(found, out_of_fold([fold]), strict=False):
+            block[name] = own["model"]
+    return found
 
 
 def mel_of_vocoded(sound: np.ndarray, target: np.ndarray, mel: MelConfig) -> np.ndarray:

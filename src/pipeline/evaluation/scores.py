@@ -52,7 +52,7 @@ MIN_PAIRS = 7
 DIGITS = 7
 MEANS = (
     "pearson_r", "pearson_r_speech", "pearson_r_without_bad",
-    "mse", "mse_speech", "mae", "mcd_db", "mcd_db_speech", "stoi", "estoi",
+    "mse", "mse_speech", "mae", "mcd_db", "mcd_db_speech", "mse_calibrated", "mcd_db_calibrated", "stoi", "estoi",
 )  # fmt: skip
 DEFINITIONS = {
     "pearson_r": "Pearson's r over time within each mel band, averaged over the bands whose target varies; "
@@ -61,6 +61,8 @@ DEFINITIONS = {
     "mse": "mean squared error over frames and bands [nats²]",
     "mae": "mean absolute error over frames and bands [nats]",
     "mcd_db": "mel-cepstral distortion, c_d = (2/n_mels) Σ_b lnmel_b cos(πd(b+½)/n_mels), d = 1…13, no DTW [dB]",
+    "calibrated": "after a gain and an offset per band, fitted by least squares on out-of-fold predictions (the "
+    "validation blocks, predicted by what was fitted on the training frames), for every prediction alike",
     "ci95": "bootstrap of at least 10 pieces of a subject's test sound (at most 12 s each), stretched for pieces that "
     "are few or resemble their neighbours; it covers the choice of test sound, not the choice of subjects",
     "fold_spread": "smallest and largest value of a fold: no interval",

@@ -6,7 +6,7 @@ Mels are (frames, n_mels) float32 in nats, times are on the audio clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +77,8 @@ class FoldPredictions:
     *training* frames' mean log-mel (:func:`pipeline.signal.mel_statistics.speech_threshold`).
     ``missing`` says why a named prediction is absent; ``events_are`` is ``voice``, ``cue`` or empty (unknown).
     ``templates`` is the mean training mel of each word (frames, n_mels) from the onset of its voice on, ``stimuli``
-    what was said in each session: the texts of its trials, or its words.
+    what was said in each session: the texts of its trials, or its words.  ``out_of_fold`` are target and predictions of
+    blocks outside the test (:func:`pipeline.evaluation.calibration.out_of_fold`).
     """
 
     subject: str
@@ -91,6 +92,7 @@ class FoldPredictions:
     events_are: str = ""
     templates: Mapping[str, Mel] = field(default_factory=dict)
     stimuli: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    out_of_fold: Sequence[Mapping[str, Mel]] = ()
 
     @property
     def true_onset(self) -> str:

@@ -17,7 +17,8 @@ from pipeline.report.view import Picture, Table, Text, ci_text, counted, missing
 
 COLUMNS = {
     "pearson_r": "r", "pearson_r_speech": "r speech", "pearson_r_without_bad": "r without bad",
-    "mse": "MSE [nats²]", "mae": "MAE [nats]", "mcd_db": "MCD [dB]", "stoi": "STOI", "estoi": "ESTOI",
+    "mse": "MSE [nats²]", "mae": "MAE [nats]", "mcd_db": "MCD [dB]",
+    "mse_calibrated": "MSE calibrated", "mcd_db_calibrated": "MCD calibrated", "stoi": "STOI", "estoi": "ESTOI",
 }  # fmt: skip
 ONE_SUBJECT = "One subject: no test over subjects is possible. Folds and seeds are not subjects."
 FOLD_HEAD = ("Subject", "fold", "seed", "test min", "speech %", "r", "r speech", "ridge r", "ridge speech",

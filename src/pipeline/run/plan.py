@@ -364,8 +364,9 @@ class Plan:
     def _fold_outputs(self, subject: str, fold: int, variants: list[str]) -> Iterator[Output]:
         data = self._files_of(subject)
         for variant in variants:
-            sidecar = paths.model_sidecar(self.model_id_of(subject), fold, variant)
-            yield self._output("predict", paths.predictions(subject, fold, variant), inputs=[*data, str(sidecar)])
+            model = (self.model_id_of(subject), fold, variant)
+            read = [*data, paths.model_sidecar(*model), *map(paths.skip_of, self.ridges_corrected(*model))]
+            yield self._output("predict", paths.predictions(subject, fold, variant), inputs=map(str, read))
         if self.config.writes_sound:
             aligned = self.data_of(subject)["aligned"]
             with_audio = [str(paths.predictions(subject, fold)), *aligned, *self.vocoder_files]

@@ -1,4 +1,8 @@
-"""Free-running predictions of a fold's test blocks, beside the target."""
+"""Free-running predictions of a fold's test blocks, beside the target.
+
+The validation blocks are predicted, too, with the ridge of the training frames: nothing that the prediction rests on
+was fitted on them, though networks were stopped and weighed there.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +19,20 @@ from pipeline.artifacts.core import content_digest
 from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.mel import band_centres_hz
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
+from pipeline.artifacts.ridge_skip import read_ridge_skip
 from pipeline.artifacts.sidecar import refuse_damaged
-from pipeline.artifacts.windows import BlockRow, read_windows
+from pipeline.artifacts.windows import BlockRow, Windows, read_windows
 from pipeline.config.predict import PredictStage
 from pipeline.config.variants import FULL
+from pipeline.data.loading import inner_fold_of
 from pipeline.data.subject import SubjectArrays, load_subject
 from pipeline.errors import Problem, raise_if_any
 from pipeline.evaluation.importance import channel_groups, permutation_importance, why_not
 from pipeline.model.device import device_of
+from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import Model, Prediction, diagonality, latency_frames, predict_continuous
 from pipeline.model.model_file import load_model, model_digest, serialise, write_atomically
+from pipeline.provenance.runs import skip_contents
 from pipeline.stage import Stage
 
 Extras = dict[str, tuple[np.ndarray, tuple[str, ...]]]
@@ -73,16 +81,47 @@ def predict(stage: Stage[PredictStage]) -> str:
         extras |= found
         attributes |= reasons
     extras["band_hz"] = (band_centres_hz(stage.files["mel"][0]), ("mel",))
-    result = PredictedFold(blocks, attributes, extras)
+    out_of_fold = _out_of_fold(stage, model, windows, arrays, own)
+    result = PredictedFold(blocks, attributes, extras, out_of_fold)
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     digests = [
         *((p, content_digest(p)) for p in inputs),
+        *skip_contents(stage.files["ridge"]),
         (stage.file("model").with_suffix(".json"), attributes["model_digest"]),
     ]
     output = stage.file("output")
     write_predicted(output, PREDICTIONS, result, stage.provenance(digests))
     write_mels(result, output.with_suffix(""), npy=config.export.npy, pt=config.export.pt)
     return f"{sum(len(b.time_s) for b in result.blocks)} frames in {len(result.blocks)} block(s) → {output}"
+
+
+def _out_of_fold(
+    stage: Stage[PredictStage], model: Ensemble, windows: Windows, arrays: SubjectArrays, subject: int
+) -> list[PredictedBlock]:
+    """The model on the validation blocks: its networks that had not seen them stand for all, as has their ridge.
+
+    They get the ridge of the training frames before, and keep it.
+    """
+    config, fold, found = stage.config, _fold(stage), []
+    ridges = [read_ridge_skip(path, []).fitted for path in stage.files["ridge"]]
+    blind = [n for k, n in enumerate(model.networks) if inner_fold_of(windows, fold, k) == 0]
+    for network in blind:
+        if network.skip is not None:
+            network.correct(ridges)
+    hop = config.mel.frames(config.window.hop_s)
+    weights, centre = model.weights.cpu().numpy(), blind[0].mel_mean.cpu().numpy()
+    for block in windows.blocks_of(fold, "validation"):
+        r, start, stop = block.recording, block.start, block.stop
+        name = windows.recordings[r]
+        own = [predict_continuous(n, arrays.features[r], start, stop, hop, subject=subject).mel for n in blind]
+        mel = centre + weights[:-1].sum() * (np.mean(own, axis=0) - centre)
+        if stage.files["ridge"]:
+            by_ridge = read_ridge_skip(stage.files["ridge"][subject], [name]).mel[name][start:stop]
+            mel = mel + weights[-1] * (by_ridge - centre)
+        times_s = config.mel.first_frame_s + np.arange(start, stop) / config.mel.frame_rate_hz
+        series = {"target": arrays.mel[r][start:stop], "model": mel.astype(np.float32)}
+        found.append(PredictedBlock(name, start, times_s, series))
+    return found
 
 
 def _fold(stage: Stage[PredictStage]) -> int:

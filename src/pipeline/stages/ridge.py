@@ -62,7 +62,8 @@ def ridge(stage: Stage[RidgeStage]) -> str:
     found = _baselines(windows, arrays, fold, config, tuned) if is_scored else PredictedFold([], {})
     attributes = {"subject": windows.subject, "fold": fold, "variant": variant, "skip_digest": skip_digest(skip)}
     attributes["simulated"] = bool(windows.attributes["simulated"])
-    result = PredictedFold(found.blocks, attributes | found.attributes, {**found.extras, **skip})
+    extras = {**found.extras, **skip}
+    result = PredictedFold(found.blocks, attributes | found.attributes, extras, found.out_of_fold)
     digests = [(path, content_digest(path)) for path in inputs]
     provenance = stage.provenance([*digests, *skip_contents(stage.files["folds"])])
     write_predicted(stage.file("output"), BASELINES, result, provenance)
@@ -91,29 +92,31 @@ def _tuned(
     return fit_ridge_skip(data, is_causal, config.train.clip_input, config.ridge.penalties, gap, choice)
 
 
-def _compared(windows: Windows, arrays: SubjectArrays, fold: Fold, config: RidgeStage, tuned: TunedRidge) -> Ridge:
-    """The ridge that models are compared with: the refit, or one with lags of its own where the config has them."""
+def _compared(windows: Windows, arrays: SubjectArrays, fold: Fold, config: RidgeStage, tuned: TunedRidge) -> TunedRidge:
+    """The ridge that models are compared with: the same, or one with lags of its own where the config has them."""
     context = config.mel.frames(config.window.context_s)
     if config.lags_frames == (context, 0 if config.causal else context):
-        return tuned.refit
+        return tuned
     train, validation = (_spans(windows, fold, role) for role in ("train", "validation"))
     return tuned_ridge(
         arrays.features, arrays.mel, train, validation, config.lags_frames, config.ridge.penalties,
         rows_per_frame=arrays.rows_per_frame, clip=config.train.clip_input,
         gap=int(windows.attributes["purge_gap_frames"]),
-    ).refit  # fmt: skip
+    )  # fmt: skip
 
 
 def _baselines(
     windows: Windows, arrays: SubjectArrays, fold: Fold, config: RidgeStage, tuned: TunedRidge
 ) -> PredictedFold:
-    """Everything that the network is compared with, on the test blocks; the ridge is the refit."""
+    """Everything that the network is compared with, on the test blocks; the ridge is the refit.
+
+    On the validation blocks the same without their frames: the ridge and the envelope of the training frames.
+    """
     rate_hz = config.mel.frame_rate_hz
     train, validation, test = (_spans(windows, fold, role) for role in ("train", "validation", "test"))
     m, lags = arrays.rows_per_frame, config.lags_frames
     x, _ = frame_features(arrays.features, train, m)
     compared = _compared(windows, arrays, fold, config, tuned)
-    envelope = Envelope.of(arrays.mel, [*train, *validation])
     spectrum = mean_spectrum(arrays.mel, train)
     onsets = _onsets(windows, arrays, rate_hz)
     before, after = round(TEMPLATE_BEFORE_S * rate_hz), round(TEMPLATE_AFTER_S * rate_hz)
@@ -122,9 +125,11 @@ def _baselines(
     events = windows.events_of()
     references = reference_mels(arrays.mel, train, test, events, rate_hz)
 
-    def predicted(block: BlockRow, references: Mapping[str, np.ndarray]) -> PredictedBlock:
+    def predicted(
+        block: BlockRow, ridge: Ridge, envelope: Envelope, references: Mapping[str, np.ndarray]
+    ) -> PredictedBlock:
         r, start, stop = block.recording, block.start, block.stop
-        by_ridge = compared.predict(arrays.features[r], start, stop, m)
+        by_ridge = ridge.predict(arrays.features[r], start, stop, m)
         series = {
             "ridge": by_ridge,
             "envelope": envelope.from_loudness(by_ridge),
@@ -142,14 +147,18 @@ def _baselines(
     attributes = {
         "speech_threshold_nats": float(speech_threshold(_frames(arrays.mel, train))),
         "causal": config.causal,
-        "lags_before": -int(compared.lags[0]),
-        "lags_after": int(compared.lags[-1]),
+        "lags_before": -int(compared.refit.lags[0]),
+        "lags_after": int(compared.refit.lags[-1]),
         "ridge_penalty": tuned.choice.penalty,
         "ridge_log": tuned.choice.is_log,
     }
-    blocks = [predicted(*both) for both in zip(windows.blocks_of(fold, "test"), references, strict=True)]
+    whole, alone = (Envelope.of(arrays.mel, spans) for spans in ([*train, *validation], train))
+    tests = zip(windows.blocks_of(fold, "test"), references, strict=True)
+    blocks = [predicted(block, compared.refit, whole, own) for block, own in tests]
+    out_of_fold = [predicted(block, compared.ridge, alone, {}) for block in windows.blocks_of(fold, "validation")]
     templates = _templates(word_templates(arrays.mel, train, events, rate_hz))
-    return PredictedFold(blocks, attributes, templates | _latency(x, arrays.mel, train, test, config))
+    latency = _latency(x, arrays.mel, train, test, config)
+    return PredictedFold(blocks, attributes, templates | latency, out_of_fold)
 
 
 def _templates(found: dict[str, np.ndarray]) -> Extras:
