@@ -56,7 +56,7 @@ def importance(work: Path) -> dict[str, dict[str, float]]:
 
 
 def test_one_shaft_alone_has_no_importance_and_the_report_says_why(chain: Path) -> None:
-    assert importance(chain) == {"shaft": {}, "region": {}, "reasons": {
+    assert importance(chain) == {"shaft": {}, "region": {}, "chance": {}, "reasons": {
         "shaft": "LA is the only one", "region": "superior temporal gyrus is the only one"
     }}  # fmt: skip
     assert "Importance by shaft is missing: LA is the only one" in (chain / "results/report.html").read_text()
@@ -75,7 +75,9 @@ def test_importance_of_every_shaft_and_region_is_reported(tmp_path: Path) -> Non
     assert sorted(own["shaft"].values()) == sorted(own["region"].values())  # a simulated shaft lies in one region
     assert max(own["shaft"].values()) > 0.02
     assert own["reasons"] == {}
-    assert "By shaft: loss of r" in (tmp_path / "results/report.html").read_text()
+    assert own["chance"]["shaft"]["pieces"] >= 10
+    assert min(own["chance"]["region"]["p_value"].values()) <= 0.05
+    assert "By shaft, sim01: loss of r" in (tmp_path / "results/report.html").read_text()
 
 
 def test_the_page_is_drawn_again_from_the_artifacts(chain: Path, tmp_path: Path) -> None:

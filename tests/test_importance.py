@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from pipeline.artifacts.aligned import AlignedInfo, aligned_trials
 from pipeline.data.subject import SubjectArrays
 from pipeline.evaluation import importance
 from pipeline.evaluation.importance import channel_groups, permutation_importance, why_not
+from pipeline.evaluation.importance_null import importance_null
 
 CONTEXT, SPANS = 10, [(0, 100, 500), (1, 0, 300)]
 
@@ -46,7 +48,7 @@ GROUPS = {"LA": [0, 1], "RB": [2, 3]}
 
 
 def test_only_the_channels_that_the_decoder_reads_lose_r(arrays: SubjectArrays, read_spans: list[np.ndarray]) -> None:
-    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 4, subject=0, seed=[0])
+    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 4, subject=0, seed=[0], frame_rate_hz=20.0)
     assert found.names == ("LA", "RB")
     assert found.drop.shape == (2, 4)
     np.testing.assert_allclose(found.drop[0], 1.0, atol=0.2)
@@ -55,7 +57,9 @@ def test_only_the_channels_that_the_decoder_reads_lose_r(arrays: SubjectArrays, 
 
 
 def test_half_of_the_bands_lose_half_of_the_r(arrays: SubjectArrays, read_spans: list[np.ndarray]) -> None:
-    found = permutation_importance(MODEL, arrays, SPANS, {"LA": [0], "RB": [1]}, 4, subject=0, seed=[0])
+    found = permutation_importance(
+        MODEL, arrays, SPANS, {"LA": [0], "RB": [1]}, 4, subject=0, seed=[0], frame_rate_hz=20.0
+    )
     np.testing.assert_allclose(found.drop, 0.5, atol=0.15)
 
 
@@ -63,7 +67,10 @@ def test_shifts_follow_from_the_seed_and_leave_the_features_alone(
     arrays: SubjectArrays, read_spans: list[np.ndarray]
 ) -> None:
     before = [f.copy() for f in arrays.features]
-    drops = [permutation_importance(MODEL, arrays, SPANS, GROUPS, 2, subject=0, seed=[s]).drop for s in (0, 0, 1)]
+    drops = [
+        permutation_importance(MODEL, arrays, SPANS, GROUPS, 2, subject=0, seed=[s], frame_rate_hz=20.0).drop
+        for s in (0, 0, 1)
+    ]
     np.testing.assert_array_equal(drops[0], drops[1])
     assert not np.array_equal(drops[0], drops[2])
     for kept, now in zip(before, arrays.features, strict=True):
@@ -73,8 +80,46 @@ def test_shifts_follow_from_the_seed_and_leave_the_features_alone(
 def test_a_constant_band_is_left_out(arrays: SubjectArrays, read_spans: list[np.ndarray]) -> None:
     for mel in arrays.mel:
         mel[:, 1] = -11.5
-    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 2, subject=0, seed=[0])
+    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 2, subject=0, seed=[0], frame_rate_hz=20.0)
     np.testing.assert_allclose(found.drop[0], 1.0, atol=0.2)
+
+
+def test_pieces_of_the_channels_that_are_read_exceed_chance(
+    arrays: SubjectArrays, read_spans: list[np.ndarray]
+) -> None:
+    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 4, subject=0, seed=[0], frame_rate_hz=20.0)
+    assert found.piece_drop.shape[1] >= 10
+    np.testing.assert_allclose(found.piece_drop.mean(axis=1), found.drop.mean(axis=1), atol=0.1)
+    null = importance_null([dict(zip(found.names, found.piece_drop, strict=True))])
+    assert null.p_value["LA"] <= 0.01
+    assert null.p_value["RB"] == 1
+
+
+def test_the_null_of_importance_is_the_largest_of_all_sign_patterns() -> None:
+    rng = np.random.default_rng(0)
+    folds = [{"LA": rng.normal(0.3, 1, 5), "RB": rng.normal(0, 1, 5)}, {"LA": rng.normal(0.3, 1, 4)}]
+    found = importance_null(folds)
+    losses = np.array(
+        [
+            np.concatenate([f.get(name, np.zeros(n)) for f, n in zip(folds, (5, 4), strict=True)])
+            for name in ("LA", "RB")
+        ]
+    )
+    every = np.array([(losses * signs).mean(axis=1).max() for signs in product((-1, 1), repeat=9)])
+    for name, own in zip(("LA", "RB"), losses, strict=True):
+        assert found.p_value[name] == pytest.approx(np.mean(every >= own.mean()), abs=0.04)
+    assert found.p95 == pytest.approx(np.percentile(every, 95), abs=0.05)
+    assert importance_null([{"LA": np.ones(6)}]).reason == "6 pieces of test sound, 7 needed"
+    assert importance_null([{}]).p_value == {}
+
+
+def test_groups_without_a_link_are_rarely_called_important() -> None:
+    """The smallest of five groups' p: P(p ≤ .05) is .05."""
+    rng = np.random.default_rng(0)
+    smallest = [
+        min(importance_null([{str(k): rng.normal(size=12) for k in range(5)}]).p_value.values()) for _ in range(200)
+    ]
+    assert 0.01 <= np.mean(np.array(smallest) <= 0.05) <= 0.1
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from pipeline.report import figures, page
 from pipeline.report.extras import Attention, LearningCurve, ReportExtras
 from pipeline.report.page import report_html
 from pipeline.report.view import ci_text
+from pipeline.report.view_model import importance
 
 RATE_HZ = 86.1328125
 FRAMES = 3600
@@ -72,7 +73,9 @@ def make_page(
     folds = [make_fold(k) for k in range(2)]
     clean = audit_spans({"train": [Span("r", "neural", 0, 10, 10.0)], "test": [Span("r", "neural", 20, 30, 10.0)]})
     latency = {"lags_s": [-0.1, 0.0, 0.1], "r": [0.1, 0.2, 0.3], "best_s": 0.1}
-    importance = {"shaft": {NASTY: 0.1}, "region": {"STG": 0.2}}
+    tested = {"p95": 0.05, "p_value": {NASTY: 0.03, "STG": 0.004}, "pieces": 10, "reason": None}
+    importance = {"shaft": {NASTY: 0.1}, "region": {"STG": 0.2}, "chance": {"shaft": tested, "region": tested}}
+    importance["reasons"] = {}
     attributes = RunContext(
         {"simulated": simulated, "split_by": NASTY},
         {("sub1", k): clean for k in range(2)} if full else {},
@@ -110,9 +113,24 @@ def full() -> str:
     return make_page(make_extras(), simulated=True)
 
 
-def test_regions_stand_in_a_table_with_their_loss_and_how_many_subjects_have_them(full: str) -> None:
-    assert "<th>Region</th><th>loss of r</th><th>subjects</th>" in full
-    assert "<td>STG</td><td>0.200</td><td>1</td>" in full
+def test_regions_stand_in_a_table_with_their_loss_and_p(full: str) -> None:
+    assert "<th>Region</th><th>loss of r</th><th>p</th>" in full
+    assert "<td>STG</td><td>0.200</td><td>0.004</td>" in full
+
+
+def test_over_people_regions_are_averaged_and_shafts_are_not() -> None:
+    def own(shaft: float, region: float, p: float) -> dict[str, Any]:
+        chance = {kind: {"p95": 0.1, "p_value": {"LA": p, "STG": p}} for kind in ("shaft", "region")}
+        return {"shaft": {"LA": shaft}, "region": {"STG": region}, "chance": chance, "reasons": {}}
+
+    subjects = {"one": own(0.1, 0.2, 0.01), "two": own(0.3, 0.4, 0.2)}
+    found = importance({"subjects": {name: {"permutation_importance": each} for name, each in subjects.items()}})
+    assert [table.rows for table in found.tables] == [
+        [["LA", "0.100", "0.01"]], [["LA", "0.300", "0.2"]], [["STG", "0.300", "2", "1"]],
+    ]  # fmt: skip
+    assert [picture.caption.split(":")[0] for picture in found.pictures] == [
+        "By shaft, one", "By shaft, two", "By region, mean over 2 subjects",
+    ]  # fmt: skip
 
 
 def test_versions_are_listed_and_a_mixture_is_told(full: str) -> None:

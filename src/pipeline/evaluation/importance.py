@@ -2,7 +2,8 @@
 
 In: a trained model, a subject's features on the mel's grid, its test blocks.  Each group of
 channels (a shaft, a region) is circularly shifted in time within the test blocks, the other channels stay, and
-the model runs freely again.  Out: the loss of r, (group, shift); all groups share the shifts.
+the model runs freely again.  Out: the loss of r, (group, shift), and what each piece of the test sound adds to its
+mean, (group, piece), for its null (:mod:`pipeline.evaluation.importance_null`); all groups share the shifts.
 A loss means that this model uses information of the group that other groups lack: two
 shafts with the same information may both have a loss near zero.
 """
@@ -17,21 +18,26 @@ from numpy.typing import NDArray
 
 from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.data.subject import SubjectArrays, circularly_shifted
+from pipeline.evaluation.intervals import piece_frames, pseudo_values
+from pipeline.evaluation.metrics import piece_starts
+from pipeline.evaluation.types import Values
 from pipeline.model.inference import Model, predict_continuous
-from pipeline.signal.correlation import correlation_per_band
+from pipeline.signal.correlation import correlation, stretch_moments
 from pipeline.signal.mel_statistics import active_bands
 from pipeline.signal.reference import shaft_of
 
 Array = NDArray[np.float32]
 Span = tuple[int, int, int]
+SHORTEST_PIECE_S = 2.0
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Loss of mean r over active bands, ``drop`` (group, shift), for each of ``names``."""
+    """Loss of mean r over active bands of each of ``names``: ``drop`` (group, shift), ``piece_drop`` (group, piece)."""
 
     names: tuple[str, ...]
     drop: Array
+    piece_drop: Array
 
 
 def channel_groups(columns: Sequence[str], info: AlignedInfo) -> dict[str, dict[str, list[int]]]:
@@ -79,6 +85,7 @@ def permutation_importance(
     *,
     subject: int,
     seed: Sequence[int],
+    frame_rate_hz: float,
 ) -> Importance:
     """Loss of r of each group over all of ``spans`` (recording, start, stop) [mel frames].
 
@@ -87,15 +94,24 @@ def permutation_importance(
     """
     cropped, inside = _cropped(arrays, spans, model.a.context_frames)
     truth = np.concatenate([arrays.mel[r][start:stop] for r, start, stop in spans])
-    active = active_bands(truth)
+    active, centre = active_bands(truth), truth.mean(axis=0, dtype=np.float64)
+    lengths = [stop - start for _, start, stop in spans]
+    starts = piece_starts(lengths, piece_frames([lengths], frame_rate_hz, SHORTEST_PIECE_S))
 
-    def mean_r(features: Sequence[Array]) -> float:
+    def mean_r(moments: Values) -> Values:
+        return np.nan_to_num(correlation(moments)[..., active]).mean(axis=-1)
+
+    def scored(features: Sequence[Array]) -> tuple[float, Values]:
+        """r of all test sound, and of its pieces."""
         hop = model.a.length_frames
         parts = [predict_continuous(model, features[r], a, b, hop, subject=subject).mel for r, a, b in inside]
-        return float(np.nan_to_num(correlation_per_band(np.concatenate(parts), truth)[active]).mean())
+        sides = truth - centre, np.concatenate(parts) - centre
+        moments = stretch_moments(*sides, np.ones(len(truth)), starts)
+        return float(mean_r(moments.sum(axis=0))), pseudo_values(moments, mean_r)
 
-    intact = mean_r(cropped)
+    intact, intact_pieces = scored(cropped)
     drop = np.zeros((len(groups), n_shifts), np.float32)
+    piece_drop = np.zeros((len(groups), len(starts)), np.float32)
     rng = np.random.default_rng(list(seed))
     for k in range(n_shifts):
         turned = circularly_shifted(cropped, inside, model.a.context_frames, arrays.rows_per_frame, rng)
@@ -103,8 +119,10 @@ def permutation_importance(
             changed = [f.copy() for f in cropped]
             for block, other in zip(changed, turned, strict=True):
                 block[:, columns] = other[:, columns]
-            drop[g, k] = intact - mean_r(changed)
-    return Importance(tuple(groups), drop)
+            r, pieces = scored(changed)
+            drop[g, k] = intact - r
+            piece_drop[g] += (intact_pieces - pieces) / n_shifts
+    return Importance(tuple(groups), drop, piece_drop)
 
 
 def _cropped(arrays: SubjectArrays, spans: Sequence[Span], context: int) -> tuple[list[Array], list[Span]]:

@@ -35,6 +35,7 @@ from pipeline.errors import InputError, Problem
 from pipeline.evaluation.audit import AuditResult, Span, audit_inner_folds, audit_spans, refuse_leak
 from pipeline.evaluation.calibration import out_of_fold
 from pipeline.evaluation.contamination import Contamination, corrected
+from pipeline.evaluation.importance_null import importance_null
 from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.repeats import repeats_document
 from pipeline.evaluation.scores import RunContext
@@ -380,17 +381,25 @@ def extra(fold: PredictedFold, name: str) -> np.ndarray | None:
 
 
 def _importance(folds: Sequence[PredictedFold]) -> dict[str, Any]:
-    """Loss of r by shaft and by region, mean over folds; ``reasons`` where there is none."""
-    found: dict[str, Any] = {"reasons": {}}
+    """Loss of r by shaft and by region, mean over folds, and its null; ``reasons`` where there is none."""
+    found: dict[str, Any] = {"reasons": {}, "chance": {}}
     for kind in IMPORTANCE_KINDS:
-        drops: dict[str, list[float]] = {}
-        for fold in folds:
-            names, values = extra(fold, f"importance/{kind}_name"), extra(fold, f"importance/{kind}_drop")
-            if names is not None and values is not None:
-                for name, drop in zip(names.tolist(), values.mean(axis=1).tolist(), strict=True):
-                    if np.isfinite(drop):
-                        drops.setdefault(name.decode(), []).append(drop)
-        found[kind] = {name: float(np.mean(d)) for name, d in sorted(drops.items())}
-        if not drops:
+        drops, pieces = (_of_groups(folds, kind, part) for part in ("drop", "piece_drop"))
+        names = sorted({name for fold in drops for name in fold})
+        means = {name: [fold[name].mean() for fold in drops if name in fold] for name in names}
+        found[kind] = {name: float(np.mean(own)) for name, own in means.items()}
+        if names:
+            found["chance"][kind] = importance_null(pieces).document()
+        else:
             found["reasons"][kind] = folds[0].attributes.get(f"importance_{kind}_reason", "predict.importance is off")
+    return found
+
+
+def _of_groups(folds: Sequence[PredictedFold], kind: str, part: str) -> list[dict[str, np.ndarray]]:
+    """An array of the importance of each group by its name, fold by fold; undefined ones are left out."""
+    found = []
+    for fold in folds:
+        names, values = extra(fold, f"importance/{kind}_name"), extra(fold, f"importance/{kind}_{part}")
+        rows = [] if names is None or values is None else zip(names.tolist(), values, strict=True)
+        found.append({name.decode(): own for name, own in rows if np.isfinite(own).all()})
     return found

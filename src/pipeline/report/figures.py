@@ -235,13 +235,16 @@ def lines_figure(
 
 
 @styled
-def bars(values: Mapping[str, float], x_label: str) -> str:
-    """Horizontal bars, largest first."""
+def bars(values: Mapping[str, float], x_label: str, chance_p95: float | None = None) -> str:
+    """Horizontal bars, largest first, over chance."""
     ordered = sorted(values.items(), key=lambda item: (-item[1], item[0]))[:20]
     figure, (ax,) = axes(0.6 + 0.24 * len(ordered))
     ax.barh([k for k, _ in ordered], [v for _, v in ordered], color=BLUE, height=0.7)
     ax.invert_yaxis()
     ax.axvline(0, color="#9ca3af", linewidth=0.8)
+    if chance_p95 is not None:
+        ax.axvline(chance_p95, color=ORANGE, linestyle="--", linewidth=1)
+        ax.set_title("dashed: chance (95th pct.)", loc="right", color=ORANGE, fontsize=7.5)
     ax.set_xlabel(x_label)
     return data_uri(figure)
 

@@ -344,7 +344,7 @@ def latency(file: Path, _: Stretch) -> Figure:
     extras = read_predicted(file, BASELINES).extras
     lag_s, r = extras["latency/lag_s"][0], extras["latency/r"][0]
     best_s = float(lag_s[np.argmax(r)])
-    curve = {f"best at {best_s * 1000:.0f} ms": (lag_s, r)}
+    curve = {f"largest at {best_s * 1000:.0f} ms": (lag_s, r)}
     return figures.lines_figure(
         curve, "lag [s], positive: the signal precedes the sound", "single-lag ridge r", [best_s]
     )

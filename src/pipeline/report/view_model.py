@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from pipeline.evaluation.types import Document
 from pipeline.raw.modality import activity
 from pipeline.report import figures
 from pipeline.report.extras import ReportExtras
-from pipeline.report.view import Picture, Table, Text, missing, number
+from pipeline.report.view import Picture, Table, Text, missing, number, p_text
 
 CURVES = {
     "train_loss": "train_loss: loss on training windows, partly with teacher forcing.",
@@ -21,6 +21,8 @@ CURVES = {
 }
 MOST_PICTURES = 4
 """Attention maps shown at most."""
+IMPORTANCE = "permutation_importance"
+IMPORTANT_P = 0.05
 LAG_LABEL = "lag [s], positive: the signal precedes the sound"
 
 
@@ -116,44 +118,52 @@ def own_delay(document: Document) -> str:
 
 
 def importance(document: Document) -> Importance:
-    """Loss of r by shaft and by region, mean over the subjects that have the place."""
-    found = {kind: drops(document, kind) for kind in ("shaft", "region")}
-    pictures = [importance_picture(kind, own) for kind, own in found.items() if own]
-    tables = [importance_table(kind, own) for kind, own in found.items() if own]
-    lacking = [reason for kind in found for reason in reasons(document, kind)]
-    if not pictures and not lacking:
+    """Loss of r by shaft of each subject, and by region; over people regions alone are averaged.
+
+    Shafts of two people have equal names and lie in different places.
+    """
+    own = {s: found["permutation_importance"] for s, found in document["subjects"].items() if found.get(IMPORTANCE)}
+    parts = [("shaft", {subject: found}) for subject, found in own.items() if found["shaft"]]
+    regions = {subject: found for subject, found in own.items() if found["region"]}
+    parts += [("region", regions)] if regions else []
+    lacking = [
+        missing(f"Importance by {kind}", why) for found in own.values() for kind, why in found["reasons"].items()
+    ]
+    if not parts and not lacking:
         lacking = [missing("Permutation importance", "it was not computed")]
-    return Importance(pictures, tables, list(dict.fromkeys(lacking)))
+    pictures = [importance_picture(kind, found) for kind, found in parts]
+    return Importance(pictures, [importance_table(*part) for part in parts], list(dict.fromkeys(lacking)))
 
 
-def drops(document: Document, kind: str) -> dict[str, list[float]]:
-    """Loss of r of each place of a ``kind``, one value per subject that has it."""
-    found: dict[str, list[float]] = {}
-    for own in document["subjects"].values():
-        for place, drop in own.get("permutation_importance", {}).get(kind, {}).items():
-            if drop is not None:
-                found.setdefault(place, []).append(drop)
-    return found
+def means_of(kind: str, found: Mapping[str, Document]) -> dict[str, list[float]]:
+    """Loss of r of each place, one value per subject that has it; the largest mean first."""
+    drops: dict[str, list[float]] = {}
+    for own in found.values():
+        for place, drop in own[kind].items():
+            drops.setdefault(place, []).append(drop)
+    return dict(sorted(drops.items(), key=lambda item: (-float(np.mean(item[1])), item[0])))
 
 
-def reasons(document: Document, kind: str) -> list[Text]:
-    """Why subjects have no importance of a ``kind``."""
-    found = [own.get("permutation_importance", {}).get("reasons", {}) for own in document["subjects"].values()]
-    return [missing(f"Importance by {kind}", own[kind]) for own in found if own.get(kind)]
+def importance_picture(kind: str, found: Mapping[str, Document]) -> Picture:
+    """Mean loss of r of each place as bars, over chance where one subject is drawn."""
+    means = {place: float(np.mean(values)) for place, values in means_of(kind, found).items()}
+    alone = next(iter(found.values()))["chance"][kind]["p95"] if len(found) == 1 else None
+    of = f", {next(iter(found))}" if len(found) == 1 else f", mean over {len(found)} subjects"
+    caption = f"By {kind}{of}: loss of r when its channels are circularly shifted in time within the test blocks."
+    return Picture(figures.bars(means, "loss of r", alone), caption)
 
 
-def importance_picture(kind: str, found: dict[str, list[float]]) -> Picture:
-    """Mean loss of r of each place as bars."""
-    means = {place: float(np.mean(values)) for place, values in found.items()}
-    caption = f"By {kind}: loss of r when its channels are circularly shifted in time within the test blocks."
-    return Picture(figures.bars(means, "loss of r"), caption)
-
-
-def importance_table(kind: str, found: dict[str, list[float]]) -> Table:
-    """Mean loss of r of each place, largest first, and how many subjects have it."""
-    order = sorted(found, key=lambda place: -float(np.mean(found[place])))
-    rows = [[place, number(float(np.mean(found[place]))), str(len(found[place]))] for place in order]
-    return Table([kind.capitalize(), "loss of r", "subjects"], rows, kind="text")
+def importance_table(kind: str, found: Mapping[str, Document]) -> Table:
+    """Loss of r of each place, and p; over several subjects how many have it, and in how many it is above chance."""
+    tests = [own["chance"][kind]["p_value"] for own in found.values()]
+    head = [kind.capitalize(), "loss of r"]
+    rows = [[place, number(float(np.mean(drops)))] for place, drops in means_of(kind, found).items()]
+    if len(found) == 1:
+        return Table([*head, "p"], [[*row, p_text(tests[0].get(row[0]))] for row in rows], kind="text")
+    for row in rows:
+        own = [p[row[0]] for p in tests if row[0] in p]
+        row += [str(len(own)), str(sum(p <= IMPORTANT_P for p in own))]
+    return Table([*head, "subjects", f"with p ≤ {IMPORTANT_P:g}"], rows, kind="text")
 
 
 # -- training -------------------------------------------------------------------------------------

@@ -169,9 +169,13 @@ def _importance(
             reasons[f"importance_{kind}_reason"] = reason
             continue
         n, seed = stage.config.predict.importance_shifts, [_fold(stage)]
-        found = permutation_importance(model, arrays, spans, groups, n, subject=subject, seed=seed)
+        rate_hz = stage.config.mel.frame_rate_hz
+        found = permutation_importance(
+            model, arrays, spans, groups, n, subject=subject, seed=seed, frame_rate_hz=rate_hz
+        )
         extras[f"importance/{kind}_name"] = (np.char.encode(found.names, "utf-8"), ("group",))
         extras[f"importance/{kind}_drop"] = (found.drop, ("group", "shift"))
+        extras[f"importance/{kind}_piece_drop"] = (found.piece_drop, ("group", "piece"))
     return extras, reasons
 
 
