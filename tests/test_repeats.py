@@ -14,7 +14,7 @@ from pipeline.config.mel import MelConfig
 from pipeline.config.simulate import SimulateConfig
 from pipeline.data.repeats import Trial, repeats_of
 from pipeline.errors import InputError
-from pipeline.evaluation.repeats import heard_frames, repeats_document
+from pipeline.evaluation.repeats import repeated_frames, repeats_document
 from pipeline.evaluation.types import FoldPredictions, TestBlock
 from pipeline.signal.fingerprint import audible, fingerprint, matches, share
 from pipeline.signal.mel import log_mel
@@ -204,18 +204,18 @@ def block(recording: str, start: int, target: np.ndarray, model: np.ndarray) -> 
     )
 
 
-def test_heard_sound_of_a_test_block_by_count() -> None:
+def test_repeated_sound_of_a_test_block_by_count() -> None:
     """Frames 100 to 199 sound as 400 to 499 of b, of which training has 450 to 600: frames 150 to 199."""
     target = np.zeros((100, 4), np.float32)
     repeat = Repeat("b", 400, 500, "a", 100, 200, 0.99)
     turned = [repeat, repeat.turned()]
-    heard = heard_frames(block("a", 120, target, target), {"b": [(450, 600)]}, turned)
-    assert np.flatnonzero(heard).tolist() == list(range(30, 80))
-    assert not heard_frames(block("a", 120, target, target), {"a": [(450, 600)]}, turned).any()
+    found = repeated_frames(block("a", 120, target, target), {"b": [(450, 600)]}, turned)
+    assert np.flatnonzero(found).tolist() == list(range(30, 80))
+    assert not repeated_frames(block("a", 120, target, target), {"a": [(450, 600)]}, turned).any()
 
 
-def test_r_on_heard_and_unheard_sound() -> None:
-    """The model knows the heard half of the test and nothing of the other."""
+def test_r_on_repeated_and_other_sound() -> None:
+    """The model knows the repeated half of the test and nothing of the other."""
     rng = np.random.default_rng(0)
     target = rng.normal(0, 1, (800, 6)).astype(np.float32)
     model = np.concatenate([target[:400], rng.normal(0, 1, (400, 6)).astype(np.float32)])
@@ -225,11 +225,11 @@ def test_r_on_heard_and_unheard_sound() -> None:
         np.zeros((0, 1), int), (BlockRow(0, "train", 1, 0, 500),), (), (), (), {},
     )  # fmt: skip
     found = repeats_document([fold], {("s1", 0): [windows]}, [Repeat("a", 0, 400, "b", 100, 500, 0.98)])
-    assert found["share_heard"] == pytest.approx(0.5)
-    assert found["pearson_r_heard"] == pytest.approx(1)
-    assert abs(found["pearson_r_unheard"]) < 0.1
-    limit = "50 % of the test's speech (4.7 of 9.3 s) was heard in training, too: r there 1.00, on the rest "
+    assert found["share_repeated"] == pytest.approx(0.5)
+    assert found["pearson_r_repeated"] == pytest.approx(1)
+    assert abs(found["pearson_r_not_repeated"]) < 0.1
+    limit = "50 % of the test's speech (4.7 of 9.3 s) occurs in training, too: r there 1.00, on the rest "
     assert found["limit"].startswith(limit)
     nothing = repeats_document([fold], {("s1", 0): [windows]}, [])
-    assert nothing["share_heard"] == 0
+    assert nothing["share_repeated"] == 0
     assert nothing["limit"] is None

@@ -38,7 +38,7 @@ def intelligibility(true: NDArray[np.float32], other: NDArray[np.float32], rate_
     if len(true) < MIN_S * rate_hz:
         return f"{len(true) / rate_hz:.2f} s of sound, {MIN_S:g} s needed"
     if not (np.any(true) and np.any(other)):
-        return "silent sound"
+        return "the sound is zero throughout"
     from pystoi import stoi  # scipy.signal behind it takes most of a second: only where there is sound
 
     pair = [soxr.resample(wave, rate_hz, RATE_HZ) for wave in (true, other)]

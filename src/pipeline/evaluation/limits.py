@@ -73,7 +73,7 @@ def run_limits(
         reason = "whole stimuli of the test were heard in training too: what was learnt may be the stimulus"
         found.append(limit("repeats", reason, {"repeated_stimuli": repeated}))
     if repeats.get("limit"):
-        numbers = {key: repeats[key] for key in ("share_heard", "pearson_r_heard", "pearson_r_unheard")}
+        numbers = {key: repeats[key] for key in ("share_repeated", "pearson_r_repeated", "pearson_r_not_repeated")}
         found.append(limit("repeated_sound", repeats["limit"], numbers))
     folds = [sum(s.fold.subject == subject for s in scored) for subject in {s.fold.subject for s in scored}]
     if min(folds) < 2:

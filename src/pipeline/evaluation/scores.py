@@ -95,7 +95,7 @@ class RunContext:
 
     ``claims``: ``simulated``, ``causal``, ``split_by``, ``split_order``, ``normalisation`` and others.
     ``audits`` by (subject, fold).  ``subjects``: JSON-ready context added to a subject's entry
-    (``latency``, ``permutation_importance``, …).  ``repeats``: test sound that training heard, too.
+    (``latency``, ``permutation_importance``, …).  ``repeats``: test sound that occurs in training, too.
     ``sessions``: names of each subject's sessions, whether tested or not.
     """
 
