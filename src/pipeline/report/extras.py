@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts import paths, versions
+from pipeline.artifacts import paths
 from pipeline.artifacts.core import header
 from pipeline.artifacts.predictions import PredictedFold
-from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.artifacts.windows import Windows
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.inputs import EvaluationInputs, Scope, extra
+from pipeline.evaluation.inputs import EvaluationInputs, extra
+from pipeline.evaluation.recorded import recorded_config, recorded_versions
 from pipeline.evaluation.types import Values
-from pipeline.provenance.freshness import described
 
 
 @dataclass(frozen=True)
@@ -68,9 +65,9 @@ def read_extras(inputs: EvaluationInputs, config: EvaluateStage) -> ReportExtras
         attention={n: a for n in names if (a := _attention(predictions[n], windows[n[0]]))},
         contamination=inputs.context.contamination,
         band_hz=extra(predictions[names[0]], "band_hz"),
-        config_text=_config_text(config, scope, windows[names[0][0]].sessions[0]),
+        config_text=json.dumps(recorded_config(inputs, config), indent=1, sort_keys=True),
         provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},
-        versions=versions.counted(described(str(path))["versions"] for path in inputs.sources),
+        versions=recorded_versions(inputs),
     )
 
 
@@ -93,19 +90,6 @@ def _attention(fold: PredictedFold, windows: Windows) -> Attention | None:
     rate_hz = windows.attributes["frame_rate_hz"]
     extras = {name.removeprefix("attention/"): values for name, (values, _) in fold.extras.items()}
     return Attention(extras["weights"][0], extras["output_frame"] / rate_hz, extras["encoder_frame"] / rate_hz)
-
-
-def _config_text(config: EvaluateStage, scope: Scope, session: str) -> str:
-    """The keys that the stages on the way to the first fold read, as they were recorded."""
-    sections: dict[str, Any] = defaultdict(dict)
-    name = scope.names[0]
-    files = [file for file in (paths.aligned(session), paths.mel(session)) if file.exists()]
-    files += [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
-    trained = json.dumps(read_sidecar(paths.model_sidecar(*scope.trained(name)))["config"])
-    for text in [*(header(file)["config_json"] for file in files), trained, config.canonical_json()]:
-        for section, values in json.loads(text).items():
-            sections[section] = {**sections[section], **values} if isinstance(values, dict) else values
-    return json.dumps(sections, indent=1, sort_keys=True)
 
 
 def switched_off_html() -> str:

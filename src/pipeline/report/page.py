@@ -48,6 +48,7 @@ class Page:
     contamination: view_checks.ContaminationCheck
     audit: view_checks.Audit | None
     origin: view_checks.Origin
+    methods: str
     definitions: Mapping[str, str]
 
 
@@ -74,6 +75,7 @@ def report_html(
         contamination=view_checks.contamination(document, extras),
         audit=view_checks.audit(document),
         origin=view_checks.origin(document, extras),
+        methods=document.get("methods", ""),
         definitions=document["definitions"],
     )
     return TEMPLATES.get_template("page.html.j2").render(page=page)

@@ -6,6 +6,8 @@ from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.inputs import Scope, read_inputs
+from pipeline.evaluation.methods import methods_text
+from pipeline.evaluation.recorded import recorded_run
 from pipeline.evaluation.scores import document_json, score, scores_table
 from pipeline.provenance.freshness import described
 from pipeline.report.extras import read_extras, switched_off_html
@@ -23,6 +25,7 @@ def evaluate(stage: Stage[EvaluateStage]) -> str:
     )
     inputs = read_inputs(scope, config)
     document = score(inputs.folds, config.evaluate, config.chance, inputs.context)
+    document["methods"] = methods_text(document, recorded_run(inputs, config))
     page = switched_off_html()
     if config.evaluate.report:
         from pipeline.report.page import report_html  # half a second of matplotlib and jinja2

@@ -1,0 +1,102 @@
+"""The methods section: what the config changes changes its words, and nothing in it is of another run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config.loader import load_config, parse_override
+from pipeline.evaluation.methods import Run, methods_text
+
+DOCUMENT: dict[str, Any] = {
+    "claims": {
+        "simulated": False, "modalities": ["ieeg"], "purge_gap_s": 2.6122, "normalisation": "train", "limits": [],
+        "group": "not testable (1; 7 needed)",
+    },
+    "audit": {"passed": True},
+    "subjects": {"s1": {"folds": [{"duration_s": 90.0}, {"duration_s": 60.0}]}},
+    "summary": {"chance": {"test": "shifts", "independent": 193, "alpha": 0.01}},
+}  # fmt: skip
+MODEL = {
+    "feature_names": {"s1": ["a", "b", "c"]}, "preset": "strong",
+    "ensemble_weights": {"0-corrector": 0.25, "1-free": 0.35, "ridge": 0.2},
+}  # fmt: skip
+
+
+def text_of(*overrides: str, document: dict[str, Any] = DOCUMENT) -> str:
+    config = load_config([], [parse_override(override) for override in overrides])
+    return methods_text(
+        document, Run(config.model_dump(mode="json"), [MODEL], {"python": ["3.11.7"], "numpy": ["2.4"]})
+    )
+
+
+def test_it_has_a_paragraph_for_each_topic_and_the_numbers_of_the_run() -> None:
+    paragraphs = text_of().split("\n\n")
+    topics = [paragraph.split(".")[0] for paragraph in paragraphs]
+    assert topics == ["Data", "Features", "Target", "Split", "Model", "Statistics", "Software"]
+    whole = " ".join(paragraphs)
+    for words in (
+        "3 feature channels",
+        "2 folds lasted 2.5 min",
+        "70-170 Hz",
+        "2.61 s or more",
+        "0-corrector 0.25",
+        "numpy 2.4",
+    ):
+        assert words in whole, words
+    assert "  " not in whole
+    assert not re.search(r"\d{4}-\d\d-\d\d", whole)
+
+
+@pytest.mark.parametrize(
+    ("override", "gone", "come"),
+    [
+        ("align.features=[{kind: band_envelope, bands: [[20, 60], [60, 200]]}]", "70-170 Hz", "20-60 Hz and 60-200 Hz"),
+        ("align.features=[{kind: low_pass, cutoff_hz: 4}]", "mean amplitude", "the signal below 4 Hz"),
+        ("align.features=[{kind: signal, low_hz: 2}]", "mean amplitude", "the signal itself from 2 to 40 Hz"),
+        ("align.features=[{kind: given}]", "Signals were taken", "those of the recordings as given"),
+        ("align.reference=car", "without re-referencing", "re-referenced to the common average"),
+        ("align.line_noise_hz=60", "at 50 Hz", "at 60 Hz and its harmonics"),
+        ("align.line_noise_hz=0", "its harmonics", "no notches"),
+        ("mel.n_mels=40", "80 bands", "40 bands"),
+        ("split.by=recording", "contiguous blocks", "whole recordings"),
+        ("split.by=label", "contiguous blocks", "no test word was in training"),
+        ("split.order=chronological", "of each recording. 15", "each trained on what came before it"),
+        ("split.folds=7", "5-fold", "7-fold"),
+        ("split.validation_fraction=0.2", "15 % of the data", "20 % of the data"),
+        ("causal=true", "before and after it", "before it, with causal filters and attention"),
+        ("causal=true", "zero-phase", "causal Butterworth"),
+        ("train.pool=subjects", "per subject (AdamW", "on all subjects together"),
+        ("train.lr=0.01", "learning rate 0.002", "learning rate 0.01"),
+        ("evaluate.speech_frames=events", "by energy", "by annotated events"),
+        ("evaluate.bootstrap=500", "2000 resamples", "500 resamples"),
+    ],
+)
+def test_another_config_gives_other_words(override: str, gone: str, come: str) -> None:
+    before, after = text_of(), text_of(override)
+    assert gone in before
+    assert come not in before
+    assert gone not in after
+    assert come in after
+
+
+def test_what_the_run_found_stands_in_it() -> None:
+    claims = DOCUMENT["claims"] | {"simulated": True, "modalities": ["emg"], "normalisation": "recording_unlabelled"}
+    claims |= {"limits": [{"limit": "one_fold"}]}
+    found = text_of(document=DOCUMENT | {"claims": claims, "audit": {"passed": False}})
+    for words in ("simulated muscle activity", "test included", "a first look", "LEAK"):
+        assert words in found, words
+        assert words not in text_of(), words
+
+
+def test_a_run_holds_its_methods_in_eval_json_and_the_report(chain: Path) -> None:
+    methods = json.loads((chain / "results/eval.json").read_text())["methods"]
+    assert "simulated brain activity" in methods
+    assert "3-fold cross-validation" in methods
+    assert "numpy" in methods
+    page = (chain / "results/report.html").read_text()
+    assert methods.split("\n\n")[3].split("'")[0] in page
