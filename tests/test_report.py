@@ -20,7 +20,7 @@ from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.levels import MEANINGS
 from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, score
 from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
-from pipeline.report import figures, page
+from pipeline.report import figures, page, view_scores
 from pipeline.report.extras import Attention, LearningCurve, ReportExtras
 from pipeline.report.page import report_html
 from pipeline.report.view import ci_text
@@ -185,7 +185,7 @@ def test_no_text_that_the_template_takes_is_html(monkeypatch: pytest.MonkeyPatch
 
 def test_every_section_has_a_link_and_every_link_a_section(full: str) -> None:
     assert re.findall(r'<section id="(\w+)">', full) == re.findall(r'<a href="#(\w+)">', full)
-    assert len(re.findall("<section", full)) == 11
+    assert len(re.findall("<section", full)) == 12
 
 
 def test_a_name_that_the_template_lacks_is_no_empty_text() -> None:
@@ -288,6 +288,19 @@ def test_a_curve_for_each_network() -> None:
 
 def test_equal_input_gives_equal_page(full: str) -> None:
     assert full == make_page(make_extras(), simulated=True)
+
+
+def test_a_short_test_has_two_decimals_and_no_row_of_dashes() -> None:
+    folds = [make_fold(k) for k in range(2)]
+    document = score(folds, CONFIG, ChanceConfig(), RunContext({"simulated": False}))
+    r = document["summary"]["model"]["pearson_r"]
+    assert document["summary"]["mean_template"]["mse"] is None
+    table, head = view_scores.scores(document).table, view_scores.head(document, share=False)
+    assert [row[0] for row in table.rows] == ["Model", "Ridge regression", "Mean spectrum"]
+    assert table.rows[0][1] == head.tiles[0].value == f"{r:.2f}"
+    for fold in document["subjects"]["sub1"]["folds"]:
+        fold["duration_s"] = 600.0
+    assert view_scores.scores(document).table.rows[0][1] == f"{r:.3f}"
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,16 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
+SHORT_MIN = 10.0
+"""Minutes of test sound below which a third decimal of r says nothing: intervals are a tenth wide."""
+
+
+def digits_of(document: Document) -> int:
+    """Decimals of r, and of errors: two where the test is short."""
+    minutes = sum(f["duration_s"] for own in document["subjects"].values() for f in own["folds"]) / 60
+    return 2 if minutes < SHORT_MIN else 3
+
+
 def counted(count: int, noun: str) -> str:
     """A number of things."""
     return f"{count} {noun}{'s' * (count != 1)}"
@@ -66,11 +76,13 @@ def p_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.2g}" if value >= 0.0001 else f"{value:.0e}"
 
 
-def ci_text(ci95: Sequence[float] | None, fold_spread: Sequence[float] | None = None) -> str:
+def ci_text(ci95: Sequence[float] | None, fold_spread: Sequence[float] | None = None, digits: int = 3) -> str:
     """A 95 % interval for reading; without one the spread over folds, where there is that."""
     if ci95 is not None:
-        return f"95 % {number(ci95[0])} to {number(ci95[1])}"
-    return f"folds {number(fold_spread[0])} to {number(fold_spread[1])}" if fold_spread else "no interval"
+        return f"95 % {number(ci95[0], digits)} to {number(ci95[1], digits)}"
+    if fold_spread:
+        return f"folds {number(fold_spread[0], digits)} to {number(fold_spread[1], digits)}"
+    return "no interval"
 
 
 def plain(value: Any) -> str:

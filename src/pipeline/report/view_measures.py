@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.evaluation.types import MODEL, Document
-from pipeline.report.view import Table, Text, number, p_text
+from pipeline.report.view import Table, Text, digits_of, number, p_text
 
 HEAD = ("Score", "model", "chance", "p", "ceiling", "ridge", "question")
 
@@ -23,14 +23,15 @@ def measures(document: Document) -> Measures:
     """One row per score that the model has."""
     found = document["summary"]["measures"]
     known = [own for own in found.values() if own.get(MODEL, {}).get("value") is not None]
-    spreads = [spread(own) for own in known if "median" in own[MODEL]]
-    table = Table(HEAD, [row(own) for own in known]) if known else None
+    of_r = digits_of(document)
+    spreads = [spread(own, of_r) for own in known if "median" in own[MODEL]]
+    table = Table(HEAD, [row(own, of_r) for own in known]) if known else None
     return Measures(table, f"Median and SD: {'; '.join(spreads)}." if spreads else "", lacking(found))
 
 
-def row(own: Document) -> list[str]:
+def row(own: Document, of_r: int) -> list[str]:
     """A score as :data:`HEAD` names it."""
-    model, digits = own[MODEL], digits_of(own["title"])
+    model, digits = own[MODEL], decimals(own["title"], of_r)
     return [
         own["title"],
         number(model["value"], digits),
@@ -42,16 +43,16 @@ def row(own: Document) -> list[str]:
     ]
 
 
-def spread(own: Document) -> str:
+def spread(own: Document, of_r: int) -> str:
     """How the score of single utterances or stretches spreads."""
-    model, digits = own[MODEL], digits_of(own["title"])
+    model, digits = own[MODEL], decimals(own["title"], of_r)
     both = " and ".join(number(model[key], digits) for key in ("median", "sd"))
     return f"{own['title'].split(' [')[0]} {both} of {model['segments']}"
 
 
-def digits_of(title: str) -> int:
-    """Digits after the point: two for decibels, none for cents."""
-    return 2 if "[dB]" in title else 0 if "[cents]" in title else 3
+def decimals(title: str, of_r: int) -> int:
+    """Two for decibels, none for cents, for all others as many as r has."""
+    return 2 if "[dB]" in title else 0 if "[cents]" in title else of_r
 
 
 def lacking(found: Document) -> Text | None:

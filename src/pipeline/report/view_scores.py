@@ -13,7 +13,7 @@ from pipeline.evaluation.types import MODEL, TEACHER_FORCED, Document, Values
 from pipeline.raw.modality import activity
 from pipeline.report import figures
 from pipeline.report.bands import band_curves, chance_of_bands, never_scored
-from pipeline.report.view import Picture, Table, Text, ci_text, counted, missing, number, p_text, scored
+from pipeline.report.view import Picture, Table, Text, ci_text, counted, digits_of, missing, number, p_text, scored
 
 COLUMNS = {
     "pearson_r": "r", "pearson_r_speech": "r speech", "pearson_r_without_bad": "r without bad",
@@ -85,7 +85,7 @@ def head(document: Document, *, share: bool) -> Head:
         activity(claims.get("modalities", ())),
         banners(claims, share=share),
         lead(document),
-        tiles(summary),
+        tiles(summary, digits_of(document)),
         [*said, *sentences],
     )
 
@@ -118,27 +118,29 @@ def lead(document: Document) -> str:
     )
 
 
-def tiles(summary: Document) -> list[Tile]:
+def tiles(summary: Document, digits: int) -> list[Tile]:
     """The four figures that count."""
     model, ridge, chance = summary["model"], summary["ridge"], summary["chance"]
-    ridge_note = f"speech frames {number(ridge['pearson_r_speech'])}"
-    chance_note = chance["reason"] if chance["p_value"] is None else without_drift(chance)
+    ridge_note = f"speech frames {number(ridge['pearson_r_speech'], digits)}"
+    chance_note = chance["reason"] if chance["p_value"] is None else without_drift(chance, digits)
     return [
-        Tile("r, all frames", number(model["pearson_r"]), around(model, "pearson_r"), main=True),
-        Tile("r, speech frames", number(model["pearson_r_speech"]), around(model, "pearson_r_speech"), main=True),
-        Tile("Ridge, all frames", number(ridge["pearson_r"]), ridge_note),
-        Tile("Chance, 95th percentile", number(chance["pearson_r_p95"]), chance_note),
+        *(
+            Tile(f"r, {frames} frames", number(model[metric], digits), around(model, metric, digits), main=True)
+            for frames, metric in (("all", "pearson_r"), ("speech", "pearson_r_speech"))
+        ),
+        Tile("Ridge, all frames", number(ridge["pearson_r"], digits), ridge_note),
+        Tile("Chance, 95th percentile", number(chance["pearson_r_p95"], digits), chance_note),
     ]
 
 
-def around(entry: Mapping[str, Any], metric: str) -> str:
+def around(entry: Mapping[str, Any], metric: str, digits: int) -> str:
     """The interval of a score, or the spread over folds."""
-    return ci_text(entry[f"{metric}_ci95"], entry[f"{metric}_fold_spread"])
+    return ci_text(entry[f"{metric}_ci95"], entry[f"{metric}_fold_spread"], digits)
 
 
-def without_drift(chance: Mapping[str, Any]) -> str:
+def without_drift(chance: Mapping[str, Any], digits: int) -> str:
     """What chance is compared with."""
-    return f"r without slow drift {number(chance['pearson_r_without_drift'])}, p = {p_text(chance['p_value'])}"
+    return f"r without slow drift {number(chance['pearson_r_without_drift'], digits)}, p = {p_text(chance['p_value'])}"
 
 
 def claim_sentence(claims: Mapping[str, Any]) -> str:
@@ -163,17 +165,18 @@ def scores(document: Document) -> Scores:
         for name, values in entries.items()
         if values["pearson_r"] is None
     ]
-    return Scores(score_table(entries), undefined, [p for p in pictures if p])
+    return Scores(score_table(entries, digits_of(document)), undefined, [p for p in pictures if p])
 
 
-def score_table(entries: Mapping[str, Document]) -> Table:
-    """One row per prediction; a score that none has gets no column."""
+def score_table(entries: Mapping[str, Document], digits: int) -> Table:
+    """One row per prediction that has a score; a score that none has gets no column."""
     used = [c for c in COLUMNS if c != "pearson_r" and any(v[c] is not None for v in entries.values())]
-    rows = []
-    for name, values in entries.items():
-        rows.append(
-            [title(name), number(values["pearson_r"]), around(values, "pearson_r"), *(number(values[c]) for c in used)]
-        )
+    rows = [
+        [title(name), number(values["pearson_r"], digits), around(values, "pearson_r", digits),
+         *(number(values[c], digits) for c in used)]
+        for name, values in entries.items()
+        if any(values[c] is not None for c in COLUMNS)
+    ]  # fmt: skip
     return Table(["Prediction", "r", "interval", *(COLUMNS[c] for c in used)], rows, main=title(MODEL))
 
 

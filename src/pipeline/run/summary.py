@@ -35,8 +35,9 @@ def closing_summary() -> str:
     scores = json.loads(file.read_text(encoding="utf-8"))
     summary = scores["summary"]
     lines = ["", f"{'':14}" + "".join(f"{title:>10}" for title in COLUMNS.values())]
-    lines += [_row(name, summary[name]) for name in ROWS if name in summary]
-    if "mean_template" in summary:
+    rows = [name for name in ROWS if any(summary.get(name, {}).get(column) is not None for column in COLUMNS)]
+    lines += [_row(name, summary[name]) for name in rows]
+    if "mean_template" in rows:
         lines.append("(the mean template uses the true word onsets of the test blocks)")
     chance = summary["chance"]
     lines += [
