@@ -14,18 +14,22 @@ from conftest import ROOT
 from pipeline.artifacts.aligned import Event
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError
-from pipeline.evaluation import segments
+from pipeline.evaluation import segments, shifts, trial_exchange
+from pipeline.evaluation.chance import Null, NullBlock
 from pipeline.evaluation.dynamic_time_warping import warped_mcd_db
 from pipeline.evaluation.fold import score_fold
+from pipeline.evaluation.frame_exchange import FrameExchange
 from pipeline.evaluation.measures import MEASURES, all_measures, summary_of
 from pipeline.evaluation.mel_measures import area_under_curve
 from pipeline.evaluation.metrics import MCD_DB, cepstra, mcd_db
 from pipeline.evaluation.nulls import all_nulls
 from pipeline.evaluation.pitch import pitch_error_cents, pitch_hz, voicing_error
 from pipeline.evaluation.recogniser import Recogniser, normalised
-from pipeline.evaluation.scores import strict
+from pipeline.evaluation.scores import RunContext, score, strict
 from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
+from pipeline.report import view_measures
 from pipeline.run import plan
+from pipeline.signal.correlation import correlation_per_band
 
 RATE_HZ = 86.1328125
 BANDS = 20
@@ -145,6 +149,29 @@ def test_the_modulation_error_sees_a_lost_modulation_and_no_gain_of_all_frames()
     assert error([whole], [slow + noise])[0, 0] == pytest.approx(np.sqrt((db**2).mean()))
 
 
+@pytest.mark.parametrize("lengths", [[1300, 1500], [230, 300, 260, 280, 240, 310]], ids=["shift", "exchange"])
+def test_the_frames_that_meet_are_those_of_the_null_of_r(lengths: list[int]) -> None:
+    """r of frames put side by side is r of the null's own sums, draw by draw."""
+    rng = np.random.default_rng(0)
+    sides = [[rng.normal(size=(n, 3)) for n in lengths] for _ in range(2)]
+    blocks = [NullBlock(y, p, f"r{i}", "s1") for i, (y, p) in enumerate(zip(*sides, strict=True))]
+    method = "shift" if len(lengths) == 2 else "exchange"
+    null = Null(np.zeros(21), 20, method, 0.1, None, None, np.zeros((21, 3)))  # type: ignore[arg-type]
+    exchange = FrameExchange([(0, b) for b in blocks], null, RATE_HZ, ChanceConfig(), (3,))
+    y, p = (np.concatenate(own) for own in sides)
+    found = np.array([correlation_per_band(p[met], y) for met in exchange.draws()])
+    drawn, ones = np.random.default_rng((3,)), [np.ones(n) for n in lengths]
+    if method == "shift":
+        shift = shifts.draw_shifts(lengths, int(np.ceil(0.5 * RATE_HZ)), 20, drawn)
+        expected = shifts.circular_shift_null(sides[0], [sides[1]], [ones], shift)[0, 0]
+    else:
+        groups = [np.arange(len(lengths))]
+        orders, seed = trial_exchange.draw_orders(groups, 20, drawn), int(drawn.integers(2**32))
+        lines, anchors = [np.zeros((n, 2)) for n in lengths], [(0, n) for n in lengths]
+        expected = trial_exchange.exchange_null(*sides, ones, lines, anchors, groups, orders, seed)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
 def test_exchanges_stay_within_neighbours_of_one_session_and_fold() -> None:
     own = [segments.Segment(k // 30, f"s{k % 2}", 0, 10) for k in range(60)]
     groups = segments.groups_of(own)
@@ -163,6 +190,14 @@ def test_too_few_utterances_keep_their_score_and_say_why_there_is_no_test() -> N
     assert own["value"] is not None
     assert own["p_value"] is None
     assert "3 utterances" in own["reason"]
+
+
+def test_they_can_be_left_out() -> None:
+    fold = FoldPredictions("sub1", 0, 0, RATE_HZ, blocks_of(np.random.default_rng(0), [1400]), -7.0)
+    without = FAST.model_copy(update={"measures": False})
+    document = score([fold], without, ChanceConfig(), RunContext({"simulated": True}))
+    assert document["summary"]["measures"] == document["subjects"]["sub1"]["measures"] == {}
+    assert view_measures.measures(document).missing.text.endswith("or evaluate.measures is off.")  # type: ignore[union-attr]
 
 
 def test_without_sound_the_measures_of_sound_say_so() -> None:

@@ -30,6 +30,11 @@ class EvaluateConfig(Section):
     bootstrap: int = Field(2000, ge=100, description="Resamples of each interval's bootstrap")
     block_s: float = Field(2.0, ge=2.0, description="Shortest piece that an interval rests on [s]")
     stoi: bool = Field(True, description="Score STOI and ESTOI of the written sound (export.audio)")
+    measures: bool = Field(
+        True,
+        description="Score what stands in summary.measures of eval.json, beside r: a second, of hundreds of short "
+        "trials some ten",
+    )
     pitch: bool = Field(
         False,
         description="Score F0 and voicing of the written sound by librosa's pYIN, which takes about a third of the "

@@ -133,8 +133,8 @@ def score(
         scored, nulls, chance_config.word_swaps, evaluate.seed,
         context.claims, context.audits, context.contamination, context.repeats, context.sessions,
     )  # fmt: skip
-    measured = measures.all_measures(scored, nulls, evaluate, chance_config)
-    summary["measures"] = measures.summary_of(measured)
+    measured = measures.all_measures(scored, nulls, evaluate, chance_config) if evaluate.measures else {}
+    summary["measures"] = measures.summary_of(measured) if measured else {}
     document = {
         "schema_version": SCHEMA_VERSION,
         "summary": summary,

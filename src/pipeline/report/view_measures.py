@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.evaluation.types import MODEL, Document
-from pipeline.report.view import Table, Text, digits_of, number, p_text
+from pipeline.report.view import Table, Text, digits_of, missing, number, p_text
 
 HEAD = ("Score", "model", "chance", "p", "ceiling", "ridge", "question")
 
@@ -61,5 +61,7 @@ def lacking(found: Document) -> Text | None:
     for own in found.values():
         if reason := own.get(MODEL, {}).get("reason"):
             titles.setdefault(reason, []).append(own["title"])
+    if not found:
+        return missing("This table", "the model has no r, or evaluate.measures is off")
     parts = [f"{', '.join(own)} ({reason})" for reason, own in titles.items()]
     return Text(f"Not scored or not tested: {'; '.join(parts)}.", "missing") if parts else None
