@@ -2,8 +2,8 @@
 
     python -m bench.live [--channels 8 32 128 256] [--seconds 20]
 
-Models of the presets ``strong`` and ``large``, two networks and a ridge, with random weights, which cost
-what trained ones do.  *First change* is from the first changed sample of two signals to the last sample that has arrived
+Models of the presets ``strong`` and ``large``, two networks and a ridge, with random weights, which cost what
+trained ones do.  *First change* is from the first changed sample of two signals to the last sample that has arrived
 when their sounds differ.  *Delay* is how far the sound lies behind the signal that it belongs to, where it plays
 without a gap: the largest age of the newest sample of sound that is out.  Both are in the signal's own time, with
 chunks of 5 ms and without the computing, which stands beside them.  One core.
