@@ -61,7 +61,7 @@ FIRST, CHOICE_SEED = 100, 99
 CONTEXT_S, GAP_S = 0.3, 0.7
 VALIDATION = 0.15
 CLIP = 5.0
-EVALUATE = EvaluateConfig(bootstrap=100, stoi=False, report=False)
+EVALUATE = EvaluateConfig(bootstrap=100, stoi=False, report=False, measures=False)
 CHANCE = ChanceConfig()
 REFUSED = "refused"
 Span = tuple[int, int, int]

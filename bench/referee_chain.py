@@ -81,8 +81,8 @@ def trials_of(name: str, row: Row, seed: int) -> list[tuple[str, str, Sound, Arr
         brains = [noise(len(s.mel), np.random.default_rng([seed, k])).astype(np.float32) for k, s in enumerate(sounds)]
         sounds, brains = copied(sounds, brains, seed)
         return [("s00", f"run{i}", *own, "") for i, own in enumerate(zip(sounds, brains, strict=True))]
-    owners = [row.brain if number < row.linked else NOBODY for number in range(row.subjects)]
-    draws = [features_of(own, seed, number) for number, own in enumerate(owners)]
+    kinds = [row.brain if number < row.linked else NOBODY for number in range(row.subjects)]
+    draws = [features_of(own, seed, number) for number, own in enumerate(kinds)]
     return [(f"s{number:02d}", f"s{number:02d}run", *own, "") for number, own in enumerate(draws)]
 
 

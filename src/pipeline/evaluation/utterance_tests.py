@@ -100,11 +100,11 @@ def content_tests(found: Utterances, count: int, rng: np.random.Generator) -> di
     courses = np.concatenate([found.voice_course, found.loudness_course], axis=2)
     strict = [without_timing(side, found) for side in without(sides, found, all_of(found), courses)]
     groups, removed = in_place(found.place), dimensions(timing_basis(found))
-    (target, prediction), (strict_target, strict_prediction) = (map(decorrelated, pair) for pair in (plain, strict))
+    words, predicted, strict_words, strict_predicted = (decorrelated(side) for side in (*plain, *strict))
     return {
-        "templates": exchange_test(target, prediction, groups, count, rng, trend=False),
+        "templates": exchange_test(words, predicted, groups, count, rng, trend=False),
         "templates_strict": exchange_test(
-            strict_target, strict_prediction, groups, count, rng, trend=False, removed=removed
+            strict_words, strict_predicted, groups, count, rng, trend=False, removed=removed
         ),
         "envelope": envelope_test(found, count, rng),
     }
