@@ -84,6 +84,13 @@ def test_over_all_folds_each_frame_is_tested_once(by: str, timelines: list[Timel
     assert all(tested[f] == 1 for f in usable)
 
 
+def test_half_a_minute_validates_at_its_beginning_where_the_end_is_tested() -> None:
+    blocks = split([Timeline("a", "1", 0, 2584)], 4, SplitConfig(), 225, RATE_HZ)
+    assert [(b.role, b.start, b.stop) for b in blocks] == [
+        ("validation", 0, 388), ("train", 613, 1842), ("test", 2067, 2584),
+    ]  # fmt: skip
+
+
 def test_chronological_trains_on_the_past_only() -> None:
     config = SplitConfig(order="chronological")
     for fold in range(config.folds):

@@ -189,7 +189,8 @@ def _validation_beside(
         start = stop if stop + length <= ends[-1] else 0
         stop = near(start + length)
         if stop == start:
-            stop = min((e for e in ends if e > start), default=stop)
+            end = min((e for e in ends if e > start), default=stop)
+            stop = round(start + length) if start < test[0] < end else end
     return (start, start) if start < test[1] and stop > test[0] else (start, stop)
 
 
