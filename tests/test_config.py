@@ -62,6 +62,7 @@ def test_equal_values_written_differently_give_equal_texts(tmp_path: Path) -> No
         ("train: {seed: true}", ["train.seed", "valid integer"]),
         ("fold: 7", ["fold 7", "split.folds is 5"]),
         ("ridge: {lags_before_s: 1}", ["lags_before_s 1", "context_s 0.3"]),
+        ("{causal: true, window: {context_s: 0.03}}", ["context_s 0.03", "4 mel frames"]),
         ("{causal: true, ridge: {lags_after_s: 0.05}}", ["lags_after_s 0.05", "causal"]),
         ("{causal: true, train: {normalisation: recording_unlabelled}}", ["whole recording", "causal"]),
         ("mel: {fmax_hz: 20000}", ["fmax_hz", "11025"]),

@@ -164,6 +164,25 @@ def test_the_columns_recording_and_stimuli_of_several_recordings(lab: Path, tmp_
     assert sheet
     found = read_sheet(sheet)
     assert [(r.subject, r.session) for r in found] == [("p01", "p01")] * 3 + [("p02", "p02")] * 3
+    assert [r.start_s for r in found] == [0.0, 3.5, 5.75] * 2
     np.testing.assert_array_equal(
         load(found[5], "eeg"), np.load(lab / "p02_eeg.npy")[round(5.75 * HZ) : round(9.5 * HZ)]
     )
+
+
+def test_of_several_runs_of_a_session_trials_begin_where_the_runs_are_known_to(lab: Path, tmp_path: Path) -> None:
+    for run in (1, 2):
+        np.save(lab / f"p01_run{run}_eeg.npy", RNG.normal(0, 50, (SECONDS * HZ, 4)).astype(np.float32))
+    (lab / "p01_eeg.npy").unlink()
+    (lab / "p01_annotations.tsv").unlink()
+    table = lab / "runs.tsv"
+    table.write_text("onset\tstim_file\trecording\n3\tsounds/s0.wav\tp01_run1\n4\tsounds/s1.wav\tp01_run2\n")
+    own = OPTIONS | {"cut": table, "neural": "*_eeg.npy", "sound": "none_*.wav", "session": "one"}
+    sheet = import_recordings(lab, tmp_path / "raw", Options(**own), yes=True, say=lambda _: None)
+    assert sheet
+    assert [(r.session, r.start_s) for r in read_sheet(sheet)] == [("one", None)] * 2
+    facts = lab / "facts.tsv"
+    facts.write_text("recording\tstart_s\np01_run1\t0\np01_run2\t100\n")
+    sheet = import_recordings(lab, tmp_path / "raw2", Options(**own, trials=facts), yes=True, say=lambda _: None)
+    assert sheet
+    assert [r.start_s for r in read_sheet(sheet)] == [2.5, 103.5]

@@ -119,6 +119,8 @@ def test_warping_takes_timing_out_and_nothing_else() -> None:
     word = speech_like(rng, 75)[10:70].astype(np.float64)
     slow = segments.stretched(word, 90)
     assert warped_mcd_db([cepstra(word)], [cepstra(slow)])[0] < 0.2 * mcd_db(word, slow[:60]).mean()
+    long = np.zeros((2001, 13))
+    assert warped_mcd_db([long], [long])[0] == 0, "one pair of more cells than are laid out at once"
     same = warped_mcd_db([cepstra(word)], [cepstra(word)])[0]
     assert same == pytest.approx(0, abs=1e-3)
 

@@ -66,6 +66,7 @@ def stepped(stepper: Stepper, x: torch.Tensor, subject: torch.Tensor) -> torch.T
         {"reduction_factor": 5, "postnet": True, "length_frames": 60},
         {"reduction_factor": 8},
         {"attention_bias": False},
+        {"feedback": False},
         {"n_subjects": 2, "rows_per_frame": 3},
     ],
     ids=str,

@@ -27,6 +27,10 @@ from pipeline.config.window import SplitConfig, WindowConfig
 SHORTEST_WINDOW_FRAMES = 8  # twice what the encoder pools
 
 
+#: Mel frames before the first one that a causal network needs: one position of its encoder.
+LEAST_CAUSAL_CONTEXT = 4
+
+
 class Config(Section):
     """All settings of a run."""
 
@@ -92,6 +96,11 @@ class Config(Section):
             lag_s = getattr(self.ridge, name) or 0
             if lag_s > context_s:
                 raise ValueError(f"ridge.{name} {lag_s:g} reaches beyond window.context_s {context_s:g}: raise that")
+        if (self.causal or self.context == "past_only_sound") and self.mel.frames(context_s) < LEAST_CAUSAL_CONTEXT:
+            raise ValueError(
+                f"window.context_s {context_s:g} is less than the {LEAST_CAUSAL_CONTEXT} mel frames that a network of "
+                "the past begins with: raise that"
+            )
         if self.causal and self.ridge.lags_after_s:
             raise ValueError(f"ridge.lags_after_s {self.ridge.lags_after_s:g} looks ahead, and causal forbids it")
         return self

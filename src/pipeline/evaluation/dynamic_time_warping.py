@@ -21,7 +21,8 @@ CELLS_AT_ONCE = 4_000_000
 def warped_mcd_db(target: Sequence[Values], prediction: Sequence[Values]) -> Values:
     """MCD [dB] of each pair (pairs,); ``target`` and ``prediction`` are the cepstra (frames, 13) of each."""
     cells = max(map(len, target)) * max(map(len, prediction))
-    parts = np.array_split(np.arange(len(target)), -(-len(target) * cells // CELLS_AT_ONCE))
+    n_parts = min(len(target), -(-len(target) * cells // CELLS_AT_ONCE))
+    parts = np.array_split(np.arange(len(target)), n_parts)
     return MCD_DB * np.concatenate([_means([target[i] for i in part], [prediction[i] for i in part]) for part in parts])
 
 

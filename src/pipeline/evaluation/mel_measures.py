@@ -12,6 +12,8 @@ from pipeline.evaluation.drift import without_drift
 from pipeline.evaluation.measured import ByName, Measured, Subject, of_frames, of_segments
 from pipeline.evaluation.types import Mask
 
+LONGEST_WARPED_S = 30.0
+
 
 def mel_measures(subject: Subject, names: Sequence[str]) -> dict[str, ByName]:
     """Each measure of each of ``names``."""
@@ -22,9 +24,18 @@ def mel_measures(subject: Subject, names: Sequence[str]) -> dict[str, ByName]:
     return {
         "pearson_r_utterance": of_segments(subject, names, own, "utterances", r),
         "voice_activity_auc": {name: voice_activity(subject, name) for name in names},
-        "mcd_dtw_db": of_segments(subject, names, own, "utterances", segments.mcd_of_pairs),
+        "mcd_dtw_db": warped(subject, names, own),
         "modulation_error_db": of_segments(subject, names, stretches, "stretches of 2 s", modulation),
     }
+
+
+def warped(subject: Subject, names: Sequence[str], own: segments.Segments) -> ByName:
+    """MCD after time warping of utterances no longer than :data:`LONGEST_WARPED_S`: its cost is their square."""
+    longest_s = max((s.stop - s.start for s in own), default=0) / subject.rate_hz
+    if longest_s > LONGEST_WARPED_S:
+        reason = f"utterances of up to {longest_s:.0f} s, longer than {LONGEST_WARPED_S:g} s, are not warped"
+        return {name: Measured(reason=reason) for name in names}
+    return of_segments(subject, names, own, "utterances", segments.mcd_of_pairs)
 
 
 def voice_activity(subject: Subject, name: str) -> Measured:

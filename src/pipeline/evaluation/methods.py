@@ -115,12 +115,13 @@ def split(document: Document, run: Run) -> str:
     """What was held out, and that nothing leaked."""
     own, claims, audit = run.config["split"], document["claims"], document["audit"]
     order = ", each trained on what came before it" if own["order"] == "chronological" else ""
+    inner = ", another part for each network of a model" if own.get("inner_folds", 1) > 1 else ""
     shared = {True: "no raw sample was shared", None: "shared samples were not counted"}.get(audit["passed"], "LEAK")
     return (
         f"Split. {own['folds']}-fold cross-validation held out "
         f"{SPLITS[own['by']]}{order}{' (one fold was run: a first look)' if is_first_look(document) else ''}. "
-        f"{100 * own['validation_fraction']:g} % of the data were for validation. Between training, validation and "
-        f"test lay {claims['purge_gap_s']:.2f} s or more, filter support and context included; {shared} in an audit "
+        f"{100 * own['validation_fraction']:g} % of the data were for validation{inner}. Between training, validation "
+        f"and test lay {claims['purge_gap_s']:.2f} s or more, context and filters included; {shared} in an audit "
         f"of all folds. {NORMALISATIONS[claims['normalisation']]}. The test was used for prediction alone."
     )
 
@@ -137,18 +138,20 @@ def model(_: Document, run: Run) -> str:
     weights = {name: fmean(m["ensemble_weights"][name] for m in metas) for name in metas[0]["ensemble_weights"]}
     networks = [name for name in weights if name != "ridge"]
     corrected = sum("corrector" in name for name in networks)
+    decoder = "autoregressive decoder" if config["model"].get("feedback", True) else "decoder without feedback"
+    joined = "in one pass over each stretch" if causal else "stitched from overlapping windows"
     sides = "before it, with causal filters and attention" if causal else "before and after it"
     listed = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     return (
         f"Model. {plural(len(networks), 'sequence-to-sequence network')} (convolutional and recurrent encoder, "
-        f"attention, autoregressive decoder; preset {' and '.join(sorted({m['preset'] for m in metas}))}; "
+        f"attention, {decoder}; preset {' and '.join(sorted({m['preset'] for m in metas}))}; "
         f"{corrected} correcting the ridge regression) mapped windows of {window['length_s']:g} s, with "
         f"{window['context_s']:g} s {sides}, to the spectrogram. They were trained "
         f"{'on all subjects together' if train['pool'] == 'subjects' else 'per subject'} (AdamW, learning rate "
         f"{train['lr']:g}, batches of {train['batch_size']}, loss {train['loss']}, seed {train['seed']}), and "
         "stopped on the free-running loss of the validation part. Networks and ridge were averaged with weights "
-        f"from validation (mean over folds: {listed}). Predictions were free-running, stitched from overlapping "
-        "windows. The ridge regression, with one penalty for all bands, chosen by cross-validation over training "
+        f"from validation (mean over folds: {listed}). Predictions were free-running, {joined}. "
+        "The ridge regression, with one penalty for all bands, chosen by cross-validation over training "
         "and validation frames, the mean spectrum, the mean word and the predicted loudness envelope are baselines."
     )
 

@@ -12,11 +12,13 @@ column         meaning
 ``label``      one word, which lasts the whole trial; only where the recording has no events in it
 =============  ======================================================================================
 
-Up to :data:`MARGIN_S` of brain signal around a sound stays with it, at most half of the gap to the next one.
+``start_s`` of a trial counts from the start of its session, where that of the recording is known or the recording is
+all of it.  Up to :data:`MARGIN_S` of brain signal around a sound stays with it, at most half of the gap to the next.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -72,12 +74,17 @@ def cut(found: Sequence[Found], options: Options) -> list[Found]:
     table, last = options.cut, _LastOpened()
     whole = replace(options, cut=None, start_s=None, text=None)
     by_recording = _rows_by_recording(table, found, last, whole)
+    counts = Counter(_session(last.get(one, whole)) for one, _ in by_recording)
     trials = []
     for one, rows in by_recording:
-        trials += [
-            Found(one.file, _opener(one, own, last)) for own in _cuts(table, rows, last.get(one, whole), options)
-        ]
+        recording = last.get(one, whole)
+        is_alone = counts[_session(recording)] == 1
+        trials += [Found(one.file, _opener(one, own, last, is_alone)) for own in _cuts(table, rows, recording, options)]
     return trials
+
+
+def _session(recording: Recording) -> tuple[str, str]:
+    return recording.subject, recording.session or recording.recording
 
 
 def _rows_by_recording(
@@ -181,10 +188,13 @@ def _stimulus(table: Path, recording: Path, name: str) -> Path:
     return found
 
 
-def _opener(one: Found, own: Cut, last: _LastOpened) -> Callable[[ExitStack, Options], Recording]:
+def _opener(one: Found, own: Cut, last: _LastOpened, is_alone: bool) -> Callable[[ExitStack, Options], Recording]:
+    """Opens a trial; ``is_alone``: no other recording shares the session, which then begins with this one."""
+
     def opened(closing: ExitStack, options: Options) -> Recording:
         whole = last.get(one, replace(options, cut=None, start_s=None, text=None))
-        return _trial(whole, own, _sound(whole, own, options, closing))
+        begins_s = 0.0 if whole.start_s is None and is_alone else whole.start_s
+        return _trial(replace(whole, start_s=begins_s), own, _sound(whole, own, options, closing))
 
     return opened
 
@@ -235,7 +245,7 @@ def _trial(whole: Recording, own: Cut, sound: Signal | None) -> Recording:
         sound=sound,
         offset_s=round(own.onset_s - first_s, 9),
         offset_from="declared" if own.sound else whole.offset_from,
-        start_s=first_s,
+        start_s=None if whole.start_s is None else whole.start_s + first_s,
         text=None if text == "n/a" else text,
         events=events,
         annotations=spoilt,

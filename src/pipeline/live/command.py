@@ -16,7 +16,7 @@ from pipeline.live.decoder import Clock, LiveDecoder
 from pipeline.live.montage import Montage
 from pipeline.live.replay import Session, chunks, play, write_mel, write_wav
 from pipeline.model.model_file import load_model
-from pipeline.raw.recording import opened_raw
+from pipeline.raw.recording import blocks, opened_raw
 from pipeline.raw.sheet import RecordingRow
 from pipeline.run.plan import Plan
 from pipeline.signal.correlation import correlation_per_band
@@ -52,6 +52,8 @@ def replay(
     decoder = LiveDecoder(model, ModelSettings.model_validate(meta["config"]), montage, subject, clock)
     griffin_lim = GriffinLim(mel_filter_bank(plan.config.mel), plan.config.mel, plan.config.vocode)
     session = Session(decoder, StreamingGriffinLim(griffin_lim, look_ahead))
+    for earlier in _before(plan, row) if decoder.config.train.normalisation == "causal_running" else ():
+        _settle(plan, decoder, earlier)
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
         order = montage.order_of(raw.channel_names)
         size = max(1, round(chunk_s * montage.rate_hz))
@@ -74,6 +76,25 @@ def _found(plan: Plan, recording: str) -> tuple[RecordingRow, AlignedInfo]:
         raise InputError(Problem("--replay", "", recording, "a recording of the run's sheet", fix))
     trials = aligned_trials(paths.aligned(rows[0].session_name))
     return rows[0], next(info for info in trials if info.recording == recording)
+
+
+def _before(plan: Plan, row: RecordingRow) -> list[RecordingRow]:
+    """The trials of the session before this one, over which normalisation runs offline too."""
+    trials = plan.sessions[row.session_name].trials
+    return list(trials[: trials.index(row)])
+
+
+def _settle(plan: Plan, decoder: LiveDecoder, row: RecordingRow) -> None:
+    """Let a decoder see a trial, and begin the next one."""
+    clock, info = decoder.clock, _found(plan, row.recording)[1]
+    decoder.clock = Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature)
+    decoder.reset()
+    with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
+        order = decoder.montage.order_of(raw.channel_names)
+        for chunk in blocks(raw.neural):
+            decoder.push(chunk[:, order])
+    decoder.clock = clock
+    decoder.reset()
 
 
 def _subject(info: AlignedInfo, subjects: list[str]) -> int:

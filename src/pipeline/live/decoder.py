@@ -93,7 +93,7 @@ class LiveDecoder:
         """
         read = self.montage.reference.apply(np.asarray(samples, np.float32))
         if not np.isfinite(read).all():
-            fix = "Mend the amplifier's stream, or hold the last value (the live command does)"
+            fix = "Mend the stream, or hold the last value where one is missing"
             raise InputError(Problem("stream", "samples", "NaN or infinity", "finite numbers", fix))
         new = self._features.push(read) if len(read) else np.zeros((0, 0), np.float32)
         if len(new):

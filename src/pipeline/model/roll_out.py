@@ -182,7 +182,7 @@ class Stepper(nn.Module):
             if ridge is not None:
                 mel = mel + decoder.gain * ridge[:, i * r : (i + 1) * r]
             mels.append(mel)
-            previous = mel[:, -1:]
+            previous = mel[:, -1:] * decoder.feedback
         return torch.cat(mels, dim=1), state._replace(previous=previous, decoder=hidden)
 
     def _bias(self, group: int) -> Tensor:

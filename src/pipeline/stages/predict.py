@@ -23,7 +23,7 @@ from pipeline.artifacts.ridge_skip import read_ridge_skip
 from pipeline.artifacts.sidecar import refuse_damaged
 from pipeline.artifacts.windows import BlockRow, Windows, read_windows
 from pipeline.config.predict import PredictStage
-from pipeline.config.variants import FULL
+from pipeline.config.variants import FULL, NULL
 from pipeline.data.loading import inner_fold_of
 from pipeline.data.subject import SubjectArrays, load_subject
 from pipeline.errors import Problem, raise_if_any
@@ -81,7 +81,9 @@ def predict(stage: Stage[PredictStage]) -> str:
         extras |= found
         attributes |= reasons
     extras["band_hz"] = (band_centres_hz(stage.files["mel"][0]), ("mel",))
-    out_of_fold = _out_of_fold(stage, model, windows, arrays, own)
+    # Of a null, what the ridge made of shifted signals and networks of unshifted ones would not be one model.
+    is_null = meta["variant"].startswith(NULL)
+    out_of_fold = [] if is_null else _out_of_fold(stage, model, windows, arrays, own)
     result = PredictedFold(blocks, attributes, extras, out_of_fold)
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     digests = [
