@@ -342,8 +342,8 @@ def test_limits_of_what_was_recorded_and_heard_before() -> None:
     audit = AuditResult(0, 1.0, {}, repeated_stimuli=2)
     assert limits_of(folds, audits={("a", 0): audit})["repeats"]["numbers"] == {"repeated_stimuli": 2}
     assert "repeats" not in limits_of(folds, audits={("a", 0): replace(audit, repeated_stimuli=0)})
-    heard = {"limit": "heard", "share_heard": 0.5, "pearson_r_heard": 0.3, "pearson_r_unheard": 0.1}
-    assert limits_of(folds, repeats=heard)["repeated_sound"]["numbers"]["pearson_r_unheard"] == 0.1
+    repeats = {"limit": "x", "share_repeated": 0.5, "pearson_r_repeated": 0.3, "pearson_r_not_repeated": 0.1}
+    assert limits_of(folds, repeats=repeats)["repeated_sound"]["numbers"]["pearson_r_not_repeated"] == 0.1
     checks = [
         Contamination("r0", "suspect", p=0.001, p_adjusted=0.001, lag_s=0.0, detectable_db=-20.0),
         Contamination("r1", "no evidence", p=0.5, detectable_db=None),

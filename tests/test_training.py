@@ -392,14 +392,17 @@ def test_every_key_of_the_model_reaches_the_networks(key: str) -> None:
     other = {
         "preset": "tiny", "encoder_width": 24, "encoder_hidden": 20, "decoder_hidden": 20, "heads": 2,
         "reduction_factor": 2, "attention_bias": False, "attention_width_s": 0.1, "attention_offset_s": 0.1,
-        "ridge_skip": False, "networks": 1, "postnet": True, "band_filters": 3,
+        "ridge_skip": False, "networks": 1, "postnet": True, "band_filters": 3, "feedback": False,
     }  # fmt: skip
     data, plain = make_data(m=3), ModelConfig(preset="medium", networks=2)
 
     def networks(model: ModelConfig) -> list[dict[str, tuple[int, ...] | bytes]]:
         built = [build_network(data, role, model, TrainConfig(), False) for role in network_roles(model)]
         shapes = [{name: (*x.shape,) for name, x in n.state_dict().items()} for n in built]
-        bias = [{"bias": n.decoder.attention.bias().detach().numpy().tobytes()} for n in built]
+        bias = [
+            {"bias": n.decoder.attention.bias().detach().numpy().tobytes(), "feedback": bytes([n.decoder.feedback])}
+            for n in built
+        ]
         return [{**s, **b} for s, b in zip(shapes, bias, strict=True)]
 
     assert networks(plain.model_copy(update={key: other[key]})) != networks(plain)

@@ -210,8 +210,8 @@ def _predict(options: argparse.Namespace) -> None:
     from pipeline.config.checks import id_problem
     from pipeline.run.new_recordings import predict_recording
 
-    model = _model_file(options)
     raise_if_any(filter(None, (id_problem(name, "--recording", "") for name in options.recording)))
+    model = _model_file(options)
     for recording in options.recording:
         file = predict_recording(model, recording, options.out, options.npy, options.accelerator)
         print(f"predicted: {file}")

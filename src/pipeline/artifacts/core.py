@@ -110,7 +110,8 @@ class StreamedArray:
             self.hash.update(block.data)
             self.checksums.update(block)
         self.filled = stop
-        if stop == self.length:
+        if stop == self.length and self._filling is not None:
+            self._filling.flush()  # where the disk is full, an error: closing would swallow it
             self._filling = None
 
     def rehash(self) -> None:
