@@ -301,7 +301,7 @@ def test_utterances_are_aligned_at_the_voice_and_touch_no_bad_frame() -> None:
     assert found.target[:, 0].mean() > found.floor[0][:, 0].mean() + 3, "loud at first, quiet before"
     with_words = with_templates(prepared, found)
     assert isinstance(with_words, Utterances)
-    assert set(with_words.labels) == {"w0", "w1"}, "w2 was not heard in training"
+    assert set(with_words.labels) == {"w0", "w1"}, "w2 does not occur in training"
     assert with_words.templates is not None
     assert with_words.templates.mean(axis=(1, 2)).tolist() == [float(label == "w0") for label in with_words.labels]
 

@@ -57,7 +57,7 @@ CONFIG = {
         "checkpoint_config": "voice/config.json",
     },
     "contamination": {"surrogates": 1000},
-    "evaluate": {"bootstrap": 100, "report": False, "stoi": False},
+    "evaluate": {"bootstrap": 100, "report": False, "stoi": False, "measures": False},
 }
 SIMULATED = {
     **{name: values for name, values in CONFIG.items() if name != "data"},

@@ -4,7 +4,7 @@ Levels are tested in order, each at α = .01, and the level is the last one pass
 
 ``no_link``: r without slow drift is not above chance;
 ``timing``: it is (:mod:`pipeline.evaluation.chance`);
-``loudness``: utterances are told apart beyond what timing tells (:mod:`pipeline.evaluation.utterance_tests`);
+``loudness``: utterances are distinguished beyond what timing explains (:mod:`pipeline.evaluation.utterance_tests`);
 ``beyond_loudness``: beyond what the course of loudness tells;
 ``content``: predicted words fit the training templates of their labels, before and after timing and loudness came off,
 and fit their own words better than the predicted envelope does: the largest of the three p counts.
@@ -39,9 +39,9 @@ MEANINGS = {
     None: "not testable",
     NO_LINK: "no link between prediction and sound was shown",
     TIMING: "prediction and sound are linked in time: when something is heard, not what",
-    LOUDNESS: "utterances are told apart by the course of their sound, as far as loudness tells",
+    LOUDNESS: "utterances are distinguished by the course of their sound, as far as loudness explains",
     BEYOND_LOUDNESS: "the spectrum is predicted beyond what timing and loudness tell, not which word it is",
-    CONTENT: "words heard in training are told apart by their spectrum",
+    CONTENT: "words that occur in training are distinguished by their spectrum",
 }
 SIGN_FLIP = "exact one-sided sign-flip test over subjects"
 LEAST_UTTERANCES = 20
@@ -93,7 +93,7 @@ def subject_tests(prepared: Sequence[Prepared], null: Null | None, count: int, s
     if isinstance(words, str):
         found[CONTENT] = LevelTest({}, words)
     elif (few := too_few(len(words), minutes)) or len(set(words.labels)) < 2:
-        found[CONTENT] = few or LevelTest({}, "the test words whose label was heard in training are all the same")
+        found[CONTENT] = few or LevelTest({}, "the test words whose label occurs in training are all the same")
     else:
         found[CONTENT] = LevelTest(content_tests(words, count, rng[2]))
     return found

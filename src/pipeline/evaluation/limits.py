@@ -70,7 +70,7 @@ def run_limits(
         found.append(limit("modified_audio", "the sound was changed after it was recorded", modified))
     repeated = sum(a.repeated_stimuli for a in audits.values())
     if repeated:
-        reason = "whole stimuli of the test were heard in training too: what was learnt may be the stimulus"
+        reason = "whole stimuli of the test occur in training too: what was learnt may be the stimulus"
         found.append(limit("repeats", reason, {"repeated_stimuli": repeated}))
     if repeats.get("limit"):
         numbers = {key: repeats[key] for key in ("share_repeated", "pearson_r_repeated", "pearson_r_not_repeated")}

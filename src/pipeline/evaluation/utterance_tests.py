@@ -159,7 +159,7 @@ def less_means(values: Values, fold: NDArray[np.intp]) -> Values:
     """``values`` less the mean utterance of each fold, and less each utterance's own mean over its frames.
 
     What is constant within an utterance (its loudness, a speaker's spectrum, a fan, slow noise) is no evidence:
-    neighbours that drift together would be told apart by it.
+    neighbours that drift together would be distinguished by it.
     """
     out = np.empty_like(values)
     for k in np.unique(fold):

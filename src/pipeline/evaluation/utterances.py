@@ -141,7 +141,7 @@ def with_templates(prepared: Sequence[Prepared], found: Utterances) -> Utterance
             rows.append(i)
             templates.append(mel[:length, active].astype(np.float64))
     if not rows:
-        return "no test word whose label was heard in training"
+        return "no test word whose label occurs in training"
     return replace(found.chosen(np.array(rows)), templates=np.array(templates))
 
 
