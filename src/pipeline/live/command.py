@@ -87,7 +87,9 @@ def _before(plan: Plan, row: RecordingRow) -> list[RecordingRow]:
 def _settle(plan: Plan, decoder: LiveDecoder, row: RecordingRow) -> None:
     """Let a decoder see a trial, and begin the next one."""
     clock, info = decoder.clock, _found(plan, row.recording)[1]
-    decoder.clock = Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature)
+    sound = next(iter(read_mels(paths.mel(info.session), [row.recording])))[0] if info.has_audio else None
+    n_frames = None if sound is None else len(sound)
+    decoder.clock = Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature, n_frames)
     decoder.reset()
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
         order = decoder.montage.order_of(raw.channel_names)

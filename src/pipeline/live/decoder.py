@@ -33,11 +33,14 @@ class Clock:
     """Where the sound's time 0 lies on the neural clock, t_neural = t_audio (1 + drift) + offset.
 
     ``first_feature`` is the number of the first feature on the audio clock; without it, the first that can be made.
+    ``n_frames`` are the mel frames of the trial's sound: offline, later ones do not count for the running normalisation
+    of the next trial.
     """
 
     offset_s: float = 0.0
     drift_ppm: float = 0.0
     first_feature: int | None = None
+    n_frames: int | None = None
 
 
 class LiveDecoder:
@@ -130,6 +133,7 @@ class LiveDecoder:
         # Offline, a trial ends with the last frame whose time a feature has reached; the next trial goes on from there.
         last_s = (self.first_feature + n_features - 1) / self.montage.feature_rate_hz
         n_covered = math.floor((last_s - grid.first_frame_s) * grid.frame_rate_hz) + 1
+        n_covered = n_covered if self.clock.n_frames is None else min(n_covered, self.clock.n_frames)
         before = min(len(frames), max(0, n_covered - self._running_frames))
         covered = self._running.push(frames[:before])
         if n_covered >= self._running_frames:
