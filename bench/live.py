@@ -29,7 +29,7 @@ from pipeline.config.train import TrainConfig
 from pipeline.config.vocode import VocodeConfig
 from pipeline.live.decoder import LiveDecoder
 from pipeline.live.montage import Montage
-from pipeline.live.replay import Session
+from pipeline.live.replay import Session, chunks
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import Architecture, network_roles, resolve
@@ -50,7 +50,7 @@ def session(channels: int, preset: str, look_ahead: int) -> Session:
     reference = Reference.build("none", names, [True] * channels)
     features = Features(align, mel, RATE_HZ)
     columns = np.arange(channels)
-    montage = Montage(tuple(names), RATE_HZ, "µV", reference, features, align.feature_rate_hz, columns)
+    montage = Montage(tuple(names), RATE_HZ, reference, features, align.feature_rate_hz, columns)
     config = pick(ModelSettings, load_config([]).model_copy(update={"causal": True}))
     decoder = LiveDecoder(model(channels, preset), config, montage)
     vocoder = GriffinLim(mel_filter_bank(mel), mel, VocodeConfig())
@@ -74,9 +74,9 @@ def model(channels: int, preset: str) -> Ensemble:
     return found
 
 
-def chunks(signal: np.ndarray) -> Iterator[np.ndarray]:
-    size = round(CHUNK_S * RATE_HZ)
-    return (signal[a : a + size] for a in range(0, len(signal), size))
+def in_chunks(signal: np.ndarray) -> Iterator[np.ndarray]:
+    """The signal in chunks of 5 ms."""
+    return chunks(lambda a, b: signal[a:b], len(signal), round(CHUNK_S * RATE_HZ))
 
 
 def latency_s(channels: int, preset: str, look_ahead: int, seconds: float = 3.0) -> float:
@@ -90,7 +90,7 @@ def latency_s(channels: int, preset: str, look_ahead: int, seconds: float = 3.0)
         other[n:] *= 5
         one, two = session(channels, preset, look_ahead), session(channels, preset, look_ahead)
         arrived = 0
-        for a, b in zip(chunks(signal), chunks(other), strict=True):
+        for a, b in zip(in_chunks(signal), in_chunks(other), strict=True):
             arrived += len(a)
             if not np.array_equal(one.push(a), two.push(b)):
                 worst = max(worst, (arrived - n) / RATE_HZ)
@@ -103,7 +103,7 @@ def delay_s(channels: int, preset: str, look_ahead: int, seconds: float = 3.0) -
     rng = np.random.default_rng(2)
     signal = rng.normal(0, 10, (round(seconds * RATE_HZ), channels)).astype(np.float32)
     own, arrived, out, largest = session(channels, preset, look_ahead), 0, 0, 0.0
-    for chunk in chunks(signal):
+    for chunk in in_chunks(signal):
         arrived += len(chunk)
         sound = own.push(chunk)
         if len(sound) and out:
@@ -117,7 +117,7 @@ def costs_ms(channels: int, preset: str, seconds: float) -> np.ndarray:
     rng = np.random.default_rng(0)
     signal = rng.normal(0, 10, (round(seconds * RATE_HZ), channels)).astype(np.float32)
     own, spent, found = session(channels, preset, 2), 0.0, []
-    for chunk in chunks(signal):
+    for chunk in in_chunks(signal):
         started = time.process_time()
         made = len(own.push(chunk)) > 0
         spent += time.process_time() - started

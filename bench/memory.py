@@ -58,10 +58,17 @@ def prepare(work: Path, size: int, n_channels: int) -> Plan:
 def commands(plan: Plan) -> dict[str, list[str]]:
     """The command line of each stage, as the workflow would give it."""
     recording, aligned = "results/recordings/large_run1.h5", "results/aligned/large_run1.h5"
-    told = plan.ingest_plan("large_run1")
+    plan_of_ingest = plan.ingest_plan("large_run1")
     plan.write_ingest_plans()
     inputs = {
-        "ingest": ["--plan", str(paths.ingest_plan("large_run1")), "--digest", told.digest, "--output", recording],
+        "ingest": [
+            "--plan",
+            str(paths.ingest_plan("large_run1")),
+            "--digest",
+            plan_of_ingest.digest,
+            "--output",
+            recording,
+        ],
         "align": ["--recording", recording, "--output", aligned],
     }
     return {

@@ -131,7 +131,11 @@ class Lab:
         self.monkeypatch.chdir(self.folder)
         config = load_config([Path("my.yaml")])
         given = read_sheet(Path(str(config.data.sheet)))[row]
-        options = [*told("plan.json", SessionPlan.of(Session(given.session_name, (given,)), {})), "--output", output]
+        options = [
+            *plan_options("plan.json", SessionPlan.of(Session(given.session_name, (given,)), {})),
+            "--output",
+            output,
+        ]
         return self.script("ingest", stage_json("ingest", config), *options)
 
     def process(self, *command: str) -> Outcome:
@@ -158,8 +162,8 @@ class Lab:
         return Outcome(int(str(code or 0)), self.capsys.readouterr().err)
 
 
-def told(file: str, plan: SessionPlan) -> list[str]:
-    """The options by which the stage ingest is told of a session, through a file in a folder of its own."""
+def plan_options(file: str, plan: SessionPlan) -> list[str]:
+    """The options by which the stage ingest gets of a session, through a file in a folder of its own."""
     path = Path(tempfile.mkdtemp()) / file
     path.write_text(plan.text(), encoding="utf-8")
     return ["--plan", str(path), "--digest", plan.digest]

@@ -20,7 +20,7 @@ import pytest
 import soundfile
 
 from conftest import ROOT
-from entry import AUDIO_RATE_HZ, RATE_HZ, SECONDS, Lab, Outcome, brain, copied, stage_config, told, voice
+from entry import AUDIO_RATE_HZ, RATE_HZ, SECONDS, Lab, Outcome, brain, copied, plan_options, stage_config, voice
 from pipeline.artifacts.contamination import write_contamination
 from pipeline.artifacts.core import Provenance, opened_any
 from pipeline.raw.sessions import Session, SessionPlan
@@ -375,7 +375,7 @@ def test_content_that_changed_since_the_run_started(lab: Lab) -> None:
     lab.monkeypatch.chdir(lab.folder)
     row = RecordingRow("s", "r", "eeg1.npy", 1000.0)
     plan = SessionPlan.of(Session("r", (row,)), {"eeg1.npy": "0" * 64})
-    options = [*told("plan.json", plan), "--output", "out.h5"]
+    options = [*plan_options("plan.json", plan), "--output", "out.h5"]
     refused(lab, lambda lab: lab.script("ingest", stage_config("ingest"), *options), "its content when the run started")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from entry import Lab, Outcome, told
+from entry import Lab, Outcome, plan_options
 from pipeline.artifacts.core import RESERVED, Provenance, opened_any
 from pipeline.artifacts.files import file_sha256
 from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged, write_sidecar
@@ -205,7 +205,7 @@ def test_a_raw_file_that_changed_after_its_manifest_is_refused(
     if is_simulated:
         write_sidecar(Path("provenance.json"), "simulate", files, Provenance())
     content = {} if is_simulated else {str(file): file_sha256(file) for file in files}
-    options = [*told("plan.json", SessionPlan.of(session, content)), "--output", "out.h5"]
+    options = [*plan_options("plan.json", SessionPlan.of(session, content)), "--output", "out.h5"]
 
     def ingest() -> Outcome:
         return lab.script("ingest", stage_json("ingest", load_config([])), *options)

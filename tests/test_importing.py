@@ -16,9 +16,9 @@ import pytest
 import scipy.io
 import soundfile
 
+from imports import imported
 from pipeline.cli import main
 from pipeline.errors import InputError
-from pipeline.importing.command import import_recordings
 from pipeline.importing.naming import ids, key, safe_id
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording, Signal
@@ -31,12 +31,6 @@ RNG = np.random.default_rng(0)
 EEG_UV = RNG.normal(0, 50, (EEG_HZ * SECONDS, 4)).astype(np.float32)
 SOUND = RNG.integers(-3000, 3000, SOUND_HZ * SECONDS).astype(np.int16)
 NAMES = ["LA1", "LA2", "RB1", "RB2"]
-
-
-def imported(source: Path, out: Path, **options: Any) -> list[RecordingRow]:
-    sheet = import_recordings(source, out, Options(**options), yes=True, say=lambda _: None)
-    assert sheet
-    return read_sheet(sheet)
 
 
 def arrays(row: RecordingRow) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from imports import imported, load
 from pipeline.cli import main
-from pipeline.importing.command import import_recordings
-from pipeline.importing.options import Options
 from pipeline.raw.bids import read_annotations, read_events
-from pipeline.raw.sheet import RecordingRow, read_sheet
+from pipeline.raw.sheet import RecordingRow
 
 RNG = np.random.default_rng(5)
 HZ, SOUND_HZ, SECONDS = 500, 8000, 30
@@ -40,21 +39,12 @@ def lab(tmp_path: Path) -> Path:
     return folder
 
 
-def imported(lab: Path, out: Path, **options: Any) -> list[RecordingRow]:
-    own = OPTIONS | {"cut": lab / "trials.tsv"} | options
-    sheet = import_recordings(lab / "p01_eeg.npy", out, Options(**own), yes=True, say=lambda _: None)
-    assert sheet
-    return read_sheet(sheet)
-
-
-def load(row: RecordingRow, column: str) -> np.ndarray:
-    path = row.path(column)
-    assert path
-    return np.asarray(np.load(path))
+def cut(lab: Path, out: Path, **options: Any) -> list[RecordingRow]:
+    return imported(lab / "p01_eeg.npy", out, **OPTIONS | {"cut": lab / "trials.tsv"} | options)
 
 
 def test_each_row_is_a_trial_with_its_stimulus(lab: Path, tmp_path: Path) -> None:
-    rows = imported(lab, tmp_path / "raw")
+    rows = cut(lab, tmp_path / "raw")
     whole = np.load(lab / "p01_eeg.npy")
     assert [(r.recording, r.session, r.text) for r in rows] == [
         (f"p01_{i + 1:03d}", "p01", f"sentence {i}") for i in range(3)
@@ -81,7 +71,7 @@ def test_sound_and_events_of_the_recording_are_cut_with_it(lab: Path, tmp_path: 
     soundfile.write(lab / "whole.wav", sound, SOUND_HZ)
     (lab / "p01_events.tsv").write_text("onset\tduration\tlabel\n1.25\t0.5\tja\n6.5\t0.5\tnee\n")
     (lab / "trials.tsv").write_text("onset\tduration\n3\t2\n8\t2.5\n")
-    rows = imported(lab, tmp_path / "raw", sound_file=lab / "whole.wav", offset_s=2.0, events_clock="audio")
+    rows = cut(lab, tmp_path / "raw", sound_file=lab / "whole.wav", offset_s=2.0, events_clock="audio")
     assert [len(load(r, "audio")) for r in rows] == [2 * SOUND_HZ, round(2.5 * SOUND_HZ)]
     np.testing.assert_array_equal(load(rows[1], "audio"), sound[6 * SOUND_HZ : round(8.5 * SOUND_HZ)])
     assert [(r.start_s, r.audio_offset_s) for r in rows] == [(2.5, 0.5), (7.5, 0.5)]
@@ -160,9 +150,7 @@ def test_the_columns_recording_and_stimuli_of_several_recordings(lab: Path, tmp_
     table.write_text("\n".join(rows))
     (tmp_path / "sounds").symlink_to(lab / "sounds")
     own = OPTIONS | {"cut": table, "neural": "*_eeg.npy", "sound": "none_*.wav"}
-    sheet = import_recordings(lab, tmp_path / "raw", Options(**own), yes=True, say=lambda _: None)
-    assert sheet
-    found = read_sheet(sheet)
+    found = imported(lab, tmp_path / "raw", **own)
     assert [(r.subject, r.session) for r in found] == [("p01", "p01")] * 3 + [("p02", "p02")] * 3
     assert [r.start_s for r in found] == [0.0, 3.5, 5.75] * 2
     np.testing.assert_array_equal(
@@ -178,11 +166,9 @@ def test_of_several_runs_of_a_session_trials_begin_where_the_runs_are_known_to(l
     table = lab / "runs.tsv"
     table.write_text("onset\tstim_file\trecording\n3\tsounds/s0.wav\tp01_run1\n4\tsounds/s1.wav\tp01_run2\n")
     own = OPTIONS | {"cut": table, "neural": "*_eeg.npy", "sound": "none_*.wav", "session": "one"}
-    sheet = import_recordings(lab, tmp_path / "raw", Options(**own), yes=True, say=lambda _: None)
-    assert sheet
-    assert [(r.session, r.start_s) for r in read_sheet(sheet)] == [("one", None)] * 2
+    found = imported(lab, tmp_path / "raw", **own)
+    assert [(r.session, r.start_s) for r in found] == [("one", None)] * 2
     facts = lab / "facts.tsv"
     facts.write_text("recording\tstart_s\np01_run1\t0\np01_run2\t100\n")
-    sheet = import_recordings(lab, tmp_path / "raw2", Options(**own, trials=facts), yes=True, say=lambda _: None)
-    assert sheet
-    assert [r.start_s for r in read_sheet(sheet)] == [2.5, 103.5]
+    found = imported(lab, tmp_path / "raw2", **own, trials=facts)
+    assert [r.start_s for r in found] == [2.5, 103.5]

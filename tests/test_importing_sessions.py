@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from imports import imported, load
 from pipeline.cli import main
 from pipeline.errors import InputError
-from pipeline.importing.command import import_recordings
-from pipeline.importing.options import Options
 from pipeline.importing.trials import compiled
 from pipeline.raw.bids import read_channels, read_electrodes, read_events
 from pipeline.raw.sheet import RecordingRow, read_sheet
@@ -29,18 +28,6 @@ EMG_HZ, SOUND_HZ = 600, 8000
 LENGTHS_S = (2.0, 3.5, 2.5, 4.0)
 NO_MNE_BIDS = "mne-bids is not installed: pip install mne-bids"
 NO_PYXDF = "pyxdf is not installed: pip install pyxdf"
-
-
-def imported(source: Path, out: Path, **options: Any) -> list[RecordingRow]:
-    sheet = import_recordings(source, out, Options(**options), yes=True, say=lambda _: None)
-    assert sheet
-    return read_sheet(sheet)
-
-
-def load(row: RecordingRow, column: str) -> np.ndarray:
-    path = row.path(column)
-    assert path
-    return np.asarray(np.load(path))
 
 
 def events(row: RecordingRow) -> list[tuple[float, float, str]]:

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from conftest import ROOT, jobs_run, snakemake
-from entry import told
+from entry import plan_options
 from pipeline.artifacts.core import header
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.config.root import Config
@@ -120,7 +120,7 @@ def test_bad_raw_data_ends_its_stage_with_the_reason_and_writes_nothing(lab: Pat
     (tmp_path / "x.npy").write_bytes(b"no array")
     command = [sys.executable, str(ROOT / "workflow/scripts/ingest.py"), "--log", "x.log"]
     command += ["--config", stage_json("ingest", Config())]
-    command += [*told("plan.json", SessionPlan.of(Session("r", (row,)), {})), "--output", "out.h5"]
+    command += [*plan_options("plan.json", SessionPlan.of(Session("r", (row,)), {})), "--output", "out.h5"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 2, result.stderr

@@ -68,7 +68,7 @@ class Provenance:
 
     ``inputs`` are pairs of a path relative to the working directory and the
     sha256 of its content (of the bytes for a raw file, of the arrays for an
-    artifact).  ``output`` is the path that the stage was told to write, empty where no stage writes.
+    artifact).  ``output`` is the path that the stage was given to write, empty where no stage writes.
     ``check`` is called before anything is published, and may raise.
     """
 

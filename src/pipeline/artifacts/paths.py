@@ -42,7 +42,7 @@ def mel(session: str) -> Path:
 
 
 def ingest_plan(session: str) -> Path:
-    """What the stage ingest is told of a session: it names folders, so it is no result that people pass on."""
+    """What the stage ingest gets of a session: it names folders, so it is no result that people pass on."""
     return Path(".snakemake") / "plan" / f"ingest_{session}.json"
 
 

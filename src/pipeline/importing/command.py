@@ -151,10 +151,10 @@ def described_session(session: Sequence[Recording], options: Options) -> str:
     spread = f"{min(lengths_s):.1f} to {max(lengths_s):.1f} s, median {statistics.median(lengths_s):.1f} s"
     head = f"session {first.session_name} (subject {first.subject}): {len(session)} trials, {spread}"
     known = [sum(bool(r.text) for r in session), sum(r.start_s is not None for r in session)]
-    told = f"  sheet  text of {known[0]}, start_s of {known[1]} trials"
+    stated = f"  sheet  text of {known[0]}, start_s of {known[1]} trials"
     events = sum(len(r.events) for r in session)
     parts = described(first, options).splitlines()
-    return "\n".join([head, told, f"  events {events} in all; the first trial:", *(f"  {line}" for line in parts)])
+    return "\n".join([head, stated, f"  events {events} in all; the first trial:", *(f"  {line}" for line in parts)])
 
 
 def described(recording: Recording, options: Options) -> str:

@@ -73,11 +73,11 @@ def cut(found: Sequence[Found], options: Options) -> list[Found]:
         raise InputError(Problem("--cut", "", "--pattern beside it", "long recordings", fix))
     table, last = options.cut, _LastOpened()
     whole = replace(options, cut=None, start_s=None, text=None)
-    by_recording = _rows_by_recording(table, found, last, whole)
-    counts = Counter(_session(last.get(one, whole)) for one, _ in by_recording)
+    facts = [(one, last.get(one, whole)) for one in found]  # of which the arrays are closed again
+    paired = _rows_of_each(table, facts)
+    counts = Counter(_session(recording) for _, recording, _ in paired)
     trials = []
-    for one, rows in by_recording:
-        recording = last.get(one, whole)
+    for one, recording, rows in paired:
         is_alone = counts[_session(recording)] == 1
         trials += [Found(one.file, _opener(one, own, last, is_alone)) for own in _cuts(table, rows, recording, options)]
     return trials
@@ -87,9 +87,7 @@ def _session(recording: Recording) -> tuple[str, str]:
     return recording.subject, recording.session or recording.recording
 
 
-def _rows_by_recording(
-    table: Path, found: Sequence[Found], last: _LastOpened, options: Options
-) -> list[tuple[Found, list[Row]]]:
+def _rows_of_each(table: Path, found: Sequence[tuple[Found, Recording]]) -> list[tuple[Found, Recording, list[Row]]]:
     rows = read_rows(table)
     if not rows or "onset" not in rows[0]:
         fix = "Write a row for each trial, with its onset [s] after the first neural sample."
@@ -98,15 +96,14 @@ def _rows_by_recording(
         if len(found) > 1:
             fix = "Add a column recording: the id or the file of each row's recording."
             raise InputError(Problem(str(table), "recording", f"{len(found)} recordings", "one", fix))
-        return [(found[0], rows)]
+        return [(*found[0], rows)]
     paired, left = [], list(rows)
-    for one in found:
-        names = last.get(one, options).aliases
-        own = [row for row in left if row["recording"] in names]
-        left = [row for row in left if row["recording"] not in names]
-        paired.append((one, own))
-    if left or not all(own for _, own in paired):
-        lonely = [one.file.name for one, own in paired if not own]
+    for one, recording in found:
+        own = [row for row in left if row["recording"] in recording.aliases]
+        left = [row for row in left if row["recording"] not in recording.aliases]
+        paired.append((one, recording, own))
+    if left or not all(own for *_, own in paired):
+        lonely = [one.file.name for one, _, own in paired if not own]
         got = f"no recording {left[0]['recording']}" if left else f"no row for {', '.join(lonely[:3])}"
         fix = "Write the ids or files of the recordings as import lists them."
         raise InputError(Problem(str(table), "recording", got, "rows for each recording", fix))

@@ -138,14 +138,14 @@ def _by_key(folder: Path) -> dict[str, list[Path]]:
 
 
 def _refuse_partial(source: Path, found: Mapping[Path, Sequence[Path]], *, must: bool) -> None:
-    silent = [file.name for file, sounds in found.items() if not sounds]
+    without = [file.name for file, sounds in found.items() if not sounds]
     several = [file.name for file, sounds in found.items() if len(sounds) > 1]
     fix = "Give --sound as a pattern of the same fields: '{subject}_{session}_{trial}_audio.wav'."
     problems = []
     if several:
         problems.append(Problem(str(source), "sound", f"several for {_few(several)}", "one for each trial", fix))
-    if silent and (must or len(silent) < len(found)):
-        got = f"none for {len(silent)} of {len(found)} trials ({_few(silent)})"
+    if without and (must or len(without) < len(found)):
+        got = f"none for {len(without)} of {len(found)} trials ({_few(without)})"
         problems.append(Problem(str(source), "sound", got, "one for each trial", f"{fix} Or move those trials away."))
     raise_if_any(problems)
 

@@ -21,6 +21,7 @@ from pipeline.raw.sheet import RecordingRow
 from pipeline.run.plan import Plan
 from pipeline.signal.correlation import correlation_per_band
 from pipeline.signal.mel import mel_filter_bank
+from pipeline.signal.mel_frames import n_frames
 from pipeline.signal.mel_statistics import active_bands
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.streaming import StreamingGriffinLim
@@ -43,7 +44,9 @@ def replay(
 
     Raises :class:`InputError` where there is no such recording, or where it does not fit the model.
     """
-    row, info = _found(plan, recording)
+    row = _row(plan, recording)
+    trials = {info.recording: info for info in aligned_trials(paths.aligned(row.session_name))}
+    info = trials[recording]
     model, meta = load_model(model_file)
     subject = _subject(info, meta["subjects"])
     names = meta["feature_names"][meta["subjects"][subject]]
@@ -53,7 +56,7 @@ def replay(
     griffin_lim = GriffinLim(mel_filter_bank(plan.config.mel), plan.config.mel, plan.config.vocode)
     session = Session(decoder, StreamingGriffinLim(griffin_lim, look_ahead))
     for earlier in _before(plan, row) if decoder.config.train.normalisation == "causal_running" else ():
-        _settle(plan, decoder, earlier)
+        _settle(plan, decoder, earlier, trials[earlier.recording])
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
         order = montage.order_of(raw.channel_names)
         size = max(1, round(chunk_s * montage.rate_hz))
@@ -69,13 +72,12 @@ def replay(
     return session
 
 
-def _found(plan: Plan, recording: str) -> tuple[RecordingRow, AlignedInfo]:
-    rows = [row for trials in plan.sessions.values() for row in trials.trials if row.recording == recording]
-    if not rows:
+def _row(plan: Plan, recording: str) -> RecordingRow:
+    found = next((row for row in plan.rows if row.recording == recording), None)
+    if found is None:
         fix = "Name a recording of the sheet"
         raise InputError(Problem("--replay", "", recording, "a recording of the run's sheet", fix))
-    trials = aligned_trials(paths.aligned(rows[0].session_name))
-    return rows[0], next(info for info in trials if info.recording == recording)
+    return found
 
 
 def _before(plan: Plan, row: RecordingRow) -> list[RecordingRow]:
@@ -84,12 +86,10 @@ def _before(plan: Plan, row: RecordingRow) -> list[RecordingRow]:
     return list(trials[: trials.index(row)])
 
 
-def _settle(plan: Plan, decoder: LiveDecoder, row: RecordingRow) -> None:
+def _settle(plan: Plan, decoder: LiveDecoder, row: RecordingRow, info: AlignedInfo) -> None:
     """Let a decoder see a trial, and begin the next one."""
-    clock, info = decoder.clock, _found(plan, row.recording)[1]
-    sound = next(iter(read_mels(paths.mel(info.session), [row.recording])))[0] if info.has_audio else None
-    n_frames = None if sound is None else len(sound)
-    decoder.clock = Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature, n_frames)
+    clock, length = decoder.clock, n_frames(info.n_audio, plan.config.mel) if info.has_audio else None
+    decoder.clock = Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature, length)
     decoder.reset()
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
         order = decoder.montage.order_of(raw.channel_names)

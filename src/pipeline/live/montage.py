@@ -19,14 +19,13 @@ from pipeline.signal.reference import Reference
 
 @dataclass(frozen=True)
 class Montage:
-    """Channels ``names`` in the order of the samples, at ``rate_hz``, in ``units``; and what is made of them.
+    """Channels ``names`` in the order of the samples, at ``rate_hz``; and what is made of them.
 
     ``columns`` are the features that the model reads, of those that ``features`` and ``reference`` give.
     """
 
     names: tuple[str, ...]
     rate_hz: float
-    units: str
     reference: Reference
     features: Features
     feature_rate_hz: float
@@ -50,10 +49,9 @@ class Montage:
         if missing := [name for name in feature_names if name not in made]:
             got, fix = f"no {', '.join(missing[:3])}", "Name a session of the same montage as in training"
             raise InputError(Problem(str(aligned), "channels", got, "all features of the model", fix))
-        units = channels["units"][0] if "units" in channels else "µV"
         columns = np.array([made.index(name) for name in feature_names])
         rate = config.align.feature_rate_hz
-        return cls(tuple(names), rate_hz, units, reference, features, rate, columns)
+        return cls(tuple(names), rate_hz, reference, features, rate, columns)
 
     def order_of(self, names: Sequence[str]) -> np.ndarray:
         """Where each channel of the montage lies among a stream's.  Raises :class:`InputError` for those it lacks.

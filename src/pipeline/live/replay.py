@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from pipeline.artifacts.files import atomic_path
 from pipeline.live.decoder import LiveDecoder
 from pipeline.vocoder.streaming import StreamingGriffinLim
+from pipeline.vocoder.wav import clipped_wav
 
 Array = NDArray[np.float32]
 
@@ -108,7 +108,7 @@ def play(
 def write_wav(path: Path, sound: Array, rate_hz: int) -> None:
     """The sound as 16 bits, clipped."""
     with atomic_path(path) as temporary:
-        soundfile.write(temporary, np.clip(sound, -1, 1), rate_hz, subtype="PCM_16", format="WAV")
+        temporary.write_bytes(clipped_wav(sound, rate_hz))
 
 
 def write_mel(path: Path, mel: Array) -> None:

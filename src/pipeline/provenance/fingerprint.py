@@ -50,7 +50,7 @@ def code_now(script: str | Path) -> dict[str, str]:
 
 
 def code_at_start(script: str) -> dict[str, str]:
-    """The same for a script that was told the code of its run; nothing where a person started it without."""
+    """The same for a script that was given the code of its run; nothing where a person started it without."""
     return code_now(script) if "--code" in sys.argv else {}
 
 

@@ -1,7 +1,7 @@
 """Sessions: the trials that were recorded together, and the file that tells a job of them.
 
 A job's command line would grow with the number of trials, so rows, paths and hashes reach the stage ingest
-through ``.snakemake/plan/ingest_{session}.json``, which the main process writes; the job is told its digest.
+through ``.snakemake/plan/ingest_{session}.json``, which the main process writes; the job gets its digest.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def overlaps(rows: Iterable[RecordingRow], n_samples: Mapping[str, int], sheet: 
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """What a job is told of a session: its trials, where their files lie, and what they held when the run started.
+    """What a job gets of a session: its trials, where their files lie, and what they held when the run started.
 
     ``files`` and ``content`` (sha256) are by recording and column; ``content`` is empty where the workflow makes
     the files.

@@ -259,14 +259,14 @@ class Plan:
         return self.raw_of(session) if self.is_simulated else []
 
     def ingest_plan(self, session: str) -> SessionPlan:
-        """What the stage ingest of a session is told: rows of the sheet, files, and sha256 of each."""
+        """What the stage ingest of a session gets: rows of the sheet, files, and sha256 of each."""
         if session not in self._ingest_plans:
             content = {} if self.is_simulated else self._content
             self._ingest_plans[session] = SessionPlan.of(self.sessions[session], content)
         return self._ingest_plans[session]
 
     def write_ingest_plans(self) -> None:
-        """Write for each session what the stage ingest is told, where another or no plan lies there."""
+        """Write for each session what the stage ingest gets, where another or no plan lies there."""
         for name in self.sessions:
             path, text = paths.ingest_plan(name), self.ingest_plan(name).text()
             if not path.is_file() or path.read_text(encoding="utf-8") != text:

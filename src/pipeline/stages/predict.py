@@ -105,21 +105,22 @@ def _out_of_fold(
     They get the ridge of the training frames before, and keep it.
     """
     config, fold, found = stage.config, _fold(stage), []
-    ridges = [read_ridge_skip(path, []).fitted for path in stage.files["ridge"]]
+    blocks = windows.blocks_of(fold, "validation")
+    names = sorted({windows.recordings[block.recording] for block in blocks})
+    skips = [read_ridge_skip(path, names if i == subject else []) for i, path in enumerate(stage.files["ridge"])]
     blind = [n for k, n in enumerate(model.networks) if inner_fold_of(windows, fold, k) == 0]
     for network in blind:
         if network.skip is not None:
-            network.correct(ridges)
+            network.correct([skip.fitted for skip in skips])
     hop = config.mel.frames(config.window.hop_s)
     weights, centre = model.weights.cpu().numpy(), blind[0].mel_mean.cpu().numpy()
-    for block in windows.blocks_of(fold, "validation"):
+    for block in blocks:
         r, start, stop = block.recording, block.start, block.stop
         name = windows.recordings[r]
         own = [predict_continuous(n, arrays.features[r], start, stop, hop, subject=subject).mel for n in blind]
         mel = centre + weights[:-1].sum() * (np.mean(own, axis=0) - centre)
-        if stage.files["ridge"]:
-            by_ridge = read_ridge_skip(stage.files["ridge"][subject], [name]).mel[name][start:stop]
-            mel = mel + weights[-1] * (by_ridge - centre)
+        if skips:
+            mel = mel + weights[-1] * (skips[subject].mel[name][start:stop] - centre)
         times_s = config.mel.first_frame_s + np.arange(start, stop) / config.mel.frame_rate_hz
         series = {"target": arrays.mel[r][start:stop], "model": mel.astype(np.float32)}
         found.append(PredictedBlock(name, start, times_s, series))

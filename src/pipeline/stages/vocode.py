@@ -6,13 +6,9 @@ each event that starts in it.  The kinds of a block, and those of a word, are eq
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
-import soundfile
 
 from pipeline.artifacts.aligned import AlignedInfo, aligned_trials, open_aligned
 from pipeline.artifacts.core import content_digest
@@ -28,6 +24,7 @@ from pipeline.vocoder.base import Vocoder
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan_config import read_hifigan_config
 from pipeline.vocoder.loudness import WORD_MARGIN_S, Wave, equally_loud, excerpt
+from pipeline.vocoder.wav import clipped_wav
 
 LABEL_CHARACTERS = 40
 
@@ -108,7 +105,5 @@ def _write_wavs(folder: Path, name: str, sounds: dict[str, Wave], rate_hz: int) 
     """One file of 16 bit for each kind; returns the sounds as they were written, equally loud."""
     matched = equally_loud(sounds, rate_hz)
     for kind, sound in matched.items():
-        wav = io.BytesIO()  # libsndfile does not say why it cannot write
-        soundfile.write(wav, np.clip(sound, -1, 1), rate_hz, subtype="PCM_16", format="WAV")
-        (folder / f"{name}_{kind}.wav").write_bytes(wav.getbuffer())
+        (folder / f"{name}_{kind}.wav").write_bytes(clipped_wav(sound, rate_hz))
     return matched
