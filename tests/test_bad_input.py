@@ -434,7 +434,7 @@ def test_model_of_another_config(lab: Lab, chain: Path, name: str) -> None:
     files = {kind: results / kind / "sim01_run01.h5" for kind in ("mel", "aligned")}
     files |= {"windows": results / "windows/sim01.h5", "model": results / "train/sim01/fold0/model.ckpt"}
     arguments = [part for kind, path in files.items() for part in (f"--{kind}", str(path))]
-    arguments += ["--fold", fold, "--output", "out.h5"]
+    arguments += ["--ridge", "--fold", fold, "--output", "out.h5"]
     refused(lab, lambda lab: lab.script("predict", stage_config("predict", settings), *arguments), *words)
 
 
