@@ -350,10 +350,17 @@ def test_evaluate_that_fails_on_a_rerun_loses_nothing(work: Path) -> None:
     config = (work / "config.yaml").read_text()
     (work / "config.yaml").write_text(config.replace("bootstrap: 100", "bootstrap: 101"))
     read_by_evaluate_alone = work / "results/contamination/sim01_run01.h5"
+    with h5py.File(read_by_evaluate_alone) as file:
+        found: list[h5py.Dataset] = []
+        file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) and item.chunks else None)
+        place = found[0].id.get_chunk_info(0).byte_offset
     before = read_by_evaluate_alone.stat()
-    with h5py.File(read_by_evaluate_alone, "r+") as file:
-        file.attrs["complete"] = False
-    os.utime(read_by_evaluate_alone, ns=(before.st_atime_ns, before.st_mtime_ns))  # so that the start sees no change
+    with read_by_evaluate_alone.open("r+b") as file:  # values alone: what the start looks at is as it was
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ 1]))
+    os.utime(read_by_evaluate_alone, ns=(before.st_atime_ns, before.st_mtime_ns))
     result = main_py(work)
     assert result.returncode == 2, result.stdout[-3000:]
     assert any("contamination/sim01_run01.h5" in line for line in errors_of(result.stdout))

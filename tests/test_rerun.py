@@ -739,8 +739,43 @@ def test_the_reason_names_the_module(edited: Work) -> None:
     assert all("pipeline.signal.clock" in reason for reason in reasons)
 
 
+def hashes(source: Path) -> dict[str, str]:
+    """The hash of every module of a source tree, by its own fingerprint code."""
+    code = (
+        "import json, pathlib; from pipeline.provenance.fingerprint import code_fingerprints as of; "
+        "print(json.dumps(of(sorted(pathlib.Path('workflow/scripts').glob('*.py')))))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=source,
+        env={**os.environ, "PYTHONPATH": str(source / "src")},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    by_stage = json.loads(found.stdout)
+    return {module: text for stage in by_stage.values() for module, text in stage.items() if module in MODULES}
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_an_edit_changes_the_hash_of_its_module_alone(edited: Work, part: int) -> None:
+    before = hashes(edited.source)
+    chosen = sorted(before)[part::2]
+    texts = {path: path.read_text() for path in (module_file(edited.source, module) for module in chosen)}
+    for path, text in texts.items():
+        path.write_text(add_a_constant(text))
+    after = hashes(edited.source)
+    for path, text in texts.items():
+        path.write_text(text)
+    assert {module for module in before if after[module] != before[module]} == set(chosen)
+
+
+#: A module for each set of stages: with the two tests above it stands for all that reach the same stages.
+ONE_OF_EACH = sorted({frozenset(stages): module for module, stages in sorted(MODULES.items())}.values())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("module", sorted(MODULES))
+@pytest.mark.parametrize("module", ONE_OF_EACH)
 def test_an_edit_of_a_module_reruns_who_imports_it(module: str, request: pytest.FixtureRequest) -> None:
     stages = MODULES[module]
     work = request.getfixturevalue("edited_simulated" if "simulate" in stages else "edited")
