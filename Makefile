@@ -66,6 +66,7 @@ lock:
 	awk '/^[^ ]/ {keep = /^snakemake-executor-plugin-slurm/} keep' requirements.lock > tools/slurm.lock
 	awk '/^[^ ]/ {keep = !/^snakemake-executor-plugin-slurm/} keep' requirements.lock > requirements.lock.tmp
 	mv requirements.lock.tmp requirements.lock
+	$(BIN)/python tools/environment.py
 
 licences: $(VENV)/.slurm
 	$(BIN)/python tools/licences.py

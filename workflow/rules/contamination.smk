@@ -7,12 +7,15 @@ rule contamination:
         "logs/contamination/{session}.log",
     benchmark:
         "logs/contamination/{session}.benchmark.tsv"
+    conda:
+        "../envs/pipeline.yaml"
     resources:
         **resources_of(PLAN, "contamination", lambda w: [w.session]),
     params:
         *PLAN.code("contamination"),
+        code=lambda w, input: PLAN.code("contamination"),
         config=PLAN.config_json("contamination"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/contamination.py --config {params.config:q} --code {CODE[contamination]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        "{resources.python:q} {resources.scripts:q}/contamination.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {resources.log_level:q}"
         " --recording {input:q} --output {output:q}"

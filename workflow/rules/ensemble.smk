@@ -19,16 +19,19 @@ rule ensemble:
         "logs/{prefix}ensemble/{model_id}/{fold}.log",
     benchmark:
         "logs/{prefix}ensemble/{model_id}/{fold}.benchmark.tsv"
+    conda:
+        "../envs/pipeline.yaml"
     threads: PLAN.config.train.cpu_threads
     resources:
         **resources_of(PLAN, "ensemble", lambda w: PLAN.sessions_of_model(w.model_id)),
     params:
         *PLAN.code("ensemble"),
+        code=lambda w, input: PLAN.code("ensemble"),
         config=PLAN.config_json("ensemble"),
         variant=lambda w: PLAN.variant_of(w.prefix),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/ensemble.py --config {params.config:q} --code {CODE[ensemble]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        "{resources.python:q} {resources.scripts:q}/ensemble.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {resources.log_level:q}"
         " --networks {input.networks:q} --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q}"
         " --ridge {input.ridge:q} --folds {input.folds:q} --scores {input.scores:q}"
         " --fold {wildcards.fold:q} --variant {params.variant:q} --output {output:q}"

@@ -10,15 +10,19 @@ rule evaluate:
         "logs/evaluate.log",
     benchmark:
         "logs/evaluate.benchmark.tsv"
+    conda:
+        "../envs/pipeline.yaml"
     resources:
         **resources_of(PLAN, "evaluate", lambda w: PLAN.sessions),
     params:
         *PLAN.code("evaluate"),
+        code=lambda w, input: PLAN.code("evaluate"),
         config=PLAN.config_json("evaluate"),
         folds=PLAN.fold_names,
         variants=PLAN.config.variants,
+        sound=PLAN.config.writes_sound,
         pooled=PLAN.config.train.pool == "subjects",
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/evaluate.py --config {params.config:q} --code {CODE[evaluate]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
-        " --folds {params.folds:q} --variants {params.variants:q} --pooled {params.pooled:q} --sound {PLAN.config.writes_sound:q} --output {output:q}"
+        "{resources.python:q} {resources.scripts:q}/evaluate.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {resources.log_level:q}"
+        " --folds {params.folds:q} --variants {params.variants:q} --pooled {params.pooled:q} --sound {params.sound:q} --output {output:q}"

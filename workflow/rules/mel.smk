@@ -7,12 +7,15 @@ rule mel:
         "logs/mel/{session}.log",
     benchmark:
         "logs/mel/{session}.benchmark.tsv"
+    conda:
+        "../envs/pipeline.yaml"
     resources:
         **resources_of(PLAN, "mel", lambda w: [w.session]),
     params:
         *PLAN.code("mel"),
+        code=lambda w, input: PLAN.code("mel"),
         config=PLAN.config_json("mel"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/mel.py --config {params.config:q} --code {CODE[mel]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        "{resources.python:q} {resources.scripts:q}/mel.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {resources.log_level:q}"
         " --aligned {input:q} --output {output:q}"

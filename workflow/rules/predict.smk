@@ -14,14 +14,17 @@ rule predict:
         "logs/{prefix}predict/{subject}/{fold}.benchmark.tsv"
     wildcard_constraints:
         fold=r"fold\d+",
+    conda:
+        "../envs/pipeline.yaml"
     resources:
         **resources_of(PLAN, "predict", lambda w: PLAN.sessions_of(w.subject)),
         gpu=1 if RUNTIME.accelerator == "gpu" else 0,
     params:
         *PLAN.code("predict"),
+        code=lambda w, input: PLAN.code("predict"),
         config=PLAN.config_json("predict"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/predict.py --config {params.config:q} --code {CODE[predict]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        "{resources.python:q} {resources.scripts:q}/predict.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {resources.log_level:q}"
         " --model {input.model:q} --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q}"
-        " --ridge {input.ridge:q} --fold {wildcards.fold:q} --accelerator {RUNTIME.accelerator:q} --output {output:q}"
+        " --ridge {input.ridge:q} --fold {wildcards.fold:q} --accelerator {resources.accelerator:q} --output {output:q}"

@@ -12,12 +12,15 @@ rule repeats:
         "logs/repeats/{model_id}.benchmark.tsv"
     wildcard_constraints:
         model_id=PLAN.one_of(PLAN.compared),
+    conda:
+        "../envs/pipeline.yaml"
     resources:
         **resources_of(PLAN, "repeats", lambda w: PLAN.sessions_of_model(w.model_id)),
     params:
         *PLAN.code("repeats"),
+        code=lambda w, input: PLAN.code("repeats"),
         config=PLAN.config_json("repeats"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/repeats.py --config {params.config:q} --code {CODE[repeats]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        "{resources.python:q} {resources.scripts:q}/repeats.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {resources.log_level:q}"
         " --mel {input.mel:q} --aligned {input.aligned:q} --output {output:q}"

@@ -8,13 +8,16 @@ rule simulate:
         "logs/simulate.log",
     benchmark:
         "logs/simulate.benchmark.tsv"
+    conda:
+        "../envs/pipeline.yaml"
     resources:
         **resources_of(PLAN, "simulate", lambda w: PLAN.sessions),
     params:
         *PLAN.code("simulate"),
+        code=lambda w, input: PLAN.code("simulate"),
         config=PLAN.config_json("simulate"),
         content=" ".join(PLAN.speech.values()),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/simulate.py --config {params.config:q} --code {CODE[simulate]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        "{resources.python:q} {resources.scripts:q}/simulate.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {resources.log_level:q}"
         " --speech {input:q} --content {params.content:q} --output {output.sheet:q}"

@@ -13,17 +13,20 @@ rule train:
         "logs/{prefix}train/{model_id}/{fold}/{network}.log",
     benchmark:
         "logs/{prefix}train/{model_id}/{fold}/{network}.benchmark.tsv"
+    conda:
+        "../envs/pipeline.yaml"
     threads: PLAN.training_cores
     resources:
         **resources_of(PLAN, "train", lambda w: PLAN.sessions_of_model(w.model_id)),
         gpu=0 if RUNTIME.accelerator == "cpu" else PLAN.config.train.devices,
     params:
         *PLAN.code("train"),
+        code=lambda w, input: PLAN.code("train"),
         config=PLAN.config_json("train"),
         variant=lambda w: PLAN.variant_of(w.prefix),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/train.py --config {params.config:q} --code {CODE[train]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        "{resources.python:q} {resources.scripts:q}/train.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {resources.log_level:q}"
         " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --ridge {input.ridge:q}"
         " --folds {input.folds:q} --fold {wildcards.fold:q} --variant {params.variant:q} --network {wildcards.network:q}"
-        " --accelerator {RUNTIME.accelerator:q} --output {output:q}"
+        " --accelerator {resources.accelerator:q} --output {output:q}"

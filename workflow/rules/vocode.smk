@@ -11,14 +11,17 @@ rule vocode:
         "logs/vocode/{subject}/{fold}.benchmark.tsv"
     wildcard_constraints:
         fold=r"fold\d+",
+    conda:
+        "../envs/pipeline.yaml"
     resources:
         **resources_of(PLAN, "vocode", lambda w: PLAN.sessions_of(w.subject)),
     params:
         *PLAN.code("vocode"),
+        code=lambda w, input: PLAN.code("vocode"),
         config=PLAN.config_json("vocode"),
         content=" ".join(PLAN.vocoder_files.values()),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/vocode.py --config {params.config:q} --code {CODE[vocode]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        "{resources.python:q} {resources.scripts:q}/vocode.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {resources.log_level:q}"
         " --predictions {input.predictions:q} --aligned {input.aligned:q} --checkpoint {input.checkpoint:q}"
-        " --accelerator {RUNTIME.accelerator:q} --output {output:q}"
+        " --accelerator {resources.accelerator:q} --output {output:q}"

@@ -7,13 +7,16 @@ rule window:
         "logs/window/{subject}.log",
     benchmark:
         "logs/window/{subject}.benchmark.tsv"
+    conda:
+        "../envs/pipeline.yaml"
     resources:
         **resources_of(PLAN, "window", lambda w: PLAN.sessions_of(w.subject)),
     params:
         *PLAN.code("window"),
+        code=lambda w, input: PLAN.code("window"),
         config=PLAN.config_json("window"),
         order=lambda w: " ".join(PLAN.sessions_of(w.subject)),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/window.py --config {params.config:q} --code {CODE[window]:q}"
-        " --log {log:q} --log-level {RUNTIME.log_level:q}"
+        "{resources.python:q} {resources.scripts:q}/window.py --config {params.config:q} --code {params.code:q}"
+        " --log {log:q} --log-level {resources.log_level:q}"
         " --aligned {input:q} --output {output:q}"

@@ -1,7 +1,7 @@
 """The start of the Snakefile, before its rules: load the plan, set signal handlers.
 
 Uses of Snakemake that are not public (docs/design.md lists them with their tests): ``config_settings`` and
-``is_main_process`` of the workflow, the globals of a workflow that uses this one as a module.
+``is_main_process`` of the workflow, its handlers ``_onstart``, ``_onsuccess``, ``_onerror``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-from pipeline.config.stages import STAGES
 from pipeline.errors import InputError
 from pipeline.run.layout import mark_layout
 from pipeline.run.plan import Plan, load_plan
@@ -43,21 +43,37 @@ def prepare(workflow: Any, config: Mapping[str, Any], home: Path) -> dict[str, A
         )
         if workflow.is_main_process:
             plan.mark_stale()
+            if is_module:
+                plan.write_ingest_plans()
+                add_handlers(plan, workflow)
     except InputError as error:
         raise WorkflowError(str(error)) from None
-    names = {
+    runtime = plan.config.runtime
+    # What a shell line needs and no result depends on: Snakemake reruns nothing where a resource is another.
+    in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    command = {
+        "python": "python" if in_conda else sys.executable,
+        "scripts": str(home / "workflow" / "scripts"),
+        "log_level": runtime.log_level,
+        "accelerator": runtime.accelerator,
+    }
+    return {
         "PLAN": plan,
-        "PYTHON": sys.executable,
-        "SCRIPTS": home / "workflow" / "scripts",
-        "RUNTIME": plan.config.runtime,
-        "CODE": {stage: plan.code(stage) for stage in STAGES},
-        "resources_of": resources,
+        "RUNTIME": runtime,
+        "resources_of": lambda *job: {**resources(*job), **command},
         "start": start,
     }
-    if is_module:
-        # Snakemake looks up what a module's commands name among the names of the workflow that uses it.
-        workflow.modifier_stack[0].globals.update(names)
-    return names
+
+
+def add_handlers(plan: Plan, workflow: Any) -> None:
+    """What the Snakefile does at start and end, in a workflow that uses it as a module.
+
+    Snakemake runs the handlers of the outermost Snakefile alone; these run before the ones that it has by now.
+    """
+    ours = {"start": lambda: start(plan, workflow), "success": plan.stale, "error": plan.print_failures}
+    for event, run in ours.items():
+        theirs = getattr(workflow, f"_on{event}")
+        setattr(workflow, f"_on{event}", lambda log, run=run, theirs=theirs: (run(), theirs(log)))
 
 
 def start(plan: Plan, workflow: Any) -> None:
