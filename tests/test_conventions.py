@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, SMALL, jobs_run, snakemake
+from pipeline.config.loader import load_config
 
 OUTER = """\
 configfile: "lab.yaml"
@@ -59,12 +61,108 @@ def run_outer(folder: Path) -> str:
     return result.stderr
 
 
+def test_the_linter_finds_nothing() -> None:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile"), "--lint"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 @pytest.mark.slow
 def test_another_workflow_uses_this_one_as_a_module(outer: Path) -> None:
+    shutil.rmtree(outer / ".snakemake/plan")
+    (outer / "results/recordings/sim01_run01.h5").unlink()
     (outer / "results/contamination/sim01_run01.h5").unlink()
     (outer / "results/eval.json").unlink()
-    assert jobs_run(run_outer(outer)) == ["decoding_contamination", "decoding_evaluate", "poster"]
+    jobs = jobs_run(run_outer(outer))
+    assert {f"decoding_{stage}" for stage in ("ingest", "contamination", "evaluate")} < set(jobs)
+    assert jobs[-1] == "poster"
     assert (outer / "poster.txt").read_text().split()[1] == "results/eval.json"
+
+
+#: What Snakemake asks of conda. The environment that it makes has one program, which leaves a mark and hands on.
+CONDA = """\
+#!/bin/bash
+case "$*" in
+  "info --json") echo '{{"conda_prefix": "{place}", "platform": "linux-64"}}' ;;
+  "--version") echo "conda 25.1.0" ;;
+  "config --get channel_priority --json") echo '{{"get": {{"channel_priority": "strict"}}}}' ;;
+  "env create"*)
+    prefix=$(sed "s/.*--prefix '\\?\\([^ ']*\\).*/\\1/" <<< "$*")
+    mkdir -p "$prefix/bin"
+    printf '#!/bin/sh\\necho "$*" >> "{place}/ran"\\nexec "{python}" "$@"\\n' > "$prefix/bin/python"
+    chmod +x "$prefix/bin/python" ;;
+  "clean -y --tarballs") ;;
+  *) echo "unknown: $*" >&2; exit 1 ;;
+esac
+"""
+
+
+def test_jobs_run_in_the_environment_of_conda_where_it_is_asked_for(finished: Path, tmp_path: Path) -> None:
+    place = tmp_path / "conda"
+    (place / "bin").mkdir(parents=True)
+    (place / "bin/activate").write_text('export PATH="$1/bin:$PATH"\n')
+    (place / "bin/conda").write_text(CONDA.format(place=place, python=sys.executable))
+    (place / "bin/conda").chmod(0o755)
+    path = {"PATH": f"{place / 'bin'}:{os.environ['PATH']}"}
+    again = finished / "results/contamination/sim01_run01.h5"
+    again.unlink()
+    result = snakemake(finished, "--sdm", "conda", "--", "results/contamination/sim01_run01.h5", environment=path)
+    assert jobs_run(result.stdout) == ["contamination"], result.stdout[-3000:]
+    assert "contamination.py" in (place / "ran").read_text()
+    assert "Nothing to be done" in snakemake(finished, "results/contamination/sim01_run01.h5").stdout
+    again.unlink()
+    (place / "ran").unlink()
+    assert jobs_run(snakemake(finished, "results/contamination/sim01_run01.h5", environment=path).stdout)
+    assert not (place / "ran").exists(), "without --sdm the interpreter that started Snakemake runs the jobs"
+
+
+def test_the_environment_of_the_rules_is_the_lock() -> None:
+    sys.path.insert(0, str(ROOT / "tools"))
+    import environment
+
+    assert environment.OUTPUT.read_text() == environment.environment()
+    rules = [p.read_text() for p in ROOT.glob("workflow/rules/*.smk")]
+    assert all(text.count("shell:") == text.count('"../envs/pipeline.yaml"') == 1 for text in rules)
+
+
+def test_the_example_of_the_catalog_runs_as_small_as_the_tests() -> None:
+    example = ROOT / ".test/config/config.yaml"
+    assert load_config([example]) == load_config([], [yaml.safe_load(SMALL) | {"export": {}}])
+
+
+def test_actions_and_container_call_targets_that_exist() -> None:
+    """Neither can run here: what they call is compared with what there is."""
+    targets = set(re.findall(r"^(\S+):", (ROOT / "Makefile").read_text().replace("$(VENV)", ".venv"), re.MULTILINE))
+    called = re.findall(r"\bmake ((?:[\w./-]+ ?)+)", (ROOT / "Containerfile").read_text().split("FROM")[1])
+    for file in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        for job in yaml.safe_load(file.read_text())["jobs"].values():
+            assert job["runs-on"] == "ubuntu-latest"
+            for step in job["steps"]:
+                assert {"uses", "run"} & set(step)
+                called += re.findall(r"\bmake ((?:[\w./-]+ ?)+)", step.get("run", ""))
+    assert {".venv/.ready", "docs", "lint", "run"} <= {name for call in called for name in call.split()} <= targets
+
+
+@pytest.mark.slow
+def test_a_deployed_workflow_runs(tmp_path: Path) -> None:
+    """snakedeploy from a folder, as the catalog's page tells; what it writes names the module as a path to complete."""
+    if not (program := shutil.which("snakedeploy")):
+        pytest.skip("needs snakedeploy: pip install snakedeploy")
+    for name in ("src", "workflow", "config", "profiles"):
+        shutil.copytree(ROOT / name, tmp_path / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    source = str(tmp_path / "source")
+    subprocess.run([program, "deploy-workflow", source, "lab", "--branch", "main"], cwd=tmp_path, check=True)
+    lab = tmp_path / "lab"
+    text = (lab / "workflow/Snakefile").read_text()
+    local, n = re.subn(r"(snakefile:\s*\n\s*).*", rf"\1{str(ROOT / 'workflow/Snakefile')!r}", text)
+    assert n == 1, text
+    (lab / "workflow/Snakefile").write_text(local)
+    (lab / "config/config.yaml").write_text(SMALL)
+    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
+    result = subprocess.run(command, cwd=lab, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (lab / "results/eval.json").is_file()
+    assert (lab / "results/.layout").is_file(), "what the Snakefile does at the start, in a module, too"
 
 
 def test_a_bad_config_of_the_module_is_refused(outer: Path) -> None:
