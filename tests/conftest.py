@@ -7,8 +7,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from final_run import main, written
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = """\
@@ -62,3 +65,13 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = snakemake(work, "results/eval.json", environment={**names, "PYTHONPATH": str(host)})
     assert result.returncode == 0, result.stdout[-4000:]
     return work
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A run of main.py with ``fold: final`` and what it printed."""
+    work = tmp_path_factory.mktemp("final") / "work"
+    work.mkdir()
+    result = main(work, written(work / "config.yaml"))
+    assert result.returncode == 0, result.stderr[-3000:]
+    return SimpleNamespace(work=work, results=work / "results", printed=result.stdout)

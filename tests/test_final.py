@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from statistics import fmean, median_high
@@ -15,9 +12,9 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-import yaml
 
 from conftest import ROOT, jobs_run, snakemake
+from final_run import main, pipeline, written
 from pipeline.artifacts import paths
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
@@ -36,38 +33,7 @@ from pipeline.run.new_recordings import model_of, named_model, predict_recording
 from pipeline.run.plan import load_plan
 from pipeline.run.resources import resources
 
-CONFIG = {
-    "fold": "final",
-    "simulate": {"minutes": 1.2, "channels": 8, "dead_channels": 1, "noisy_channels": 1},
-    "split": {"folds": 2, "validation_fraction": 0.2},
-    "model": {"preset": "tiny", "networks": 2},
-    "train": {"max_steps": 6, "steps_per_epoch": 2, "lr": 0.002},
-    "predict": {"importance": False, "attention_windows": 1},
-    "export": {"audio": "none"},
-    "evaluate": {"bootstrap": 100, "report": False},
-}
 ALL = "ridge*3 train*6 ensemble*3 predict*2 evaluate"
-
-
-def written(place: Path, **changes: object) -> Path:
-    """A config file with sections replaced key by key."""
-    values: dict = json.loads(json.dumps(CONFIG))
-    for section, value in changes.items():
-        values[section] = values.get(section, {}) | value if isinstance(value, dict) else value
-    place.write_text(yaml.safe_dump(values))
-    return place
-
-
-def main(work: Path, config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "main.py"), "--config", str(config), "--cores", "2", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False, env=environment)
-
-
-def pipeline(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False, env=environment)
 
 
 def times(text: str) -> Counter[str]:
@@ -80,16 +46,6 @@ def would_run(work: Path, config: Path, target: str = "all") -> Counter[str]:
     result = snakemake(work, "--dry-run", target, config=config)
     assert result.returncode == 0, result.stdout[-3000:]
     return Counter(rule for rule in jobs_run(result.stdout) if rule != "all")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A run of main.py with ``fold: final`` and what it printed."""
-    work = tmp_path_factory.mktemp("final") / "work"
-    work.mkdir()
-    result = main(work, written(work / "config.yaml"))
-    assert result.returncode == 0, result.stderr[-3000:]
-    return SimpleNamespace(work=work, results=work / "results", printed=result.stdout)
 
 
 @pytest.fixture
@@ -157,7 +113,7 @@ def test_a_name_is_the_content_of_the_ensemble(finished: SimpleNamespace) -> Non
         model_digest(load_model(finished.results / f"train/sim01/{f}/model.ckpt")[0]) for f in ("fold0", "fold1", FINAL)
     ]
     assert scores["subjects"]["sim01"]["models"] == names[:2]
-    assert f"final model  sim01 {names[2][:16]}: python -m pipeline predict --subject sim01" in finished.printed
+    assert f"final model  sim01 {names[2][:16]}: seeg-to-audio predict --subject sim01 --sheet" in finished.printed
     listed = [line.split()[1:4] for line in pipeline(finished.work, "runs").stdout.splitlines()]
     assert [[name[:16], "sim01", fold] for name, fold in zip(names, ("fold0", "fold1", FINAL), strict=True)] == [
         row for row in listed if row[1] == "sim01"
@@ -252,7 +208,7 @@ def test_a_pooled_final_model_predicts_each_of_its_subjects(tmp_path: Path) -> N
     for subject in ("sim01", "sim02"):
         result = pipeline(tmp_path, "predict", "--subject", subject, "--recording", f"{subject}_run01")
         assert result.returncode == 0, result.stderr
-    found = {file.name for file in (tmp_path / "results/new_predictions").glob("*.h5")}
+    found = {file.name for file in (tmp_path / "new_predictions").glob("*.h5")}
     assert found == {f"{s}_run01_{own['content_digest'][:16]}.h5" for s in own["subjects"]}
 
 

@@ -33,9 +33,9 @@ WHOLE_RUNS = {
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A command of the README where its environment is active and the checkout is ``folder``."""
-    # The newest: a command before may have trained on other data.
+    # The oldest: a command before may have trained on other data than new.tsv is like.
     runs = sorted(folder.glob("results/train/sim01/fold0/runs/*"), key=lambda run: run.stat().st_mtime)
-    run_dir = runs[-1] if runs else Path("none")
+    run_dir = runs[0] if runs else Path("none")
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     command = command.replace("DIGEST", run_dir.name[:8])
@@ -57,6 +57,9 @@ def checkout(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config/config.yaml").write_text(SMALL)
     (folder / "config/config.toml").write_text(as_toml(small))
     lab = {name: values for name, values in small.items() if name not in ("simulate", "fold")} | CONFIG
+    simulated = folder / "results/simulated"
+    sheet = (simulated / "recordings.tsv").read_text()
+    (folder / "new.tsv").write_text(sheet.replace("\tsim01_run01_", "\tresults/simulated/sim01_run01_"))
     (folder / "my.yaml").write_text(yaml.safe_dump(lab | {"split": {"folds": 2, "validation_fraction": 0.2}}))
     return folder
 

@@ -190,31 +190,58 @@ def _plot(options: argparse.Namespace) -> None:
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("predict", help="predict new recordings with a trained model")
+    parser = commands.add_parser("predict", help="predict new recordings with a trained model, with or without sound")
     _add_model_options(parser)
-    parser.add_argument("--recording", nargs="+", required=True, metavar="ID", help="aligned recordings")
-    parser.add_argument("--out", type=Path, default=Path("results/new_predictions"), metavar="DIR")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--sheet", type=Path, metavar="TSV", help="sheet of new recordings, which no run needs to know")
+    what.add_argument("--recording", nargs="+", metavar="ID", help="aligned recordings of the run")
+    parser.add_argument("--out", type=Path, default=Path("new_predictions"), metavar="DIR", help="a folder of its own")
+    parser.add_argument(
+        "--audio", choices=["none", "predicted", "all"], default="predicted",
+        help="with --sheet: the sound to write; all: the true and the vocoded true sound too, where there is any",
+    )  # fmt: skip
     parser.add_argument("--npy", action="store_true", help="also write .npy for a vocoder")
     parser.add_argument("--accelerator", default="auto", choices=["auto", "cpu", "gpu"])
+    parser.add_argument(
+        "--config", type=Path, nargs="+", default=[],
+        help="with --sheet: limits of valid recordings and vocoder; default: what main.py ran with last",
+    )  # fmt: skip
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.set_defaults(command=_predict)
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--run", metavar="DIGEST", help="name of a model, or its first characters")
+    model.add_argument("--run", metavar="DIGEST", help="name of a model, its first characters, or its file model.ckpt")
     model.add_argument("--subject", metavar="S", help="take the final model of this subject")
     parser.add_argument("--fold", type=int, metavar="K", help="with --subject: take the model of this fold instead")
 
 
 def _predict(options: argparse.Namespace) -> None:
     from pipeline.config.checks import id_problem
-    from pipeline.run.new_recordings import predict_recording
 
+    if options.sheet is not None:
+        _predict_sheet(options)
+        return
     raise_if_any(filter(None, (id_problem(name, "--recording", "") for name in options.recording)))
     model = _model_file(options)
+    from pipeline.run.new_recordings import predict_recording
+
     for recording in options.recording:
         file = predict_recording(model, recording, options.out, options.npy, options.accelerator)
         print(f"predicted: {file}")
+
+
+def _predict_sheet(options: argparse.Namespace) -> None:
+    from pipeline.config.loader import load_config, parse_override
+    from pipeline.run.plan import RESOLVED_CONFIG
+
+    files = options.config or ([RESOLVED_CONFIG] if RESOLVED_CONFIG.is_file() else [])
+    config = load_config(files, map(parse_override, options.set))
+    model = _model_file(options)
+    from pipeline.run.new_sheet import Wanted, predict_sheet
+
+    predict_sheet(model, options.sheet, options.out, config, Wanted(options.audio, options.npy, options.accelerator))
 
 
 def _model_file(options: argparse.Namespace) -> Path:

@@ -1,11 +1,15 @@
-"""Predict recordings outside all folds with a trained model: ``python -m pipeline predict``.
+"""Predict aligned sessions with a trained model.
 
-A model is named by its content digest, or by its subject; it brings its own normalisation, and nothing is trained.
+A model is named by its content digest, its file or its subject; it brings its own normalisation, and nothing is
+trained.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,52 +21,115 @@ from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, Predicte
 from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged
 from pipeline.config.checks import id_problem
 from pipeline.config.ensemble import ModelSettings
+from pipeline.config.mel import MelConfig
 from pipeline.config.variants import FINAL, Fold
+from pipeline.data.front_end import FrontEnd
 from pipeline.data.spans import covered_frames
 from pipeline.data.subject import normalised_features
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.model.device import device_of
+from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import load_model, model_digest
 from pipeline.provenance.runs import DIGEST_CHARACTERS, MODEL, SIDECAR, is_finished
 from pipeline.run.plan import POOLED, RESOLVED_CONFIG
-from pipeline.stages.predict import write_mels
+from pipeline.stages.predict import Extras, write_mels
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model on its device, and what its file says of it; ``name`` is its content digest."""
+
+    file: Path
+    model: Ensemble
+    meta: dict[str, Any]
+    name: str
+
+    @classmethod
+    def load(cls, file: Path, accelerator: str = "auto") -> Self:
+        """The model in a file.  Raises :class:`InputError` where it is damaged."""
+        model, meta = load_model(file)
+        return cls(file, model.to(device_of(accelerator)), meta, model_digest(model))
+
+    @property
+    def config(self) -> ModelSettings:
+        """What it was made with."""
+        return ModelSettings.model_validate(self.meta["config"])
+
+    @property
+    def mel(self) -> MelConfig:
+        """The mel that it predicts."""
+        return MelConfig.from_json(json.dumps(self._stored("mel")))
+
+    def front_end(self, subject: str) -> FrontEnd:
+        """From the raw channels of a subject to what the model reads."""
+        return FrontEnd.from_json(self._stored("front_ends")[self.meta["subjects"][self.index_of(subject)]])
+
+    def index_of(self, subject: str, recording: str = "") -> int:
+        """The index of a subject in the model; a model of one subject accepts any."""
+        subjects = self.meta["subjects"]
+        if len(subjects) > 1 and subject not in subjects:
+            fix = "Predict a recording of one of them, or train with this subject too"
+            raise InputError(Problem(recording or "subject", "", subject, f"one of {', '.join(subjects)}", fix))
+        return subjects.index(subject) if subject in subjects else 0
+
+    def _stored(self, key: str) -> Any:
+        if key not in self.meta:
+            fix = "Start its run again: networks are found, and the model is written anew"
+            raise InputError(Problem(str(self.file), key, "nothing", "a model of this version", fix))
+        return self.meta[key]
 
 
 def predict_recording(model_file: Path, recording: str, folder: Path, npy: bool, accelerator: str) -> Path:
-    """Predict an aligned session, or one trial of it, with sound or without; returns the predictions file.
+    """Predict an aligned session of the run, or one trial of it; returns the predictions file.
 
     Raises :class:`InputError` when there is no such recording, or when its channels, feature rate or causal
     setting are not those that the model was trained on.
     """
-    model, meta = load_model(model_file)
-    name = model_digest(model)
-    model = model.to(device_of(accelerator))
-    config = ModelSettings.model_validate(meta["config"])
+    trained = TrainedModel.load(model_file, accelerator)
     session = _session_with(recording)
-    aligned = paths.aligned(session)
-    trials = [info for info in aligned_trials(aligned) if recording in (session, info.recording)]
-    first = trials[0]
-    subject = _subject_index(first, meta["subjects"])
-    trained = meta["subjects"][subject]
-    _refuse_unequal(aligned, meta["feature_names"][trained], meta["feature_rate_hz"][trained], config)
-    n_frames = {info.recording: covered_frames(info, config.mel)[1] for info in aligned_trials(aligned)}
-    features = normalised_features(aligned, meta["feature_names"][trained], n_frames, config)
+    output = folder / f"{recording}_{trained.name[:DIGEST_CHARACTERS]}.h5"
+    only = None if recording == session else recording
+    predict_session(trained, paths.aligned(session), paths.mel(session), output, only=only, npy=npy)
+    return output
+
+
+def predict_session(
+    trained: TrainedModel, aligned: Path, mel: Path, output: Path, *, only: str | None = None, npy: bool = False
+) -> None:
+    """Predict the trials of an aligned session, or ``only`` one; ``mel``, where the file exists, has their true mels.
+
+    Raises :class:`InputError` where its features are not those that the model was trained on.
+    """
+    config, meta = trained.config, trained.meta
+    infos = aligned_trials(aligned)
+    trials = [info for info in infos if only in (None, info.recording)]
+    first = infos[0]
+    subject = trained.index_of(first.subject, first.recording)
+    own = meta["subjects"][subject]
+    _refuse_unequal(aligned, meta["feature_names"][own], meta["feature_rate_hz"][own], config)
+    n_frames = {info.recording: covered_frames(info, config.mel)[1] for info in infos}
+    features = normalised_features(aligned, meta["feature_names"][own], n_frames, config)
     gridded = dict(zip(n_frames, features, strict=True))
-    mels = _mels(paths.mel(session))
+    mels = _mels(mel)
     blocks = []
     for info in trials:
         start, stop = covered_frames(info, config.mel)
         rows = gridded[info.recording]
-        result = predict_continuous(model, rows, start, stop, meta["hop_frames"], subject=subject)
+        result = predict_continuous(trained.model, rows, start, stop, meta["hop_frames"], subject=subject)
         blocks.append(_block(info, start, result.mel, mels.get(info.recording), config))
-    attributes = {"subject": first.subject, "simulated": first.simulated, "model_digest": name, "causal": config.causal}
-    fold = PredictedFold(blocks, attributes)
-    output = folder / f"{recording}_{name[:DIGEST_CHARACTERS]}.h5"
-    inputs = [(str(aligned), first.content_digest), (str(model_file), name)]
+    attributes = {
+        "subject": first.subject,
+        "simulated": first.simulated,
+        "model_digest": trained.name,
+        "causal": config.causal,
+    }
+    extras: Extras = {"band_hz": (np.array(trained.mel.band_edges_hz()[1:-1]), ("mel",))}
+    fold = PredictedFold(blocks, attributes, extras)
+    file = trained.file.name if trained.file.is_absolute() else str(trained.file)
+    inputs = [(str(aligned), first.content_digest), (file, trained.name)]
     write_predicted(output, PREDICTIONS, fold, Provenance(config.canonical_json(), {}, inputs))
     write_mels(fold, output.with_suffix(""), npy=npy)
-    return output
 
 
 def _session_with(recording: str) -> str:
@@ -92,7 +159,12 @@ def _block(
 
 
 def named_model(prefix: str, train_folder: Path) -> Path:
-    """The model whose name, or whose run's, begins with ``prefix``.  Raises :class:`InputError` unless there is one."""
+    """The model whose name, or whose run's, begins with ``prefix``, or the file of that name.
+
+    Raises :class:`InputError` unless there is one.
+    """
+    if prefix.endswith(MODEL) and Path(prefix).is_file():
+        return Path(prefix)
     runs = [run for fold in ("fold*", FINAL) for run in sorted(train_folder.glob(f"*/{fold}/runs/*"))]
     # Equal models of several runs are one.
     models: dict[str, list[Path]] = {}
@@ -125,14 +197,6 @@ def model_of(subject: str, fold: Fold) -> Path:
         raise InputError(Problem("--subject", "", f"{subject}, which has {names or f'no {what}'}", f"one {what}", fix))
     refuse_damaged(found[0])
     return found[0].with_name(MODEL)
-
-
-def _subject_index(info: AlignedInfo, subjects: list[str]) -> int:
-    """The index of the recording's subject in the model; a model of one subject accepts any."""
-    if len(subjects) > 1 and info.subject not in subjects:
-        fix = "Predict a recording of one of them, or train with this subject too"
-        raise InputError(Problem(info.recording, "subject", info.subject, f"one of {', '.join(subjects)}", fix))
-    return subjects.index(info.subject) if info.subject in subjects else 0
 
 
 def _refuse_unequal(aligned: Path, names: list[str], rate_hz: float, config: ModelSettings) -> None:

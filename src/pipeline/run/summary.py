@@ -66,7 +66,7 @@ def _final_models() -> Iterator[str]:
             made = read_sidecar(file)
             if [str(paths.EVALUATION_SIDECAR), scored] in made["inputs"]:
                 subject = made["subjects"][0]
-                use = f"python -m pipeline predict --subject {subject} --recording ID"
+                use = f"seeg-to-audio predict --subject {subject} --sheet new.tsv --out DIR"
                 yield f"final model  {file.parts[-3]} {_name(made['content_digest'])}: {use}"
 
 

@@ -44,7 +44,7 @@ def vocode(stage: Stage[VocodeStage]) -> str:
     try:
         for block in stage.progress(fold.blocks, "blocks"):
             sounds = {"predicted": vocoder(block.series["model"])}
-            if wants_all:
+            if wants_all and "target" in block.series:
                 sounds["vocoded_true"] = vocoder(block.series["target"])
                 sounds["true"] = _true_sound(aligned[block.recording][0], block, config.mel.hop_length)
             n_words += _write_block(part, block, sounds, aligned[block.recording][1], config.mel)
