@@ -38,7 +38,8 @@ def test_every_locked_package_has_hashes_and_no_place() -> None:
 
 
 def test_what_the_project_needs_is_locked() -> None:
-    needed = declared(*set(PROJECT["optional-dependencies"]) - {"docs"})
+    """But for what users install of their own, and tests skip without."""
+    needed = declared(*set(PROJECT["optional-dependencies"]) - {"docs", "xarray"})
     assert needed - {"torch"} <= set(pins(LOCK + SLURM_LOCK))
 
 
@@ -67,10 +68,10 @@ def modules_imported(file: Path) -> Iterator[str]:
 
 
 def test_what_a_run_needs_is_what_its_code_imports() -> None:
-    """MNE-Python, mne-bids and pyxdf are an extra for some formats, librosa and PocketSphinx one for some scores."""
+    """Extras: MNE-Python, mne-bids, pyxdf for some formats; librosa, PocketSphinx for some scores; pandas, xarray."""
     used = imported("src", "workflow/scripts", "main.py")
-    optional = declared("import", "scores") - declared()
-    assert optional == {"mne", "mne-bids", "pyxdf", "librosa", "pocketsphinx"}
+    optional = declared("import", "scores", "api", "xarray") - declared()
+    assert optional == {"mne", "mne-bids", "pyxdf", "librosa", "pocketsphinx", "pandas", "xarray", "h5netcdf"}
     assert used - optional == declared()
 
 

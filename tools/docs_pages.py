@@ -21,10 +21,11 @@ SECTIONS = {
     "First steps": ["tutorial.md", "faq.md"],
     "How to": [
         "import.md", "single_word_production_dutch.md", "snakemake.md", "cluster.md", "sweeps.md", "new_recordings.md",
-        "vocoding.md", "plots.md", "eval_json.md", "own_model.md", "own_feature.md", "reliability.md",
+        "vocoding.md", "python.md", "plots.md", "eval_json.md", "own_model.md", "own_feature.md", "reliability.md",
     ],
     "Design": ["design.md", "caching.md", "decoder.md", "real_recordings.md", "statistics.md", "benchmarks.md"],
-    "Reference": ["configuration.md", "reference/"],
+    "Reference": ["configuration.md", "reference/python.md"],
+    "For developers": ["reference/"],
     "About": ["renamed.md", "privacy.md", "licences.md"],
 }  # fmt: skip
 PARTS = (
@@ -46,12 +47,24 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return re.sub(r"\[([^\]]+)\]\((?:\.\./)+([^)]+)\)", r"\1 (`\2`)", markdown)
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """Docstrings name things as Sphinx does, :class:`Name`: only the name is shown."""
+    return re.sub(r":(?:class|func|meth|mod|data|attr):(?=<code>)", "", html)
+
+
 def _generated() -> Iterator[tuple[str, str]]:
     yield "configuration.md", (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    yield (
+        "reference/python.md",
+        "# Python reference\n\n::: pipeline.api\n    options:\n      show_root_full_path: false\n",
+    )
     for part in PARTS:
         if (PACKAGE / part).is_dir():
             yield f"reference/{part}.md", _reference(f"pipeline.{part}", (PACKAGE / part).glob("*.py"))
-    yield "reference/workflow.md", _reference("pipeline", PACKAGE.glob("*.py"), "The rest of pipeline")
+    yield (
+        "reference/workflow.md",
+        _reference("pipeline", (file for file in PACKAGE.glob("*.py") if file.stem != "api"), "The rest of pipeline"),
+    )
 
 
 def _reference(package: str, files: Iterator[Path], title: str = "") -> str:
@@ -70,7 +83,12 @@ def _nav(uris: list[str]) -> list[Any]:
     nav: list[Any] = []
     named = [page for pages in SECTIONS.values() for page in pages]
     for title, pages in SECTIONS.items():
-        found = [uri for page in pages for uri in sorted(uris) if uri == page or (page[-1] == "/" and page in uri)]
+        found = [
+            uri
+            for page in pages
+            for uri in sorted(uris)
+            if uri == page or (page[-1] == "/" and page in uri and uri not in named)
+        ]
         if title == "About":
             found += [u for u in sorted(uris) if u not in named and not u.startswith("reference/")]
         nav += [{title: found}] if title else [{"Home": "index.md"}]

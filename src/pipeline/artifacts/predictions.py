@@ -6,8 +6,9 @@ are ``target``, ``model``, ``model_teacher_forced``; of baselines ``ridge``,
 ``mean_spectrum`` and so on, and ``reference_{name}``, what timing or loudness alone tell of the true mel;
 ``/out_of_fold/{i}/{series}`` are the validation blocks, laid out alike, by what was fitted on training frames alone:
 what is fitted after the predictions reads these.  ``/templates`` is the mean training mel of each word from the onset
-of its voice on.  Predictions carry ``/attention`` of some windows, baselines the ridge that networks correct
-(:mod:`pipeline.artifacts.ridge_skip`); the baselines of a variant hold nothing but that.
+of its voice on.  Predictions carry ``/band_hz``, the scale of their bands, and ``/attention`` of some windows,
+baselines the ridge that networks correct (:mod:`pipeline.artifacts.ridge_skip`); the baselines of a variant hold
+nothing but that.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pipeline.artifacts.paths import SKIP
 PREDICTIONS = Schema("predictions", 3, "predict")
 BASELINES = Schema("baselines", 5, "ridge")
 OUT_OF_FOLD = "out_of_fold"
+BANDS = "band_hz"
+"""Centre frequency of each band [Hz], the scale of the axis ``mel``."""
 REFERENCE = "reference_"
 """Prefix of the series that tell what timing or loudness alone predict of the true mel."""
 
@@ -61,6 +64,10 @@ def write_predicted(path: Path, schema: Schema, fold: PredictedFold, provenance:
                 _write_block(writer, f"{part}/{i}", block)
         for name, (values, dims) in fold.extras.items():
             writer.array(name, values, dims)
+        if BANDS in fold.extras:  # in a group above: netCDF finds it there
+            parts = (("blocks", fold.blocks), (OUT_OF_FOLD, fold.out_of_fold))
+            names = [f"{part}/{i}/{name}" for part, own in parts for i, b in enumerate(own) for name in b.series]
+            writer.scale(BANDS, *((name, 1) for name in names))
 
 
 def read_predicted(path: Path, schema: Schema) -> PredictedFold:

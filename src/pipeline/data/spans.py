@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -45,7 +45,16 @@ def receptive_field(
     )
 
 
-def covered_frames(info: AlignedInfo, grid: MelGrid) -> tuple[int, int]:
+class Timed(Protocol):
+    """What has a first and a last feature."""
+
+    @property
+    def first_time_s(self) -> float: ...
+    @property
+    def last_time_s(self) -> float: ...
+
+
+def covered_frames(info: Timed, grid: MelGrid) -> tuple[int, int]:
     """The mel frames ``start:stop`` that have brain signal."""
     first = math.ceil((info.first_time_s - grid.first_frame_s) * grid.frame_rate_hz)
     last = math.floor((info.last_time_s - grid.first_frame_s) * grid.frame_rate_hz)
