@@ -5,7 +5,7 @@
 # # make slurm  install what the cluster profile needs
 # # make docs   build the documentation in build/docs
 # # make chaos  200 faults at random moments, each followed by a restart: takes an hour
-# # With a GPU, replace the pinned torch: make run TORCH="torch==2.13.0 --index-url <your CUDA index>"
+# # With a GPU: make run GPU=1; for another CUDA: make run TORCH="torch==2.13.0 --index-url <your CUDA index>"
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 FAULTS ?= 200
@@ -15,9 +15,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PYTHONNOUSERSITE = 1
 
+# Without GPU=1, and where TORCH says nothing else, torch comes from PyTorch's own index: on Linux, PyPI's is a build
+# for CUDA.
+TORCH_CPU := https://download.pytorch.org/whl/cpu
+INSTALL_TORCH := $(BIN)/python -m pip install --quiet $(TORCH)
+ifeq ($(origin TORCH)-$(shell uname -s)-$(GPU),file-Linux-)
+INSTALL_TORCH := $(BIN)/python -m pip install --quiet --no-deps --timeout 5 --retries 0 --index-url $(TORCH_CPU) \
+		$(TORCH) 2> /dev/null || { echo "$(TORCH_CPU) does not answer: torch comes from where pip looks by default;\
+ from PyPI it is a build for CUDA with some 15 packages of NVIDIA's"; $(INSTALL_TORCH); }
+endif
+
 .PHONY: run test test-slow test-slurm slurm bench chaos docs lint lock licences clean-env
 
-run: $(VENV)/.ready
+run: $(VENV)/.ready $(if $(GPU),$(VENV)/.cuda)
 	$(BIN)/python main.py --config config/config.yaml --cores $(CORES)
 
 test: $(VENV)/.ready $(VENV)/.voices
@@ -54,9 +64,16 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 	awk '/^[^ ]/ {keep = /^(pip|setuptools)==/} keep' requirements.lock > $(VENV)/build.lock
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $(VENV)/build.lock
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --no-build-isolation -r requirements.lock
-	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(INSTALL_TORCH)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip check
+	touch $@
+
+# Where the environment was built for CPUs before.
+$(VENV)/.cuda: $(VENV)/.ready
+	$(BIN)/python -c "import sys, torch; sys.exit(not torch.version.cuda)" || \
+		$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(TORCH)
+	$(INSTALL_TORCH)
 	touch $@
 
 # Run after an edit of constraints.txt; needs uv.

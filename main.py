@@ -14,25 +14,46 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import platform
+import shlex
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
 SCRIPTS = HOME / "workflow" / "scripts"
 sys.path.insert(0, str(HOME / "src"))
 
-from pipeline.artifacts.files import write_text  # noqa: E402
-from pipeline.config.combinations import combinations  # noqa: E402
-from pipeline.config.loader import parse_override  # noqa: E402
-from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, StageFailureError  # noqa: E402
-from pipeline.run.failures import exit_code, failures, written_logs  # noqa: E402
-from pipeline.run.ownership import owned_folder, stop_jobs  # noqa: E402
-from pipeline.run.plan import RESOLVED_CONFIG, load_plan  # noqa: E402
-from pipeline.run.summary import closing_summary  # noqa: E402
-from pipeline.run.sweep import run_sweep, sweep_summary  # noqa: E402
+from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, Problem, StageFailureError  # noqa: E402
+
+
+def _without_environment(missing: str) -> Problem:
+    """What to say where this Python lacks the project's packages: its environment is not active, or not made."""
+    activate = HOME / ".venv" / "bin" / "activate"
+    there = f". {shlex.quote(str(activate))}" if activate.is_file() else f"make -C {shlex.quote(str(HOME))} run"
+    fix = f"{'Activate it' if activate.is_file() else 'Build it, and run the default config'}: {there}"
+    return Problem(sys.executable, "", f"a Python without {missing}", "that of the project's environment", fix)
+
+
+try:
+    if sys.version_info < (3, 11):  # noqa: UP036  (somebody's system Python)
+        raise ModuleNotFoundError(name=f"what Python 3.11 has (it is {platform.python_version()})")
+    if find_spec("snakemake") is None:
+        raise ModuleNotFoundError(name="snakemake")
+    from pipeline.artifacts.files import write_text
+    from pipeline.config.combinations import combinations
+    from pipeline.config.loader import parse_override
+    from pipeline.run.failures import exit_code, failures, written_logs
+    from pipeline.run.ownership import owned_folder, stop_jobs
+    from pipeline.run.plan import RESOLVED_CONFIG, load_plan
+    from pipeline.run.summary import closing_summary
+    from pipeline.run.sweep import run_sweep, sweep_summary
+except ModuleNotFoundError as error:
+    print(_without_environment(str(error.name)), file=sys.stderr)
+    sys.exit(EXIT_BAD_INPUT)
 
 #: Options that ask for Snakemake's own output, or with which the stages' lines do not reach this terminal.
 OWN_OUTPUT = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from pipeline.config.simulate import SimulateConfig
 from pipeline.config.stages import stage_json
 from pipeline.config.window import WindowStage
 from pipeline.data.splits import ROLES
+from pipeline.doctor import device
 from pipeline.doctor.command import check_run, settings_of
 from pipeline.doctor.cost import cost
 from pipeline.doctor.folds import subject_folds
@@ -231,3 +233,30 @@ def test_channels_that_not_all_sessions_have_are_named(work: Path, capsys: pytes
     other_montage(work)
     assert main(["doctor", "config.yaml"]) == 0
     assert "sim02: channels that not all sessions have are left out: LA1, XX1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "has_card", "built_for", "words"),
+    [
+        ("auto", True, "cuda: Optional[str] = None", "GPU seen, CPU build of torch installed"),
+        ("gpu", True, "cuda: Optional[str] = None", "make run GPU=1"),
+        ("auto", True, "cuda: Optional[str] = '12.8'", "a GPU (CUDA 12.8 build of torch)"),
+        ("auto", True, "hip: Optional[str] = '6.4'", "a GPU (ROCm 6.4 build of torch)"),
+        ("auto", False, "cuda = '12.8'", "the CPU: no GPU seen (CUDA 12.8 build of torch)"),
+        ("cpu", True, "cuda = '12.8'", "the CPU, as runtime.accelerator says"),
+    ],
+)
+def test_the_device_is_found_without_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accelerator: str, has_card: bool, built_for: str, words: str
+) -> None:
+    (tmp_path / "version.py").write_text(f"__version__ = '2.13.0'\n{built_for}\n")
+    (tmp_path / "card0").touch()
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(device, "find_spec", lambda name: spec)
+    assert words in device.device_text(accelerator, (tmp_path / "card0",) if has_card else ())
+
+
+def test_the_build_of_the_installed_torch_is_what_torch_says() -> None:
+    torch = pytest.importorskip("torch")
+    expected = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
+    assert device.torch_build() == expected or torch.version.hip

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from conftest import ROOT
 
@@ -90,10 +94,11 @@ def test_templates_and_style_sheets_are_part_of_the_package() -> None:
 
 
 def test_make_installs_nothing_unchecked_but_torch_by_its_version() -> None:
-    installs = re.findall(r"pip install (.*)", MAKEFILE)
+    installs = re.findall(r"pip install (.*)", MAKEFILE.replace("\\\n", ""))
     unchecked = [line for line in installs if "--require-hashes" not in line]
-    assert [line.split()[-1] for line in unchecked] == ["$(TORCH)", "."]
-    assert "--no-deps --no-build-isolation" in unchecked[1]
+    what = [line.split(" 2> ")[0].split()[-1] for line in unchecked]
+    assert what == ["$(TORCH)", "$(TORCH)", ".", "$(TORCH)"]
+    assert "--no-deps --no-build-isolation" in unchecked[2]
     assert re.search(r"^TORCH \?= torch==[0-9.]+$", MAKEFILE, re.MULTILINE)
 
 
@@ -119,3 +124,59 @@ def test_targets_that_make_no_file_of_their_name_are_phony() -> None:
     targets, phony = makefile_targets()
     assert {"run", "docs", "test"} <= targets
     assert targets == phony
+
+
+def printed(*arguments: str) -> list[str]:
+    """The commands of a dry ``make run`` that concern torch, of an environment that is not there yet."""
+    command = ["make", "-n", "run", "VENV=/nowhere", *arguments]
+    environment = {name: value for name, value in os.environ.items() if name not in ("TORCH", "GPU", "MAKEFLAGS")}
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment)
+    return [line for line in result.stdout.splitlines() if "torch" in line]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PyPI's torch is a build for CUDA on Linux alone")
+def test_make_run_takes_torch_for_cpus_where_pypi_has_it_for_cuda() -> None:
+    (line,) = printed()
+    first, otherwise = line.split("||")
+    assert "--index-url https://download.pytorch.org/whl/cpu torch==2.13.0" in first
+    assert "--timeout 5 --retries 0" in first
+    assert "does not answer" in otherwise
+    assert "pip install --quiet torch==2.13.0;" in otherwise
+
+
+def test_make_run_takes_torch_for_a_gpu_or_the_one_that_is_named() -> None:
+    assert not any("download.pytorch.org" in line for line in printed("GPU=1"))
+    assert "/nowhere/bin/python -m pip install --quiet torch==2.13.0" in printed("GPU=1")
+    (line,) = printed("TORCH=torch==2.13.0 --index-url https://example.org/cu999")
+    assert line == "/nowhere/bin/python -m pip install --quiet torch==2.13.0 --index-url https://example.org/cu999"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PyPI's torch is a build for CUDA on Linux alone")
+def test_where_pytorchs_index_does_not_answer_pip_goes_on_and_says_so(tmp_path: Path) -> None:
+    python, log = tmp_path / "bin/python", tmp_path / "log"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$@" >> {log}\ncase "$*" in *--index-url*) exit 1;; esac\n')
+    python.chmod(0o755)
+    command = ["make", f"{tmp_path}/.ready", f"VENV={tmp_path}", f"PYTHON={python}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "https://download.pytorch.org/whl/cpu does not answer" in result.stdout
+    calls = [line for line in log.read_text().splitlines() if "torch==" in line]
+    assert len(calls) == 2
+    assert calls[1] == "-m pip install --quiet torch==2.13.0"
+
+
+@pytest.mark.parametrize("has_environment", [True, False])
+def test_main_says_how_to_activate_the_environment(tmp_path: Path, has_environment: bool) -> None:
+    for name in ("main.py", "src"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    main = tmp_path / "copy.py"
+    main.write_text((ROOT / "main.py").read_text())
+    if has_environment:
+        (tmp_path / ".venv/bin").mkdir(parents=True)
+        (tmp_path / ".venv/bin/activate").touch()
+    command = [sys.executable, "-I", "-S", str(main), "--config", "config.yaml"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    fix = f"Activate it: . {tmp_path}/.venv/bin/activate" if has_environment else f"make -C {tmp_path} run"
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {sys.executable}: got a Python without ")
+    assert result.stderr.rstrip().endswith(fix)

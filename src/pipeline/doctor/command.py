@@ -22,6 +22,7 @@ from pipeline.config.stages import stage_json
 from pipeline.config.window import WindowStage
 from pipeline.data.splits import ROLES
 from pipeline.doctor.cost import Cost, cost
+from pipeline.doctor.device import device_text
 from pipeline.doctor.folds import SubjectFolds, subject_folds
 from pipeline.doctor.recordings import EXCERPT_S, Examined, Settings, examine
 from pipeline.errors import InputError, Problem, raise_if_any
@@ -39,6 +40,7 @@ def check_run(plan: Plan, say: Say = print) -> None:
     """Check everything that a run will read.  Raises InputError where it cannot start."""
     config = plan.config
     say(_headline(plan))
+    say(f"device: {device_text(config.runtime.accelerator)}")
     if plan.is_simulated:
         say("The recordings are simulated by the run itself: there is nothing to check beforehand.")
         raise_if_any(_place_problems())
