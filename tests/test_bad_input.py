@@ -397,7 +397,7 @@ WRONG_INPUTS: dict[str, tuple[str, list[str]]] = {
     "window": ("window", ["--aligned", OTHER]),
     "contamination": ("contamination", ["--recording", OTHER]),
     "repeats": ("repeats", ["--mel", OTHER, "--aligned", OTHER]),
-    "train": ("train", [*FILES, "--ridge", OTHER, *FOLD, "--folds", "--network", "0-corrector"]),
+    "train": ("train", [*FILES, "--ridge", OTHER, *FOLD, "--folds", "--init", "--network", "0-corrector"]),
     "ensemble": ("ensemble", [*FILES, "--networks", OTHER, *FOLD, "--ridge", "--folds", "--scores"]),
     "ridge": ("ridge", [*FILES, *FOLD, "--folds"]),
     "vocode": ("vocode", ["--predictions", OTHER, "--aligned", OTHER, "--checkpoint"]),

@@ -29,9 +29,10 @@ from pipeline.errors import InputError
 from pipeline.model.model_file import load_model, model_digest, save_model
 from pipeline.provenance.runs import MODEL, SIDECAR
 from pipeline.run import new_recordings
-from pipeline.run.new_recordings import model_of, named_model, predict_recording
+from pipeline.run.new_recordings import model_of, predict_recording
 from pipeline.run.plan import load_plan
 from pipeline.run.resources import resources
+from pipeline.run.run_list import named_model
 
 ALL = "ridge*3 train*6 ensemble*3 predict*2 evaluate"
 

@@ -23,8 +23,9 @@ from pipeline.errors import InputError
 from pipeline.model.model_file import load_model, save_model
 from pipeline.raw.sheet import read_sheet
 from pipeline.run import new_sheet
-from pipeline.run.new_recordings import model_of, named_model, predict_recording
+from pipeline.run.new_recordings import model_of, predict_recording
 from pipeline.run.new_sheet import Wanted, predict_sheet
+from pipeline.run.run_list import named_model
 from pipeline.stage import Stage
 from pipeline.stages.align import align
 

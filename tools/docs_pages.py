@@ -20,8 +20,9 @@ SECTIONS = {
     "": ["index.md"],
     "First steps": ["tutorial.md", "faq.md"],
     "How to": [
-        "import.md", "single_word_production_dutch.md", "snakemake.md", "cluster.md", "sweeps.md", "new_recordings.md",
-        "vocoding.md", "python.md", "plots.md", "eval_json.md", "own_model.md", "own_feature.md", "reliability.md",
+        "import.md", "single_word_production_dutch.md", "snakemake.md", "cluster.md", "sweeps.md", "pooling.md",
+        "new_recordings.md", "vocoding.md", "python.md", "plots.md", "eval_json.md", "own_model.md", "own_feature.md",
+        "reliability.md",
     ],
     "Design": ["design.md", "caching.md", "decoder.md", "real_recordings.md", "statistics.md", "benchmarks.md"],
     "Reference": ["configuration.md", "reference/python.md"],

@@ -94,7 +94,8 @@ def load_model(run: str | Path, accelerator: str = "auto") -> Model:
     where it is damaged.
     """
     from pipeline.provenance.runs import MODEL
-    from pipeline.run.new_recordings import TrainedModel, named_model
+    from pipeline.run.new_recordings import TrainedModel
+    from pipeline.run.run_list import named_model
 
     path = Path(run)
     file = path / MODEL if path.is_dir() else path if path.is_file() else named_model(str(run), RESULTS / "train")

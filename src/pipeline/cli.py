@@ -248,7 +248,8 @@ def _model_file(options: argparse.Namespace) -> Path:
     """The model that ``--run``, or ``--subject`` and ``--fold``, names."""
     from pipeline.artifacts.paths import RESULTS
     from pipeline.config.variants import FINAL
-    from pipeline.run.new_recordings import model_of, named_model
+    from pipeline.run.new_recordings import model_of
+    from pipeline.run.run_list import named_model
 
     if options.run is not None and options.fold is not None:
         raise InputError(Problem("--fold", "", "--fold with --run", "--fold with --subject", "Leave one of them out"))
@@ -383,7 +384,8 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
 def _runs(options: argparse.Namespace) -> None:
     from pipeline.run.run_list import list_runs, prune, runs_table, wanted_runs
 
-    runs = list_runs(wanted_runs(_plan(options).outputs()))
+    plan = _plan(options)
+    runs = list_runs(wanted_runs(plan.outputs(), plan.initial_models))
     print(runs_table(runs))
     unused = [run for run in runs if not run.in_use]
     if options.prune and unused:

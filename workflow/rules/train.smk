@@ -5,6 +5,7 @@ rule train:
         repeats="results/repeats/{model_id}.h5",
         folds=lambda w: PLAN.networks_behind(w.model_id, PLAN.fold_of(w.fold), w.network),
         ridge=lambda w: PLAN.ridges_of(w.model_id, PLAN.fold_of(w.fold), PLAN.variant_of(w.prefix), w.network),
+        init=ancient(lambda w: PLAN.initial_of(w.model_id, PLAN.fold_of(w.fold), PLAN.variant_of(w.prefix))),
     output:
         network="results/{prefix}train/{model_id}/{fold}/{network}/network.ckpt",
         metrics="results/{prefix}train/{model_id}/{fold}/{network}/metrics.csv",
@@ -24,9 +25,10 @@ rule train:
         code=lambda w, input: PLAN.code("train"),
         config=PLAN.config_json("train"),
         variant=lambda w: PLAN.variant_of(w.prefix),
+        initial=lambda w: PLAN.initial_content(w.model_id, PLAN.fold_of(w.fold), PLAN.variant_of(w.prefix)),
     shell:
         "{resources.python:q} {resources.scripts:q}/train.py --config {params.config:q} --code {params.code:q}"
         " --log {log:q} --log-level {resources.log_level:q}"
         " --windows {input.windows:q} --mel {input.mel:q} --aligned {input.aligned:q} --ridge {input.ridge:q}"
-        " --folds {input.folds:q} --fold {wildcards.fold:q} --variant {params.variant:q} --network {wildcards.network:q}"
+        " --folds {input.folds:q} --init {input.init:q} --fold {wildcards.fold:q} --variant {params.variant:q} --network {wildcards.network:q}"
         " --accelerator {resources.accelerator:q} --output {output:q}"

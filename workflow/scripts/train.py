@@ -12,7 +12,7 @@ if __name__ == "__main__":
     run_stage(
         train,
         TrainStage,
-        files=["windows", "mel", "aligned", "ridge", "folds", "output"],
+        files=["windows", "mel", "aligned", "ridge", "folds", "init", "output"],
         options=["fold", "variant", "network", "accelerator"],
         code=CODE,
     )

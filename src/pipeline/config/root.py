@@ -19,7 +19,7 @@ from pipeline.config.ridge import RidgeConfig
 from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.simulate import SimulateConfig
 from pipeline.config.sweep import SweepConfig
-from pipeline.config.train import TrainConfig
+from pipeline.config.train import TrainSection
 from pipeline.config.variants import FINAL, NULL, PAST_ONLY_SOUND
 from pipeline.config.vocode import ExportConfig, VocodeConfig
 from pipeline.config.window import SplitConfig, WindowConfig
@@ -55,7 +55,7 @@ class Config(Section):
     window: WindowConfig = Field(WindowConfig(), description="Windows of neural context and target")
     split: SplitConfig = Field(SplitConfig(), description="Training, validation and test blocks")
     model: ModelConfig = Field(ModelConfig(), description="The sequence-to-sequence network")
-    train: TrainConfig = Field(TrainConfig(), description="Training")
+    train: TrainSection = Field(TrainSection(), description="Training")
     ridge: RidgeConfig = Field(RidgeConfig(), description="The baselines")
     predict: PredictConfig = Field(PredictConfig(), description="Prediction of the test blocks")
     export: ExportConfig = Field(ExportConfig(), description="Predictions for use elsewhere")

@@ -36,6 +36,9 @@ STAGES: dict[str, type[Section]] = {
     "evaluate": EvaluateStage,
 }
 
+#: Keys that name a file whose content decides, wherever it lies: no stage gets the name.
+READ_BY_CONTENT = {"train.init_from": {"train"}}
+
 #: The stages that read what a stage writes.
 CONSUMERS: dict[str, tuple[str, ...]] = {
     "simulate": ("ingest",),
@@ -70,7 +73,8 @@ def downstream(stages: set[str]) -> list[str]:
 
 def readers(key: str) -> set[str]:
     """The stages that read the key of this dotted name."""
-    return {stage for stage, model in STAGES.items() if _declares(model, key.split("."))}
+    declared = {stage for stage, model in STAGES.items() if _declares(model, key.split("."))}
+    return declared | READ_BY_CONTENT.get(key, set())
 
 
 def follows(field: FieldInfo) -> str | None:

@@ -92,6 +92,22 @@ class TrainConfig(Arithmetic, InputScale):
         return self
 
 
+class TrainSection(TrainConfig):
+    """The whole section; of the initial model its content counts, and not the name, so stages do not read that."""
+
+    init_from: str | None = Field(
+        None,
+        min_length=1,
+        description="Finished model whose weights training starts from: its file, or the beginning of its digest; "
+        "{fold} and {id} in it stand for the fold (fold0, …) and the model id; null: random weights",
+    )
+
+
+def initial_name(sha256: str) -> str:
+    """What provenance calls the file that ``init_from`` names: wherever it lies, its content counts."""
+    return f"initial model {sha256[:16]}"
+
+
 class SubjectSettings(Section):
     """What decides how a subject's features and windows are read; part of every stage that reads them."""
 

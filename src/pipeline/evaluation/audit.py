@@ -46,7 +46,8 @@ class AuditResult:
     folds but the first.
 
     ``repeated_stimuli`` are whole stimuli (sentences) of test trials that training or validation holds too, which
-    the split leaves none of; ``repeated_words`` are single words of which that is true, which may well be.
+    the split leaves none of, and those that the training of an initial model held; ``repeated_words`` are single words
+    of which that is true, which may well be.
     """
 
     shared_samples: int

@@ -131,7 +131,7 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
     """
     names = scope.names
     windows = {subject: read_windows(paths.windows(subject)) for subject in scope.subjects}
-    audits = {n: _audit(windows[n[0]], n[1]) for n in names}
+    audits = {n: _audit(windows[n[0]], n[1], _started_from(scope, n)) for n in names}
     for (subject, _), audit in audits.items():
         refuse_leak(audit, str(paths.windows(subject)))
     sources = scope.sources(windows)
@@ -169,14 +169,20 @@ def _networks(model: Path) -> list[Path]:
 # -- one fold -------------------------------------------------------------------------------------
 
 
-def _audit(windows: Windows, fold: int) -> AuditResult:
+def _started_from(scope: Scope, name: Fold) -> int:
+    """Whole stimuli of the test that the model had met which training started from."""
+    initial = read_sidecar(paths.model_sidecar(*scope.trained(name))).get("init_from")
+    return int(initial["repeated_stimuli"][name[0]]) if initial else 0
+
+
+def _audit(windows: Windows, fold: int, n_met_before: int) -> AuditResult:
     parts = windows.inner_folds
     held = [{role: _stimuli(part, fold, role) for role in ROLE_CODES} for part in parts]
     stimuli, words = (
         frozenset[str]().union(*(h["test"][i] & (h["train"][i] | h["validation"][i]) for h in held)) for i in (0, 1)
     )
     audit = audit_inner_folds([audit_spans(_spans_by_role(part, fold)) for part in parts])
-    return replace(audit, repeated_stimuli=len(stimuli), repeated_words=len(words))
+    return replace(audit, repeated_stimuli=len(stimuli) + n_met_before, repeated_words=len(words))
 
 
 def _spans_by_role(windows: Windows, fold: int) -> dict[str, list[Span]]:

@@ -142,15 +142,17 @@ def model(_: Document, run: Run) -> str:
     joined = "in one pass over each stretch" if causal else "stitched from overlapping windows"
     sides = "before it, with causal filters and attention" if causal else "before and after it"
     listed = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+    before = sorted({m["init_from"]["model"][:16] for m in metas if m.get("init_from")})
+    started = f", from the weights of {plural(len(before), 'earlier model')} ({', '.join(before)})" if before else ""
     return (
         f"Model. {plural(len(networks), 'sequence-to-sequence network')} (convolutional and recurrent encoder, "
         f"attention, {decoder}; preset {' and '.join(sorted({m['preset'] for m in metas}))}; "
         f"{corrected} correcting the ridge regression) mapped windows of {window['length_s']:g} s, with "
         f"{window['context_s']:g} s {sides}, to the spectrogram. They were trained "
-        f"{'on all subjects together' if train['pool'] == 'subjects' else 'per subject'} (AdamW, learning rate "
-        f"{train['lr']:g}, batches of {train['batch_size']}, loss {train['loss']}, seed {train['seed']}), and "
-        "stopped on the free-running loss of the validation part. Networks and ridge were averaged with weights "
-        f"from validation (mean over folds: {listed}). Predictions were free-running, {joined}. "
+        f"{'on all subjects together' if train['pool'] == 'subjects' else 'per subject'}{started} (AdamW, "
+        f"learning rate {train['lr']:g}, batches of {train['batch_size']}, loss {train['loss']}, "
+        f"seed {train['seed']}), and stopped on the free-running loss of the validation part. Networks and ridge were "
+        f"averaged with weights from validation (mean over folds: {listed}). Predictions were free-running, {joined}. "
         "The ridge regression, with one penalty for all bands, chosen by cross-validation over training "
         "and validation frames, the mean spectrum, the mean word and the predicted loudness envelope are baselines."
     )

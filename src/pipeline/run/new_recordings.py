@@ -31,7 +31,7 @@ from pipeline.model.device import device_of
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import load_model, model_digest
-from pipeline.provenance.runs import DIGEST_CHARACTERS, MODEL, SIDECAR, is_finished
+from pipeline.provenance.runs import DIGEST_CHARACTERS, MODEL
 from pipeline.run.plan import POOLED, RESOLVED_CONFIG
 from pipeline.stages.predict import Extras, write_mels
 
@@ -156,27 +156,6 @@ def _block(
         series["model"] = predicted[: len(series["target"])]
     times_s = config.mel.first_frame_s + np.arange(start, start + len(series["model"])) / config.mel.frame_rate_hz
     return PredictedBlock(info.recording, start, times_s, series)
-
-
-def named_model(prefix: str, train_folder: Path) -> Path:
-    """The model whose name, or whose run's, begins with ``prefix``, or the file of that name.
-
-    Raises :class:`InputError` unless there is one.
-    """
-    if prefix.endswith(MODEL) and Path(prefix).is_file():
-        return Path(prefix)
-    runs = [run for fold in ("fold*", FINAL) for run in sorted(train_folder.glob(f"*/{fold}/runs/*"))]
-    # Equal models of several runs are one.
-    models: dict[str, list[Path]] = {}
-    for run in (run for run in runs if (run / SIDECAR).is_file() and is_finished(run)):
-        models.setdefault(str(read_sidecar(run / SIDECAR)["content_digest"]), []).append(run)
-    found = [name for name, own in models.items() if any(n.startswith(prefix) for n in (name, *(r.name for r in own)))]
-    if not prefix or len(found) != 1:
-        names = ", ".join(name[:DIGEST_CHARACTERS] for name in found or models)
-        got = f"{prefix or 'nothing'}, with which the names of {len(found)} models begin"
-        expected = f"the beginning of one of {names}" if names else "a finished model, and there is none"
-        raise InputError(Problem("--run", "", got, expected, "See python -m pipeline runs"))
-    return models[found[0]][0] / MODEL
 
 
 def model_of(subject: str, fold: Fold) -> Path:

@@ -17,10 +17,12 @@ from typing import Any
 from pipeline.artifacts import paths
 from pipeline.artifacts.files import write_text
 from pipeline.config.canonical import digest, with_rows
+from pipeline.config.checks import file_problem
 from pipeline.config.loader import load_config
 from pipeline.config.root import Config
 from pipeline.config.simulate import simulated_sheet
 from pipeline.config.stages import STAGES, stage_json
+from pipeline.config.train import initial_name
 from pipeline.config.variants import FINAL, FULL, Fold
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.model.presets import NetworkRole, network_roles
@@ -41,6 +43,7 @@ RESOLVED_CONFIG = paths.RESULTS / "config.json"
 POOLED = "pooled"
 SPEECH_SUFFIXES = (".wav", ".flac", ".npy", ".json")
 DEFAULT_CONFIG = Path("config/config.yaml")
+INIT_FROM = "train.init_from"
 SCORES_FIX = 'Install the project with its extra: pip install -e ".[scores]"'
 
 
@@ -66,7 +69,9 @@ def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapp
         )
     _check_vocoder(config)
     _check_packages(config)
-    return Plan(home, config, rows, is_job)
+    plan = Plan(home, config, rows, is_job)
+    plan.refuse_own_start()
+    return plan
 
 
 @dataclass
@@ -159,6 +164,20 @@ class Plan:
 
     def _folds_behind(self, fold: Fold) -> list[int]:
         return self.config.folds if fold == FINAL else []
+
+    def initial_of(self, model_id: str, fold: Fold, variant: str = FULL) -> list[str]:
+        """The model that training starts from, where one is asked for; variants start anew, since a null that had
+        learnt a link would be none."""
+        return [self._initial[model_id, fold]] if variant == FULL and self._initial else []
+
+    def initial_content(self, model_id: str, fold: Fold, variant: str = FULL) -> str:
+        """sha256 of that model's file; empty where there is none."""
+        return " ".join(self._hashes[file] for file in self.initial_of(model_id, fold, variant))
+
+    @property
+    def initial_models(self) -> dict[str, str]:
+        """sha256 of the models that training starts from, by what provenance calls them."""
+        return {initial_name(self._hashes[file]): self._hashes[file] for file in self._initial.values()}
 
     def networks_of(self, model_id: str, fold: Fold, variant: str) -> list[str]:
         """The networks of one model."""
@@ -348,8 +367,9 @@ class Plan:
             described_by = paths.network_sidecar(*name)
             skips = map(paths.skip_of, self.ridges_of(model_id, fold, variant, network))
             folds = self.networks_behind(model_id, fold, network)
+            initial = map(initial_name, filter(None, [self.initial_content(model_id, fold, variant)]))
             after = [paths.repeats(model_id)]
-            yield self._output("train", paths.network(*name), described_by, [*data, *skips, *folds], after)
+            yield self._output("train", paths.network(*name), described_by, [*data, *skips, *folds, *initial], after)
             sidecars.append(described_by)
         whole = (model_id, fold, variant)
         skips = map(paths.skip_of, self.ridges_corrected(*whole))
@@ -451,7 +471,29 @@ class Plan:
         """sha256 by path of all files that no stage makes."""
         recorded = {} if self.is_simulated else {k: v for s in self.sessions for k, v in self.recorded_raw(s).items()}
         raw = {name: self._content[path] for name, path in recorded.items()}
-        return {**raw, **self.speech, **self.vocoder_files}
+        return {**raw, **self.speech, **self.vocoder_files, **self.initial_models}
+
+    @cached_property
+    def _initial(self) -> dict[tuple[str, Fold], str]:
+        """The file of the model that training starts from, by model id and fold; nothing where it starts anew."""
+        pattern = self.config.train.init_from
+        if pattern is None:
+            return {}
+        folds: list[Fold] = [*self.config.folds, *([FINAL] if self.config.makes_final else [])]
+        return {(m, fold): _initial_model(pattern, m, fold) for m in self.model_ids for fold in folds}
+
+    def refuse_own_start(self) -> None:
+        """Raise :class:`InputError` where training would start from a model that this run makes."""
+        made = {str(Path(file).resolve()): file for key in self._initial for file in self._models_of(*key)}
+        fix = "Name its run's digest (python -m pipeline runs), or copy it to another folder"
+        raise_if_any(
+            Problem("config", INIT_FROM, file, "a model that this run does not make", fix)
+            for file in dict.fromkeys(self._initial.values())
+            if str(Path(file).resolve()) in made
+        )
+
+    def _models_of(self, model_id: str, fold: Fold) -> list[str]:
+        return [str(paths.model(model_id, fold)), *self.networks_of(model_id, fold, FULL)]
 
     @property
     def fold_names(self) -> list[str]:
@@ -506,7 +548,8 @@ class Plan:
         pooled = self.config.train.pool == "subjects"
         check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet), pooled=pooled, texts=self.texts)
         raw = [] if self.is_simulated else [file for file in self.raw_files if file not in self.deleted]
-        files = [*map(Path, raw), *self._clips, *(Path(f) for f in _vocoder_files(self.config).values() if f)]
+        named = [*filter(None, _vocoder_files(self.config).values()), *self._initial.values()]
+        files = [*map(Path, raw), *self._clips, *map(Path, dict.fromkeys(named))]
         return self.deleted | content_manifest(files, RAW_MANIFEST, trust=self.is_job, check=check)
 
 
@@ -520,6 +563,17 @@ def _vocoder_files(config: Config) -> dict[str, str | None]:
     if config.vocode.vocoder == "griffin_lim" or not config.writes_sound:
         return {}
     return {"checkpoint": config.vocode.checkpoint, "checkpoint_config": config.vocode.checkpoint_config}
+
+
+def _initial_model(pattern: str, model_id: str, fold: Fold) -> str:
+    """The file that ``train.init_from`` names for a model and fold.  Raises :class:`InputError` where there is none."""
+    name = pattern.replace("{fold}", paths.fold_name(fold)).replace("{id}", model_id)
+    if re.fullmatch("[0-9a-f]{4,64}", name) and not Path(name).exists():
+        from pipeline.run.run_list import named_model  # h5py, which other starts should not wait for
+
+        return str(named_model(name, paths.RESULTS / "train", ("config", INIT_FROM)))
+    raise_if_any(filter(None, [file_problem(Path(name), "config", INIT_FROM)]))
+    return name
 
 
 def _check_vocoder(config: Config) -> None:

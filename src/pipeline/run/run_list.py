@@ -9,17 +9,28 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.paths import RESULTS, fold_of
+from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.variants import FINAL, FULL
+from pipeline.errors import InputError, Problem
 from pipeline.provenance.freshness import content_of
 from pipeline.provenance.outputs import Output
-from pipeline.provenance.runs import DIGEST_CHARACTERS, METRICS, is_finished, owned, run_digest, sidecar_of
+from pipeline.provenance.runs import (
+    DIGEST_CHARACTERS,
+    METRICS,
+    MODEL,
+    SIDECAR,
+    is_finished,
+    owned,
+    run_digest,
+    sidecar_of,
+)
 
 #: Of models, then of networks.
 PATTERNS = tuple(
@@ -50,11 +61,14 @@ class Run:
     in_use: bool
 
 
-def wanted_runs(outputs: Iterable[Output]) -> Iterator[str]:
-    """Digests of the runs that the present config asks for, as far as their inputs are there."""
+def wanted_runs(outputs: Iterable[Output], initial: Mapping[str, str]) -> Iterator[str]:
+    """Digests of the runs that the present config asks for, as far as their inputs are there.
+
+    ``initial`` is the sha256, by what provenance calls them, of the models that training starts from.
+    """
     for output in outputs:
         if output.stage in ("train", "ensemble"):
-            contents = [content_of(file) for file in output.inputs]
+            contents = [initial.get(file) or content_of(file) for file in output.inputs]
             if None not in contents:
                 yield run_digest(map(str, contents), output.config_json, output.code, _job(Path(output.path)))
 
@@ -139,3 +153,24 @@ def _losses(file: Path) -> Iterator[float]:
         for row in csv.DictReader(handle):
             with suppress(ValueError, KeyError, TypeError):
                 yield float(row["val_loss"])
+
+
+def named_model(prefix: str, train_folder: Path, place: tuple[str, str] = ("--run", "")) -> Path:
+    """The model whose name, or whose run's, begins with ``prefix``, or the file of that name.
+
+    ``place`` is where a user wrote that.  Raises :class:`InputError` unless there is one.
+    """
+    if prefix.endswith(MODEL) and Path(prefix).is_file():
+        return Path(prefix)
+    runs = [run for fold in ("fold*", FINAL) for run in sorted(train_folder.glob(f"*/{fold}/runs/*"))]
+    # Equal models of several runs are one.
+    models: dict[str, list[Path]] = {}
+    for run in (run for run in runs if (run / SIDECAR).is_file() and is_finished(run)):
+        models.setdefault(str(read_sidecar(run / SIDECAR)["content_digest"]), []).append(run)
+    found = [name for name, own in models.items() if any(n.startswith(prefix) for n in (name, *(r.name for r in own)))]
+    if not prefix or len(found) != 1:
+        names = ", ".join(name[:DIGEST_CHARACTERS] for name in found or models)
+        got = f"{prefix or 'nothing'}, with which the names of {len(found)} models begin"
+        expected = f"the beginning of one of {names}" if names else "a finished model, and there is none"
+        raise InputError(Problem(*place, got, expected, "See python -m pipeline runs"))
+    return models[found[0]][0] / MODEL

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 #: What networks of one model have in common.
 SHARED = (
     "subjects", "fold", "variant", "recordings", "simulated", "feature_names", "feature_rate_hz", "hop_frames",
-    "config", "preset",
+    "config", "preset", "mel", "seen", "init_from",
 )  # fmt: skip
 
 

@@ -56,19 +56,21 @@ def train_network(
     accelerator: Accelerator = "auto",
     card: int | None = None,
     max_steps: int | None = None,
+    start: Callable[[Seq2Seq], None] | None = None,
     on_epoch: Callable[[Row], None] | None = None,
     on_step: OnStep | None = None,
 ) -> NetworkOutcome:
     """Train one network in ``run_dir``.
 
     ``skips`` holds each subject's ridge where the role corrects one; ``card`` is the GPU to take, None any.
-    ``max_steps`` ends training early, with the schedule of the config.
+    ``max_steps`` ends training early, with the schedule of the config; ``start`` gives the untrained network other
+    weights than random ones.
     ``on_epoch`` gets each metrics row, ``on_step`` steps done and steps at most.
     Raises :class:`~pipeline.training.lightning_module.NonFiniteLossError`.
     """
     torch.set_num_threads(train.cpu_threads)
     own = train.model_copy(update={"seed": train.seed + role.index * SEED_STEP})
-    network = build_network(data, role, model, own, causal)
+    network = build_network(data, role, model, own, causal, start)
     if role.ridge_skip:
         network.correct([skip.fitted for skip in skips])
     ridge_mel = {name: mel for skip in skips for name, mel in skip.mel.items()}
@@ -85,8 +87,9 @@ def train_network(
 
 
 def build_network(
-    data: TrainingData, role: NetworkRole, model: NetworkConfig, train: TrainConfig, causal: bool
-) -> Seq2Seq:
+    data: TrainingData, role: NetworkRole, model: NetworkConfig, train: TrainConfig, causal: bool,
+    start: Callable[[Seq2Seq], None] | None = None,
+) -> Seq2Seq:  # fmt: skip
     """The untrained network for ``data``, its normalisation fitted on training frames, seeded by the config."""
     base = Architecture(
         n_channels=data.n_channels, n_bands=data.mel[0].shape[1], length_frames=data.length,
@@ -97,6 +100,8 @@ def build_network(
     architecture, _ = resolve(role, preset_for(model, data.seconds("train")), base, model, train)
     torch.manual_seed(train.seed)
     network = Seq2Seq(architecture)
+    if start is not None:
+        start(network)
     m, spans = data.rows_per_frame, data.spans("train")
     rows = [
         np.concatenate([data.features[r][a * m : b * m] for r, a, b in spans if data.subject[r] == s])
