@@ -4,11 +4,13 @@
 # #             make test-slurm: the cluster profile on a local Slurm (Debian or Ubuntu, root)
 # # make slurm  install what the cluster profile needs
 # # make docs   build the documentation in build/docs
-# # make chaos  200 faults at random moments, each followed by a restart: takes an hour
+# # make chaos  2000 mutations of files that are read, and 200 faults at random moments, each followed by a
+# #             restart: takes an hour and a half
 # # With a GPU: make run GPU=1; for another CUDA: make run TORCH="torch==2.13.0 --index-url <your CUDA index>"
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 FAULTS ?= 200
+MUTATIONS ?= 2000
 SEED ?= 0
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV ?= .venv
@@ -40,6 +42,7 @@ test-slurm: $(VENV)/.slurm
 	$(BIN)/python -m pytest -m slurm -rs
 
 chaos: $(VENV)/.ready
+	$(BIN)/python tests/mutations.py --mutations $(MUTATIONS) --seed $(SEED)
 	$(BIN)/python tests/chaos.py --faults $(FAULTS) --seed $(SEED)
 
 # Speed compared with common libraries: make bench ROWS="mel ridge", make bench QUICK=1

@@ -3,6 +3,7 @@ sample, unit, clock and table that the sheet names is compared with what went in
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -280,6 +281,33 @@ def test_the_next_part_of_a_fif_file_lies_beside_it(tmp_path: Path) -> None:
     (tmp_path / "in/s2_raw.fif").write_bytes(first.replace(b"s2_raw-1.fif", b"../other.fif"))
     with pytest.raises(InputError, match="a file beside this one"):
         imported(tmp_path / "in/s2_raw.fif", tmp_path / "raw", units="V", subject="s2")
+
+
+def _another_tag(content: bytes, kind: int, other: int, value: bytes) -> bytes:
+    """The one tag of a kind in a FIF file as another kind and value of the same size."""
+    at = content.index(struct.pack(">ii", kind, 3 if kind == 117 else 10) + struct.pack(">i", len(value)))
+    return content[:at] + struct.pack(">i", other) + content[at + 4 : at + 16] + value + content[at + 16 + len(value) :]
+
+
+@pytest.mark.parametrize("how", ["name", "number", "tag"])
+def test_a_fif_file_that_goes_on_with_itself_is_refused(tmp_path: Path, how: str) -> None:
+    mne = pytest.importorskip("mne", reason="mne is not installed: pip install mne")
+    raw = mne.io.RawArray(np.zeros((4, 600_000)), mne.create_info(NAMES, EEG_HZ, "seeg"), verbose="ERROR")
+    (tmp_path / "in").mkdir()
+    raw.save(tmp_path / "in/s2_raw.fif", split_size="2MB", verbose="ERROR", fmt="single")
+    content = (tmp_path / "in/s2_raw.fif").read_bytes()
+    file = tmp_path / "s2_raw-2.fif"
+    if how == "number":
+        content = _another_tag(content, 118, 999, b"s2_raw-1.fif")
+        content = _another_tag(content, 117, 117, struct.pack(">i", 2))
+    elif how == "name":
+        content = content.replace(b"s2_raw-1.fif", b"s2_raw-2.fif")
+    else:  # no directory at the end, and a second tag that is followed by the first
+        content = content[:52] + struct.pack(">i", -1) + content[56:]
+        content = content[:48] + struct.pack(">i", 36) + content[52:]
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="tags in order" if how == "tag" else "was not read before"):
+        imported(file, tmp_path / "raw", units="V", subject="s2")
 
 
 def test_fif_with_a_first_sample_bad_channels_and_positions(tmp_path: Path) -> None:

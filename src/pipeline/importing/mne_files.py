@@ -8,10 +8,12 @@ an EDF file to the highest rate, so that those of other rates have to be left ou
 
 from __future__ import annotations
 
+import gzip
 import re
+import struct
 import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.checks import file_problem
-from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.errors import InputError, Problem, StageFailureError, raise_if_any
 from pipeline.importing.assembly import assembled, channel_rows, separate_sound
 from pipeline.importing.naming import modality
 from pipeline.importing.options import Options
@@ -39,7 +41,10 @@ from pipeline.raw.bids import is_bad
 
 SUFFIXES = (".edf", ".bdf", ".vhdr", ".fif", ".fif.gz")
 _FIFF_UNIT_V = 107
+#: The block (and the tag in it) that says which part is the next.
 _FIFF_REF, _MAX_NAME = 118, 4096
+#: Kind, type, size and place of the next tag.
+_FIFF_TAG = struct.Struct(">iiii")
 _MAX_HEADER_BYTES = 1_000_000
 _ANNOTATION_SIGNALS = ("EDF Annotations", "BDF Annotations")
 
@@ -59,6 +64,11 @@ def _opener(file: Path) -> Any:
 
 def open_recording(file: Path, options: Options, closing: ExitStack) -> Recording:
     """The recording that a file holds.  Raises InputError."""
+    with _parsing(file):
+        return _opened(file, options, closing)
+
+
+def _opened(file: Path, options: Options, closing: ExitStack) -> Recording:
     whole = _read(file, None, closing)
     names = list(whole.ch_names)
     apart = [*options.drop, *([options.sound] if options.sound else [])]
@@ -78,7 +88,7 @@ def open_recording(file: Path, options: Options, closing: ExitStack) -> Recordin
     return assembled(
         file,
         replace(options, drop=(), **declared),
-        Signal(_reader(neural), int(neural.n_times), len(keep), float(neural.info["sfreq"])),
+        Signal(_reader(file, neural), int(neural.n_times), len(keep), float(neural.info["sfreq"])),
         [rows[i] for i in keep],
         gain_uv=gain_uv,
         got_unit=got,
@@ -111,21 +121,28 @@ def _read(file: Path, include: list[str] | None, closing: ExitStack) -> Any:
     readers = {".edf": mne.io.read_raw_edf, ".bdf": mne.io.read_raw_bdf, ".vhdr": mne.io.read_raw_brainvision}
     if suffix == ".vhdr":
         _refuse_other_folders(file)
+    if suffix in (".fif", ".fif.gz"):
+        _refuse_parts_elsewhere(mne, file)
+    raw = readers.get(suffix, mne.io.read_raw_fif)(file, preload=False, verbose="ERROR", **choice)
+    if include is not None and not choice:
+        raw = raw.pick(include, verbose="ERROR")
+    closing.callback(raw.close)
+    return raw
+
+
+@contextmanager
+def _parsing(file: Path) -> Iterator[None]:
+    """Whatever mne may raise on damaged bytes, when it opens a file and later, as an InputError; no warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if suffix in (".fif", ".fif.gz"):
-                _refuse_parts_elsewhere(mne, file)
-            raw = readers.get(suffix, mne.io.read_raw_fif)(file, preload=False, verbose="ERROR", **choice)
-            if include is not None and not choice:
-                raw = raw.pick(include, verbose="ERROR")
-        except InputError:
+            yield
+        except (InputError, StageFailureError):
             raise
-        except Exception as error:  # whatever a parser may raise on damaged bytes
-            got = f"unreadable ({str(error).partition(chr(10))[0][:80]})"
+        except Exception as error:
+            got = f"unreadable ({str(error).partition(chr(10))[0][:80] or type(error).__name__})"
+            suffix = next(s for s in SUFFIXES if file.name.lower().endswith(s))
             raise InputError(Problem(str(file), "", got, f"a {suffix} file", "Copy or export it again.")) from None
-    closing.callback(raw.close)
-    return raw
 
 
 def _refuse_other_folders(header: Path) -> None:
@@ -141,16 +158,47 @@ def _refuse_other_folders(header: Path) -> None:
 
 
 def _refuse_parts_elsewhere(mne: Any, file: Path) -> None:
-    """A FIF file names its next part; one in another folder was not named by anybody here, and is not opened."""
+    """A FIF file names its next part; one in another folder was not named by anybody here, and is not opened.
+
+    Nor is one again that was read before: mne would read on for ever.
+    """
     parts = [file]
     for part in parts:
-        shown = mne.io.show_fiff(part, tag=_FIFF_REF, max_str=_MAX_NAME, verbose="ERROR") if part.is_file() else ""
-        for name in re.findall(r"FIFF_REF_FILE_NAME \(.*?\)\s+= (.*) \.\.\. str len=\d+$", shown, re.MULTILINE):
+        for name in _next_parts(mne, part) if part.is_file() else ():
             if Path(name).name != name:
                 fix = "Put all parts into one folder, as they were recorded."
                 raise InputError(Problem(str(part), "next part", name, "a file beside this one", fix))
-            if (another := part.with_name(name)) not in parts:
-                parts.append(another)
+            if (another := part.with_name(name)) in parts:
+                expected, fix = "a part that was not read before", "Copy or export it again."
+                raise InputError(Problem(str(part), "next part", name, expected, fix))
+            parts.append(another)
+
+
+def _next_parts(mne: Any, part: Path) -> list[str]:
+    """What a part names as the next one; where it states a number only, the name that mne makes of it."""
+    _refuse_loops(part)
+    shown = mne.io.show_fiff(part, tag=_FIFF_REF, max_str=_MAX_NAME, verbose="ERROR")
+    if named := re.findall(r"FIFF_REF_FILE_NAME \(.*?\)\s+= (.*) \.\.\. str len=\d+$", shown, re.MULTILINE):
+        return named
+    stem, ending = part.name.partition(".")[::2]
+    base = re.sub(r"-\d+$", "", stem)
+    return [f"{base}-{n}.{ending}" for n in re.findall(r"FIFF_REF_FILE_NUM \(.*?\)\s+= \[(-?\d+)\]", shown)]
+
+
+def _refuse_loops(file: Path) -> None:
+    """A FIF file is a list of tags, each of which says where the next lies; mne would follow a circle for ever."""
+    opener = gzip.open if file.name.lower().endswith(".gz") else open
+    with opener(file, "rb") as handle:
+        at = 0
+        while len(head := handle.read(_FIFF_TAG.size)) == _FIFF_TAG.size:
+            _, _, size, following = _FIFF_TAG.unpack(head)
+            if following < 0:
+                return
+            at, before = following or at + _FIFF_TAG.size + size, at
+            if at <= before:
+                fix = "Copy or export it again."
+                raise InputError(Problem(str(file), "tag", f"one at {at} after {before}", "tags in order", fix))
+            handle.seek(at)
 
 
 def _refuse_mixed_rates(file: Path, names: Sequence[str]) -> None:
@@ -177,8 +225,12 @@ def _edf_rates(file: Path) -> dict[str, int]:
     return {label: c for label, c in zip(labels, counts, strict=True) if label not in _ANNOTATION_SIGNALS}
 
 
-def _reader(raw: Any) -> Any:
-    return lambda start, stop: raw.get_data(start=start, stop=stop).T
+def _reader(file: Path, raw: Any) -> Any:
+    def read(start: int, stop: int) -> Any:
+        with _parsing(file):
+            return raw.get_data(start=start, stop=stop).T
+
+    return read
 
 
 def _own_rows(file: Path, raw: Any) -> list[Row]:
@@ -212,7 +264,7 @@ def _sound(file: Path, options: Options, closing: ExitStack) -> tuple[Signal | N
     if options.sound is None:
         return separate_sound(file, options, closing)
     raw = _read(file, [options.sound], closing)
-    return scaled(Signal(_reader(raw), int(raw.n_times), 1, float(raw.info["sfreq"])), file, options), ""
+    return scaled(Signal(_reader(file, raw), int(raw.n_times), 1, float(raw.info["sfreq"])), file, options), ""
 
 
 def _intervals(raw: Any) -> list[tuple[float, float, str]]:

@@ -7,9 +7,10 @@ the drift between the two follow from the stamps.  A marker stream becomes event
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,9 @@ def _opener(file: Path) -> Any:
 
 def open_recording(file: Path, options: Options, closing: ExitStack) -> Recording:
     """The recording that a file holds.  Raises InputError."""
-    streams = _load(file, [("--neural", options.neural), ("--sound", options.sound), ("--words", options.words)])
+    wanted = [("--neural", options.neural), ("--sound", options.sound), ("--words", options.words)]
+    with _said(_pyxdf()) as damage:
+        streams = _load(file, wanted)
     neural, voice = _even(file, streams["--neural"]), None
     if "--sound" in streams:
         _refuse_unlinked(file, streams["--neural"], streams["--sound"], options)
@@ -96,6 +99,7 @@ def open_recording(file: Path, options: Options, closing: ExitStack) -> Recordin
         sound=sound,
         tables=tables,
         words=list(_words(streams["--words"], voice or neural, options)) if "--words" in streams else [],
+        left_out={f"{len(damage)} damaged chunks": damage[0].partition("\n")[0][:80]} if damage else {},
         matched=matched,
     )
 
@@ -130,6 +134,29 @@ def _pyxdf() -> Any:
         fix = 'Install it: pip install "pyxdf>=1.17", or the project with its extra: pip install -e ".[import]".'
         raise InputError(Problem("import", "pyxdf", "no such package", "pyxdf, which reads XDF", fix)) from None
     return pyxdf
+
+
+@contextmanager
+def _said(package: Any) -> Iterator[list[str]]:
+    """What a package logs as errors within the block; nothing of its log is printed.
+
+    pyxdf goes on behind a chunk that it cannot read, as a recorder that was cut off leaves one.
+    """
+    errors: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.ERROR:
+                errors.append(record.getMessage())
+
+    log, handler = logging.getLogger(package.__name__), Collect()
+    before, log.propagate = log.propagate, False
+    log.addHandler(handler)
+    try:
+        yield errors
+    finally:
+        log.removeHandler(handler)
+        log.propagate = before
 
 
 def _load(file: Path, wanted: Sequence[tuple[str, str | None]]) -> dict[str, Mapping[str, Any]]:
