@@ -8,10 +8,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from final_run import main, written
+
+if TYPE_CHECKING:
+    from live_lab import Lab
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = """\
@@ -75,3 +79,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     result = main(work, written(work / "config.yaml"))
     assert result.returncode == 0, result.stderr[-3000:]
     return SimpleNamespace(work=work, results=work / "results", printed=result.stdout)
+
+
+@pytest.fixture(scope="session", params=["envelope, running normalisation", "raw signal"])
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A simulated session and a causal model with random weights for it."""
+    from live_lab import VARIANTS, Lab  # torch, which most tests do without
+
+    return Lab(tmp_path_factory.mktemp("live"), VARIANTS[request.param])

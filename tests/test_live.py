@@ -3,117 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from conftest import snakemake
-from pipeline.artifacts.aligned import AlignedInfo, aligned_trials, feature_columns
+from live_lab import SCALE, Lab, chunks
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
-from pipeline.artifacts.recording import open_recording
-from pipeline.artifacts.trials import within
 from pipeline.cli import main
-from pipeline.config.base import pick
-from pipeline.config.ensemble import ModelSettings
-from pipeline.config.loader import load_config
 from pipeline.config.mel import MelConfig
 from pipeline.config.vocode import VocodeConfig
-from pipeline.data.spans import covered_frames
-from pipeline.data.subject import normalised_features, rows_per_frame
 from pipeline.errors import InputError
-from pipeline.live.decoder import Clock, LiveDecoder
+from pipeline.live.decoder import LiveDecoder
 from pipeline.live.montage import Montage
-from pipeline.model.ensemble import Ensemble
-from pipeline.model.inference import predict_continuous
-from pipeline.model.network import Seq2Seq
-from pipeline.model.presets import Architecture
 from pipeline.signal.mel import log_mel, mel_filter_bank
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.streaming import StreamingGriffinLim
-
-SESSION, SCALE = "sim01_run01", 1e-4
-VARIANTS: dict[str, dict[str, Any]] = {
-    "envelope, running normalisation": {
-        "align": {
-            "features": [{"kind": "band_envelope", "bands": [[70, 170]], "log": True}, {"kind": "low_pass"}],
-            "reference": "car",
-        },
-        "train": {"normalisation": "causal_running"},
-    },
-    "raw signal": {"align": {"features": [{"kind": "signal"}], "feature_rate_hz": 260}},
-}
-
-
-class Lab:
-    """A simulated session of three trials, aligned, and a model with random weights for it."""
-
-    def __init__(self, work: Path, changes: dict[str, Any]) -> None:
-        simulate = {"minutes": 0.25, "trials": 3, "trial_s": 5, "channels": 6, "audio_offset_s": 0.137}
-        config = {"simulate": simulate, "causal": True, **changes}
-        (work / "config.json").write_text(json.dumps(config))
-        self.aligned = work / "results/aligned" / f"{SESSION}.h5"
-        done = snakemake(work, f"results/aligned/{SESSION}.h5", "--notemp", config=work / "config.json")
-        assert done.returncode == 0, done.stdout[-3000:]
-        self.recording = work / "results/recordings" / f"{SESSION}.h5"
-        self.config = pick(ModelSettings, load_config([work / "config.json"]))
-        self.names = feature_columns(self.aligned)
-        self.trials = aligned_trials(self.aligned)
-        self.model = self._random_model()
-
-    def _random_model(self) -> Ensemble:
-        torch.manual_seed(0)
-        m = rows_per_frame(self.trials[0].feature_rate_hz, self.config.mel)
-        a = Architecture(len(self.names), 80, 96, 26, rows_per_frame=m, causal=True)
-        networks = [Seq2Seq(a).eval(), Seq2Seq(Architecture(**a.as_dict() | {"ridge_skip": False})).eval()]
-        rows = torch.from_numpy(np.concatenate(self.offline_rows()))
-        for network in networks:
-            network.fit_normalisation([rows], torch.randn(500, 80))
-        skip = networks[0].skip
-        assert skip is not None
-        n, taps = len(self.names), torch.arange(-26, 1)
-        floor = torch.full((n,), 1e-3) if m > 1 else None
-        weights = 0.05 * torch.randn(len(taps), n, 80)
-        skip.set(0, weights, taps, torch.zeros(80), torch.zeros(n), torch.full((n,), 9.0), floor)
-        model = Ensemble.of(networks)
-        model.weights.copy_(torch.tensor([0.4, 0.4, 0.2]))
-        return model
-
-    def offline_rows(self) -> list[np.ndarray]:
-        n_frames = {info.recording: covered_frames(info, self.config.mel)[1] for info in self.trials}
-        return normalised_features(self.aligned, self.names, n_frames, self.config)
-
-    def offline(self) -> Iterator[np.ndarray]:
-        """The offline prediction of each trial, from its first frame with brain signal to its last."""
-        for info, rows in zip(self.trials, self.offline_rows(), strict=True):
-            yield predict_continuous(self.model, rows, *covered_frames(info, self.config.mel), 24).mel
-
-    def samples(self, info: AlignedInfo) -> np.ndarray:
-        with open_recording(self.recording) as recording:
-            return recording.read(within(info.recording, "eeg/data"))
-
-    def decoder(self, info: AlignedInfo) -> LiveDecoder:
-        montage = Montage.of_session(self.aligned, self.names)
-        clock = Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature)
-        return LiveDecoder(self.model, self.config, montage, clock=clock)
-
-
-@pytest.fixture(scope="module", params=list(VARIANTS))
-def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    return Lab(tmp_path_factory.mktemp("live"), VARIANTS[request.param])
-
-
-def chunks(n: int, largest: int, rng: np.random.Generator) -> Iterator[slice]:
-    start = 0
-    while start < n:
-        stop = min(n, start + int(rng.integers(1, largest + 1)))
-        yield slice(start, stop)
-        start = stop
 
 
 @pytest.mark.parametrize("largest", [1, 7, 1000, 10**6])
@@ -213,6 +123,10 @@ def test_a_replay_gives_the_predictions_of_the_run(tmp_path: Path, capsys: pytes
         np.testing.assert_allclose(mel[:n], model[:n], atol=SCALE * model.std(), rtol=0)
         sound, rate_hz = soundfile.read("out.wav")
         assert (rate_hz, len(sound)) == (22050, (len(mel) - 1) * 256)
+        if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+            assert main(["export", *command[1:-2], "--out", "exported", "--licence", "CC0"]) == 0
+            assert "step by step, montage of session sim01_run01" in capsys.readouterr().out
+            assert "\nCC0." in Path("exported/MODEL_CARD.md").read_text()
         assert main([*command[:-1], "nobody"]) == 2
         assert "a recording of the run's sheet" in capsys.readouterr().err
 

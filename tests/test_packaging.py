@@ -72,10 +72,11 @@ def modules_imported(file: Path) -> Iterator[str]:
 
 
 def test_what_a_run_needs_is_what_its_code_imports() -> None:
-    """Extras: MNE-Python, mne-bids, pyxdf for some formats; librosa, PocketSphinx for some scores; pandas, xarray."""
+    """Extras are for some formats, some scores, tables and arrays of other libraries, live use and export."""
     used = imported("src", "workflow/scripts", "main.py")
-    optional = declared("import", "scores", "api", "xarray") - declared()
-    assert optional == {"mne", "mne-bids", "pyxdf", "librosa", "pocketsphinx", "pandas", "xarray", "h5netcdf"}
+    optional = declared("import", "scores", "api", "xarray", "live", "export") - declared()
+    extras = {"mne", "mne-bids", "pyxdf", "librosa", "pocketsphinx", "pandas", "xarray", "h5netcdf"}
+    assert optional == extras | {"pylsl", "sounddevice", "onnx", "onnxruntime"}
     assert used - optional == declared()
 
 

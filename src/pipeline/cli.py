@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_plot(commands)
     _add_predict(commands)
     _add_live(commands)
+    _add_export(commands)
     _add_config(commands)
     _add_verify(commands)
     _add_accept(commands)
@@ -294,6 +295,27 @@ def _live(options: argparse.Namespace) -> None:
         score=options.score,
         say=(lambda _: None) if options.quiet else partial(print, flush=True),
     )
+
+
+def _add_export(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("export", help="write a model as ONNX, with all that it takes to run it elsewhere")
+    _add_model_options(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that this command makes")
+    parser.add_argument(
+        "--session", metavar="NAME", help="take the montage of this aligned session (default: the last in training)"
+    )
+    parser.add_argument("--licence", metavar="TEXT", help="what the model card says of who may use the weights")
+    _add_plan_options(parser)
+    parser.set_defaults(command=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from pipeline.config.checks import id_problem
+    from pipeline.live.export import export
+
+    raise_if_any(filter(None, [options.session and id_problem(options.session, "--session", "")]))
+    made = export(_plan(options), _model_file(options), options.out, options.session, options.licence)
+    print(f"exported: {made} → {options.out}")
 
 
 def _add_config(commands: argparse._SubParsersAction) -> None:

@@ -19,7 +19,7 @@ from pipeline.signal.reference import Reference
 
 @dataclass(frozen=True)
 class Montage:
-    """Channels ``names`` in the order of the samples, at ``rate_hz``; and what is made of them.
+    """Channels ``names`` in the order of the samples, at ``rate_hz`` and in ``unit``; and what is made of them.
 
     ``columns`` are the features that the model reads, of those that ``features`` and ``reference`` give.
     """
@@ -30,18 +30,21 @@ class Montage:
     features: Features
     feature_rate_hz: float
     columns: np.ndarray
+    unit: str = ""
 
     @classmethod
-    def of_session(cls, aligned: Path, feature_names: Sequence[str]) -> Montage:
+    def of_session(cls, aligned: Path, feature_names: Sequence[str], *, may_look_ahead: bool = False) -> Montage:
         """As ``aligned/{session}.h5`` was made, with its bad channels left out.
 
-        Raises :class:`InputError` where it is not causal, or lacks features that the model reads.
+        Raises :class:`InputError` where it is not causal, unless it may be, or lacks features that the model reads.
         """
         with open_aligned(aligned) as artifact:
-            _refuse_lookahead(aligned, artifact)
+            if not may_look_ahead:
+                _refuse_lookahead(aligned, artifact)
             config = AlignStage.model_validate_json(str(artifact.attribute("config_json")))
             channels = read_tables(artifact)["channels"]
             rate_hz = float(artifact.attribute("eeg_rate_hz"))
+            unit = str(artifact.table("features")["units"][0]).removeprefix("ln(").removesuffix(")")
         names = channels["name"]
         reference = Reference.build(config.align.reference, names, channels["used"], channels.get("group"))
         features = Features(config.align, config.mel, rate_hz)
@@ -51,7 +54,7 @@ class Montage:
             raise InputError(Problem(str(aligned), "channels", got, "all features of the model", fix))
         columns = np.array([made.index(name) for name in feature_names])
         rate = config.align.feature_rate_hz
-        return cls(tuple(names), rate_hz, reference, features, rate, columns)
+        return cls(tuple(names), rate_hz, reference, features, rate, columns, unit)
 
     def order_of(self, names: Sequence[str]) -> np.ndarray:
         """Where each channel of the montage lies among a stream's.  Raises :class:`InputError` for those it lacks.
