@@ -13,13 +13,14 @@ nothing.  It compares the code before it is imported and again before an output 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
 import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
@@ -39,6 +40,8 @@ T = TypeVar("T")
 DETAILS = "details"
 CLEAR_LINE = "\r\033[K"
 LINE_EVERY_S = 30.0
+#: From glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True)
@@ -128,11 +131,15 @@ def run_stage(
     options: Sequence[str] = (),
     *,
     code: Mapping[str, str] | None = None,
+    reuse_memory: bool = False,
 ) -> NoReturn:
     """Run ``work`` as a command; it returns a one-line summary of the result.
 
-    ``code`` is the fingerprint that the script found before it imported anything else.
+    ``code`` is the fingerprint that the script found before it imported anything else.  ``reuse_memory`` is for work
+    that goes block by block, or trial by trial.
     """
+    if reuse_memory:
+        _reuse_memory()
     arguments = _parser(files, options).parse_args()
     name = Path(sys.argv[0]).stem
     folders = _folders(path for f in files for path in getattr(arguments, f))
@@ -161,6 +168,17 @@ def run_stage(
         _exit(_report_error(error, log, arguments.log))
     log.info("%s: done in %.1f s: %s", name, time.perf_counter() - started, outcome)
     _exit(0)
+
+
+def _reuse_memory() -> None:
+    """Have glibc keep what is freed for the next block: given back to the system, it would come again page by page.
+
+    Limits of what goes back and of what is asked for on its own [bytes]; the second is the highest that there is.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        c_library = ctypes.CDLL(None)
+        c_library.mallopt(M_TRIM_THRESHOLD, 64 << 20)
+        c_library.mallopt(M_MMAP_THRESHOLD, 32 << 20)
 
 
 def _report_error(error: Exception, log: logging.Logger, file: Path) -> int:

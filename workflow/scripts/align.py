@@ -9,4 +9,4 @@ from pipeline.stage import run_stage
 from pipeline.stages.align import align
 
 if __name__ == "__main__":
-    run_stage(align, AlignStage, files=["recording", "output"], code=CODE)
+    run_stage(align, AlignStage, files=["recording", "output"], code=CODE, reuse_memory=True)

@@ -9,4 +9,4 @@ from pipeline.stage import run_stage
 from pipeline.stages.contamination import contamination
 
 if __name__ == "__main__":
-    run_stage(contamination, ContaminationStage, files=["recording", "output"], code=CODE)
+    run_stage(contamination, ContaminationStage, files=["recording", "output"], code=CODE, reuse_memory=True)

@@ -9,4 +9,4 @@ from pipeline.stage import run_stage
 from pipeline.stages.ingest import ingest
 
 if __name__ == "__main__":
-    run_stage(ingest, IngestStage, files=["plan", "output"], options=["digest"], code=CODE)
+    run_stage(ingest, IngestStage, files=["plan", "output"], options=["digest"], code=CODE, reuse_memory=True)

@@ -9,4 +9,4 @@ from pipeline.stage import run_stage
 from pipeline.stages.mel import mel
 
 if __name__ == "__main__":
-    run_stage(mel, MelStage, files=["aligned", "output"], code=CODE)
+    run_stage(mel, MelStage, files=["aligned", "output"], code=CODE, reuse_memory=True)

@@ -18,16 +18,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5d, h5g
 
-from pipeline.artifacts import versions
+from pipeline.artifacts import objects, versions
 from pipeline.artifacts.checksums import CHECKSUMS, ChunkCheckedDataset, ChunkChecksums
 from pipeline.artifacts.files import are_inputs, atomic_path, is_digest, require_space
 from pipeline.artifacts.hdf5 import has_other_names, is_there, open_to_read
@@ -39,6 +42,8 @@ PROVENANCE = ("stage", "config_json", "code_fingerprint", "inputs", "output", "v
 RESERVED = ("schema", "schema_version", *PROVENANCE, "content_digest", "complete")
 CHUNK_BYTES = 1 << 19
 BLOCK_BYTES = 1 << 24
+#: Short arrays of an artifact that are kept once they are read: a trial's brain and sound.
+KEPT = 2
 ALLOWED_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 # Metadata of version 1.10 have checksums: a flipped bit in them is an error, not another value.
 LIBVER = ("v110", "v110")
@@ -82,21 +87,36 @@ class Provenance:
 class StreamedArray:
     """A dataset that is filled block by block along its first axis; ``attributes`` are its own.
 
-    It is kept open only while it is filled: an open dataset holds chunks in memory, and a session has thousands.
+    It is open only while it is filled: an open one takes 20 KB, and a session has thousands.
     """
 
-    def __init__(self, dataset: h5py.Dataset, folder: Path, attributes: Mapping[str, Any]) -> None:
-        self.file, self.name, self.folder, self.attributes = dataset.file, dataset.name, folder, attributes
-        self.shape, self.dtype, self.length, self.nbytes = dataset.shape, dataset.dtype, len(dataset), dataset.nbytes
+    def __init__(
+        self,
+        writer: ArtifactWriter,
+        name: str,
+        dataset: h5d.DatasetID,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        chunk_rows: int,
+        attributes: Mapping[str, Any],
+    ) -> None:
+        self.file, self.folder, self.name, self.attributes = writer.file, writer.folder, name, attributes
+        self.shape, self.dtype, self.length = shape, dtype, shape[0]
+        self.nbytes = math.prod(shape) * dtype.itemsize
         self.filled = 0
-        self._filling: h5py.Dataset | None = dataset
-        self.chunked = bool(dataset.chunks)
-        self._chunk_rows = dataset.chunks[0] if dataset.chunks else 1
-        self.hash, self.checksums = hashlib.sha256(), ChunkChecksums(self._chunk_rows)
+        self._open: h5d.DatasetID | None = dataset
+        self._chunk_rows = chunk_rows
+        self._parts: list[np.ndarray] = []
+        self.hash, self.checksums = hashlib.sha256(), ChunkChecksums(chunk_rows)
+
+    @property
+    def id(self) -> h5d.DatasetID:
+        """The dataset's identifier in HDF5."""
+        return self._open or objects.open_dataset(self.file.id, self.name)
 
     @property
     def dataset(self) -> h5py.Dataset:
-        return self.file[self.name] if self._filling is None else self._filling
+        return h5py.Dataset(self.id)
 
     def append(self, block: np.ndarray) -> None:
         """Append ``block``, cast to the dataset's dtype."""
@@ -104,15 +124,35 @@ class StreamedArray:
         stop = self.filled + len(block)
         if stop > self.length:
             raise ValueError(f"{self.name}: {stop} rows do not fit into {self.length}")
-        if len(block):
+        if not len(block):
+            return
+        if len(block) < self.length:  # else the space was looked at as the dataset was made
             require_space(self.folder, block.nbytes)
-            self.dataset[self.filled : stop] = block
-            self.hash.update(block.data)
-            self.checksums.update(block)
+        self.hash.update(block.data)
+        self.checksums.update(block)
+        self._write(block)
         self.filled = stop
-        if stop == self.length and self._filling is not None:
-            self._filling.flush()  # where the disk is full, an error: closing would swallow it
-            self._filling = None
+        if stop == self.length:
+            self._end()
+
+    def _write(self, block: np.ndarray) -> None:
+        """Write the block, or a single chunk once it is whole: HDF5 would read and check it again for each block."""
+        assert self._open is not None
+        if self._chunk_rows < self.length:
+            objects.write_rows(self._open, self.filled, block)
+            return
+        whole = len(block) == self.length
+        self._parts.append(block if whole else block.copy())
+        if self.filled + len(block) == self.length:
+            objects.write_rows(self._open, 0, block if whole else np.concatenate(self._parts))
+            self._parts = []
+
+    def _end(self) -> None:
+        assert self._open is not None
+        objects.set_attribute(self._open, CHECKSUMS, self.checksums.values())
+        if self._chunk_rows < self.length:
+            self._open.flush()  # where the disk is full, an error: closing would swallow it
+        self._open = None
 
     def rehash(self) -> None:
         """Compute digest and checksums again from the dataset, after it was changed in place."""
@@ -120,6 +160,7 @@ class StreamedArray:
         for block in _blocks(self.dataset):
             self.hash.update(block.data)
             self.checksums.update(block)
+        self.dataset.attrs.modify(CHECKSUMS, self.checksums.values())
 
 
 class ArtifactWriter:
@@ -129,7 +170,7 @@ class ArtifactWriter:
         self.file = file
         self.schema = schema
         self.folder = Path(file.filename).parent
-        self._groups: dict[str, h5py.Group] = {"": file}
+        self._groups: dict[str, h5g.GroupID] = {"": h5g.open(file.id, b"/")}
         self._streams: dict[str, StreamedArray] = {}
         self._unfilled: list[StreamedArray] = []
         self._reserved = 0
@@ -157,22 +198,18 @@ class ArtifactWriter:
         ``dims`` labels the axes; ``attributes`` become the dataset's own
         (``units``, ``sampling_rate_hz``, ...), ``None`` left out.
         """
-        dtype = np.dtype(dtype)
+        shape, dtype = tuple(map(int, shape)), np.dtype(dtype)
         self._require_space(math.prod(shape) * dtype.itemsize)
-        options: dict[str, Any] = {}
-        if all(shape):
-            options = {"chunks": _chunk_shape(shape, dtype), "fletcher32": True}
-            if gzip:
-                options |= {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+        chunks = _chunk_shape(shape, dtype) if all(shape) else None
         folder, _, own_name = name.rpartition("/")
-        dataset = self._group(folder).create_dataset(own_name, shape, dtype, **options)
-        for axis, label in enumerate(dims):
-            dataset.dims[axis].label = label
+        dataset = objects.make_dataset(self._group(folder), own_name, shape, dtype, chunks, gzip)
+        objects.label_axes(dataset, dims)
         own = {DIMENSIONS: list(dims)} | {key: value for key, value in attributes.items() if value is not None}
         for key, value in own.items():
-            _set_attribute(dataset, key, value)
-        stream = StreamedArray(dataset, self.folder, {key: _plain(value) for key, value in own.items()})
-        self._streams[dataset.name] = stream
+            objects.set_attribute(dataset, key, value)
+        described = {key: _plain(value) for key, value in own.items()}
+        stream = StreamedArray(self, f"/{name}", dataset, shape, dtype, chunks[0] if chunks else 1, described)
+        self._streams[stream.name] = stream
         self._unfilled.append(stream)
         self._reserved += stream.nbytes
         return stream
@@ -189,16 +226,19 @@ class ArtifactWriter:
 
     def scale(self, name: str, *targets: tuple[str, int]) -> None:
         """Make the dataset ``name`` the dimension scale of axes of other datasets."""
-        dataset = self.file[name]
-        dataset.make_scale(name.rsplit("/", 1)[-1])
-        for target, axis in targets:
-            self.file[target].dims[axis].attach_scale(dataset)
+        axes = [(self._streams[f"/{target}"].id, axis) for target, axis in targets]
+        objects.make_scale(self._streams[f"/{name}"].id, name.rsplit("/", 1)[-1], axes)
 
-    def _group(self, name: str) -> h5py.Group:
-        """A group, made with those above it where it is new; h5py itself looks each up again for every dataset."""
+    def rows(self, name: str) -> np.ndarray | h5py.Dataset:
+        """A filled array for reading rows back; one of a single chunk is read whole at once."""
+        found = objects.read_single_chunk(self.file.id, name)
+        return self.file[name] if found is None else found[0]
+
+    def _group(self, name: str) -> h5g.GroupID:
+        """A group, made with those above it where it is new."""
         if name not in self._groups:
             above, _, own_name = name.rpartition("/")
-            self._groups[name] = self._group(above).create_group(own_name)
+            self._groups[name] = objects.make_group(self._group(above), own_name)
         return self._groups[name]
 
     def _require_space(self, size: int) -> None:
@@ -214,9 +254,6 @@ class ArtifactWriter:
         digests = {
             name: _array_digest(s.shape, s.dtype, s.attributes, s.hash.hexdigest()) for name, s in self._streams.items()
         }
-        for stream in self._streams.values():
-            if stream.chunked:
-                stream.dataset.attrs[CHECKSUMS] = stream.checksums.values()
         values = {
             "content_digest": _content_digest(self.schema, _root_attributes(self.file), digests),
             "schema": self.schema.name,
@@ -259,25 +296,33 @@ class CheckedDataset(ChunkCheckedDataset):
 class ClosedDataset:
     """A dataset of an artifact that is opened for each read, and holds nothing in memory between.
 
-    A short one is read whole, and the artifact keeps the one that was read last.
+    The artifact keeps the short ones (:meth:`Artifact.rows`) that were read last.
     """
 
     def __init__(self, artifact: Artifact, name: str) -> None:
         self._artifact, self._name = artifact, name
-        dataset = artifact.dataset(name)
-        self.shape, self.dtype, self._is_short = dataset.shape, dataset.dtype, dataset.nbytes <= CHUNK_BYTES
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._rows().shape)
 
     def __len__(self) -> int:
-        return int(self.shape[0])
+        return self.shape[0]
 
     def __getitem__(self, rows: Any) -> Any:
-        if not self._is_short:
-            return self._artifact.dataset(self._name)[rows]
-        if self._artifact.last_read[0] != self._name:
-            values = self._artifact.read(self._name)
-            values.flags.writeable = False
-            self._artifact.last_read = (self._name, values)
-        return self._artifact.last_read[1][rows]
+        return self._rows()[rows]
+
+    def _rows(self) -> np.ndarray | CheckedDataset:
+        kept = self._artifact.kept
+        if self._name in kept:
+            return kept[self._name]
+        rows = self._artifact.rows(self._name)
+        if isinstance(rows, np.ndarray):
+            rows.flags.writeable = False
+            kept[self._name] = rows
+            if len(kept) > KEPT:
+                del kept[next(iter(kept))]
+        return rows
 
 
 class Artifact:
@@ -287,7 +332,7 @@ class Artifact:
         self.path = path
         self.file = file
         self.stage = stage
-        self.last_read: tuple[str, np.ndarray] = ("", np.empty(0))
+        self.kept: dict[str, np.ndarray] = {}
 
     @property
     def content_digest(self) -> str:
@@ -330,6 +375,17 @@ class Artifact:
             except KeyError:
                 raise _refused(self.path, name, "nothing", "a dataset", self.stage) from None
             return CheckedDataset(dataset, self.path, self.stage)
+
+    def rows(self, name: str) -> np.ndarray | CheckedDataset:
+        """A dataset for reading rows: one of a single chunk is read and checked whole at once."""
+        with _damage_named(self.path, name, self.stage):
+            found = objects.read_single_chunk(self.file.id, name)
+            if found is None:
+                return self.dataset(name)
+            values, checksums = found
+            if zlib.crc32(values.data) != checksums[0]:
+                raise ValueError("checksum of rows from 0 on")
+            return values
 
     def closed_dataset(self, name: str) -> ClosedDataset:
         """A dataset as :meth:`dataset` has it that is open only while it is read: for the many of a session."""
@@ -431,17 +487,10 @@ def _chunk_shape(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
     return (int(np.clip(CHUNK_BYTES // row_bytes, 1, shape[0])), *shape[1:])
 
 
-def _fixed_length(values: Any) -> np.ndarray:
-    """Texts as fixed-length UTF-8, which have a checksum in HDF5 (variable-length texts do not)."""
-    encoded = np.array([str(v).encode("utf-8") for v in np.ravel(values)])
-    length = max(1, encoded.dtype.itemsize if encoded.size else 1)
-    return encoded.astype(h5py.string_dtype("utf-8", length)).reshape(np.shape(values))
-
-
 def _column(values: Sequence[Any] | np.ndarray) -> np.ndarray:
     array = np.asarray(values)
     is_text = array.dtype.kind in "UO" or (array.size == 0 and isinstance(values, list | tuple))
-    return _fixed_length(values) if is_text else array
+    return objects.fixed_length(values) if is_text else array
 
 
 def _plain(value: Any) -> Any:
@@ -453,10 +502,10 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _set_attribute(item: h5py.Dataset | h5py.File, name: str, value: Any) -> None:
+def _set_attribute(item: h5py.File, name: str, value: Any) -> None:
     texts = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else [None]
     is_text = all(isinstance(v, str) for v in texts)
-    item.attrs[name] = _fixed_length(value) if is_text else value
+    item.attrs[name] = objects.fixed_length(value) if is_text else value
 
 
 def _attribute(item: h5py.Dataset | h5py.File, name: str, default: Any = None) -> Any:

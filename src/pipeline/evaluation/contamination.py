@@ -379,19 +379,19 @@ class Spectra:
             leak = heard[reach : len(heard) - reach]
             spectra = list(self.of_brain(trial, at))
             with_leak = [spectra[p] + np.float32(g) * leak for of in gains for p, g in zip(probes, of, strict=True)]
-            yield np.stack([shares(s) for s in (*spectra, *with_leak)], axis=1), power(heard), known
+            yield shares(np.stack([*spectra, *with_leak], axis=1)), power(heard), known
 
 
 def power(spectrum: Frames) -> Frames:
-    """Power (frames, frequencies) of a spectrum."""
-    real, imaginary = np.split(spectrum, 2, axis=1)
+    """Power (…, frequencies) of a spectrum (…, 2 × frequencies)."""
+    real, imaginary = np.split(spectrum, 2, axis=-1)
     return np.asarray(real**2 + imaginary**2)
 
 
 def shares(spectrum: Frames) -> Frames:
-    """Each frequency's share of its frame's mean power, (frames, frequencies); zero in a flat signal."""
+    """Each frequency's share of its frame's mean power, (…, frequencies); zero in a flat signal."""
     found = power(spectrum)
-    mean = found.mean(axis=1, keepdims=True)
+    mean = found.mean(axis=-1, keepdims=True)
     return np.divide(found, mean, out=np.zeros_like(found), where=mean > 0)
 
 
@@ -425,14 +425,16 @@ class LaggedSums:
         if not self.frames:  # sums around the first block's mean keep their digits
             self.centre = neural.mean(axis=0)
             self.heard = audio.mean(axis=0)
-            self.sums: list[Any] = [0.0] * 5
         n = (neural - self.centre).reshape(len(neural), -1)
         level = np.where(self.heard > 0, self.heard, 1)
         heard = np.column_stack([(audio - self.heard) / level * known[:, None], known]).astype(np.float32)
         at_lags = np.lib.stride_tricks.sliding_window_view(heard, len(neural), axis=0)
         lagged = np.ascontiguousarray(at_lags).reshape(-1, len(neural))  # a row per lag and frequency, or known
         block = (lagged @ n, lagged.sum(axis=1), (lagged * lagged).sum(axis=1), n.sum(axis=0), (n * n).sum(axis=0))
-        self.sums = [total + part.astype(np.float64) for total, part in zip(self.sums, block, strict=True)]
+        if not self.frames:
+            self.sums = [np.zeros(part.shape) for part in block]
+        for total, part in zip(self.sums, block, strict=True):
+            np.add(total, part, out=total)
         self.frames += len(neural)
 
     def correlation(self) -> Values:

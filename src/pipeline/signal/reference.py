@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,7 +101,7 @@ class ChannelVerdict:
 
 
 def bad_channels(
-    trials: Sequence[tuple[Reader, int]],
+    trials: Iterable[tuple[Reader, int]],
     rate_hz: float,
     config: ChannelsConfig,
     sheet_status: Sequence[str] | None = None,

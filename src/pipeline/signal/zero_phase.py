@@ -128,6 +128,7 @@ def _filtered(samples: np.ndarray, multiplier: np.ndarray, envelope: bool) -> np
     return fft.irfft(kept, len(samples), axis=0)
 
 
+@lru_cache(maxsize=16)
 def _multiplier(passband: Passband, size: int, envelope: bool) -> np.ndarray:
     """The filters' response at each bin, doubled for the analytic signal, which has no negative frequencies."""
     response = passband.zero_phase_response(fft.rfftfreq(size, 1 / passband.rate_hz))

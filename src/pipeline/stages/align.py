@@ -68,9 +68,10 @@ def align(stage: Stage[AlignStage]) -> str:
         judged = {
             name: [v for v, keep in zip(values, chosen, strict=True) if keep] for name, values in channels.items()
         }
-        lengths = [len(trial.eeg) for trial in trials]
+        # Each trial's length is known once it is read, and it is read once here.
+        lengths = (len(trial.eeg) for trial in trials)
         verdicts = bad_channels(
-            list(zip(readers, lengths, strict=True)), rate_hz, stage.config.align.channels, judged["status"]
+            zip(readers, lengths, strict=True), rate_hz, stage.config.align.channels, judged["status"]
         )
         _refuse_all_bad(recording, verdicts)
         features = Features(stage.config.align, stage.config.mel, rate_hz)
@@ -145,6 +146,11 @@ def _frame_numbers(stage: Stage[AlignStage], trial: Trial, eeg_rate_hz: float, s
     return first, last
 
 
+def _times_s(stage: Stage[AlignStage], first: int, n: int) -> np.ndarray:
+    """Times (n,) of a trial's features on its audio clock."""
+    return np.arange(first, first + n) / stage.config.align.feature_rate_hz
+
+
 def _write_features(
     writer: ArtifactWriter,
     stage: Stage[AlignStage],
@@ -157,7 +163,7 @@ def _write_features(
     """Write the features of a trial; returns its columns of the table of trials."""
     config = stage.config.align
     first, last = _frame_numbers(stage, trial, features.rate_hz, source_hz)
-    times_s = np.arange(first, last + 1) / config.feature_rate_hz
+    times_s = _times_s(stage, first, last - first + 1)
     neural_s = audio_to_neural_s(times_s, *trial.clock)
     stream = writer.stream(
         trial.place("features/data"),
@@ -258,7 +264,7 @@ def _write_lag(
     parts: list[tuple[Reader, int]] = []
     envelopes, times_s = [], []
     for row in with_audio:
-        own_s, rows_read, envelope = _beside_sound(writer, stage, features, row["recording"])
+        own_s, rows_read, envelope = _beside_sound(writer, stage, features, row)
         parts.append(rows_read)
         envelopes.append(envelope)
         times_s.append(own_s + row["start_s"])
@@ -280,17 +286,18 @@ def _write_lag(
 
 
 def _beside_sound(
-    writer: ArtifactWriter, stage: Stage[AlignStage], features: Features, recording: str
+    writer: ArtifactWriter, stage: Stage[AlignStage], features: Features, row: Mapping[str, Any]
 ) -> tuple[np.ndarray, tuple[Reader, int], np.ndarray]:
     """Times of a trial's features within its sound, a reader of them with their number, the sound's envelope there."""
-    times_s, sound = writer.file[within(recording, "features/time")][:], writer.file[within(recording, "audio/data")]
+    times_s = _times_s(stage, row["first_feature"], row["n_features"])
+    sound = writer.rows(within(row["recording"], "audio/data"))
     rate_hz = stage.config.mel.sample_rate_hz
     inside = (times_s >= 0) & (times_s <= (len(sound) - 1) / rate_hz)
     rows = np.flatnonzero(inside)
-    written = within(recording, "features/data")
+    written = within(row["recording"], "features/data")
 
     def read(start: int, stop: int) -> np.ndarray:
-        return features.amplitudes(writer.file[written][rows[0] + start : rows[0] + stop])
+        return features.amplitudes(writer.rows(written)[rows[0] + start : rows[0] + stop])
 
     envelope = sound_envelope(array_reader(sound), len(sound), rate_hz, times_s[inside])
     return times_s[inside], (read, len(rows)), envelope

@@ -39,6 +39,6 @@ def mel(stage: Stage[MelStage]) -> str:
 def _mels(aligned: Artifact, config: MelConfig) -> Iterator[TrialMel]:
     for row in trial_rows(aligned):
         if row["has_audio"]:
-            sound = aligned.dataset(within(row["recording"], "audio/data"))
+            sound = aligned.rows(within(row["recording"], "audio/data"))
             times_s = frame_times_s(n_frames(len(sound), config), config)
             yield TrialMel(row["recording"], log_mel_blocks(array_reader(sound), len(sound), config), times_s)
