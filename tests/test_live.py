@@ -20,7 +20,10 @@ from pipeline.config.mel import MelConfig
 from pipeline.config.vocode import VocodeConfig
 from pipeline.errors import InputError
 from pipeline.live.decoder import LiveDecoder
+from pipeline.live.listen import listen
 from pipeline.live.montage import Montage
+from pipeline.live.replay import Session
+from pipeline.live.stream import Chunk
 from pipeline.signal.mel import log_mel, mel_filter_bank
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.streaming import StreamingGriffinLim
@@ -87,6 +90,53 @@ def test_models_that_look_ahead_are_refused(lab: Lab) -> None:
     train = lab.config.train.model_copy(update={"normalisation": "recording_unlabelled"})
     with pytest.raises(InputError, match="recording_unlabelled"):
         LiveDecoder(lab.model, lab.config.model_copy(update={"train": train}), montage)
+
+
+class Played:
+    """A source that gives the samples of a trial, the second half as another one."""
+
+    def __init__(self, montage: Montage, samples: np.ndarray) -> None:
+        self.names, self.rate_hz = montage.names[::-1], montage.rate_hz
+        times_s = np.arange(len(samples)) / self.rate_hz + 2.0 * (np.arange(len(samples)) >= len(samples) // 2)
+        parts = np.array_split(np.arange(len(samples)), 20)
+        self.chunks = [Chunk(samples[part, ::-1], times_s[part]) for part in parts]
+
+    def read(self) -> Chunk | None:
+        return self.chunks.pop(0) if self.chunks else None
+
+    def reconnect(self) -> None:
+        raise AssertionError
+
+
+def test_a_stream_is_decoded_trial_by_trial(lab: Lab) -> None:
+    """A gap begins a trial: what comes out is the mel of each part alone, and all of its sound."""
+    samples, montage = lab.samples(lab.trials[0]), Montage.of_session(lab.aligned, lab.names)
+    decoder = LiveDecoder(lab.model, lab.config, montage)
+    half = len(samples) // 2
+    first = decoder.push(samples[:half])
+    decoder.reset()
+    expected = np.concatenate([first, decoder.push(samples[half:])])
+    again = LiveDecoder(lab.model, lab.config, montage)
+    session = Session(again, StreamingGriffinLim(griffin_lim(), 1), [sink := Kept()], keep=True)
+    listen(session, Played(montage, samples), lambda _: None, queue_s=60)
+    np.testing.assert_allclose(session.mel, expected, atol=SCALE * expected.std(), rtol=0)
+    assert sum(map(len, sink.mels)) == len(expected)
+    assert sum(map(len, sink.sounds)) == (len(expected) - 2) * 256
+
+
+class Kept:
+    """A sink that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.mels: list[np.ndarray] = []
+        self.sounds: list[np.ndarray] = []
+
+    def write(self, mel: np.ndarray, sound: np.ndarray) -> None:
+        self.mels.append(mel)
+        self.sounds.append(sound)
+
+    def close(self) -> None:
+        raise AssertionError
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

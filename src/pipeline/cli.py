@@ -10,7 +10,7 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -259,42 +259,59 @@ def _model_file(options: argparse.Namespace) -> Path:
 
 
 def _add_live(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("live", help="decode a recording with a causal model as if it were recorded now")
+    parser = commands.add_parser("live", help="decode a stream, or a recording as if it were recorded now")
     _add_model_options(parser)
-    parser.add_argument("--replay", required=True, metavar="RECORDING", help="a recording of the run's sheet")
-    parser.add_argument("--speed", choices=["1", "max"], default="1", help="as recorded, or as fast as it goes")
-    parser.add_argument("--chunk-s", type=float, default=0.02, metavar="S", help="length of a chunk of samples [s]")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--replay", metavar="RECORDING", help="a recording of the run's sheet")
+    source.add_argument("--lsl", metavar="NAME", help="the stream of this name in the Lab Streaming Layer")
+    parser.add_argument("--speed", choices=["1", "max"], default="1", help="of a replay: as recorded, or at full speed")
+    parser.add_argument("--chunk-s", type=float, default=0.02, metavar="S", help="of a replay: length of a chunk [s]")
+    parser.add_argument("--session", metavar="NAME", help="of a stream: it has the montage of this aligned session")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of a stream: end after so long")
+    parser.add_argument(
+        "--lsl-loopback", type=Path, metavar="FILE", help="write a config of this machine alone, and use it"
+    )
     parser.add_argument(
         "--look-ahead", type=int, default=2, metavar="FRAMES", help="frames that the vocoder waits for: better, later"
     )
     parser.add_argument("--wav", type=Path, metavar="FILE", help="write the sound")
     parser.add_argument("--mel", type=Path, metavar="FILE", help="write the mel (frame, band) [nats] as .npy")
-    parser.add_argument("--score", action="store_true", help="correlation with the true mel")
+    parser.add_argument("--lsl-out", metavar="NAME", help="send the LSL streams NAME-mel and NAME-sound")
+    parser.add_argument("--sound-device", nargs="?", const="", metavar="DEVICE", help="play the sound as it comes")
+    parser.add_argument("--score", action="store_true", help="of a replay: correlation with the true mel")
     parser.add_argument("--quiet", action="store_true", help="no line each second")
     _add_plan_options(parser)
     parser.set_defaults(command=_live)
 
 
 def _live(options: argparse.Namespace) -> None:
-    from pipeline.live.command import replay
+    from pipeline.live.command import Outputs, listen_to_lsl, replay
+    from pipeline.live.lsl import write_loopback
+
+    raise_if_any(_live_problems(options))
+    if options.lsl_loopback:
+        write_loopback(options.lsl_loopback)
+    outputs = Outputs(options.look_ahead, options.wav, options.mel, options.lsl_out, options.sound_device)
+    plan, model = _plan(options), _model_file(options)
+    say: Callable[[str], None] = (lambda _: None) if options.quiet else partial(print, flush=True)
+    if options.lsl is not None:
+        listen_to_lsl(plan, model, options.lsl, outputs, say, montage_of=options.session, seconds=options.seconds)
+        return
+    paced = options.speed == "1"
+    replay(plan, model, options.replay, outputs, say, chunk_s=options.chunk_s, paced=paced, score=options.score)
+
+
+def _live_problems(options: argparse.Namespace) -> Iterator[Problem]:
+    from pipeline.config.checks import id_problem
 
     if not 0 < options.chunk_s <= 60:
-        raise InputError(Problem("--chunk-s", "", f"{options.chunk_s:g}", "0 to 60 s", "Give the length of a chunk"))
+        yield Problem("--chunk-s", "", f"{options.chunk_s:g}", "0 to 60 s", "Give the length of a chunk")
     if not 0 <= options.look_ahead <= 16:
-        fix = "Give a number of frames"
-        raise InputError(Problem("--look-ahead", "", str(options.look_ahead), "0 to 16 frames", fix))
-    replay(
-        _plan(options),
-        _model_file(options),
-        options.replay,
-        chunk_s=options.chunk_s,
-        paced=options.speed == "1",
-        look_ahead=options.look_ahead,
-        wav=options.wav,
-        mel=options.mel,
-        score=options.score,
-        say=(lambda _: None) if options.quiet else partial(print, flush=True),
-    )
+        yield Problem("--look-ahead", "", str(options.look_ahead), "0 to 16 frames", "Give a number of frames")
+    if options.lsl is not None and options.score:
+        yield Problem("--score", "", "--score with --lsl", "--score with --replay", "Leave one of them out")
+    if options.session and (problem := id_problem(options.session, "--session", "")):
+        yield problem
 
 
 def _add_export(commands: argparse._SubParsersAction) -> None:

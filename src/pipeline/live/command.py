@@ -1,9 +1,12 @@
-"""``python -m pipeline live``: decode a recording of the run as if it were recorded now."""
+"""``python -m pipeline live``: decode a stream, or a recording of the run as if it were recorded now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +14,16 @@ from pipeline.artifacts import paths
 from pipeline.artifacts.aligned import AlignedInfo, aligned_trials
 from pipeline.artifacts.mel import read_mels
 from pipeline.config.ensemble import ModelSettings
+from pipeline.config.mel import MelConfig
 from pipeline.errors import InputError, Problem
 from pipeline.live.decoder import Clock, LiveDecoder
-from pipeline.live.montage import Montage
-from pipeline.live.replay import Session, chunks, play, write_mel, write_wav
+from pipeline.live.listen import listen
+from pipeline.live.lsl import LslSink, LslSource
+from pipeline.live.montage import Montage, montage_session
+from pipeline.live.replay import Session, chunks, play
+from pipeline.live.sinks import MelSink, Sink, SoundDevice, WavSink
+from pipeline.live.stream import Description, Mending
+from pipeline.model.ensemble import Ensemble
 from pipeline.model.model_file import load_model
 from pipeline.raw.recording import blocks, opened_raw
 from pipeline.raw.sheet import RecordingRow
@@ -27,19 +36,43 @@ from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.streaming import StreamingGriffinLim
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Where mel and sound go, and the frames that the vocoder looks ahead."""
+
+    look_ahead: int = 2
+    wav: Path | None = None
+    mel: Path | None = None
+    lsl: str | None = None
+    sound_device: str | None = None  # empty: the default one
+
+    def sinks(self, mel: MelConfig, closing: ExitStack) -> list[Sink]:
+        """The sinks, closed with the stack."""
+        made: list[Sink] = []
+        makers: list[tuple[object, Callable[[], Sink]]] = [
+            (self.sound_device, lambda: SoundDevice(mel.sample_rate_hz, self.sound_device or None)),
+            (self.lsl, lambda: LslSink(str(self.lsl), mel.n_mels, mel.frame_rate_hz, mel.sample_rate_hz)),
+            (self.wav, lambda: WavSink(Path(str(self.wav)), mel.sample_rate_hz)),
+            (self.mel, lambda: MelSink(Path(str(self.mel)), mel.n_mels)),
+        ]
+        for wanted, make in makers:
+            if wanted is not None:
+                made.append(make())
+                closing.callback(made[-1].close)
+        return made
+
+
 def replay(
     plan: Plan,
     model_file: Path,
     recording: str,
-    *,
-    chunk_s: float,
-    paced: bool,
-    look_ahead: int,
-    wav: Path | None,
-    mel: Path | None,
-    score: bool,
+    outputs: Outputs,
     say: Callable[[str], None],
-) -> Session:
+    *,
+    chunk_s: float = 0.02,
+    paced: bool = True,
+    score: bool = False,
+) -> None:
     """Play a recording of the sheet to a model.
 
     Raises :class:`InputError` where there is no such recording, or where it does not fit the model.
@@ -47,29 +80,63 @@ def replay(
     row = _row(plan, recording)
     trials = {info.recording: info for info in aligned_trials(paths.aligned(row.session_name))}
     info = trials[recording]
-    model, meta = load_model(model_file)
-    subject = _subject(info, meta["subjects"])
-    names = meta["feature_names"][meta["subjects"][subject]]
-    montage = Montage.of_session(paths.aligned(info.session), names)
-    clock = Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature)
-    decoder = LiveDecoder(model, ModelSettings.model_validate(meta["config"]), montage, subject, clock)
-    griffin_lim = GriffinLim(mel_filter_bank(plan.config.mel), plan.config.mel, plan.config.vocode)
-    session = Session(decoder, StreamingGriffinLim(griffin_lim, look_ahead))
+    decoder = _decoder(*load_model(model_file), info, _clock(info))
     for earlier in _before(plan, row) if decoder.config.train.normalisation == "causal_running" else ():
         _settle(plan, decoder, earlier, trials[earlier.recording])
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
+        montage = decoder.montage
         order = montage.order_of(raw.channel_names)
         size = max(1, round(chunk_s * montage.rate_hz))
         source = (chunk[:, order] for chunk in chunks(raw.neural.read, raw.neural.n_samples, size))
-        play(session, source, montage.rate_hz, paced=paced, say=say)
+        with ExitStack() as closing:
+            session = _session(plan, decoder, outputs, closing, keep=score)
+            play(session, source, montage.rate_hz, paced=paced, say=say)
     say(session.line())
-    if wav is not None:
-        write_wav(wav, session.sound, griffin_lim.sample_rate_hz)
-    if mel is not None:
-        write_mel(mel, session.mel)
     if score:
         say(_score(session, info))
-    return session
+
+
+def listen_to_lsl(
+    plan: Plan,
+    model_file: Path,
+    name: str,
+    outputs: Outputs,
+    say: Callable[[str], None],
+    *,
+    montage_of: str | None = None,
+    seconds: float | None = None,
+) -> None:
+    """Decode the LSL stream of a name, with the montage of an aligned session.
+
+    Raises :class:`InputError` where the stream or the session does not fit the model, before anything is written.
+    """
+    model, meta = load_model(model_file)
+    info = montage_session(meta, montage_of)
+    decoder = _decoder(model, meta, info, Clock())
+    source = LslSource(name)
+    Mending(decoder.montage, Description.of(source), say)  # refuses a stream that does not fit
+    with ExitStack() as closing:
+        session = _session(plan, decoder, outputs, closing)
+        say(f"listening to {name}: {len(source.names)} channels at {source.rate_hz:g} Hz, montage of {info.session}")
+        listen(session, source, say, seconds)
+    say(session.line())
+
+
+def _decoder(model: Ensemble, meta: Mapping[str, Any], info: AlignedInfo, clock: Clock) -> LiveDecoder:
+    subject = _subject(info, meta["subjects"])
+    names = meta["feature_names"][meta["subjects"][subject]]
+    montage = Montage.of_session(paths.aligned(info.session), names)
+    return LiveDecoder(model, ModelSettings.model_validate(meta["config"]), montage, subject, clock)
+
+
+def _clock(info: AlignedInfo) -> Clock:
+    return Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature)
+
+
+def _session(plan: Plan, decoder: LiveDecoder, outputs: Outputs, closing: ExitStack, *, keep: bool = False) -> Session:
+    griffin_lim = GriffinLim(mel_filter_bank(plan.config.mel), plan.config.mel, plan.config.vocode)
+    vocoder = StreamingGriffinLim(griffin_lim, outputs.look_ahead)
+    return Session(decoder, vocoder, outputs.sinks(plan.config.mel, closing), keep)
 
 
 def _row(plan: Plan, recording: str) -> RecordingRow:

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts import paths
-from pipeline.artifacts.aligned import AlignedInfo, aligned_trials
+from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.config.ensemble import ModelSettings
 from pipeline.errors import InputError, Problem
 from pipeline.live.card import model_card, scores_of
 from pipeline.live.decoder import LiveDecoder
 from pipeline.live.folder import write_folder
 from pipeline.live.graph import Graphs, of_subject, step_graphs, window_graph
-from pipeline.live.montage import Montage
+from pipeline.live.montage import Montage, montage_session
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.model_file import load_model, model_digest
 from pipeline.provenance.runs import DIGEST_CHARACTERS
@@ -80,22 +80,6 @@ def export(plan: Plan, model_file: Path, out: Path, session: str | None, licence
     what = "step by step" if config.causal else "window by window"
     name = settings["model"][:DIGEST_CHARACTERS]
     return f"model {name} of {info.subject}, {what}, montage of session {info.session}"
-
-
-def montage_session(meta: Mapping[str, Any], session: str | None) -> AlignedInfo:
-    """The aligned session of that name, or the last one that the model was trained on.  Raises :class:`InputError`."""
-    if session is not None and paths.aligned(session).is_file():
-        found = aligned_trials(paths.aligned(session))[:1]
-    else:
-        files = sorted(paths.aligned("").parent.glob("*.h5")) if session is None else []
-        trials = (info for file in files for info in aligned_trials(file))
-        found = [info for info in trials if info.recording in meta["recordings"]]
-    subjects = {info.subject for info in found}
-    if not found or not subjects <= set(meta["subjects"]) or (session is None and len(subjects) > 1):
-        got = "none given" if session is None else session
-        expected = f"an aligned session of {', '.join(meta['subjects'])}"
-        raise InputError(Problem("--session", "", got, expected, "Name a session of results/aligned"))
-    return found[-1]
 
 
 def _refuse_without_extra() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts.aligned import open_aligned
+from pipeline.artifacts import paths
+from pipeline.artifacts.aligned import AlignedInfo, aligned_trials, open_aligned
 from pipeline.artifacts.core import Artifact
 from pipeline.artifacts.recording import read_tables
 from pipeline.config.align import AlignStage
@@ -68,6 +70,22 @@ class Montage:
             fix = "Name the stream's channels as in training, or train without these"
             raise InputError(Problem("stream", "channels", got, f"the {len(read)} channels of the model", fix))
         return np.array([places.get(name, -1) for name in self.names])
+
+
+def montage_session(meta: Mapping[str, Any], session: str | None) -> AlignedInfo:
+    """The aligned session of that name, or the last one that the model was trained on.  Raises :class:`InputError`."""
+    if session is not None and paths.aligned(session).is_file():
+        found = aligned_trials(paths.aligned(session))[:1]
+    else:
+        files = sorted(paths.aligned("").parent.glob("*.h5")) if session is None else []
+        trials = (info for file in files for info in aligned_trials(file))
+        found = [info for info in trials if info.recording in meta["recordings"]]
+    subjects = {info.subject for info in found}
+    if not found or not subjects <= set(meta["subjects"]) or (session is None and len(subjects) > 1):
+        got = "none given" if session is None else session
+        expected = f"an aligned session of {', '.join(meta['subjects'])}"
+        raise InputError(Problem("--session", "", got, expected, "Name a session of results/aligned"))
+    return found[-1]
 
 
 def _refuse_lookahead(path: Path, artifact: Artifact) -> None:

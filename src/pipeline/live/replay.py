@@ -6,34 +6,38 @@ The loop is the one of any source: :class:`Session` takes chunks and keeps what 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artifacts.files import atomic_path
 from pipeline.live.decoder import LiveDecoder
+from pipeline.live.sinks import Sink
 from pipeline.vocoder.streaming import StreamingGriffinLim
-from pipeline.vocoder.wav import clipped_wav
 
 Array = NDArray[np.float32]
 
 
 @dataclass
 class Session:
-    """What a decoder made of the chunks so far: mel, sound, and seconds of computing for each step.
+    """What a decoder and a vocoder make of chunks, handed on to sinks; seconds of computing for each of the last steps.
 
-    A chunk counts as late by how long after its last sample was due its sound was there.
+    A chunk counts as late by how long after its last sample was due, or came, its sound was there.  With ``keep`` all
+    of the mel stays, for a score.
     """
 
     decoder: LiveDecoder
     vocoder: StreamingGriffinLim
-    mels: list[Array] = field(default_factory=list)
-    sounds: list[Array] = field(default_factory=list)
-    step_s: list[float] = field(default_factory=list)
+    sinks: Sequence[Sink] = ()
+    keep: bool = False
+    step_s: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
     late_s: float = 0.0
+    dropped: int = 0
+    _waits: bool = False
+    _mels: list[Array] = field(default_factory=list)
+    _last: Array = field(default_factory=lambda: np.zeros(1, np.float32))
 
     def push(self, chunk: np.ndarray) -> Array:
         """The sound that a chunk (sample, channel) completes."""
@@ -43,33 +47,42 @@ class Session:
         if len(mel):
             steps = len(mel) / self.decoder.stepper.step_frames
             self.step_s.append((time.perf_counter() - started_s) / steps)
-        self.mels.append(mel)
-        self.sounds.append(sound)
+        self._waits = self._waits or len(mel) > 0
+        self._write(mel, sound)
         return sound
+
+    def reset(self) -> None:
+        """Begin another trial; the sound that still waits goes out."""
+        self.finish()
+        self.decoder.reset()
 
     def finish(self) -> None:
         """The sound that still waits, at the end."""
-        self.sounds.append(self.vocoder.finish())
+        if self._waits:
+            self._write(np.zeros((0, self.decoder.model.a.n_bands), np.float32), self.vocoder.finish())
+        self._waits = False
+
+    def _write(self, mel: Array, sound: Array) -> None:
+        for sink in self.sinks:
+            sink.write(mel, sound)
+        if self.keep:
+            self._mels.append(mel)
+        if len(sound):
+            self._last = sound
 
     @property
     def mel(self) -> Array:
-        """All of the mel (frame, band) [nats]."""
-        return np.concatenate(self.mels)
-
-    @property
-    def sound(self) -> Array:
-        """All of the sound (sample,)."""
-        return np.concatenate(self.sounds)
+        """All of the mel (frame, band) [nats], where it is kept."""
+        return np.concatenate(self._mels)
 
     def line(self) -> str:
-        """Level of the last sound, how late it was, and what a step costs."""
-        last = next((s for s in reversed(self.sounds) if len(s)), np.zeros(1, np.float32))
-        level_db = 20 * np.log10(max(float(np.sqrt(np.mean(np.square(last)))), 1e-6))
-        p50, p99 = np.percentile(self.step_s or [0.0], [50, 99]) * 1e3
+        """Level of the last sound, how late it was, samples thrown away, and what a step costs."""
+        level_db = 20 * np.log10(max(float(np.sqrt(np.mean(np.square(self._last)))), 1e-6))
+        p50, p99 = np.percentile(list(self.step_s) or [0.0], [50, 99]) * 1e3
         grid, step = self.decoder.config.mel, self.decoder.stepper.step_frames
         due_ms = 1e3 * step / grid.frame_rate_hz
         return (
-            f"level {level_db:6.1f} dB, late {1e3 * self.late_s:5.0f} ms, "
+            f"level {level_db:6.1f} dB, late {1e3 * self.late_s:5.0f} ms, dropped {self.dropped} samples, "
             f"compute p50 {p50:.1f} ms, p99 {p99:.1f} ms of {due_ms:.0f} ms"
         )
 
@@ -103,15 +116,3 @@ def play(
     except KeyboardInterrupt:
         say("interrupted: what was decoded so far is kept")
     session.finish()
-
-
-def write_wav(path: Path, sound: Array, rate_hz: int) -> None:
-    """The sound as 16 bits, clipped."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(clipped_wav(sound, rate_hz))
-
-
-def write_mel(path: Path, mel: Array) -> None:
-    """The mel (frame, band) [nats] as ``.npy``."""
-    with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        np.save(handle, mel, allow_pickle=False)

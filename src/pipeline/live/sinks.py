@@ -1,0 +1,134 @@
+"""Where mel and sound go: files that are whole at the end, and a sound device.
+
+A sink has ``write`` and ``close``; :class:`~pipeline.live.lsl.LslSink` is another.
+"""
+
+from __future__ import annotations
+
+import wave
+from collections import deque
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from pipeline.artifacts.files import atomic_path
+from pipeline.errors import InputError, Problem
+
+Array = NDArray[np.float32]
+DEVICE_QUEUE_S = 0.1  # sound that waits at most for a device
+
+
+class Sink(Protocol):
+    """Takes new mel (frame, band) [nats] and sound (sample,)."""
+
+    def write(self, mel: Array, sound: Array) -> None:
+        """Take what a chunk completed."""
+        ...
+
+    def close(self) -> None:
+        """No more will come."""
+        ...
+
+
+class WavSink:
+    """A wav of 16 bits, clipped, under its name once it is closed."""
+
+    def __init__(self, path: Path, rate_hz: int) -> None:
+        self._stack = ExitStack()
+        temporary = self._stack.enter_context(atomic_path(path))
+        self._file = self._stack.enter_context(wave.open(str(temporary), "wb"))  # noqa: SIM115
+        self._file.setparams((1, 2, rate_hz, 0, "NONE", ""))
+
+    def write(self, mel: Array, sound: Array) -> None:
+        self._file.writeframesraw(np.round(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+class MelSink:
+    """``.npy`` (frame, band), under its name once it is closed."""
+
+    _HEADER = 128  # bytes; numpy's smallest
+
+    def __init__(self, path: Path, n_bands: int) -> None:
+        self._stack = ExitStack()
+        temporary = self._stack.enter_context(atomic_path(path))
+        self._file = self._stack.enter_context(temporary.open("wb"))
+        self._file.write(bytes(self._HEADER))
+        self._n, self._n_bands = 0, n_bands
+
+    def write(self, mel: Array, sound: Array) -> None:
+        self._file.write(np.ascontiguousarray(mel, "<f4").tobytes())
+        self._n += len(mel)
+
+    def close(self) -> None:
+        self._file.seek(0)
+        shape = (self._n, self._n_bands)
+        npy.write_array_header_1_0(self._file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        assert self._file.tell() == self._HEADER
+        self._stack.close()
+
+
+class SoundDevice:
+    """Plays as soon as sound comes; what a device cannot take in time goes, so that no delay grows.
+
+    ``device`` is a name or number of sounddevice, None its default.  Raises :class:`InputError` where there is none.
+    """
+
+    def __init__(self, rate_hz: int, device: str | None = None) -> None:
+        self._waiting: deque[Array] = deque()
+        self._n, self._limit, self.dropped = 0, round(DEVICE_QUEUE_S * rate_hz), 0
+        self._lock = Lock()
+        try:
+            import sounddevice
+
+            named = int(device) if device and device.isdecimal() else device
+            self._stream: Any = sounddevice.OutputStream(
+                samplerate=rate_hz, channels=1, dtype="float32", device=named, latency="low", callback=self._fill
+            )
+            self._stream.start()
+        except (ImportError, OSError, ValueError) as error:
+            got = str(error).splitlines()[0][:120]
+            fix = 'pip install "seeg-to-audio[live]", install PortAudio (Debian: libportaudio2), name another device'
+            raise InputError(Problem("--sound-device", "", got, "a sound device", fix)) from error
+        except Exception as error:  # sounddevice.PortAudioError, where it was imported
+            got, fix = str(error).splitlines()[0][:120], "Name a device of python -m sounddevice"
+            raise InputError(Problem("--sound-device", "", got, "a sound device", fix)) from error
+
+    @property
+    def latency_s(self) -> float:
+        """The driver's own figure [s]."""
+        return float(self._stream.latency)
+
+    def write(self, mel: Array, sound: Array) -> None:
+        with self._lock:
+            self._waiting.append(sound)
+            self._n += len(sound)
+            while self._n - len(self._waiting[0]) > self._limit:
+                gone = len(self._waiting.popleft())
+                self._n -= gone
+                self.dropped += gone
+
+    def close(self) -> None:
+        self._stream.stop()
+        self._stream.close()
+
+    def _fill(self, out: NDArray[np.float32], frames: int, clock: Any, status: Any) -> None:
+        """Called by the device: sound that waits, then silence."""
+        with self._lock:
+            done = 0
+            while done < frames and self._waiting:
+                first = self._waiting.popleft()
+                taken = first[: frames - done]
+                out[done : done + len(taken), 0] = taken
+                done += len(taken)
+                self._n -= len(taken)
+                if len(taken) < len(first):
+                    self._waiting.appendleft(first[len(taken) :])
+            out[done:] = 0

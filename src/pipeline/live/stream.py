@@ -1,0 +1,294 @@
+"""What a source of live samples has to be, and what is made of its faults.
+
+An amplifier of your own is a class with the names, the rate and the two methods of :class:`Source`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from threading import Condition, Thread
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError, Problem
+from pipeline.live.montage import Montage
+
+Array = NDArray[np.float32]
+
+GAP_S = 0.01  # a step of the time stamps beyond one period by more than this is a gap
+BRIDGE_S = 0.1  # a shorter gap is bridged by the last sample; a longer one begins a trial
+STALL_S = 1.0  # without samples for so long, the stall is said
+QUEUE_S = 0.5  # what waits at most for a decoder that is too slow
+RATE_TOLERANCE = 0.01  # of the measured rate against the model's
+RATE_OVER_S = 5.0  # which is measured over so long
+RECONNECT_S = 30.0  # a stream that is lost is looked for so long
+
+
+class Chunk(NamedTuple):
+    """Samples (sample, channel), and the source's time of each (sample,) [s] where it has a clock."""
+
+    samples: NDArray[np.floating]
+    times_s: NDArray[np.float64] | None = None
+
+
+class StreamLostError(Exception):
+    """The stream is gone, and may come back."""
+
+
+class Source(Protocol):
+    """Live samples.  ``names`` of the channels and ``rate_hz`` hold until :meth:`reconnect`.
+
+    ``read`` waits at most a tenth of a second, gives an empty chunk where nothing came and None at the end, and raises
+    :class:`StreamLostError` where the stream is gone.  ``reconnect`` looks for it again, raises the same where it is
+    not there, and may find other channels.  Both are called from a thread of their own.
+    """
+
+    names: Sequence[str]
+    rate_hz: float
+
+    def read(self) -> Chunk | None:
+        """The samples since the last call."""
+        ...
+
+    def reconnect(self) -> None:
+        """Look for the stream again."""
+        ...
+
+
+class Piece(NamedTuple):
+    """Samples (sample, channel of the montage), finite and without gaps; whether a trial begins with them."""
+
+    samples: Array
+    begins: bool
+
+
+class Description(NamedTuple):
+    """Channels and rate of a stream."""
+
+    names: Sequence[str]
+    rate_hz: float
+
+    @classmethod
+    def of(cls, source: Source) -> Description:
+        """As it is now."""
+        return cls(tuple(source.names), source.rate_hz)
+
+
+class Event(NamedTuple):
+    """What the reading thread hands on: a chunk, when it came, what happened before it; or an end."""
+
+    chunk: Chunk | None
+    came_s: float = 0.0
+    cut: bool = False
+    found: Description | None = None  # the stream after it was lost
+    error: BaseException | None = None
+
+
+class Queue:
+    """Chunks that wait, read by a thread; of more than :data:`QUEUE_S` the oldest go, so that no delay grows."""
+
+    def __init__(self, source: Source, limit_s: float = QUEUE_S, reconnect_s: float = RECONNECT_S) -> None:
+        self.source, self.limit = source, max(1, round(limit_s * source.rate_hz))
+        self.reconnect_s = reconnect_s
+        self.dropped = 0  # samples that were thrown away
+        self._waiting: deque[Event] = deque()
+        self._n, self._cut, self._closed = 0, False, False
+        self._ready = Condition()
+        self._thread = Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def get(self, timeout_s: float) -> Event | None:
+        """The oldest; None where nothing came in time."""
+        with self._ready:
+            self._ready.wait_for(lambda: bool(self._waiting), timeout_s)
+            if not self._waiting:
+                return None
+            event = self._waiting.popleft()
+            self._n -= 0 if event.chunk is None else len(event.chunk.samples)
+            return event
+
+    def close(self) -> None:
+        """End the reading."""
+        self._closed = True
+        self._thread.join(timeout=2.0)
+
+    def _read(self) -> None:
+        try:
+            found = None
+            while not self._closed:
+                try:
+                    chunk = self.source.read()
+                except StreamLostError:
+                    self._reconnect()
+                    found = Description.of(self.source)
+                    continue
+                if chunk is None or len(chunk.samples):
+                    self._put(Event(chunk, time.monotonic(), found=found))
+                    found = None
+                if chunk is None:
+                    return
+        except BaseException as error:  # whatever it is, the decoding thread has to know
+            self._put(Event(None, error=error))
+
+    def _reconnect(self) -> None:
+        until_s = time.monotonic() + self.reconnect_s
+        while not self._closed:
+            try:
+                return self.source.reconnect()
+            except StreamLostError:
+                if time.monotonic() > until_s:
+                    raise
+            time.sleep(0.05)
+
+    def _put(self, event: Event) -> None:
+        with self._ready:
+            self._waiting.append(event)
+            self._n += 0 if event.chunk is None else len(event.chunk.samples)
+            while self._n > self.limit and len(self._waiting) > 1:
+                oldest = self._waiting.popleft()
+                n = 0 if oldest.chunk is None else len(oldest.chunk.samples)
+                self._n -= n
+                self.dropped += n
+                following = self._waiting[0]
+                self._waiting[0] = following._replace(cut=True, found=following.found or oldest.found)
+            self._ready.notify()
+
+
+@dataclass
+class Mending:
+    """Chunks of a source to pieces that a decoder may have; what is wrong is said when it begins.
+
+    Raises :class:`InputError` where the stream lacks channels of the montage, or has another rate.
+    """
+
+    montage: Montage
+    stream: Description
+    say: Callable[[str], None]
+    order: NDArray[np.intp] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._connect(self.stream)
+
+    def _connect(self, stream: Description) -> None:
+        wanted_hz, rate_hz = self.montage.rate_hz, stream.rate_hz
+        if abs(rate_hz - wanted_hz) > RATE_TOLERANCE * wanted_hz:
+            _refuse_rate(rate_hz, wanted_hz)
+        self.order = self.montage.order_of(stream.names)
+        self.period_s, self.bridge = 1 / wanted_hz, round(BRIDGE_S * wanted_hz)
+        self._broken = True  # the next sample begins a trial
+        self._last: Array | None = None
+        self._last_s: float | None = None
+        self._bad = 0  # samples in a row that are not finite
+        self._marks: deque[tuple[float, int]] = deque()
+        self._n = 0
+        self._faults: dict[str, tuple[int, float]] = {}  # how often since it was said, and when that was [samples]
+
+    def pieces(self, chunk: Chunk, *, cut: bool = False, found: Description | None = None) -> Iterator[Piece]:
+        """What a decoder may have of a chunk.
+
+        ``cut`` where samples before it were thrown away, ``found`` is the stream where it was lost before.
+        """
+        if found is not None:
+            self._connect(found)
+            self.say("the stream is back: a trial begins")
+        elif cut:
+            self._break("decoding is slower than the stream: samples were thrown away, a trial begins")
+            self._last_s = None
+        samples = np.asarray(chunk.samples, np.float32)[:, self.order]
+        start = 0
+        for stop, missing in self._gaps(chunk.times_s, len(samples)):
+            yield from self._finite(samples[start:stop])
+            start = stop
+            if 0 < missing <= self.bridge and self._last is not None:
+                self._n += missing
+                self._seldom("missing", missing, "samples are missing: bridged by the one before")
+                yield from self._whole(np.repeat(self._last[None], missing, axis=0))
+            else:
+                self._break("a gap in the stream's time: a trial begins")
+        yield from self._finite(samples[start:])
+        self._measure(len(samples), chunk.times_s)
+
+    def stalled(self) -> None:
+        """Nothing came for long; without a clock of the source nobody knows how many samples are missing."""
+        if self._last_s is None:
+            self._break("")
+
+    def _break(self, why: str) -> None:
+        """The next sample begins a trial."""
+        if why:
+            self.say(why)
+        self._broken = True
+        self._marks.clear()
+
+    def _seldom(self, fault: str, n: int, text: str) -> None:
+        """Say at most once a second how often something happened since it was said."""
+        counted, said = self._faults.get(fault, (0, -math.inf))
+        counted += n
+        if self._n - said >= self.montage.rate_hz:
+            self.say(f"{counted} {text}")
+            counted, said = 0, self._n
+        self._faults[fault] = counted, said
+
+    def _gaps(self, times_s: NDArray[np.float64] | None, n: int) -> list[tuple[int, int]]:
+        """Where samples are missing, and how many: none or less where time went back."""
+        if times_s is None:
+            return []
+        before = times_s[0] - self.period_s if self._last_s is None else self._last_s
+        steps = np.diff(times_s, prepend=before)
+        self._last_s = float(times_s[-1])
+        places = np.flatnonzero(np.abs(steps - self.period_s) > GAP_S)
+        return [(int(i), round(float(steps[i]) / self.period_s) - 1) for i in places]
+
+    def _finite(self, samples: Array) -> Iterator[Piece]:
+        """Samples with what is not finite bridged; beyond that they end a trial."""
+        read = self.montage.reference.columns
+        bad = np.asarray(~np.isfinite(samples[:, read]).all(axis=1))
+        if not bad.any() and not self._bad:
+            yield from self._whole(samples)
+            return
+        kept: list[Array] = []
+        for sample, is_bad in zip(samples, bad.tolist(), strict=True):
+            self._bad = self._bad + 1 if is_bad else 0
+            if is_bad:
+                self._seldom("bad", 1, "samples with NaN or infinity: bridged by the value before")
+            if is_bad and (self._bad > self.bridge or self._last is None):
+                yield from self._whole(np.array(kept, np.float32))
+                if self._bad == self.bridge + 1:
+                    self._break("NaN or infinity for too long: silence, then a trial begins")
+                kept, self._broken = [], True
+                continue
+            mended = np.where(np.isfinite(sample), sample, 0 if self._last is None else self._last)
+            self._last = mended.astype(np.float32)
+            kept.append(self._last)
+        yield from self._whole(np.array(kept, np.float32))
+
+    def _whole(self, samples: Array) -> Iterator[Piece]:
+        if len(samples):
+            begins, self._broken = self._broken, False
+            self._last = samples[-1]
+            yield Piece(samples, begins)
+
+    def _measure(self, n: int, times_s: NDArray[np.float64] | None) -> None:
+        """Compare the rate that the stamps show with the model's.  Raises :class:`InputError`."""
+        now_s = time.monotonic() if times_s is None else float(times_s[-1])
+        tolerance = RATE_TOLERANCE * (1 if times_s is not None else 5)  # arrival is no exact clock
+        self._n += n
+        self._marks.append((now_s, self._n))
+        while len(self._marks) > 2 and now_s - self._marks[1][0] >= RATE_OVER_S:
+            self._marks.popleft()
+        first_s, first = self._marks[0]
+        if now_s - first_s >= RATE_OVER_S:
+            measured_hz, wanted_hz = (self._n - first) / (now_s - first_s), self.montage.rate_hz
+            if abs(measured_hz - wanted_hz) > tolerance * wanted_hz:
+                _refuse_rate(measured_hz, wanted_hz)
+
+
+def _refuse_rate(rate_hz: float, wanted_hz: float) -> None:
+    fix = "Set the amplifier to the rate of training, or train at its rate"
+    raise InputError(Problem("stream", "rate", f"{rate_hz:.1f} Hz", f"{wanted_hz:g} Hz, as in training", fix))
