@@ -57,7 +57,7 @@ except ModuleNotFoundError as error:
 
 #: Options that ask for Snakemake's own output, or with which the stages' lines do not reach this terminal.
 OWN_OUTPUT = {
-    "--dry-run", "-n", "--verbose", "--printshellcmds", "-p", "--quiet", "-q", "--logger", "--executor", "-e",
+    "--verbose", "--printshellcmds", "-p", "--quiet", "-q", "--logger", "--executor", "-e",
     "--profile", "--jobs", "-j", "--summary", "--report",
 }  # fmt: skip
 
@@ -68,12 +68,18 @@ def main() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal of ASCII shows what it can
     arguments, for_snakemake = _parser().parse_known_args()
+    # --config takes several values, and targets after it look like more of them.
+    after = [str(path) for path in arguments.config[1:] if _targets([str(path)]) and path != RESOLVED_CONFIG]
+    configs = [path for path in arguments.config if str(path) not in after]
+    for_snakemake = [*for_snakemake, *after]
     dry, targets = bool({"-n", "--dry-run"} & set(for_snakemake)), _targets(for_snakemake)
     # The config of a dry run is not the one that results/ was made with.
     file = RESOLVED_CONFIG.with_name(".dry_run.json") if dry else RESOLVED_CONFIG
     command = _command(file, arguments.cores, for_snakemake)
     try:
-        plan = load_plan(HOME, arguments.config, list(map(parse_override, arguments.set)), is_job=False)
+        if problem := _cores_problem(arguments.cores):
+            raise InputError(problem)
+        plan = load_plan(HOME, configs, list(map(parse_override, arguments.set)), is_job=False)
         if not plan.is_simulated:
             from pipeline.doctor.preflight import check_raw_files  # imports numpy, which nothing else here needs
 
@@ -114,6 +120,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. train.lr=1e-3")
     parser.add_argument("--cores", help="cores to use (default: all here; on a cluster as many as there are)")
     return parser
+
+
+def _cores_problem(cores: str | None) -> Problem | None:
+    """With 0 Snakemake waits for ever, and with less it finds no job that it could start."""
+    if cores in (None, "all") or (cores.isdecimal() and int(cores) > 0):
+        return None
+    return Problem("--cores", "", cores, "1 or more, or all", "Leave it out for all cores of this machine")
 
 
 def _command(config: Path, cores: str | None, others: list[str]) -> list[str]:

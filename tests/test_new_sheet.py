@@ -23,7 +23,7 @@ from pipeline.errors import InputError
 from pipeline.model.model_file import load_model, save_model
 from pipeline.raw.sheet import read_sheet
 from pipeline.run import new_sheet
-from pipeline.run.new_recordings import model_of, predict_recording
+from pipeline.run.new_recordings import TrainedModel, model_of, predict_recording, predict_session
 from pipeline.run.new_sheet import Wanted, predict_sheet
 from pipeline.run.run_list import named_model
 from pipeline.stage import Stage
@@ -102,6 +102,13 @@ def test_a_new_sheet_gives_what_the_run_gives_for_the_same_recording(lab: Path) 
         "sim01_run01_0_vocoded_true.wav"
     }
     assert (file.with_suffix("") / "sim01_run01_0_model.npy").is_file()
+
+
+def test_a_missing_mel_is_said(lab: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model, aligned = TrainedModel.load(model_of("sim01", FINAL), "cpu"), Path("results/aligned/sim01_run01.h5")
+    predict_session(model, aligned, Path("results/mel/not_there.h5"), lab / "a.h5")
+    assert "results/mel/not_there.h5 is not there: predictions without the true mel" in caplog.text
+    assert set(the_block(lab / "a.h5").series) == {"model"}
 
 
 def test_a_model_file_alone_is_enough(lab: Path, monkeypatch) -> None:

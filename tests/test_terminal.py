@@ -118,6 +118,7 @@ def record(message: str | None, level: int = logging.INFO, **attributes: object)
         (record(None, event="run_info", stats={"align": 2, "mel": 1, "all": 1, "total": 4}), "3 job(s): align ×2, mel"),
         (record(None, event="run_info", stats={"all": 1, "total": 1}), ""),
         (record(None, event="job_info", rule_name="mel"), ""),
+        (record(None, event="progress", done=12, total=29), "12 of 29 jobs done"),
         (
             record(None, logging.ERROR, event="job_error", rule_name="mel", log=["logs/mel/a.log"]),
             "failed: mel; its log: logs/mel/a.log",

@@ -145,7 +145,7 @@ def run_stage(
     folders = _folders(path for f in files for path in getattr(arguments, f))
     try:
         with writing(arguments.log):
-            log = _logger(name, arguments.log, arguments.log_level, folders)
+            log = _logger(name, arguments.log, arguments.log_level, folders, job_of(getattr(arguments, files[-1])[0]))
     except StageFailureError as error:
         print(f"error: {error}", file=sys.stderr)
         _exit(error.exit_code)
@@ -235,6 +235,19 @@ class _Printable(logging.Formatter):
         return self.prefix + printable(super().format(record), but="\n\t")
 
 
+class _OfJob(_Printable):
+    """Lines of one of several jobs on one terminal: ``train sub01 fold0 0-corrector: epoch 3 …``."""
+
+    def __init__(self, text: str, stage: str, job: str) -> None:
+        super().__init__(text)
+        self.start, self.named = f"{stage}: ", f"{stage} {job}: " if job else f"{stage}: "
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        start = f"{self.prefix}{self.start}"
+        return f"{self.prefix}{self.named}{text[len(start) :]}" if text.startswith(start) else text
+
+
 class _WithoutFolders(_Printable):
     """Log lines without this machine's folders, which may hold a person's name; logs go into bug reports."""
 
@@ -249,6 +262,20 @@ class _WithoutFolders(_Printable):
         return text
 
 
+def job_of(output: Path) -> str:
+    """Variant, subject or session, fold and network of a job, from where its output lies; empty outside results/."""
+    parts = list(output.parts)
+    if "results" not in parts:
+        return ""
+    parts = parts[parts.index("results") + 1 :]
+    variant = parts[1:2] if parts[:1] == ["variants"] else []
+    own = parts[2 * len(variant) + 1 :]
+    if own and Path(own[-1]).suffix:
+        stem = Path(own[-1]).stem
+        own = own[:-1] if stem in ("network", "model", "recordings") else [*own[:-1], stem]
+    return " ".join([*variant, *own])
+
+
 def _folders(files: Iterable[Path]) -> list[str]:
     """Folders that a message may name, the deepest first: of the files, the code, the interpreter and the user."""
     elsewhere = {f.parent for f in files if f.is_absolute() or ".." in f.parts}
@@ -256,14 +283,14 @@ def _folders(files: Iterable[Path]) -> list[str]:
     return sorted((str(folder) for folder in elsewhere | own if folder != Path("/")), key=len, reverse=True)
 
 
-def _logger(name: str, file: Path, level: str, folders: Iterable[str]) -> logging.Logger:
+def _logger(name: str, file: Path, level: str, folders: Iterable[str], job: str = "") -> logging.Logger:
     """Lines to the terminal and, with times but without folders, to the log file; tracebacks only to the file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(file, mode="w", encoding="utf-8")
     to_file.setFormatter(_WithoutFolders("%(asctime)s %(levelname)s %(message)s", folders))
     to_terminal = logging.StreamHandler()
     # A line takes the place of a progress bar.
-    for_terminal = _Printable("%(message)s")
+    for_terminal = _OfJob("%(message)s", name, job)
     for_terminal.prefix = CLEAR_LINE if sys.stderr.isatty() else ""
     to_terminal.setFormatter(for_terminal)
     to_terminal.addFilter(logging.Filter(name))

@@ -28,15 +28,19 @@ class LogHandler(LogHandlerBase):
     needs_rulegraph = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        if line := line_of(record):
+        is_dry = bool(self.common_settings.dryrun)
+        if line := line_of(record, is_dry):
             print(line, file=sys.stderr, flush=True)
 
 
-def line_of(record: logging.LogRecord) -> str:
+def line_of(record: logging.LogRecord, is_dry: bool = False) -> str:
     """What to print for a message of Snakemake's; empty for nothing."""
     event = getattr(record, "event", None)
     if event == LogEvent.RUN_INFO:
-        return _jobs(record.__dict__["stats"])
+        return (_table if is_dry else _jobs)(record.__dict__["stats"])
+    if event == LogEvent.PROGRESS:
+        done, total = record.__dict__["done"], record.__dict__["total"]
+        return f"{done} of {total} jobs done"
     if event == LogEvent.JOB_ERROR:
         return _failure(record)
     text = record.getMessage() if record.msg else ""
@@ -49,6 +53,16 @@ def _jobs(counts: Mapping[str, int]) -> str:
     named = {rule: n for rule, n in counts.items() if rule not in ("all", "total")}
     jobs = ", ".join(rule if n == 1 else f"{rule} ×{n}" for rule, n in named.items())
     return f"{sum(named.values())} job(s): {jobs}" if named else ""
+
+
+def _table(counts: Mapping[str, int]) -> str:
+    """Of a dry run: a line for each stage, and how to get Snakemake's own list with the reasons."""
+    named = {rule: n for rule, n in counts.items() if rule not in ("all", "total")}
+    if not named:
+        return ""
+    wide = max(len(rule) for rule in named)
+    lines = [f"{'stage':{wide}}  jobs", *(f"{rule:{wide}}  {n:4d}" for rule, n in named.items())]
+    return "\n".join([*lines, f"{sum(named.values())} job(s) would run; with --verbose: each of them, and why"])
 
 
 def _failure(record: logging.LogRecord) -> str:

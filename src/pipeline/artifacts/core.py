@@ -34,11 +34,12 @@ from pipeline.artifacts import objects, versions
 from pipeline.artifacts.checksums import CHECKSUMS, ChunkCheckedDataset, ChunkChecksums
 from pipeline.artifacts.files import are_inputs, atomic_path, is_digest, require_space
 from pipeline.artifacts.hdf5 import has_other_names, is_there, open_to_read
-from pipeline.artifacts.paths import is_own_place
+from pipeline.artifacts.paths import RESULTS, is_own_place
 from pipeline.errors import InputError, Problem
 
 SCHEMA_PREFIX = "seeg-to-audio/"
 PROVENANCE = ("stage", "config_json", "code_fingerprint", "inputs", "output", "versions")
+MISSING = "no such file"
 RESERVED = ("schema", "schema_version", *PROVENANCE, "content_digest", "complete")
 CHUNK_BYTES = 1 << 19
 BLOCK_BYTES = 1 << 24
@@ -559,14 +560,19 @@ def _content_digest(schema: Schema, attributes: Mapping[str, Any], arrays: Mappi
 
 
 def _refused(path: Path, where: str, got: str, expected: str, stage: str) -> InputError:
-    fix = f"Delete the file and rerun the stage {stage}"
+    """What is wrong with a file; only one among results may be deleted, any other is the user's."""
+    fix = f"Name an artifact, an .h5 file of results/, or rerun the stage {stage}"
+    if got == MISSING:
+        fix = f"Name a file that is there, or rerun the stage {stage}"
+    elif RESULTS.name in path.absolute().parts and path.suffix == ".h5":
+        fix = f"Delete the file and rerun the stage {stage}"
     return InputError(Problem(str(path), where, got, expected, fix))
 
 
 @contextmanager
 def _opened_file(path: Path, stage: str) -> Iterator[h5py.File]:
     if not path.is_file():
-        raise _refused(path, "", "no such file", "an artifact", stage)
+        raise _refused(path, "", MISSING, "an artifact", stage)
     try:
         file = open_to_read(path)
     except OSError as error:

@@ -134,8 +134,7 @@ def _problems(source: str, error: ValidationError) -> Iterator[Problem]:
     if len(found) > MOST_PROBLEMS:
         got, fix = f"{len(found)} problems, of which the first {MOST_PROBLEMS} follow", "Name the right file"
         yield Problem(source, "", got, "a config", fix)
-    for item in found[:MOST_PROBLEMS]:
-        place = ".".join(map(str, item["loc"]))
+    for place, item in _by_place(found[:MOST_PROBLEMS]):
         if item["type"] == "extra_forbidden":
             yield _unknown_key(source, item["loc"])
             continue
@@ -145,6 +144,23 @@ def _problems(source: str, error: ValidationError) -> Iterator[Problem]:
             got = "nothing" if item["type"] == "missing" else _shown(item["input"])
             expected = item["msg"].removeprefix("Input should be ")
         yield Problem(source, place, got, expected, _fix(item["input"], place))
+
+
+def _by_place(found: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each problem with its dotted key; where a key may be of several types, their refusals are one problem."""
+    known, joined = set(all_keys()), dict[str, dict[str, Any]]()
+    for item in found:
+        parts = list(map(str, item["loc"]))
+        keys = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+        key = next((key for key in keys if key in known), keys[0] if keys else "")
+        is_alternative = len(key.split(".")) == len(parts) - 1 and not parts[-1].isdecimal()
+        place = key if is_alternative else ".".join(parts)
+        before = joined.get(place)
+        if before and is_alternative:
+            before["msg"] += f" or {item['msg'].removeprefix('Input should be ')}"
+        else:
+            joined[place] = dict(item)
+    yield from joined.items()
 
 
 def _shown(value: Any) -> str:

@@ -250,6 +250,7 @@ def _parse_row(cells: Mapping[str, str], sheet: str, number: int) -> tuple[dict[
         if name in _BOUNDS:
             row[name], problem = _number(name, cell, sheet, place)
         elif name in _CHOICES:
+            cell = cell.lower() if name == "simulated" else cell  # pandas writes True
             row[name] = _MICRO.get(cell, cell)
             problem = _choice_problem(row[name], _CHOICES[name], sheet, place)
         elif name in ("subject", "recording", "session", "task"):

@@ -7,6 +7,7 @@ trained.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -34,6 +35,8 @@ from pipeline.model.model_file import load_model, model_digest
 from pipeline.provenance.runs import DIGEST_CHARACTERS, MODEL
 from pipeline.run.plan import POOLED, RESOLVED_CONFIG
 from pipeline.stages.predict import Extras, write_mels
+
+MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,8 @@ def predict_recording(model_file: Path, recording: str, folder: Path, npy: bool,
     Raises :class:`InputError` when there is no such recording, or when its channels, feature rate or causal
     setting are not those that the model was trained on.
     """
-    trained = TrainedModel.load(model_file, accelerator)
     session = _session_with(recording)
+    trained = TrainedModel.load(model_file, accelerator)
     output = folder / f"{recording}_{trained.name[:DIGEST_CHARACTERS]}.h5"
     only = None if recording == session else recording
     predict_session(trained, paths.aligned(session), paths.mel(session), output, only=only, npy=npy)
@@ -112,6 +115,9 @@ def predict_session(
     features = normalised_features(aligned, meta["feature_names"][own], n_frames, config)
     gridded = dict(zip(n_frames, features, strict=True))
     mels = _mels(mel)
+    if not mels and any(info.has_audio for info in trials):
+        text = "warning: %s is not there: predictions without the true mel. To have it: python main.py --config %s %s"
+        logging.getLogger("predict").warning(text, mel, RESOLVED_CONFIG, mel)
     blocks = []
     for info in trials:
         start, stop = covered_frames(info, config.mel)
@@ -133,12 +139,20 @@ def predict_session(
 
 
 def _session_with(recording: str) -> str:
-    """The aligned session of that name, or the one that holds a trial of that name."""
-    folder = paths.aligned("").parent
+    """The aligned session of that name, or the one that holds a trial of that name.
+
+    Raises :class:`InputError` where the run has aligned neither.
+    """
     if paths.aligned(recording).is_file():
         return recording
-    others = (path for path in sorted(folder.glob("*.h5")))
-    return next((p.stem for p in others if any(i.recording == recording for i in aligned_trials(p))), recording)
+    sessions = sorted(paths.aligned("").parent.glob("*.h5"))
+    found = next((p.stem for p in sessions if any(i.recording == recording for i in aligned_trials(p))), None)
+    if found is None:
+        names = ", ".join(path.stem for path in sessions[:MOST_NAMED]) + (" …" if len(sessions) > MOST_NAMED else "")
+        got, expected = f"{recording}, which this run has not aligned", f"one of {names}" if names else "a run"
+        fix = "Predict a new recording from its raw files: --sheet new.tsv --out DIR"
+        raise InputError(Problem("--recording", "", got, expected, fix))
+    return found
 
 
 def _mels(path: Path) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from pipeline.artifacts.aligned import AlignedInfo, aligned_trials, open_aligned
@@ -42,7 +43,8 @@ def vocode(stage: Stage[VocodeStage]) -> str:
     part.mkdir(parents=True)
     n_words = 0
     try:
-        for block in stage.progress(fold.blocks, "blocks"):
+        # HiFi-GAN is slow enough to show how far it is within a block.
+        for block in stage.progress(fold.blocks, "blocks") if isinstance(vocoder, GriffinLim) else fold.blocks:
             sounds = {"predicted": vocoder(block.series["model"])}
             if wants_all and "target" in block.series:
                 sounds["vocoded_true"] = vocoder(block.series["target"])
@@ -72,7 +74,9 @@ def _vocoder(stage: Stage[VocodeStage]) -> Vocoder:
     from pipeline.vocoder.hifigan import HifiGan
 
     torch.set_num_threads(1)
-    return HifiGan(checkpoint, shape, device_of(stage.options["accelerator"]))
+    # A piece is a few seconds of sound, and may take as long on a CPU.
+    watched = partial(stage.progress, what="pieces of sound")
+    return HifiGan(checkpoint, shape, device_of(stage.options["accelerator"]), watched)
 
 
 def _true_sound(path: Path, block: PredictedBlock, hop_length: int) -> Wave:

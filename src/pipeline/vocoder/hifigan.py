@@ -7,7 +7,7 @@ normalisation is folded into plain weights when a checkpoint is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +94,9 @@ class Generator(nn.Module):
         return torch.tanh(self.conv_post(leaky_relu(x, LAST_SLOPE)))
 
 
+Watched = Callable[[range], Iterable[int]]
+
+
 class HifiGan:
     """A trained generator as the workflow's vocoder.
 
@@ -101,7 +104,9 @@ class HifiGan:
     is centred on the middle of the samples ``hop * t … hop * (t + 1)`` that come out of it.
     """
 
-    def __init__(self, checkpoint: Path, config: HifiGanConfig, device: str = "cpu") -> None:
+    def __init__(self, checkpoint: Path, config: HifiGanConfig, device: str = "cpu", watched: Watched = iter) -> None:
+        """``watched`` passes on the pieces' first frames as they are worked on, and may show how far it is."""
+        self.watched = watched
         self.sample_rate_hz = config.sampling_rate
         self.hop, self.receptive_field = config.hop_size, config.receptive_field_frames
         self.device = device
@@ -112,7 +117,7 @@ class HifiGan:
         """``frames * hop`` samples.  Long mels are done in pieces with all frames around them that they depend on."""
         mel = torch.from_numpy(np.ascontiguousarray(log_mel.T, dtype=np.float32))
         sound = np.empty(len(log_mel) * self.hop, np.float32)
-        for start in range(0, len(log_mel), FRAMES_AT_ONCE):
+        for start in self.watched(range(0, len(log_mel), FRAMES_AT_ONCE)):
             first, stop = max(0, start - self.receptive_field), min(len(log_mel), start + FRAMES_AT_ONCE)
             piece = mel[None, :, first : stop + self.receptive_field].to(self.device)
             wave = self.generator(piece)[0, 0, (start - first) * self.hop :]

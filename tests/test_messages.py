@@ -1,0 +1,143 @@
+"""What a person reads who made a slip: it names what is wrong, what to do, and never a file of theirs to delete."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from pipeline.artifacts.core import Provenance, opened_any
+from pipeline.artifacts.mel import TrialMel, read_mels, write_mel
+from pipeline.cli import main
+from pipeline.config.loader import load_config
+from pipeline.errors import InputError
+from pipeline.raw.sheet import rows_of
+from pipeline.run.new_recordings import predict_recording
+from pipeline.stage import _OfJob, job_of
+
+
+def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "config.yaml").write_text("simulate: {minutes: 1.0}\n")
+    command = [sys.executable, str(ROOT / "main.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.parametrize("cores", ["0", "-1", "some", "1.5"])
+def test_a_number_of_cores_that_starts_nothing_is_refused_at_once(tmp_path: Path, cores: str) -> None:
+    result = started(tmp_path, "--config", "config.yaml", f"--cores={cores}")
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: --cores: got {cores}, expected 1 or more, or all. Fix: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_targets_may_follow_the_config_and_a_dry_run_is_a_table(tmp_path: Path) -> None:
+    result = started(tmp_path, "--config", "config.yaml", "results/mel/sim01_run01.h5", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    lines = result.stderr.splitlines()
+    table = lines[lines.index(next(line for line in lines if line.split() == ["stage", "jobs"])) :]
+    assert [line.split() for line in table[1:5]] == [[s, "1"] for s in ("simulate", "ingest", "align", "mel")]
+    assert table[5] == "4 job(s) would run; with --verbose: each of them, and why"
+    assert "rule align:" not in result.stdout + result.stderr
+
+
+FILES = {
+    "scores.tsv": lambda path: path.write_text("subject\tfold\n"),
+    "notes.txt": lambda path: path.write_text("mine"),
+    "array.npy": lambda path: np.save(path, np.zeros(3)),
+    "theirs.h5": lambda path: h5py.File(path, "w").close(),
+    "theirs.mat": lambda path: h5py.File(path, "w").close(),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("command", ["plot", "inspect"])
+def test_a_file_of_the_users_is_never_to_be_deleted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, command: str
+) -> None:
+    FILES[name](tmp_path / name)
+    assert main([command, str(tmp_path / name)]) == 2
+    printed = capsys.readouterr().err
+    assert "Delete" not in printed
+    assert "Name " in printed.split("Fix: ")[1]
+    assert (tmp_path / name).exists()
+
+
+def test_a_damaged_result_is_to_be_made_again(tmp_path: Path) -> None:
+    file = tmp_path / "results/mel/a.h5"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"half a file")
+    with pytest.raises(InputError, match="Fix: Delete the file and rerun the stage"), opened_any(file):
+        pass
+
+
+def test_what_is_not_there_is_not_to_be_deleted(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        next(iter(read_mels(tmp_path / "results/mel/a.h5", ["a"])))
+    assert str(refused.value).endswith("expected an artifact. Fix: Name a file that is there, or rerun the stage mel")
+
+
+def test_a_recording_that_the_run_does_not_know_is_one_for_a_sheet(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"got new, which this run has not aligned.*--sheet new\.tsv --out DIR"):
+        predict_recording(tmp_path / "model.ckpt", "new", tmp_path, False, "cpu")
+
+
+@pytest.mark.parametrize("value", ["x", 1.5])
+def test_a_key_of_several_types_is_refused_once_and_by_its_name(value: object) -> None:
+    with pytest.raises(InputError) as refused:
+        load_config([], [{"fold": value}])
+    (problem,) = refused.value.problems
+    assert problem.field == "fold"
+    assert problem.expected == "'all' or 'final' or a valid integer"
+    assert "literal" not in str(problem)
+
+
+def test_refusals_inside_lists_keep_their_place() -> None:
+    with pytest.raises(InputError) as refused:
+        load_config([], [{"align": {"features": [{"kind": "band_envelope", "bands": [[70, "x"]]}]}}])
+    assert refused.value.problems[0].field.startswith("align.features.0")
+
+
+@pytest.mark.parametrize("cell", ["True", "TRUE", "true"])
+def test_true_as_pandas_writes_it_is_true(cell: str) -> None:
+    record = {"subject": "s", "recording": "r", "eeg": "a.npy", "eeg_rate_hz": "1000", "simulated": cell}
+    assert rows_of([record], Path("sheet.tsv"))[0].simulated
+
+
+@pytest.mark.parametrize(
+    ("output", "job"),
+    [
+        ("results/train/sub01/fold2/0-corrector/network.ckpt", "sub01 fold2 0-corrector"),
+        ("results/variants/null0/train/sub01/fold2/1-free/network.ckpt", "null0 sub01 fold2 1-free"),
+        ("results/train/pooled/final/model.ckpt", "pooled final"),
+        ("results/aligned/sub01_day2.h5", "sub01_day2"),
+        ("results/baselines/sub01/fold0.h5", "sub01 fold0"),
+        ("results/sound/sub01/fold0", "sub01 fold0"),
+        ("results/eval.json", ""),
+        ("out.h5", ""),
+    ],
+)
+def test_lines_of_jobs_side_by_side_say_whose_they_are(output: str, job: str) -> None:
+    assert job_of(Path(output)) == job
+    formatter = _OfJob("%(message)s", "train", job)
+
+    def shown(message: str) -> str:
+        return formatter.format(logging.LogRecord("train", logging.INFO, "", 0, message, (), None))
+
+    assert shown("train: epoch 3") == (f"train {job}: epoch 3" if job else "train: epoch 3")
+    assert shown("error: a.npy: got 1") == "error: a.npy: got 1"
+
+
+def test_a_mel_that_was_written_is_read(tmp_path: Path) -> None:
+    """The messages above are of files that cannot be read, not of all."""
+    attributes = {"session": "a", "simulated": True, "frame_rate_hz": 86.0, "flavor": "tacotron2", "log_floor": 1e-5}
+    trial = TrialMel("a", [np.zeros((4, 2), np.float32)], np.arange(4.0))
+    write_mel(tmp_path / "a.h5", [trial], np.array([100.0, 200.0]), attributes, Provenance(json.dumps({})))
+    assert next(iter(read_mels(tmp_path / "a.h5", ["a"])))[0].shape == (4, 2)
