@@ -97,8 +97,9 @@ def test_another_array_is_refused(in_run: Path, shape: tuple[int, ...], message:
         model.predict(np.zeros((1, n) if shape == (1, 0) else shape), 1024)
     with pytest.raises(InputError, match="NaN"):
         model.predict(np.full((5000, n), np.nan), 1024)
-    with pytest.raises(InputError, match="sim01"):
-        pipeline.api.Model(SimpleNamespace(name="0", meta={"subjects": ["sim01", "sim02"]})).channels()  # type: ignore[arg-type]
+    model.subjects = ("sim01", "sim02")
+    with pytest.raises(InputError, match="Name one: sim01, sim02"):
+        model.channels()
 
 
 @pytest.mark.parametrize("package", ["pandas", "xarray", "mne"])
