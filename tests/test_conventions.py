@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -117,10 +118,8 @@ def test_jobs_run_in_the_environment_of_conda_where_it_is_asked_for(finished: Pa
 
 
 def test_the_environment_of_the_rules_is_the_lock() -> None:
-    sys.path.insert(0, str(ROOT / "tools"))
-    import environment
-
-    assert environment.OUTPUT.read_text() == environment.environment()
+    written = runpy.run_path(str(ROOT / "tools/environment.py"))
+    assert written["OUTPUT"].read_text() == written["environment"]()
     rules = [p.read_text() for p in ROOT.glob("workflow/rules/*.smk")]
     assert all(text.count("shell:") == text.count('"../envs/pipeline.yaml"') == 1 for text in rules)
 

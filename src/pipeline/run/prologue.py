@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
-from snakemake_interface_executor_plugins.settings import DeploymentMethod
+from snakemake.settings.types import DeploymentMethod
 
 from pipeline.errors import InputError
 from pipeline.run.layout import mark_layout
