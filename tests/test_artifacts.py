@@ -316,6 +316,58 @@ def test_what_is_read_of_a_checked_array_is_what_h5py_reads(tmp_path: Path) -> N
                 np.testing.assert_array_equal(dataset[key], artifact.file["x"][key], str(key))
 
 
+@pytest.mark.parametrize("gzip", [False, True])
+def test_a_single_chunk_that_comes_in_pieces_is_written_and_read_whole(tmp_path: Path, gzip: bool) -> None:
+    values = np.random.default_rng(0).standard_normal((900, 3)).astype(np.float32)
+    buffer = np.empty((300, 3), np.float32)
+    with create(tmp_path / "a.h5", SCHEMA, Provenance()) as writer:
+        stream = writer.stream("x/data", values.shape, np.float32, ["time", "channel"], gzip=gzip, units="µV")
+        for start in (0, 300, 600):
+            buffer[:] = values[start : start + 300]  # used again, as a reader's may be
+            stream.append(buffer)
+        writer.array("long", np.zeros(400_000, np.float32), ["time"])
+        np.testing.assert_array_equal(writer.rows("x/data"), values)
+    with create(tmp_path / "b.h5", SCHEMA, Provenance()) as writer:
+        writer.stream("x/data", values.shape, np.float32, ["time", "channel"], gzip=gzip, units="µV").append(values)
+        writer.array("long", np.zeros(400_000, np.float32), ["time"])
+    assert header(tmp_path / "a.h5")["content_digest"] == header(tmp_path / "b.h5")["content_digest"]
+    with opened(tmp_path / "a.h5", SCHEMA) as artifact:
+        assert isinstance(artifact.rows("x/data"), np.ndarray)
+        assert isinstance(artifact.rows("long"), h5py.Dataset), "read in blocks"
+        np.testing.assert_array_equal(artifact.rows("x/data"), values)
+        assert artifact.file["x/data"].fletcher32
+        assert artifact.file["x/data"].compression == ("gzip" if gzip else None)
+        assert recomputed_digest(artifact) == artifact.content_digest
+
+
+def test_damage_of_a_single_chunk_is_named_where_it_is_read_whole(tmp_path: Path) -> None:
+    path = damaged(write(tmp_path / "a.h5"), lambda f: f["features/data"].__setitem__((3, 1), 9.0))
+    with opened(path, SCHEMA) as artifact:
+        for read in (lambda: artifact.rows("features/data"), lambda: artifact.closed_dataset("features/data")[5:9]):
+            with pytest.raises(InputError, match="checksum of rows from 0 on"):
+                read()
+
+
+def test_the_short_arrays_that_were_read_last_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with create(tmp_path / "a.h5", SCHEMA, Provenance()) as writer:
+        for i in range(4):
+            writer.array(f"t{i}/x", np.arange(5.0) + i, ["time"])
+    with opened(tmp_path / "a.h5", SCHEMA) as artifact:
+        read, rows = [], artifact.rows
+        monkeypatch.setattr(artifact, "rows", lambda name: (read.append(name), rows(name))[1])
+        arrays = [artifact.closed_dataset(f"t{i}/x") for i in range(4)]
+        assert read == [], "nothing is opened before it is asked for"
+        for _ in range(2):
+            assert [len(x) for x in arrays] == [5] * 4
+            assert [float(x[2:3][0]) for x in arrays[2:]] == [4, 5]
+        assert read == ["t0/x", "t1/x", "t2/x", "t3/x"]
+        assert len(artifact.kept) == 2
+        assert float(arrays[0][0:1][0]) == 0
+        assert read[-1] == "t0/x", "what was kept is gone"
+        with pytest.raises(ValueError, match="read-only"):
+            arrays[0][:][0] = 1.0
+
+
 def test_one_damaged_chunk_is_named_and_the_others_are_read(tmp_path: Path) -> None:
     with create(tmp_path / "a.h5", SCHEMA, Provenance()) as writer:
         writer.array("x", np.zeros(400_000, np.float32), ["time"])

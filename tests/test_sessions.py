@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import h5py
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from conftest import jobs_run, snakemake
+from conftest import ROOT, jobs_run, snakemake
 from entry import Lab
 from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
@@ -23,6 +24,7 @@ from pipeline.config.stages import stage_json
 from pipeline.config.window import SplitConfig
 from pipeline.data.splits import ROLES, Block, Timeline, split, stimulus_groups, windows_in
 from pipeline.data.subject import load_subject
+from pipeline.doctor import preflight
 from pipeline.errors import InputError
 from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import load_model
@@ -101,6 +103,44 @@ def test_trials_that_overlap_are_named() -> None:
     (found,) = overlaps(rows, {"a": 1200, "b": 600, "c": 600}, "recordings.tsv")
     assert (found.field, found.got) == ("b, start_s", "1.5 s, before a ends at 1.997 s")
     assert overlaps(rows, {"a": 900, "b": 600, "c": 600}, "recordings.tsv") == []
+
+
+def test_raw_files_that_passed_are_looked_into_again_only_once_something_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of headers take longer to read than all else of a start with nothing to do."""
+    monkeypatch.chdir(tmp_path)
+    lines = ["\t".join(cells("a"))]
+    for i, name in enumerate("abc"):
+        np.save(f"{name}.npy", np.full((600, 4), i, np.float32))
+        np.save(f"{name}_sound.npy", np.full(16000, i, np.int16))
+        lines.append("\t".join(cells(name, audio=f"{name}_sound.npy").values()))
+    Path("recordings.tsv").write_text("\n".join(lines) + "\n")
+    Path("my.yaml").write_text("data: {sheet: recordings.tsv}\n")
+    looked_into, opened = [], preflight.opened_raw
+    monkeypatch.setattr(
+        preflight, "opened_raw", lambda row, *a: (looked_into.append(row.recording), opened(row, *a))[1]
+    )
+
+    def check(*settings: dict[str, object]) -> str:
+        looked_into.clear()
+        preflight.check_raw_files(load_plan(ROOT, [Path("my.yaml")], settings, is_job=False))
+        return "".join(looked_into)
+
+    assert [check(), check()] == ["abc", "abc"], "files that changed a moment ago may change again"
+    for file in Path().glob("*.npy"):
+        os.utime(file, (1e9, 1e9))
+    assert [check(), check(), check({"train": {"lr": 1e-4}})] == ["abc", "", ""]
+    assert check({"ingest": {"duration_tolerance_s": 2.0}}) == "abc", "another config of the checks"
+    assert check() == "abc"
+    np.save("b.npy", np.full((6000, 4), 1, np.float32))
+    os.utime("b.npy", (1e9, 1e9))
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"b, eeg_rate_hz"):
+            check()
+    np.save("b.npy", np.full((600, 4), 9, np.float32))
+    os.utime("b.npy", (1e9, 1e9 + 1))
+    assert [check(), check()] == ["abc", ""]
 
 
 def test_a_plan_of_5000_trials_reaches_its_job_by_a_file(tmp_path: Path) -> None:

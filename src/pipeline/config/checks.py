@@ -13,13 +13,16 @@ from pipeline.errors import Problem
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 
-def file_problem(path: Path, file: str, field: str, *, may_be_empty: bool = False) -> Problem | None:
+def file_problem(
+    path: Path, file: str, field: str, status: os.stat_result | None = None, *, may_be_empty: bool = False
+) -> Problem | None:
     """The problem of a ``path`` that is no readable file with content; for a missing one the fix names a similar file.
 
-    ``file`` and ``field`` locate the problem: the path itself, or the table cell that names it.
+    ``file`` and ``field`` locate the problem: the path itself, or the table cell that names it.  ``status`` is the
+    file's where it is known.
     """
     try:
-        status = path.stat()
+        status = status or path.stat()
     except FileNotFoundError:
         return Problem(file, field, f"{path.name}, which is missing", "a file", _nearest(path))
     except (OSError, ValueError) as error:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cached_property
@@ -109,6 +111,15 @@ class RecordingRow:
     def _files(self) -> dict[str, Path]:
         # Thousands of rows are asked again and again at every start.
         return {column: self.folder / getattr(self, column) for column in FILE_COLUMNS if getattr(self, column)}
+
+    @cached_property
+    def statuses(self) -> dict[str, os.stat_result]:
+        """Column -> status of each file that was there when this was first asked."""
+        found = {}
+        for column, path in self._files.items():
+            with suppress(OSError, ValueError):
+                found[column] = path.stat()
+        return found
 
     def canonical_json(self) -> str:
         """The row as JSON in which equal rows are equal texts, without the folders of the sheet and the files.
@@ -372,7 +383,7 @@ def _missing_files(
 ) -> Iterator[Problem]:
     for number, row in rows:
         for column, path in row.files().items():
-            problem = file_problem(path, str(sheet), f"row {number}, {column}")
+            problem = file_problem(path, str(sheet), f"row {number}, {column}", row.statuses.get(column))
             if problem and _is_gone(path) and is_made(row):
                 continue
             if not problem and ("{" in (text := str(path)) or "}" in text):
@@ -398,11 +409,7 @@ def _shared_files(sheet: Path, rows: list[tuple[int, RecordingRow]]) -> Iterator
     seen: dict[tuple[object, ...], int] = {}
     for number, row in rows:
         for column in ("eeg", "audio"):
-            path = row.files().get(column)
-            try:
-                status = path.stat() if path else None
-            except OSError:
-                continue
+            status = row.statuses.get(column)
             if status is None:
                 continue
             owner = row.subject if column == "audio" else None

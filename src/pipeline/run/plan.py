@@ -94,7 +94,7 @@ class Plan:
         """The sessions of the sheet, by name."""
         return {session.name: session for session in sessions_of(self.rows)}
 
-    @property
+    @cached_property
     def subjects(self) -> list[str]:
         """Subjects that can be trained on: those with sound."""
         return list(dict.fromkeys(row.subject for row in self.rows if row.audio))
@@ -265,7 +265,7 @@ class Plan:
         """sha256 by path of raw files that were deleted once their recording was made, as that recorded them."""
         found: dict[str, str] = {}
         for session in [] if self.is_simulated else self.sessions.values():
-            gone = [(row, column, path) for row, column, path in session.files() if not path.exists()]
+            gone = [(row, column, path) for row, column, path in session.files() if column not in row.statuses]
             made = dict(described(str(paths.recording(session.name)))["inputs"]) if gone else {}
             found |= {str(path): made.get(row.recorded_path(column, str(path)), "") for row, column, path in gone}
         return found
