@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.image import imread
 from tensorboard import context as tensorboard_context
 from tensorboard.backend.event_processing import data_provider, event_file_loader, plugin_event_multiplexer
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
+from pipeline.artifacts.event_file import EventFile, folder_for, folders_of
+from pipeline.config.model import ModelConfig
+from pipeline.config.train import TrainConfig
+from pipeline.model.presets import run_title
 from pipeline.report.tensorboard import hyper_parameters
 from pipeline.vocoder.loudness import PEAK, equally_loud, excerpt, loudness_db
 
@@ -96,7 +101,7 @@ def test_a_word_is_where_its_event_is(chain: Path) -> None:
 
 
 def event_file(chain: Path) -> Path:
-    return next((chain / "results/train/sim01/fold0/runs").glob("*/test/sim01/events.out.*"))
+    return next((chain / "results/train/sim01/fold0").glob("test sim01 tiny*/events.out.*"))
 
 
 def test_tensorboard_has_playable_sound_of_bounded_size(chain: Path) -> None:
@@ -142,6 +147,45 @@ def test_the_hparams_page_has_the_run_with_its_settings_and_final_scores(chain: 
     assert found["test/mse"] == pytest.approx(model["mse"], rel=1e-6)
     assert group.hparams["train.max_steps"].number_value == 30
     assert group.hparams["preset"].string_value == "tiny"
+
+
+def test_tensorboard_names_runs_by_subject_fold_network_and_preset(chain: Path) -> None:
+    multiplexer = plugin_event_multiplexer.EventMultiplexer()
+    multiplexer.AddRunsFromDirectory(str(chain / "results/train"))
+    changed = "tiny,max_steps=30,steps_per_epoch=15"
+    assert set(multiplexer.Runs()) == {f"sim01/fold0/0-corrector/{changed}", f"sim01/fold0/test sim01 {changed}"}
+
+
+def test_pictures_in_tensorboard_have_axes(chain: Path) -> None:
+    (path,) = (chain / "results/train/sim01/fold0").glob("0-*/tiny*/events.out.*")
+    values = [v for event in event_file_loader.EventFileLoader(str(path)).Load() for v in event.summary.value]
+    pictures = {v.tag: v.tensor.string_val for v in values if v.metadata.plugin_data.plugin_name == "images"}
+    assert set(pictures) == {"target", "predicted", "attention"}
+    for width, height, png in pictures.values():
+        assert (int(width), int(height)) == (500, 280)
+        assert imread(io.BytesIO(png)).shape == (280, 500, 4)
+
+
+def test_runs_of_one_title_are_numbered_and_each_keeps_its_folder(tmp_path: Path) -> None:
+    first, second = folder_for(tmp_path, "tiny", "aaa"), folder_for(tmp_path, "tiny", "bbb")
+    assert [first.name, second.name] == ["tiny", "tiny (2)"]
+    assert folder_for(tmp_path, "tiny", "aaa") == first
+    assert folder_for(tmp_path, "tiny", "bbb") == second
+    assert folders_of(tmp_path, "bbb") == [second]
+
+
+def test_a_new_run_takes_the_place_of_what_was_left_and_a_resumed_one_does_not(tmp_path: Path) -> None:
+    EventFile(tmp_path, 0, is_first=True)
+    EventFile(tmp_path, 4)
+    assert len(list(tmp_path.glob("events.*"))) == 2
+    EventFile(tmp_path, 0, is_first=True)
+    assert [file.name for file in tmp_path.glob("events.*")] == ["events.out.tfevents.0000000000"]
+
+
+def test_a_title_holds_what_differs_from_the_defaults_and_no_folder() -> None:
+    train = TrainConfig(lr=0.01, loss="l1")
+    assert run_title("strong", ModelConfig(preset="strong", networks=2), TrainConfig()) == "strong"
+    assert run_title("strong", ModelConfig(), train) == "strong,loss=l1,lr=0.01"
 
 
 def test_hyper_parameters_are_the_settings_of_training() -> None:

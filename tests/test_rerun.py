@@ -865,7 +865,7 @@ def test_a_config_set_back_brings_the_model_back_without_training(work: Work) ->
     assert work.run() == again
     assert trained_already(work) == []
     assert model.read_bytes() != content
-    shown = {file.parent.name for file in work.folder.glob("results/train/sim01/fold0/0-*/runs/*/*/events.out.*")}
+    shown = {file.parent.name for file in work.folder.glob("results/train/sim01/fold0/0-*/*/events.out.*")}
     assert len(shown) == 2, "TensorBoard names both runs"
     assert {"lr=0.01" in name for name in shown} == {True, False}
     (work.folder / "config.yaml").write_text(before)

@@ -135,3 +135,13 @@ def _set_keys(section: NetworkConfig | TrainConfig, record: type[Architecture | 
     """The keys of a section that are fields of the record, but for those that leave the value to the preset."""
     names = {field.name for field in fields(record)}
     return {name: value for name, value in section if name in names and value is not None}
+
+
+def run_title(preset: str, model: NetworkConfig, train: TrainConfig) -> str:
+    """What a run is called for people: its preset, and the keys that differ from their defaults."""
+    own = {name: getattr(model, name) for name in NetworkConfig.model_fields if name != "preset"}
+    usual = {name: field.default for name, field in NetworkConfig.model_fields.items()}
+    changed = {name: value for name, value in own.items() if value != usual[name]}
+    changed |= train.model_dump(exclude_defaults=True)
+    text = ",".join([preset, *(f"{name}={value}" for name, value in sorted(changed.items()))])
+    return text.replace("/", "_")[:120]

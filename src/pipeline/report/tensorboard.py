@@ -1,14 +1,14 @@
 """Additions to TensorBoard: sound, and hyper-parameters with the test scores.
 
-Evaluate writes it into the folder of the training run that it scored, ``runs/{digest}/test/{subject}``:
-there ``tensorboard --logdir results/train`` finds it, and a run keeps its row on the HPARAMS
-page when others are trained after it.  Runs that differ in fold or subject alone are one row there, their mean.
+Evaluate writes it beside the curves of the networks, ``{id}/fold{k}/test {subject} {preset,settings}``: there
+``tensorboard --logdir results/train`` finds it under a name that people can read, and a run keeps its row on the
+HPARAMS page when others are trained after it.  Runs that differ in fold or subject alone are one row
+there, their mean.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb  # type: ignore[import-untyped]
 
 from pipeline.artifacts import paths
-from pipeline.artifacts.event_file import EventFile
+from pipeline.artifacts.event_file import EventFile, folder_for
 from pipeline.config.canonical import digest
+from pipeline.config.ensemble import ModelSettings
 from pipeline.config.evaluate import EvaluateConfig
 from pipeline.evaluation.inputs import Scope
 from pipeline.evaluation.types import MODEL, Document, FoldPredictions
+from pipeline.model.presets import run_title
 from pipeline.report.listening import SOUNDS, liveliest, stretch, wav_bytes, words_of
 from pipeline.vocoder.loudness import Wave
 
@@ -58,10 +60,9 @@ def show_in_tensorboard(
         run = next((r for r in sorted(sidecar.parent.glob("runs/*")) if _holds(r, sidecar)), None)
         if run is None:
             continue
-        folder = run / "test" / fold.subject
-        shutil.rmtree(folder, ignore_errors=True)
         model = json.loads(sidecar.read_text(encoding="utf-8"))
-        events = ScoreFile(folder, 0)
+        folder = folder_for(sidecar.parent, f"test {fold.subject} {title_of(model)}", run.name)
+        events = ScoreFile(folder, 0, is_first=True)
         events.hyper_parameters(hyper_parameters(model))
         # At the last epoch, so that they stand at the end of the curves.
         events.scalars(model["epochs"], scores_of(document, fold) | {"validation/r": model["val_r"]})
@@ -69,6 +70,12 @@ def show_in_tensorboard(
             events.sounds(0, {name: wave}, rate_hz)
         written.append(folder)
     return written
+
+
+def title_of(model: Mapping[str, Any]) -> str:
+    """What people know a model by, from its sidecar."""
+    settings = ModelSettings.model_validate(model["config"])
+    return run_title(model["preset"], settings.model, settings.train)
 
 
 def hyper_parameters(model: Mapping[str, Any]) -> dict[str, bool | int | float | str]:

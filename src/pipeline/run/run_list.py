@@ -109,9 +109,13 @@ def runs_table(runs: Iterable[Run]) -> str:
 
 
 def prune(runs: Iterable[Run]) -> None:
-    """Remove runs.  Raises :class:`StageFailureError` where a job is at work in one."""
+    """Remove runs and their curves.  Raises :class:`StageFailureError` where a job is at work in one."""
+    from pipeline.artifacts.event_file import folders_of  # imports TensorBoard
+
     for run in runs:
         with owned(run.folder):
+            for shown in folders_of(run.folder.parents[1], run.folder.name):
+                shutil.rmtree(shown)
             shutil.rmtree(run.folder)
 
 

@@ -29,7 +29,7 @@ from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from pipeline.artifacts.event_file import EventFile
+from pipeline.artifacts.event_file import EventFile, folder_for
 from pipeline.config.train import TrainConfig
 from pipeline.errors import InputError
 from pipeline.model.ensemble import Ensemble
@@ -129,11 +129,15 @@ class RunKeeper(Callback):
     def _show(self, row: Row, pl_module: Any) -> None:
         """To TensorBoard: the row, and every second epoch one validation window."""
         if self.events is None:
-            # TensorBoard names a run after its folder.
-            self.events = EventFile(self.run_dir / self.title, int(row["epoch"]))
+            self.events = EventFile(_shown_in(self.run_dir, self.title), int(row["epoch"]), len(self.rows) == 1)
         self.events.scalars(int(row["step"]), {k: v for k, v in row.items() if k not in ("epoch", "step")})
         if row["epoch"] % 2 == 0:
             self.events.images(int(row["step"]), pl_module.pictures)
+
+
+def _shown_in(run_dir: Path, title: str) -> Path:
+    """The folder that TensorBoard names a run after: beside ``runs/``, whose digests tell people nothing."""
+    return folder_for(run_dir.parents[1], title, run_dir.name) if run_dir.parent.name == "runs" else run_dir / title
 
 
 def _is_last_step(trainer: Trainer) -> bool:

@@ -14,12 +14,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from pipeline.artifacts.event_file import Picture
 from pipeline.config.active_bands import ACTIVE_STD_NATS
 from pipeline.config.train import TrainConfig
 from pipeline.model.network import Output, Seq2Seq
@@ -56,7 +56,7 @@ class DecoderTraining(LightningModule):
         self.validated: list[tuple[Tensor, Tensor, Tensor]] = []
         self.losses: list[Tensor] = []
         self.metrics: dict[str, float] = {}
-        self.pictures: dict[str, NDArray[np.float32]] = {}
+        self.pictures: dict[str, Picture] = {}
 
     @property
     def average(self) -> Seq2Seq:
@@ -185,9 +185,12 @@ class DecoderTraining(LightningModule):
     def _keep_pictures(self, output: Output, mel: Tensor) -> None:
         """Target, prediction (band, frame) and attention (heads side by side) of the loudest window."""
         loudest = int(mel.mean(dim=(1, 2)).argmax())
-        images = {"target": mel[loudest].T, "predicted": output.mel[loudest].T}
-        images["attention"] = torch.cat(list(output.attention[loudest]), dim=1)
-        self.pictures = {name: image.float().cpu().numpy() for name, image in images.items()}
+        mels = {"target": mel[loudest], "predicted": output.mel[loudest]}
+        attention = torch.cat(list(output.attention[loudest]), dim=1)
+        axes = ("frame of the window", "mel band", "nat")
+        self.pictures = {name: Picture(own.T.float().cpu().numpy(), *axes) for name, own in mels.items()}
+        axes = ("encoder position, head beside head", "step of the decoder", "weight")
+        self.pictures["attention"] = Picture(attention.float().cpu().numpy(), *axes)
 
     def on_validation_epoch_end(self) -> None:
         free, forced, truth = (torch.cat(parts) for parts in zip(*self.validated, strict=True))

@@ -20,7 +20,7 @@ from pipeline.config.train import TrainConfig
 from pipeline.data.batches import WindowData
 from pipeline.data.training_data import TrainingData
 from pipeline.model.network import Seq2Seq
-from pipeline.model.presets import Architecture, NetworkRole, preset_for, resolve
+from pipeline.model.presets import Architecture, NetworkRole, preset_for, resolve, run_title
 from pipeline.training.fitting import Accelerator, Fit, OnStep, Row, fit_network
 from pipeline.training.lightning_module import DecoderTraining
 
@@ -37,12 +37,6 @@ class NetworkOutcome:
     network: Seq2Seq | None
     preset: str
     rows: list[Row]
-
-
-def run_title(model: NetworkConfig, train: TrainConfig) -> str:
-    """What sets a run apart, for people: the keys that differ from their defaults."""
-    changed = {**model.model_dump(exclude_defaults=True), **train.model_dump(exclude_defaults=True)}
-    return ",".join(f"{name}={value}" for name, value in sorted(changed.items()))[:120] or "defaults"
 
 
 def train_network(
@@ -81,7 +75,7 @@ def train_network(
     loaders = partial(
         WindowData, data, own.batch_size, seed=own.seed, ridge_mel=[ridge_mel[name] for name in names if ridge_mel]
     )
-    fit = Fit(module, loaders, run_dir, accelerator, run_title(model, train), card, max_steps)
+    fit = Fit(module, loaders, run_dir, accelerator, run_title(preset, model, train), card, max_steps)
     trained, rows = fit_network(fit, on_epoch, on_step)
     return NetworkOutcome(trained, preset, rows)
 
