@@ -83,7 +83,7 @@ def _training(model: Seq2Seq, batch: dict[str, torch.Tensor], mixed: Callable[[]
     class Training(DecoderTraining):
         global_step = STEPS  # scheduled sampling with both its passes
 
-    module = Training(model, Recipe(STEPS, 0.1, 0.7, 0.3), TrainConfig(), ["a"], 0.0).to(batch["mel"].device)
+    module = Training(model, Recipe(STEPS, 0.1, 0.7, 0.3), TrainConfig(), ["a"], [0.0]).to(batch["mel"].device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
 
     def work() -> None:

@@ -64,7 +64,7 @@ class Lab:
         networks = [Seq2Seq(a).eval(), Seq2Seq(Architecture(**a.as_dict() | {"ridge_skip": False})).eval()]
         rows = torch.from_numpy(np.concatenate(self.offline_rows()))
         for network in networks:
-            network.fit_normalisation([rows], torch.randn(500, 80))
+            network.fit_normalisation([rows], [torch.randn(500, 80)])
         skip = networks[0].skip
         assert skip is not None
         n, taps = len(self.names), torch.arange(-26, 1)

@@ -17,7 +17,7 @@ from pipeline.evaluation import importance
 from pipeline.evaluation.importance import channel_groups, permutation_importance, why_not
 from pipeline.evaluation.importance_null import importance_null
 
-CONTEXT, SPANS = 10, [(0, 100, 500), (1, 0, 300)]
+CONTEXT, SPANS, ONE = 10, [(0, 100, 500), (1, 0, 300)], [0, 0]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ GROUPS = {"LA": [0, 1], "RB": [2, 3]}
 
 
 def test_only_the_channels_that_the_decoder_reads_lose_r(arrays: SubjectArrays, read_spans: list[np.ndarray]) -> None:
-    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 4, subject=0, seed=[0], frame_rate_hz=20.0)
+    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 4, subjects=ONE, seed=[0], frame_rate_hz=20.0)
     assert found.names == ("LA", "RB")
     assert found.drop.shape == (2, 4)
     np.testing.assert_allclose(found.drop[0], 1.0, atol=0.2)
@@ -58,7 +58,7 @@ def test_only_the_channels_that_the_decoder_reads_lose_r(arrays: SubjectArrays, 
 
 def test_half_of_the_bands_lose_half_of_the_r(arrays: SubjectArrays, read_spans: list[np.ndarray]) -> None:
     found = permutation_importance(
-        MODEL, arrays, SPANS, {"LA": [0], "RB": [1]}, 4, subject=0, seed=[0], frame_rate_hz=20.0
+        MODEL, arrays, SPANS, {"LA": [0], "RB": [1]}, 4, subjects=ONE, seed=[0], frame_rate_hz=20.0
     )
     np.testing.assert_allclose(found.drop, 0.5, atol=0.15)
 
@@ -68,7 +68,7 @@ def test_shifts_follow_from_the_seed_and_leave_the_features_alone(
 ) -> None:
     before = [f.copy() for f in arrays.features]
     drops = [
-        permutation_importance(MODEL, arrays, SPANS, GROUPS, 2, subject=0, seed=[s], frame_rate_hz=20.0).drop
+        permutation_importance(MODEL, arrays, SPANS, GROUPS, 2, subjects=ONE, seed=[s], frame_rate_hz=20.0).drop
         for s in (0, 0, 1)
     ]
     np.testing.assert_array_equal(drops[0], drops[1])
@@ -80,14 +80,14 @@ def test_shifts_follow_from_the_seed_and_leave_the_features_alone(
 def test_a_constant_band_is_left_out(arrays: SubjectArrays, read_spans: list[np.ndarray]) -> None:
     for mel in arrays.mel:
         mel[:, 1] = -11.5
-    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 2, subject=0, seed=[0], frame_rate_hz=20.0)
+    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 2, subjects=ONE, seed=[0], frame_rate_hz=20.0)
     np.testing.assert_allclose(found.drop[0], 1.0, atol=0.2)
 
 
 def test_pieces_of_the_channels_that_are_read_exceed_chance(
     arrays: SubjectArrays, read_spans: list[np.ndarray]
 ) -> None:
-    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 4, subject=0, seed=[0], frame_rate_hz=20.0)
+    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 4, subjects=ONE, seed=[0], frame_rate_hz=20.0)
     assert found.piece_drop.shape[1] >= 10
     np.testing.assert_allclose(found.piece_drop.mean(axis=1), found.drop.mean(axis=1), atol=0.1)
     null = importance_null([dict(zip(found.names, found.piece_drop, strict=True))])

@@ -53,15 +53,15 @@ def initial(a: Architecture, names: dict[str, list[str]], **meta: object) -> Ini
 def started(a: Architecture, begin: Initial, names: dict[str, list[str]], role: NetworkRole = FREE) -> Seq2Seq:
     torch.manual_seed(7)
     fresh = Seq2Seq(a).eval()
-    start_from(fresh, begin, role, names)
+    start_from(fresh, begin, role, [((subject, ""), own) for subject, own in names.items()])
     return fresh
 
 
 def same_normalisation(of: Seq2Seq, subject: int, into: Seq2Seq) -> Seq2Seq:
     for name in ("feature_mean", "feature_scale"):
         getattr(into, name)[0] = getattr(of, name)[subject]
-    into.mel_mean.copy_(of.mel_mean)
-    into.mel_scale.copy_(of.mel_scale)
+    into.mel_mean.copy_(of.mel_mean[subject])
+    into.mel_scale.copy_(of.mel_scale[subject])
     return into
 
 
@@ -114,6 +114,17 @@ def test_subjects_that_train_together_start_each_from_its_own_input_layer() -> N
     assert torch.equal(layers[0], pooled[1])
     assert torch.equal(layers[1, :-1], pooled[0, 1:]), "of the first with the same names, channel by channel"
     assert torch.equal(fresh.encoder.first.weight, begin.model.networks[0].encoder.first.weight)
+
+
+def test_a_session_starts_from_its_own_input_layer_and_a_new_one_from_its_subjects() -> None:
+    groups = [["s1", "s1_a"], ["s1", "s1_b"], ["s1", ""], ["s2", ""]]
+    begin = initial(replace(ALONE, n_subjects=4), {"s1": NAMES, "s2": NAMES}, groups=groups)
+    layers = begin.model.networks[0].input_layer
+    assert layers is not None
+    fresh = Seq2Seq(replace(ALONE, n_subjects=3)).eval()
+    start_from(fresh, begin, FREE, [(("s1", "s1_b"), NAMES), (("s1", "s1_new"), NAMES), (("s2", "s2_x"), NAMES)])
+    assert fresh.input_layer is not None
+    assert [torch.equal(fresh.input_layer[i], layers[k]) for i, k in enumerate((1, 2, 3))] == [True] * 3
 
 
 def test_the_table_of_fitted_values_and_channels_names_what_a_network_has() -> None:

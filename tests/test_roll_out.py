@@ -26,7 +26,7 @@ def network(**changes: Any) -> Seq2Seq:
     with torch.no_grad():
         for weight in found.parameters():
             weight.add_(0.1 * torch.randn_like(weight))
-    found.fit_normalisation([rows(400, a)[0]] * a.n_subjects, torch.randn(500, BANDS))
+    found.fit_normalisation([rows(400, a)[0]] * a.n_subjects, [torch.randn(500, BANDS) for _ in range(a.n_subjects)])
     if found.skip is not None:
         taps = torch.arange(-a.context_frames, 1)
         for subject in range(a.n_subjects):

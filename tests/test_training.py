@@ -384,7 +384,7 @@ def module_without_chance(devices: int) -> DecoderTraining:
     for part in network.modules():
         if hasattr(part, "p"):
             part.p = 0.0
-    return DecoderTraining(network, replace(recipe, mixup=0.0, speech_weight=0.0), train, data.names, -5.0)
+    return DecoderTraining(network, replace(recipe, mixup=0.0, speech_weight=0.0), train, data.names, [-5.0])
 
 
 @pytest.mark.parametrize("key", ModelConfig.model_fields)
@@ -615,8 +615,10 @@ def test_ensemble_weights_follow_what_is_right_on_held_out_frames() -> None:
 def loss_of(weight: float, predicted: torch.Tensor, target: torch.Tensor) -> float:
     a = Architecture(n_channels=3, n_bands=8, length_frames=12, context_frames=4)
     recipe = Recipe(max_steps=10, weight_decay=0, input_noise=0, channel_drop=0, speech_weight=weight)
-    module = DecoderTraining(Seq2Seq(a), recipe, TRAIN, ["a"], speech_level_nats=0.0)
-    return float(module._training_loss(predicted, target, torch.ones(target.shape[:2], dtype=torch.bool)))
+    module = DecoderTraining(Seq2Seq(a), recipe, TRAIN, ["a"], speech_levels_nats=[0.0])
+    mask = torch.ones(target.shape[:2], dtype=torch.bool)
+    batch = {"mask": mask, "subject": torch.zeros(len(target), dtype=torch.long)}
+    return float(module._training_loss(predicted, target, batch))
 
 
 def test_speech_weight_counts_differences_within_speech_and_not_the_contrast_with_silence() -> None:

@@ -54,7 +54,7 @@ def _ours(work: Path) -> tuple[Any, Step]:
     torch.manual_seed(SEED)
     model = Seq2Seq(subject.architecture(data.n_channels))
     _fit_normalisation(model, data)
-    training = Training(model, Recipe(STEPS, 0.1, 0.7, 0.3), TrainConfig(), ["sim01_run01"], 0.0)
+    training = Training(model, Recipe(STEPS, 0.1, 0.7, 0.3), TrainConfig(), ["sim01_run01"], [0.0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.1)
 
     def step(batch: dict[str, torch.Tensor], done: float) -> None:
@@ -79,7 +79,7 @@ def _per_frame(work: Path) -> tuple[Any, Step]:
 
     def step(batch: dict[str, torch.Tensor], done: float) -> None:
         features = training._augment(whole.normalise(batch["features"], batch["subject"]))
-        target = whole.normalise_mel(batch["mel"])
+        target = whole.normalise_mel(batch["mel"], batch["subject"])
         decoded = model(features, target, min(1.0, 2 * done))
         _descend(optimizer, model, training._loss(decoded, target, batch["mask"]), done)
         average.update_parameters(model)
@@ -104,7 +104,7 @@ def _fit_normalisation(model: Any, data: Any) -> None:
 
     rows = [torch.from_numpy(np.concatenate([data.features[r][a:b] for r, a, b in data.spans("train")]))]
     mel = torch.from_numpy(np.concatenate([data.mel[r][a:b] for r, a, b in data.spans("train")]))
-    model.fit_normalisation(rows, mel)
+    model.fit_normalisation(rows, [mel])
 
 
 def _timed(make: Callable[[Path], tuple[Any, Step]]) -> Callable[[Path], Run]:

@@ -85,6 +85,12 @@ class TrainConfig(Arithmetic, InputScale):
         "none", description="One model per subject, or one for all with an input layer per subject"
     )
 
+    scale_by: Literal["subject", "session"] = Field(
+        "subject",
+        description="What has a mean and scale of features and mel, and an input layer, of its own: each subject, or "
+        "each session. One session alone is the same either way",
+    )
+
     @model_validator(mode="after")
     def _batches_divide(self) -> Self:
         if self.batch_size % self.devices:

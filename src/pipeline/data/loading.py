@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.artifacts.windows import ROLE_CODES, BlockRow, Windows, read_windows
 from pipeline.config.train import SubjectSettings
 from pipeline.config.variants import FINAL, FULL, NULL, Fold
+from pipeline.data.groups import Group, group_index, groups_of, owners_of
 from pipeline.data.intervals import merge_windows
 from pipeline.data.splits import Block, Timeline, windows_in
 from pipeline.data.subject import SubjectArrays, circularly_shifted, load_subject
@@ -40,10 +41,12 @@ def inner_fold_of(index: Windows, fold: Fold, network: int) -> int:
 
 
 def training_data(
-    subjects: Sequence[SubjectData], fold: Fold, variant: str, config: SubjectSettings, inner_fold: int = 0
-) -> TrainingData:
+    subjects: Sequence[SubjectData], fold: Fold, variant: str, config: SubjectSettings, inner_fold: int = 0,
+    by_session: bool = False,
+) -> TrainingData:  # fmt: skip
     """What networks of an inner fold may see of one subject or, in a pooled model, of several; the final model's see
-    all."""
+    all.  ``by_session`` tells the sessions of a subject apart."""
+    groups = session_groups(subjects, by_session)
     if fold == FINAL:
         if variant != FULL:
             raise ValueError(f"the variant {variant} has no final model")
@@ -52,11 +55,11 @@ def training_data(
     features: list[np.ndarray] = []
     subject: list[int] = []
     windows: dict[str, list[np.ndarray]] = {"train": [], "validation": []}
-    for i, (index, arrays) in enumerate(subjects):
+    for index, arrays in subjects:
         for role, found in windows.items():
             found.append(index.of(fold, role) + np.array([len(features), 0]))
         features += variant_features(index, arrays, fold, variant, config.mel.frames(config.window.context_s))
-        subject += [i] * len(arrays.features)
+        subject += [group_index(groups, index.subject, session) for session in index.sessions]
     return TrainingData(
         features=features,
         mel=[mel for _, arrays in subjects for mel in arrays.mel],
@@ -69,7 +72,13 @@ def training_data(
         frame_rate_hz=config.mel.frame_rate_hz,
         names=[name for index, _ in subjects for name in index.recordings],
         stops=[int(stop) for index, _ in subjects for stop in index.usable[:, 1]],
+        owners=owners_of(groups),
     )
+
+
+def session_groups(subjects: Sequence[SubjectData], by_session: bool) -> list[Group]:
+    """What has an index of its own in the training data: subjects, or their sessions."""
+    return groups_of({index.subject: index.session_names for index, _ in subjects}, by_session)
 
 
 def everything(index: Windows) -> Windows:

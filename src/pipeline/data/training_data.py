@@ -24,7 +24,8 @@ class TrainingData:
     features    per recording (n_frames * rows_per_frame, channel), raw units; channel
                 counts may differ between subjects only
     mel         per recording (n_frames, band) [nats]
-    subject     per recording, index of its subject, 0 … n_subjects - 1
+    subject     per recording, index of its subject or, where sessions are told apart, its session (data/groups.py)
+    owners      per such index, the number of the subject that it belongs to; empty: each is a subject
     train, val  windows (n, 2): recording index, start frame
     length, context   frames of a window, and of neural context on each side
     rows_per_frame      feature rows per mel frame, m
@@ -43,6 +44,7 @@ class TrainingData:
     frame_rate_hz: float = 22050 / 256
     names: Sequence[str] = field(default_factory=list)
     stops: Sequence[int] = ()
+    owners: Sequence[int] = ()
 
     @property
     def ends(self) -> list[int]:
@@ -56,7 +58,18 @@ class TrainingData:
 
     @property
     def n_subjects(self) -> int:
-        return max(self.subject) + 1
+        return len(self.owners) or max(self.subject) + 1
+
+    @property
+    def subject_of(self) -> list[int]:
+        """Per index of ``subject``, the number of the subject that it belongs to."""
+        return list(self.owners) or list(range(self.n_subjects))
+
+    def training_spans(self, index: int) -> list[tuple[int, int, int]]:
+        """The training frames of a subject or session; of a session without any, those of its whole subject."""
+        spans, owner = self.spans("train"), self.subject_of
+        own = [span for span in spans if self.subject[span[0]] == index]
+        return own or [span for span in spans if owner[self.subject[span[0]]] == owner[index]]
 
     def spans(self, role: str) -> list[tuple[int, int, int]]:
         """The frames under a role's windows as disjoint (recording, start, stop)."""
@@ -71,3 +84,11 @@ class TrainingData:
     def speech_level_nats(self) -> float:
         """Mean log-mel above which a frame is speech."""
         return speech_threshold(np.concatenate([self.mel[r][a:b] for r, a, b in self.spans("train")]))
+
+    @property
+    def speech_levels_nats(self) -> list[float]:
+        """The same of each subject or session."""
+        return [
+            speech_threshold(np.concatenate([self.mel[r][a:b] for r, a, b in self.training_spans(index)]))
+            for index in range(self.n_subjects)
+        ]

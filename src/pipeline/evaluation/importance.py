@@ -83,7 +83,7 @@ def permutation_importance(
     groups: Mapping[str, Sequence[int]],
     n_shifts: int,
     *,
-    subject: int,
+    subjects: Sequence[int],
     seed: Sequence[int],
     frame_rate_hz: float,
 ) -> Importance:
@@ -91,6 +91,7 @@ def permutation_importance(
 
     Windows do not overlap here, in both predictions that are compared, which costs a
     quarter of the time.  Shifts are at least a quarter of a block long and follow from ``seed``.
+    ``subjects`` numbers, for each span, its subject or session in the model.
     """
     cropped, inside = _cropped(arrays, spans, model.a.context_frames)
     truth = np.concatenate([arrays.mel[r][start:stop] for r, start, stop in spans])
@@ -104,7 +105,10 @@ def permutation_importance(
     def scored(features: Sequence[Array]) -> tuple[float, Values]:
         """r of all test sound, and of its pieces."""
         hop = model.a.length_frames
-        parts = [predict_continuous(model, features[r], a, b, hop, subject=subject).mel for r, a, b in inside]
+        parts = [
+            predict_continuous(model, features[r], a, b, hop, subject=subject).mel
+            for (r, a, b), subject in zip(inside, subjects, strict=True)
+        ]
         sides = truth - centre, np.concatenate(parts) - centre
         moments = stretch_moments(*sides, np.ones(len(truth)), starts)
         return float(mean_r(moments.sum(axis=0))), pseudo_values(moments, mean_r)

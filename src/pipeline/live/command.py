@@ -15,6 +15,7 @@ from pipeline.artifacts.aligned import AlignedInfo, aligned_trials
 from pipeline.artifacts.mel import read_mels
 from pipeline.config.ensemble import ModelSettings
 from pipeline.config.mel import MelConfig
+from pipeline.data.groups import group_index, model_groups
 from pipeline.errors import InputError, Problem
 from pipeline.live.decoder import Clock, LiveDecoder
 from pipeline.live.listen import listen
@@ -123,10 +124,10 @@ def listen_to_lsl(
 
 
 def _decoder(model: Ensemble, meta: Mapping[str, Any], info: AlignedInfo, clock: Clock) -> LiveDecoder:
-    subject = _subject(info, meta["subjects"])
-    names = meta["feature_names"][meta["subjects"][subject]]
-    montage = Montage.of_session(paths.aligned(info.session), names)
-    return LiveDecoder(model, ModelSettings.model_validate(meta["config"]), montage, subject, clock)
+    _refuse_other_subject(info, meta["subjects"])
+    montage = Montage.of_session(paths.aligned(info.session), meta["feature_names"][info.subject])
+    group = group_index(model_groups(meta), info.subject, info.session)
+    return LiveDecoder(model, ModelSettings.model_validate(meta["config"]), montage, group, clock)
 
 
 def _clock(info: AlignedInfo) -> Clock:
@@ -166,11 +167,10 @@ def _settle(plan: Plan, decoder: LiveDecoder, row: RecordingRow, info: AlignedIn
     decoder.reset()
 
 
-def _subject(info: AlignedInfo, subjects: list[str]) -> int:
+def _refuse_other_subject(info: AlignedInfo, subjects: list[str]) -> None:
     if info.subject not in subjects:
         got = f"a recording of {info.subject}"
         raise InputError(Problem("--replay", "", got, f"one of {', '.join(subjects)}", "Name a model of this subject"))
-    return subjects.index(info.subject)
 
 
 def _score(session: Session, info: AlignedInfo) -> str:

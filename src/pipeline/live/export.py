@@ -19,6 +19,7 @@ import numpy as np
 from pipeline.artifacts import paths
 from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.config.ensemble import ModelSettings
+from pipeline.data.groups import group_index, model_groups
 from pipeline.errors import InputError, Problem
 from pipeline.live.card import model_card, scores_of
 from pipeline.live.decoder import LiveDecoder
@@ -52,10 +53,10 @@ def export(plan: Plan, model_file: Path, out: Path, session: str | None, licence
     info = montage_session(meta, session)
     config = ModelSettings.model_validate(meta["config"])
     _refuse_other_mel(plan, config)
-    subject = meta["subjects"].index(info.subject)
+    group = group_index(model_groups(meta), info.subject, info.session)
     names = meta["feature_names"][info.subject]
     montage = Montage.of_session(paths.aligned(info.session), names, may_look_ahead=not config.causal)
-    alone = of_subject(model, subject)
+    alone = of_subject(model, group)
     settings: dict[str, Any] = _common(plan, montage, info) | {"model": model_digest(model), "columns": names}
     arrays = {
         "reference": _reference(montage),
@@ -211,7 +212,7 @@ def _normalisation(model: Ensemble, n_columns: int) -> Arrays:
     """What the graphs standardise by, for the record: (column,) of rows, (band,) of the mel."""
     network = model.networks[0]
     rows = {name: getattr(network, name)[0, :n_columns].numpy() for name in ("feature_mean", "feature_scale")}
-    return rows | {"mel_mean": network.mel_mean.numpy(), "mel_scale": network.mel_scale.numpy()}
+    return rows | {"mel_mean": network.mel_mean.numpy().ravel(), "mel_scale": network.mel_scale.numpy().ravel()}
 
 
 def _npz(arrays: Arrays) -> bytes:

@@ -46,13 +46,15 @@ class Graphs:
 
 
 def of_subject(model: Ensemble, subject: int) -> Ensemble:
-    """A copy for one of its subjects, without what it knows of the others."""
+    """A copy for one of its subjects, or sessions, without what it knows of the others."""
     alone, only = deepcopy(model).eval(), slice(subject, subject + 1)
     for network in alone.networks:
         network.decoder.feedback = float(network.decoder.feedback)  # type: ignore[assignment]  # torch.onnx needs a number
         if network.input_layer is not None:
             network.input_layer = nn.Parameter(network.input_layer[only])
         network.feature_mean, network.feature_scale = network.feature_mean[only], network.feature_scale[only]
+        if network.a.n_subjects > 1:
+            network.mel_mean, network.mel_scale = network.mel_mean[only], network.mel_scale[only]
         if network.has_channel is not None and isinstance(network.front_end, BandPower):
             had = network.has_channel[subject].repeat_interleave(network.a.band_filters)
             network.front_end.gain = nn.Parameter(network.front_end.gain * had)

@@ -54,21 +54,21 @@ class Ensemble(nn.Module):
 
     def forward(self, features: Tensor, subject: Tensor, mel: Tensor) -> Output:
         """Teacher-forced, see :meth:`Seq2Seq.forward`."""
-        return self.average([network(features, subject, mel) for network in self.networks])
+        return self.average([network(features, subject, mel) for network in self.networks], subject)
 
     def generate(self, features: Tensor, subject: Tensor) -> Output:
         """Free-running, see :meth:`Seq2Seq.generate`; attention of all parts, one after another, as heads."""
-        return self.average([network.generate(features, subject) for network in self.networks])
+        return self.average([network.generate(features, subject) for network in self.networks], subject)
 
-    def average(self, outputs: Sequence[Output]) -> Output:
+    def average(self, outputs: Sequence[Output], subject: Tensor) -> Output:
         """The weighted mean of the parts' mels and the ridge skip's [nats]."""
         ridge = next((output.ridge for output in outputs if output.ridge is not None), None)
-        mel = self.weighted([output.mel for output in outputs], ridge)
+        mel = self.weighted([output.mel for output in outputs], ridge, subject)
         return Output(mel, outputs[0].decoded, torch.cat([output.attention for output in outputs], dim=1), ridge)
 
-    def weighted(self, mels: Sequence[Tensor], ridge: Tensor | None) -> Tensor:
+    def weighted(self, mels: Sequence[Tensor], ridge: Tensor | None, subject: Tensor) -> Tensor:
         """The weighted mean of mels [nats], one of each network, and of the ridge skip's."""
-        centre = self.networks[0].mel_mean
+        centre, _ = self.networks[0].mel_scaling(subject)
         parts = zip(self.weights, [*mels, ridge], strict=True)
         mel: Tensor = centre + sum(w * (m - centre) for w, m in parts if m is not None)
         return mel

@@ -16,7 +16,8 @@ side; ``m`` feature rows make one frame (1 for envelopes, a few for raw signals)
 
 The parts follow in this order, the whole (:class:`Seq2Seq`) comes last, and all sizes are in
 :class:`~pipeline.model.presets.Architecture`.  Normalisation is fitted on training frames
-(:meth:`Seq2Seq.fit_normalisation`) and travels with the weights; so does the ridge skip.
+(:meth:`Seq2Seq.fit_normalisation`) and travels with the weights; so does the ridge skip.  In a pooled model a subject
+may be one session of a subject: ``subject`` (batch,) numbers what has a normalisation and an input layer of its own.
 """
 
 from __future__ import annotations
@@ -433,8 +434,9 @@ class Seq2Seq(nn.Module):
         self.a = a
         self.register_buffer("feature_mean", torch.zeros(a.n_subjects, a.n_channels))
         self.register_buffer("feature_scale", torch.ones(a.n_subjects, a.n_channels))
-        self.register_buffer("mel_mean", torch.zeros(a.n_bands))
-        self.register_buffer("mel_scale", torch.ones(a.n_bands))
+        of_mel = (a.n_subjects, a.n_bands) if a.n_subjects > 1 else (a.n_bands,)
+        self.register_buffer("mel_mean", torch.zeros(of_mel))
+        self.register_buffer("mel_scale", torch.ones(of_mel))
         eye = torch.eye(a.n_channels).repeat(a.n_subjects, 1, 1)  # (subject, channel, channel)
         self.input_layer = nn.Parameter(eye) if a.n_subjects > 1 else None
         raw = a.rows_per_frame > 1
@@ -449,8 +451,8 @@ class Seq2Seq(nn.Module):
     def correct(self, ridges: Sequence[LinearMap]) -> None:
         """Put each subject's ridge into the skip, in the network's normalised mel."""
         assert self.skip is not None
-        scale, mean = self.mel_scale, self.mel_mean
-        for subject, ridge in enumerate(ridges):
+        scales, means = (x.expand(self.a.n_subjects, -1) for x in (self.mel_scale, self.mel_mean))
+        for subject, (ridge, scale, mean) in enumerate(zip(ridges, scales, means, strict=True)):
             self.skip.set(
                 subject, torch.from_numpy(ridge.weights) / scale, torch.from_numpy(ridge.lags),
                 (torch.from_numpy(ridge.intercept) - mean) / scale,
@@ -462,13 +464,13 @@ class Seq2Seq(nn.Module):
         """Teacher-forced prediction: each group reads the true frame before it; ``mel`` (batch, length, band)."""
         ridge_mel = self.ridge_mel(features, subject)
         memory = self.encode(self.normalise(features, subject), ridge_mel)
-        return self._finish(*self.decode(memory, self.normalise_mel(mel), ridge_mel), ridge_mel)
+        return self._finish(*self.decode(memory, self.normalise_mel(mel, subject), ridge_mel), ridge_mel, subject)
 
     def generate(self, features: Tensor, subject: Tensor) -> Output:
         """Free-running prediction from the brain alone."""
         ridge_mel = self.ridge_mel(features, subject)
         memory = self.encode(self.normalise(features, subject), ridge_mel)
-        return self._finish(*self.decoder.generate(memory, ridge_mel), ridge_mel)
+        return self._finish(*self.decoder.generate(memory, ridge_mel), ridge_mel, subject)
 
     @property
     def attention_axes(self) -> AttentionAxes:
@@ -515,18 +517,30 @@ class Seq2Seq(nn.Module):
         """5. The decoder's mel after the post-net, normalised."""
         return self.postnet(decoded)
 
-    def normalise_mel(self, mel: Tensor) -> Tensor:
-        """Mel in standard deviations of each band over training frames."""
-        return (mel - self.mel_mean) / self.mel_scale
+    def mel_scaling(self, subject: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and scale of the mel, (band,) or, in a pooled model, (batch, 1, band) [nats]."""
+        if self.a.n_subjects == 1:
+            return self.mel_mean, self.mel_scale
+        return self.mel_mean[subject, None], self.mel_scale[subject, None]
 
-    def _finish(self, decoded: Tensor, attention: Tensor, ridge_mel: Tensor | None) -> Output:
-        mel = self.refine(decoded) * self.mel_scale + self.mel_mean
-        ridge = None if ridge_mel is None else ridge_mel * self.mel_scale + self.mel_mean
+    def normalise_mel(self, mel: Tensor, subject: Tensor) -> Tensor:
+        """Mel (batch, length, band) in standard deviations of each band over the subject's training frames."""
+        mean, scale = self.mel_scaling(subject)
+        return (mel - mean) / scale
+
+    def mel_in_nats(self, normalised: Tensor, subject: Tensor) -> Tensor:
+        """The opposite of :meth:`normalise_mel`."""
+        mean, scale = self.mel_scaling(subject)
+        return normalised * scale + mean
+
+    def _finish(self, decoded: Tensor, attention: Tensor, ridge_mel: Tensor | None, subject: Tensor) -> Output:
+        mel = self.mel_in_nats(self.refine(decoded), subject)
+        ridge = None if ridge_mel is None else self.mel_in_nats(ridge_mel, subject)
         return Output(mel, decoded, attention, ridge)
 
     @torch.no_grad()
-    def fit_normalisation(self, features: list[Tensor], mel: Tensor) -> None:
-        """Fit on training frames: features (row, channel) per subject, mel (frame, band) of all.
+    def fit_normalisation(self, features: list[Tensor], mels: list[Tensor]) -> None:
+        """Fit on training frames: features (row, channel) and mel (frame, band) of each subject.
 
         A flat channel and a band without sound get scale 1, so what little they vary counts for little.
         """
@@ -535,9 +549,10 @@ class Seq2Seq(nn.Module):
             std = rows.double().std(dim=0)
             self.feature_mean[subject, :channels] = rows.double().mean(dim=0).float()
             self.feature_scale[subject, :channels] = torch.where(std > 1e-12, std, 1.0).float()
-        std = mel.double().std(dim=0)
-        self.mel_mean.copy_(mel.double().mean(dim=0))
-        self.mel_scale.copy_(torch.where(std >= ACTIVE_STD_NATS, std, 1.0))
+        std = torch.stack([mel.double().std(dim=0) for mel in mels])
+        mean = torch.stack([mel.double().mean(dim=0) for mel in mels])
+        self.mel_mean.copy_(mean.view_as(self.mel_mean))
+        self.mel_scale.copy_(torch.where(std >= ACTIVE_STD_NATS, std, 1.0).view_as(self.mel_scale))
         if isinstance(self.front_end, BandPower):
             self._fit_front_end(self.front_end, features)
 

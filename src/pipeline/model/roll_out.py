@@ -117,8 +117,8 @@ class Stepper(nn.Module):
         state = self._encode(frames, ridge, state)
         decoded, state = self._decode(ridge, state)
         refined, state = self._refine(decoded, state)
-        own = refined * network.mel_scale + network.mel_mean
-        return own, None if ridge is None else ridge * network.mel_scale + network.mel_mean, state
+        own = network.mel_in_nats(refined, state.subject)
+        return own, None if ridge is None else network.mel_in_nats(ridge, state.subject), state
 
     def _ridge(self, rows: Tensor, state: State) -> tuple[Tensor | None, State]:
         """The ridge skip's normalised mel; of its lags, the causal half counts."""
@@ -238,7 +238,7 @@ class EnsembleStepper(nn.Module):
             mels.append(mel)
             after.append(state)
             ridge = own_ridge if ridge is None else ridge
-        return self.model.weighted(mels, ridge), after
+        return self.model.weighted(mels, ridge, states[0].subject), after
 
 
 def _valid(conv: TimeConv, x: Tensor) -> Tensor:

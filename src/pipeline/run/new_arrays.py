@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.data.front_end import FrontEnd
+from pipeline.data.groups import WHOLE, group_index, model_groups
 from pipeline.data.spans import covered_frames
 from pipeline.data.subject import on_mel_grid
 from pipeline.errors import InputError, Problem
@@ -41,8 +42,8 @@ def predict_array(
     m = len(rows) // stop
     rows = normalise_recording(rows, config.train.normalisation, m, grid.frame_rate_hz)
     rows = np.ascontiguousarray(rows, np.float32)
-    own = trained.index_of(subject)
-    mel = predict_continuous(trained.model, rows, start, stop, trained.meta["hop_frames"], subject=own).mel
+    group = group_index(model_groups(trained.meta), trained.subject_of(subject), WHOLE)
+    mel = predict_continuous(trained.model, rows, start, stop, trained.meta["hop_frames"], subject=group).mel
     return grid.first_frame_s + np.arange(start, stop) / grid.frame_rate_hz, mel
 
 

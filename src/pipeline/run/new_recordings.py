@@ -25,6 +25,7 @@ from pipeline.config.ensemble import ModelSettings
 from pipeline.config.mel import MelConfig
 from pipeline.config.variants import FINAL, Fold
 from pipeline.data.front_end import FrontEnd
+from pipeline.data.groups import group_index, model_groups
 from pipeline.data.spans import covered_frames
 from pipeline.data.subject import normalised_features
 from pipeline.errors import InputError, Problem, raise_if_any
@@ -66,15 +67,15 @@ class TrainedModel:
 
     def front_end(self, subject: str) -> FrontEnd:
         """From the raw channels of a subject to what the model reads."""
-        return FrontEnd.from_json(self._stored("front_ends")[self.meta["subjects"][self.index_of(subject)]])
+        return FrontEnd.from_json(self._stored("front_ends")[self.subject_of(subject)])
 
-    def index_of(self, subject: str, recording: str = "") -> int:
-        """The index of a subject in the model; a model of one subject accepts any."""
+    def subject_of(self, subject: str, recording: str = "") -> str:
+        """The subject of the model that stands for one; a model of one subject accepts any."""
         subjects = self.meta["subjects"]
         if len(subjects) > 1 and subject not in subjects:
             fix = "Predict a recording of one of them, or train with this subject too"
             raise InputError(Problem(recording or "subject", "", subject, f"one of {', '.join(subjects)}", fix))
-        return subjects.index(subject) if subject in subjects else 0
+        return subject if subject in subjects else str(subjects[0])
 
     def _stored(self, key: str) -> Any:
         if key not in self.meta:
@@ -108,9 +109,9 @@ def predict_session(
     infos = aligned_trials(aligned)
     trials = [info for info in infos if only in (None, info.recording)]
     first = infos[0]
-    subject = trained.index_of(first.subject, first.recording)
-    own = meta["subjects"][subject]
+    own = trained.subject_of(first.subject, first.recording)
     _refuse_unequal(aligned, meta["feature_names"][own], meta["feature_rate_hz"][own], config)
+    group = group_index(model_groups(meta), own, first.session)
     n_frames = {info.recording: covered_frames(info, config.mel)[1] for info in infos}
     features = normalised_features(aligned, meta["feature_names"][own], n_frames, config)
     gridded = dict(zip(n_frames, features, strict=True))
@@ -122,7 +123,7 @@ def predict_session(
     for info in trials:
         start, stop = covered_frames(info, config.mel)
         rows = gridded[info.recording]
-        result = predict_continuous(trained.model, rows, start, stop, meta["hop_frames"], subject=subject)
+        result = predict_continuous(trained.model, rows, start, stop, meta["hop_frames"], subject=group)
         blocks.append(_block(info, start, result.mel, mels.get(info.recording), config))
     attributes = {
         "subject": first.subject,

@@ -27,6 +27,7 @@ from pipeline.config.ensemble import EnsembleStage
 from pipeline.config.mel import MelStage
 from pipeline.config.variants import FINAL
 from pipeline.data.front_end import FrontEnd
+from pipeline.data.groups import model_groups, owners_of
 from pipeline.data.loading import inner_fold_of, read_subjects, training_data
 from pipeline.errors import Problem, raise_if_any
 from pipeline.provenance.runs import (
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
 
 #: What networks of one model have in common.
 SHARED = (
-    "subjects", "fold", "variant", "recordings", "simulated", "feature_names", "feature_rate_hz", "hop_frames",
-    "config", "preset", "mel", "seen", "init_from",
+    "subjects", "groups", "fold", "variant", "recordings", "simulated", "feature_names", "feature_rate_hz",
+    "hop_frames", "config", "preset", "mel", "seen", "init_from",
 )  # fmt: skip
 
 
@@ -72,8 +73,9 @@ def _make(stage: Stage[EnsembleStage], run: Path, provenance: Provenance) -> str
     _refuse_foreign(stage, metas)
     whole = Ensemble.of([network for model, _ in loaded for network in model.networks])
     is_final = stage.options["fold"] == FINAL
-    scores = _take_weights(stage, whole, metas) if is_final else _weigh(stage, whole)
-    _take_refits(whole, stage.files["ridge"])
+    by_session = metas[0]["config"]["train"]["scale_by"] == "session"
+    scores = _take_weights(stage, whole, metas) if is_final else _weigh(stage, whole, by_session)
+    _take_refits(whole, stage.files["ridge"], owners_of(model_groups(metas[0])))
     meta = _meta(stage, metas, whole.weights.tolist()) | scores | _beyond_the_networks(stage, metas[0])
     write_text(run / METRICS, _metrics(stage.files["networks"]))
     save_model(run / MODEL, whole, meta)
@@ -83,7 +85,7 @@ def _make(stage: Stage[EnsembleStage], run: Path, provenance: Provenance) -> str
     return f"{len(loaded)} network(s), {outcome}, model {model_digest(whole)[:DIGEST_CHARACTERS]}"
 
 
-def _weigh(stage: Stage[EnsembleStage], whole: Ensemble) -> dict[str, float]:
+def _weigh(stage: Stage[EnsembleStage], whole: Ensemble, by_session: bool) -> dict[str, float]:
     """Set the ensemble's weights on the validation blocks; returns its scores there."""
     import torch
 
@@ -95,7 +97,7 @@ def _weigh(stage: Stage[EnsembleStage], whole: Ensemble) -> dict[str, float]:
     held_out, level = [], 0.0
     for k, network in enumerate(whole.networks):
         inner_fold = inner_fold_of(subjects[0][0], fold, k)
-        data = training_data(subjects, fold, stage.options["variant"], stage.config, inner_fold)
+        data = training_data(subjects, fold, stage.options["variant"], stage.config, inner_fold, by_session)
         ridge_mel: dict[str, Any] = {}
         for skip in read_ridge_skips(stage.files["ridge"], recordings, inner_fold) if stage.files["ridge"] else []:
             ridge_mel |= skip.mel
@@ -105,12 +107,15 @@ def _weigh(stage: Stage[EnsembleStage], whole: Ensemble) -> dict[str, float]:
     return {"best_val_loss": loss, "val_r": r}
 
 
-def _take_refits(whole: Ensemble, ridges: Sequence[Path]) -> None:
-    """Let networks correct the ridge that was fitted on validation frames too: nothing is judged there any more."""
+def _take_refits(whole: Ensemble, ridges: Sequence[Path], owners: Sequence[int]) -> None:
+    """Let networks correct the ridge that was fitted on validation frames too: nothing is judged there any more.
+
+    ``ridges`` are the subjects'; ``owners`` says whose each of a network's is.
+    """
     refits = [read_ridge_skip(path, []).refit for path in ridges]
     for network in whole.networks:
         if network.skip is not None:
-            network.correct(refits)
+            network.correct([refits[subject] for subject in owners])
 
 
 def _take_weights(stage: Stage[EnsembleStage], whole: Ensemble, metas: Sequence[dict[str, Any]]) -> dict[str, float]:

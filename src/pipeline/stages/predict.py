@@ -24,6 +24,7 @@ from pipeline.artifacts.sidecar import refuse_damaged
 from pipeline.artifacts.windows import BlockRow, Windows, read_windows
 from pipeline.config.predict import PredictStage
 from pipeline.config.variants import FULL, NULL
+from pipeline.data.groups import group_index, model_groups, owners_of
 from pipeline.data.loading import inner_fold_of
 from pipeline.data.subject import SubjectArrays, load_subject
 from pipeline.errors import Problem, raise_if_any
@@ -47,13 +48,14 @@ def predict(stage: Stage[PredictStage]) -> str:
     model, meta = load_model(stage.file("model"))
     _refuse_foreign(stage, meta, windows.subject, arrays.feature_names)
     model = model.to(device_of(stage.options["accelerator"]))
-    own, hop = meta["subjects"].index(windows.subject), config.mel.frames(config.window.hop_s)
+    hop = config.mel.frames(config.window.hop_s)
+    groups = [group_index(model_groups(meta), windows.subject, session) for session in windows.sessions]
     extras: Extras = {}
 
     def predicted(block: BlockRow) -> PredictedBlock:
         r, start, stop = block.recording, block.start, block.stop
         kept = 0 if extras else config.predict.attention_windows
-        predict = partial(predict_continuous, model, arrays.features[r], start, stop, hop, subject=own)
+        predict = partial(predict_continuous, model, arrays.features[r], start, stop, hop, subject=groups[r])
         free, forced = predict(n_attention=kept), predict(target=arrays.mel[r])
         if kept:
             extras.update(_attention(free, model))
@@ -77,13 +79,13 @@ def predict(stage: Stage[PredictStage]) -> str:
     blocks = [predicted(b) for b in stage.progress(tests, "blocks")]
     if config.predict.importance and meta["variant"] == FULL:
         spans = [(b.recording, b.start, b.stop) for b in tests]
-        found, reasons = _importance(stage, model, arrays, spans, own)
+        found, reasons = _importance(stage, model, arrays, spans, groups)
         extras |= found
         attributes |= reasons
     extras["band_hz"] = (band_centres_hz(stage.files["mel"][0]), ("mel",))
     # Of a null, what the ridge made of shifted signals and networks of unshifted ones would not be one model.
     is_null = meta["variant"].startswith(NULL)
-    out_of_fold = [] if is_null else _out_of_fold(stage, model, windows, arrays, own)
+    out_of_fold = [] if is_null else _out_of_fold(stage, model, windows, arrays, meta, groups)
     result = PredictedFold(blocks, attributes, extras, out_of_fold)
     inputs = [*stage.files["windows"], *stage.files["mel"], *stage.files["aligned"]]
     digests = [
@@ -98,26 +100,31 @@ def predict(stage: Stage[PredictStage]) -> str:
 
 
 def _out_of_fold(
-    stage: Stage[PredictStage], model: Ensemble, windows: Windows, arrays: SubjectArrays, subject: int
-) -> list[PredictedBlock]:
+    stage: Stage[PredictStage], model: Ensemble, windows: Windows, arrays: SubjectArrays, meta: dict[str, Any],
+    groups: Sequence[int],
+) -> list[PredictedBlock]:  # fmt: skip
     """The model on the validation blocks: its networks that had not seen them stand for all, as has their ridge.
 
-    They get the ridge of the training frames before, and keep it.
+    They get the ridge of the training frames before, and keep it.  ``groups`` are the numbers of the recordings'
+    sessions in the model.
     """
     config, fold, found = stage.config, _fold(stage), []
+    subject = meta["subjects"].index(windows.subject)
     blocks = windows.blocks_of(fold, "validation")
     names = sorted({windows.recordings[block.recording] for block in blocks})
     skips = [read_ridge_skip(path, names if i == subject else []) for i, path in enumerate(stage.files["ridge"])]
     blind = [n for k, n in enumerate(model.networks) if inner_fold_of(windows, fold, k) == 0]
     for network in blind:
         if network.skip is not None:
-            network.correct([skip.fitted for skip in skips])
+            network.correct([skips[owner].fitted for owner in owners_of(model_groups(meta))])
     hop = config.mel.frames(config.window.hop_s)
-    weights, centre = model.weights.cpu().numpy(), blind[0].mel_mean.cpu().numpy()
+    weights = model.weights.cpu().numpy()
     for block in blocks:
         r, start, stop = block.recording, block.start, block.stop
-        name = windows.recordings[r]
-        own = [predict_continuous(n, arrays.features[r], start, stop, hop, subject=subject).mel for n in blind]
+        name, group = windows.recordings[r], groups[r]
+        mean, _ = blind[0].mel_scaling(torch.tensor([group], device=blind[0].mel_mean.device))
+        centre = mean.cpu().numpy().reshape(-1)
+        own = [predict_continuous(n, arrays.features[r], start, stop, hop, subject=group).mel for n in blind]
         mel = centre + weights[:-1].sum() * (np.mean(own, axis=0) - centre)
         if skips:
             mel = mel + weights[-1] * (skips[subject].mel[name][start:stop] - centre)
@@ -161,9 +168,13 @@ def _attention(prediction: Prediction, model: Model) -> Extras:
 
 
 def _importance(
-    stage: Stage[PredictStage], model: Model, arrays: SubjectArrays, spans: list[tuple[int, int, int]], subject: int
-) -> tuple[Extras, dict[str, str]]:
-    """Names and losses of r by shaft and by region; attributes that say why one is left out."""
+    stage: Stage[PredictStage], model: Model, arrays: SubjectArrays, spans: list[tuple[int, int, int]],
+    subjects: Sequence[int],
+) -> tuple[Extras, dict[str, str]]:  # fmt: skip
+    """Names and losses of r by shaft and by region; attributes that say why one is left out.
+
+    ``subjects`` are the numbers of the recordings' sessions in the model.
+    """
     extras: Extras = {}
     reasons = {}
     groups_of = channel_groups(arrays.feature_names, aligned_trials(stage.files["aligned"][0])[0])
@@ -173,9 +184,8 @@ def _importance(
             continue
         n, seed = stage.config.predict.importance_shifts, [_fold(stage)]
         rate_hz = stage.config.mel.frame_rate_hz
-        found = permutation_importance(
-            model, arrays, spans, groups, n, subject=subject, seed=seed, frame_rate_hz=rate_hz
-        )
+        own = [subjects[r] for r, _, _ in spans]
+        found = permutation_importance(model, arrays, spans, groups, n, subjects=own, seed=seed, frame_rate_hz=rate_hz)
         extras[f"importance/{kind}_name"] = (np.char.encode(found.names, "utf-8"), ("group",))
         extras[f"importance/{kind}_drop"] = (found.drop, ("group", "shift"))
         extras[f"importance/{kind}_piece_drop"] = (found.piece_drop, ("group", "piece"))

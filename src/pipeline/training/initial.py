@@ -23,6 +23,7 @@ from torch import Tensor
 
 from pipeline.artifacts.windows import Windows
 from pipeline.config.variants import FINAL, Fold
+from pipeline.data.groups import WHOLE, Group, model_groups
 from pipeline.data.intervals import union
 from pipeline.data.loading import SubjectData, everything
 from pipeline.data.stimuli import whole_stimuli
@@ -173,8 +174,12 @@ def refuse_other_mel(initial: Initial, mel: Mapping[str, Any]) -> None:
     )
 
 
-def start_from(network: Seq2Seq, initial: Initial, role: NetworkRole, channels: Mapping[str, Sequence[str]]) -> None:
-    """Give an untrained network the initial model's weights; ``channels`` are the feature names of each subject.
+def start_from(
+    network: Seq2Seq, initial: Initial, role: NetworkRole, channels: Sequence[tuple[Group, Sequence[str]]]
+) -> None:
+    """Give an untrained network the initial model's weights.
+
+    ``channels`` are the feature names of all that has an input layer, subjects or sessions.
 
     Call it before the normalisation is fitted.  Raises :class:`~pipeline.errors.InputError` where sizes differ.
     """
@@ -185,7 +190,7 @@ def start_from(network: Seq2Seq, initial: Initial, role: NetworkRole, channels: 
         for name, values in network.state_dict().items():
             if not name.startswith(FITTED) and name not in OF_CHANNELS:
                 values.copy_(before[name])
-        _start_channels(network, part, [_origin(names, s, initial.meta) for s, names in channels.items()])
+        _start_channels(network, part, [_origin(names, group, initial.meta) for group, names in channels])
 
 
 def _refuse_other_sizes(initial: Initial, part: Seq2Seq, network: Seq2Seq) -> None:
@@ -201,17 +206,22 @@ def _refuse_other_sizes(initial: Initial, part: Seq2Seq, network: Seq2Seq) -> No
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a subject's channels come from: a subject of the initial model, and (own, its) numbers of channels."""
+    """Where channels come from: a subject or session of the initial model, by number, and (own, its) channels."""
 
-    subject: int
+    layer: int
     channels: list[tuple[int, int]]
 
 
-def _origin(names: Sequence[str], subject: str, meta: Mapping[str, Any]) -> Origin:
-    """The subject itself where the initial model knows it, else the one with most channels of the same names."""
-    known: list[Sequence[str]] = [meta["feature_names"][s] for s in meta["subjects"]]
-    shared = [len(set(names) & set(own)) for own in known]
-    chosen = meta["subjects"].index(subject) if subject in meta["subjects"] else shared.index(max(shared))
+def _origin(names: Sequence[str], group: Group, meta: Mapping[str, Any]) -> Origin:
+    """The session itself where the initial model knows it, else the whole of its subject, else who has most channels of
+    the same names."""
+    groups = model_groups(meta)
+    known: list[Sequence[str]] = [meta["feature_names"][subject] for subject, _ in groups]
+
+    def likeness(layer: int) -> tuple[bool, bool, int]:
+        return groups[layer] == group, groups[layer] == (group[0], WHOLE), len(set(names) & set(known[layer]))
+
+    chosen = max(range(len(groups)), key=likeness)
     theirs = {name: i for i, name in enumerate(known[chosen])}
     return Origin(chosen, [(i, theirs[name]) for i, name in enumerate(names) if name in theirs])
 
@@ -229,7 +239,7 @@ def _start_channels(network: Seq2Seq, part: Seq2Seq, origins: Sequence[Origin]) 
         common = min(a.n_channels, b.n_channels)
         new[:, : common * per_channel] = old[:, : common * per_channel]
         for subject, origin in enumerate(origins):
-            layer = _input_layer(part, origin.subject)
+            layer = _input_layer(part, origin.layer)
             for own, its in origin.channels:
                 network.input_layer[subject, own] = 0.0
                 network.input_layer[subject, own, :common] = layer[its, :common]
@@ -237,11 +247,11 @@ def _start_channels(network: Seq2Seq, part: Seq2Seq, origins: Sequence[Origin]) 
     (origin,) = origins
     columns = old[:, : b.n_channels * per_channel].unflatten(1, (b.n_channels, per_channel))
     if part.input_layer is not None:
-        columns = torch.einsum("cv,fvpt->fcpt", _input_layer(part, origin.subject), columns)
+        columns = torch.einsum("cv,fvpt->fcpt", _input_layer(part, origin.layer), columns)
     own_columns = new[:, : a.n_channels * per_channel].unflatten(1, (a.n_channels, per_channel))
     for own, its in origin.channels:
         own_columns[:, own] = columns[:, its]
 
 
-def _input_layer(part: Seq2Seq, subject: int) -> Tensor:
-    return torch.eye(part.a.n_channels) if part.input_layer is None else part.input_layer[subject]
+def _input_layer(part: Seq2Seq, number: int) -> Tensor:
+    return torch.eye(part.a.n_channels) if part.input_layer is None else part.input_layer[number]

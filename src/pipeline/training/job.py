@@ -21,7 +21,8 @@ from pipeline.artifacts.sidecar import read_sidecar, write_sidecar
 from pipeline.config.model import NetworkConfig, Preset
 from pipeline.config.train import TrainStage
 from pipeline.config.variants import FINAL, PAST_ONLY_SOUND, Fold
-from pipeline.data.loading import SubjectData, inner_fold_of, read_subjects, training_data
+from pipeline.data.groups import WHOLE, Group
+from pipeline.data.loading import SubjectData, inner_fold_of, read_subjects, session_groups, training_data
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_NON_FINITE_LOSS, EXIT_OUT_OF_MEMORY, StageFailureError
 from pipeline.model.device import device_of
@@ -49,7 +50,8 @@ def train_in(stage: Stage[TrainStage], run: Path, provenance: Provenance) -> str
     fold = fold_of(options["fold"])
     initial = _initial(stage, subjects, fold)
     inner_fold = inner_fold_of(subjects[0][0], fold, role.index)
-    data = training_data(subjects, fold, options["variant"], stage.config, inner_fold)
+    by_session = stage.config.train.scale_by == "session"
+    data = training_data(subjects, fold, options["variant"], stage.config, inner_fold, by_session)
     skips = (
         read_ridge_skips(stage.files["ridge"], [index.recordings for index, _ in subjects], inner_fold)
         if role.ridge_skip
@@ -62,8 +64,7 @@ def train_in(stage: Stage[TrainStage], run: Path, provenance: Provenance) -> str
         settings = Settings(_preset(stage.config.model, first.seconds("train"), initial))
     start = None
     if initial is not None:
-        channels = {index.subject: arrays.feature_names for index, arrays in subjects}
-        start = partial(start_from, initial=initial, role=role, channels=channels)
+        start = partial(start_from, initial=initial, role=role, channels=_channels(subjects, by_session))
     outcome = _fit(stage, data, role, skips, run, settings, start)
     if outcome.network is None:
         raise StageFailureError("training was interrupted; start again to resume it", EXIT_INTERRUPTED)
@@ -83,6 +84,14 @@ def _initial(stage: Stage[TrainStage], subjects: Sequence[SubjectData], fold: Fo
     refuse_other_mel(initial, _mel_settings(stage))
     refuse_seen(initial, subjects, fold)
     return initial
+
+
+def _channels(subjects: Sequence[SubjectData], by_session: bool) -> list[tuple[Group, Sequence[str]]]:
+    """Subject, session and feature names of all that has an input layer; the session of a subject that has one."""
+    names = {index.subject: arrays.feature_names for index, arrays in subjects}
+    single = {index.subject: index.session_names[0] for index, _ in subjects if len(index.session_names) == 1}
+    groups = session_groups(subjects, by_session)
+    return [((subject, session or single.get(subject, WHOLE)), names[subject]) for subject, session in groups]
 
 
 def _mel_settings(stage: Stage[TrainStage]) -> dict[str, Any]:
@@ -178,6 +187,7 @@ def _meta(
     return {
         "network": stage.options["network"],
         "subjects": [index.subject for index, _ in subjects],
+        "groups": session_groups(subjects, stage.config.train.scale_by == "session"),
         "fold": fold,
         "variant": stage.options["variant"],
         "recordings": [name for index, _ in subjects for name in index.recordings],

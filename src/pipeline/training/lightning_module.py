@@ -44,15 +44,24 @@ class NonFiniteLossError(Exception):
 class DecoderTraining(LightningModule):
     """``model`` is trained; :attr:`average`, the moving average of its weights, is validated and released."""
 
+    speech_level: Tensor
+
     def __init__(
-        self, model: Seq2Seq, recipe: Recipe, train: TrainConfig, names: Sequence[str], speech_level_nats: float
+        self,
+        model: Seq2Seq,
+        recipe: Recipe,
+        train: TrainConfig,
+        names: Sequence[str],
+        speech_levels_nats: Sequence[float],
     ) -> None:
         super().__init__()
         self.model = model
         self.averaged = AveragedModel(model, multi_avg_fn=self._lerp).requires_grad_(False).eval()
         self.averaged.n_averaged += 1  # the initial weights: torch would begin with those after the first step
         self.recipe, self.config, self.names = recipe, train, list(names)
-        self.speech_level = float(((speech_level_nats - model.mel_mean) / model.mel_scale).mean())
+        levels = torch.tensor(speech_levels_nats)[:, None]
+        speech_level = ((levels - model.mel_mean) / model.mel_scale).mean(dim=1)  # (subject,)
+        self.register_buffer("speech_level", speech_level, persistent=False)
         self.validated: list[tuple[Tensor, Tensor, Tensor]] = []
         self.losses: list[Tensor] = []
         self.metrics: dict[str, float] = {}
@@ -88,17 +97,17 @@ class DecoderTraining(LightningModule):
         torch.manual_seed(int(np.random.SeedSequence([self.config.seed, step, *rank]).generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        model = self.model
-        features = self._augment(model.normalise(batch["features"], batch["subject"]))
-        target = model.normalise_mel(batch["mel"])
-        ridge_mel = model.normalise_mel(batch["ridge_mel"]) if "ridge_mel" in batch else None
+        model, subject = self.model, batch["subject"]
+        features = self._augment(model.normalise(batch["features"], subject))
+        target = model.normalise_mel(batch["mel"], subject)
+        ridge_mel = model.normalise_mel(batch["ridge_mel"], subject) if "ridge_mel" in batch else None
         if self.recipe.mixup > 0:
             features, target, ridge_mel = self._blend_windows(features, target, ridge_mel)
         memory = model.encode(features, ridge_mel)
         decoded, _ = model.decode(memory, self._sample(memory, target, ridge_mel), ridge_mel)
-        loss = self._training_loss(decoded, target, batch["mask"])
+        loss = self._training_loss(decoded, target, batch)
         if model.a.postnet:
-            loss = 0.5 * (loss + self._training_loss(model.refine(decoded), target, batch["mask"]))
+            loss = 0.5 * (loss + self._training_loss(model.refine(decoded), target, batch))
         if not torch.isfinite(loss):
             recordings = sorted({self.names[r] for r in batch["window"][:, 0].tolist()})
             raise NonFiniteLossError(self.global_step, recordings)
@@ -135,16 +144,17 @@ class DecoderTraining(LightningModule):
         chosen = torch.rand(*target.shape[:2], 1, device=target.device) < probability
         return torch.where(chosen, own.to(target), target)
 
-    def _training_loss(self, predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    def _training_loss(self, predicted: Tensor, target: Tensor, batch: Batch) -> Tensor:
         """The loss, and the mean square error of speech frames about its own mean, ``speech_weight`` strong.
 
         The contrast of speech with silence is most of a mel's variance: by itself it would hide
         differences within speech.
         """
-        loss, weight = self._loss(predicted, target, mask), self.recipe.speech_weight
+        mask, weight = batch["mask"], self.recipe.speech_weight
+        loss = self._loss(predicted, target, mask)
         if weight == 0:
             return loss
-        speech = mask & (target.mean(dim=2) > self.speech_level)
+        speech = mask & (target.mean(dim=2) > self.speech_level[batch["subject"], None])
         if not speech.any():
             return loss
         error = predicted.float()[speech] - target[speech]
@@ -179,7 +189,8 @@ class DecoderTraining(LightningModule):
         free = output.mel
         forced = self.average(batch["features"], batch["subject"], batch["mel"]).mel
         mask = batch["mask"]
-        scaled = [self.average.normalise_mel(mel.float())[mask] for mel in (free, forced, batch["mel"])]
+        mels, subject = (free, forced, batch["mel"]), batch["subject"]
+        scaled = [self.average.normalise_mel(mel.float(), subject)[mask] for mel in mels]
         self.validated.append((scaled[0], scaled[1], scaled[2]))
 
     def _keep_pictures(self, output: Output, mel: Tensor) -> None:

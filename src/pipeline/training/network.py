@@ -66,12 +66,12 @@ def train_network(
     own = train.model_copy(update={"seed": train.seed + role.index * SEED_STEP})
     network = build_network(data, role, model, own, causal, start)
     if role.ridge_skip:
-        network.correct([skip.fitted for skip in skips])
+        network.correct([skips[subject].fitted for subject in data.subject_of])
     ridge_mel = {name: mel for skip in skips for name, mel in skip.mel.items()}
     preset = preset_for(model, data.seconds("train"))
     _, recipe = resolve(role, preset, network.a, model, own)
     names = data.names or [str(i) for i in range(len(data.mel))]
-    module = DecoderTraining(network, recipe, own, names, data.speech_level_nats)
+    module = DecoderTraining(network, recipe, own, names, data.speech_levels_nats)
     loaders = partial(
         WindowData, data, own.batch_size, seed=own.seed, ridge_mel=[ridge_mel[name] for name in names if ridge_mel]
     )
@@ -96,11 +96,8 @@ def build_network(
     network = Seq2Seq(architecture)
     if start is not None:
         start(network)
-    m, spans = data.rows_per_frame, data.spans("train")
-    rows = [
-        np.concatenate([data.features[r][a * m : b * m] for r, a, b in spans if data.subject[r] == s])
-        for s in range(data.n_subjects)
-    ]
-    mel = np.concatenate([data.mel[r][a:b] for r, a, b in spans])
-    network.fit_normalisation([torch.from_numpy(x) for x in rows], torch.from_numpy(mel))
+    m, spans = data.rows_per_frame, [data.training_spans(index) for index in range(data.n_subjects)]
+    rows = [np.concatenate([data.features[r][a * m : b * m] for r, a, b in own]) for own in spans]
+    mels = [np.concatenate([data.mel[r][a:b] for r, a, b in own]) for own in spans]
+    network.fit_normalisation([torch.from_numpy(x) for x in rows], [torch.from_numpy(x) for x in mels])
     return network

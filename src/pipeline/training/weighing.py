@@ -25,11 +25,15 @@ SUM_RANGE = (0.1, 1.25)
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Frames that a network and its ridge did not see, (frame, band) [nats]; ``ridge`` None where there is no skip."""
+    """Frames that a network and its ridge did not see, (frame, band) [nats]; ``ridge`` None where there is no skip.
+
+    ``subject`` (frame,) is the number of each frame's subject or session in the model.
+    """
 
     network: Array
     ridge: Array | None
     truth: Array
+    subject: NDArray[np.int64]
 
     @classmethod
     def of(cls, network: Seq2Seq, data: TrainingData, ridge_mel: Mapping[str, Array], hop: int) -> HeldOut:
@@ -40,7 +44,8 @@ class HeldOut:
         ]
         ridge = [ridge_mel[data.names[r]][a:b] for r, a, b in spans] if ridge_mel else None
         truth = np.concatenate([data.mel[r][a:b] for r, a, b in spans])
-        return cls(np.concatenate(found), None if ridge is None else np.concatenate(ridge), truth)
+        subject = np.concatenate([np.full(b - a, data.subject[r]) for r, a, b in spans])
+        return cls(np.concatenate(found), None if ridge is None else np.concatenate(ridge), truth, subject)
 
 
 def weigh_on_held_out(ensemble: Ensemble, held_out: Sequence[HeldOut], speech_level_nats: float) -> tuple[float, float]:
@@ -50,7 +55,8 @@ def weigh_on_held_out(ensemble: Ensemble, held_out: Sequence[HeldOut], speech_le
     weighted means of one network and its ridge over all parts.
     """
     first = ensemble.networks[0]
-    mean, scale = first.mel_mean.numpy(), first.mel_scale.numpy()
+    subject = torch.from_numpy(np.concatenate([part.subject for part in held_out]))
+    mean, scale = (x.numpy().reshape(-1, first.a.n_bands) for x in first.mel_scaling(subject))
     truth = np.concatenate([part.truth for part in held_out])
     active = active_bands(truth)
     sides = [[part.network for part in held_out], [part.ridge for part in held_out if part.ridge is not None]]
