@@ -222,10 +222,10 @@ def test_shared_copy_leaves_out_what_identifies(full: str) -> None:
     shared = make_page(make_extras(), share=True, simulated=True)
     assert Page(shared).tags.count("audio") == 1 + 4
     assert "word 4" in shared
-    assert "Target: log-mel" in full
-    assert "Target: log-mel" not in shared
+    assert "target: true sound; prediction of the model, free-running; prediction of the ridge" in full
+    assert "target: true sound" not in shared
     assert "secretword" not in shared
-    assert Page(shared).tags.count("img") == Page(full).tags.count("img") - 1
+    assert Page(shared).tags.count("img") == Page(full).tags.count("img")
 
 
 def test_players_of_words_can_be_bounded_and_need_sound() -> None:
@@ -234,20 +234,24 @@ def test_players_of_words_can_be_bounded_and_need_sound() -> None:
     none = CONFIG.model_copy(update={"report_words": 0})
     assert Page(report_html(document, [fold], ReportExtras(), none)).tags.count("audio") == 3
     silent = replace(fold, blocks=(replace(fold.blocks[0], sound=None),))
-    assert Page(report_html(document, [silent], ReportExtras(), CONFIG)).tags.count("audio") == 0
+    without = report_html(document, [silent], ReportExtras(), CONFIG)
+    assert Page(without).tags.count("audio") == 0
+    assert "export.audio: predicted makes the predicted sound" in without
 
 
 def test_pictures_of_shared_copy_hold_no_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[object, ...]] = []
     monkeypatch.setattr(
-        "pipeline.report.figures.spectrogram",
-        lambda mel, times, limits, events, band_hz: drawn.append((mel, events)) or "data:,",
+        "pipeline.report.figures.spectrograms",
+        lambda mels, times, limits, events, band_hz: drawn.append((mels, events)) or "data:,",
     )
     make_page(share=True)
     assert len(drawn) == 1
+    assert [name.split()[0] for name in drawn[0][0]] == ["prediction", "prediction"]
     assert drawn[0][1] == ()
     make_page(share=False)
-    assert len(drawn) == 3
+    assert len(drawn) == 2
+    assert next(iter(drawn[1][0])).startswith("target")
     assert drawn[1][1]
 
 
@@ -262,7 +266,9 @@ def test_bands_are_labelled_by_frequency_where_it_is_known(monkeypatch: pytest.M
 
     monkeypatch.setattr(figures, "data_uri", noted)
     mel, times = np.random.default_rng(0).random((50, 8)).astype(np.float32), np.arange(50) / RATE_HZ
-    figures.spectrogram(mel, times, (0.0, 1.0), (), np.array([100.0, 300, 500, 900, 1100, 3000, 5000, 9000]))
+    figures.spectrograms(
+        {"a": mel, "b": mel}, times, (0.0, 1.0), (), np.array([100.0, 300, 500, 900, 1100, 3000, 5000, 9000])
+    )
     assert ticks[0] == {"0.5": 2.0, "1": 3.5, "2": pytest.approx(4 + 900 / 1900), "4": 5.5, "7.5": 6.625}
 
 

@@ -29,6 +29,7 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#6b7280",
 )  # fmt: skip
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, GREY)
+PAGE_WIDTH_IN = 9.6
 WIDTH_IN = 4.5
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -119,25 +120,30 @@ def intervals(rows: Sequence[tuple[str, float, Sequence[float] | None]], chance_
 
 
 @styled
-def spectrogram(
-    mel: Mel,
+def spectrograms(
+    mels: Mapping[str, Mel],
     times_s: Values,
     limits: tuple[float, float],
     events: Sequence[Event] = (),
     band_hz: Values | None = None,
 ) -> str:
-    """One log-mel (frames, n_mels) over time, with word labels above where there are events."""
-    figure, (ax,) = axes(2.0)
+    """Log-mels (frames, n_mels) of one stretch below each other, with word labels above where there are events."""
+    figure = Figure(figsize=(PAGE_WIDTH_IN, 0.7 + 1.45 * len(mels)))
+    panels = figure.subplots(len(mels), 1, squeeze=False, sharex=True)[:, 0].tolist()
     half = max((times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1) / 2, 1e-3)
-    extent = (times_s[0] - half, times_s[-1] + half, -0.5, mel.shape[1] - 0.5)
-    image = ax.imshow(mel.T, origin="lower", aspect="auto", extent=extent, cmap=MAP,
-                      vmin=limits[0], vmax=limits[1], interpolation="nearest")  # fmt: skip
+    for ax, (name, mel) in zip(panels, mels.items(), strict=True):
+        extent = (times_s[0] - half, times_s[-1] + half, -0.5, mel.shape[1] - 0.5)
+        image = ax.imshow(mel.T, origin="lower", aspect="auto", extent=extent, cmap=MAP,
+                          vmin=limits[0], vmax=limits[1], interpolation="nearest")  # fmt: skip
+        label_bands(ax.yaxis, band_hz)
+        ax.text(0.004, 0.97, name, transform=ax.transAxes, va="top", fontsize=8, color="white",
+                bbox={"facecolor": "black", "alpha": 0.55, "pad": 1.5, "linewidth": 0})  # fmt: skip
+        for event in events:
+            ax.axvline(event.onset_s, color="white", linewidth=0.5, alpha=0.6)
     for event in events:
-        ax.annotate(event.label, (event.onset_s, 1.02), xycoords=("data", "axes fraction"), fontsize=7)
-        ax.axvline(event.onset_s, color="white", linewidth=0.5, alpha=0.6)
-    ax.set_xlabel("time in the recording [s]")
-    label_bands(ax.yaxis, band_hz)
-    figure.colorbar(image, ax=ax, label="nats", pad=0.01)
+        panels[0].annotate(event.label, (event.onset_s, 1.02), xycoords=("data", "axes fraction"), fontsize=7)
+    panels[-1].set_xlabel("time in the recording [s]")
+    figure.colorbar(image, ax=panels, label="nats", pad=0.01)
     return data_uri(figure, "png")
 
 

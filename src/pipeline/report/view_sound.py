@@ -1,4 +1,4 @@
-"""The page's examples: spectrograms of test stretches side by side, with players of stretches and words."""
+"""The page's examples: spectrograms of test stretches on one time axis, with players of stretches and words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from pipeline.evaluation.types import MODEL, FoldPredictions, Mel, TestBlock, Va
 from pipeline.report import figures
 from pipeline.report.listening import SOUNDS, excerpts, stretch, words_of
 from pipeline.report.view import Picture, Player, Text, missing
+
+RIDGE = "ridge"
+NO_SOUND = (
+    "none was made: export.audio: predicted makes the predicted sound, all the true and the vocoded true sound too"
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Example:
     """One stretch of a test block, and words of that block."""
 
     heading: str
-    spectrograms: Sequence[Spectrogram]
+    shown: Spectrogram | None
     missing: Text | None
     words: Words | None
 
@@ -67,28 +72,28 @@ def example(
     predicted = block.predictions.get(MODEL)
     if predicted is None:
         why = fold.missing.get(MODEL, "not computed")
-        return Example(heading, [], missing("The model's prediction", why), spoken)
+        return Example(heading, None, missing("The model's prediction", why), spoken)
     shown = spectrograms(fold, block, cut, predicted, band_hz, share=share)
-    return Example(heading, shown, None if block.sound else missing("Sound", "none was made (export.audio)"), spoken)
+    return Example(heading, shown, None if block.sound else missing("Sound", NO_SOUND), spoken)
 
 
 def spectrograms(
     fold: FoldPredictions, block: TestBlock, cut: slice, predicted: Mel, band_hz: Values | None, *, share: bool
-) -> list[Spectrogram]:
-    """Target and prediction on one colour scale; the prediction alone, without labels, on a page to be shared."""
+) -> Spectrogram:
+    """Target, prediction and ridge on one colour scale; without target and labels on a page to be shared."""
     times_s = block.times_s[cut]
     scale = predicted[cut] if share else block.target[cut]
     limits = (float(scale.min()), float(scale.max()))
     events = () if share else [e for e in block.events if times_s[0] <= e.onset_s < times_s[-1]]
-    target = (block.target, "Target: log-mel of the true sound.", ["true", "vocoded_true"])
-    prediction = (predicted, "Prediction of the model, free-running.", ["predicted"])
-    return [
-        Spectrogram(
-            Picture(figures.spectrogram(mel[cut], times_s, limits, events, band_hz), caption),
-            [player for kind in kinds if (player := stretch_player(fold, block, cut, kind))],
-        )
-        for mel, caption, kinds in ([prediction] if share else [target, prediction])
-    ]
+    mels = {"prediction of the model, free-running": predicted, "prediction of the ridge": block.predictions.get(RIDGE)}
+    mels = mels if share else {"target: true sound": block.target, **mels}
+    drawn = {name: mel[cut] for name, mel in mels.items() if mel is not None}
+    caption = f"Log-mel from top to bottom: {'; '.join(drawn)}."
+    kinds = ["predicted"] if share else ["true", "vocoded_true", "predicted"]
+    return Spectrogram(
+        Picture(figures.spectrograms(drawn, times_s, limits, events, band_hz), caption),
+        [player for kind in kinds if (player := stretch_player(fold, block, cut, kind))],
+    )
 
 
 def stretch_player(fold: FoldPredictions, block: TestBlock, cut: slice, kind: str) -> Player | None:
