@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,21 @@ def test_numbers_of_thousands_of_digits_are_refused(tmp_path: Path, value: str) 
             load_config([file])
     with pytest.raises(InputError):
         load_config([], [parse_override(f"train.seed={value}")])
+
+
+def test_the_key_table_has_a_section_for_each_part_an_anchor_for_each_key_and_types_in_words() -> None:
+    text = default_files()["README.md"]
+    anchors = re.findall(r'^\| <a id="([^"]+)"></a>`([^`]+)` \| ([^|]+) \|', text, re.MULTILINE)
+    assert [anchor for anchor, _, _ in anchors] == [key for _, key, _ in anchors] == _in_parts(all_keys())
+    for section in {key.split(".")[0] for key in all_keys() if "." in key}:
+        assert f"\n## `{section}`\n" in text
+    types = {key: kind for key, _, kind in anchors}
+    assert types["fold"] == "all, final or whole number"
+    assert types["simulate.trials"] == "whole number or null"
+    assert not any(word in kind.split() for kind in types.values() for word in ("int", "float", "str", "bool"))
+    assert not any("Union" in kind or "Literal" in kind for kind in types.values())
+
+
+def _in_parts(keys: list[str]) -> list[str]:
+    """Keys without a section come first."""
+    return [key for key in keys if "." not in key] + [key for key in keys if "." in key]

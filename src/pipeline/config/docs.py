@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, get_args
+from collections.abc import Iterable, Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -59,7 +60,7 @@ def default_files() -> dict[str, str]:
         "config.yaml": "\n".join(_yaml(Config(), 0)) + "\n",
         "config.toml": "\n".join(_toml(Config(), "")).strip() + "\n",
         "config.schema.json": json.dumps(Config.model_json_schema(), indent=1, ensure_ascii=False) + "\n",
-        "README.md": INTRODUCTION + "\n".join([*_key_table(), *_feature_table()]) + "\n",
+        "README.md": INTRODUCTION + "\n".join([*_key_tables(), *_feature_table()]) + "\n",
     }
 
 
@@ -107,11 +108,23 @@ def _toml(section: Section, prefix: str) -> Iterator[str]:
                 yield from _toml(entry, f"{prefix}{name}.")
 
 
-def _key_table() -> Iterator[str]:
+def _key_tables() -> Iterator[str]:
+    """A part for the keys without a section, then one for each section; each row has an anchor, ``#train.lr``."""
+    fields, config = Config.model_fields, Config()
+    single = [name for name in fields if not isinstance(getattr(config, name), Section)]
+    yield from _part("The whole run", "Keys of no section.", [(n, fields[n], getattr(config, n)) for n in single])
+    for name, field in fields.items():
+        if isinstance(value := getattr(config, name), Section):
+            yield from _part(f"`{name}`", f"{field.description}.", list(_keys(value, f"{name}.")))
+
+
+def _part(title: str, about: str, keys: Iterable[tuple[str, FieldInfo, Any]]) -> Iterator[str]:
+    yield from [f"## {title}", "", about, ""]
     yield "| key | type | unit | default | meaning | reruns |"
     yield "|---|---|---|---|---|---|"
-    for key, field, value in _keys(Config(), ""):
-        yield _row([f"`{key}`", *_cells(field, value), _reruns(key)])
+    for key, field, value in keys:
+        yield _row([f'<a id="{key}"></a>`{key}`', *_cells(field, value), _reruns(key)])
+    yield ""
 
 
 def _feature_table() -> Iterator[str]:
@@ -161,15 +174,29 @@ def _choices(field: FieldInfo) -> list[str]:
     return [str(c) for c in get_args(field.annotation) if isinstance(c, str)]
 
 
+#: Types as people call them.
+WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "null"}
+
+
 def _type_name(field: FieldInfo) -> str:
-    choices = _choices(field)
-    if choices:
-        return ", ".join(choices)
-    text = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else str(field.annotation)
-    text = re.sub(r"typing\.|Annotated\[|, FieldInfo\([^)]*\)\]?", "", text)
-    if text.startswith("dict"):
-        return "mapping"
-    return "list" if "tuple" in text or "list" in text else text.replace(" | None", " or null")
+    """The type in words: ``whole number or null``, ``all, final or whole number``."""
+    found = list(dict.fromkeys(_words(field.annotation)))
+    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} or {found[-1]}"
+
+
+def _words(kind: Any) -> Iterator[str]:
+    origin = get_origin(kind)
+    if kind in WORDS:
+        yield WORDS[kind]
+    elif origin is Literal:
+        yield from map(str, get_args(kind))
+    elif origin in (Union, UnionType):
+        for part in get_args(kind):
+            yield from _words(part)
+    elif origin is Annotated:
+        yield from _words(get_args(kind)[0])
+    else:
+        yield "mapping" if (origin or kind) in (dict, Mapping) else "list"
 
 
 def _unit(field: FieldInfo) -> str:
