@@ -28,6 +28,7 @@ def test_the_pages_build_and_ask_nothing_of_the_network(tmp_path: Path) -> None:
     for page in pages:
         loaded = re.findall(r'<(?:script|img|link)[^>]+(?:src|href)="(https?://[^"]+)', page.read_text())
         assert loaded == [], page
+        assert not re.search(r":(class|func|meth|mod):", page.read_text()), f"{page}: names as Sphinx writes them"
 
 
 def test_every_page_has_one_title_and_says_what_it_is_for() -> None:
