@@ -13,9 +13,11 @@ import h5py
 import numpy as np
 import pytest
 
+from pipeline.artifacts.checksums import ATTRIBUTES_CHECKSUM, attributes_checksum
 from pipeline.artifacts.core import (
     Provenance,
     Schema,
+    all_attributes,
     create,
     header,
     opened,
@@ -121,6 +123,11 @@ def test_a_reader_keeps_the_old_file_while_it_is_replaced(tmp_path: Path) -> Non
         np.testing.assert_allclose(artifact.read("features/data", 0, 5), 2 * old)
 
 
+def checked_again(file: h5py.File) -> None:
+    """The checksum that fits the attributes of an edited artifact."""
+    file.attrs[ATTRIBUTES_CHECKSUM] = attributes_checksum(all_attributes(file))
+
+
 def damaged(path: Path, change) -> Path:
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
         change(file)
@@ -131,6 +138,10 @@ REFUSED = {
     "incomplete": (lambda f: f.attrs.__setitem__("complete", False), "unfinished"),
     "other schema": (lambda f: f.attrs.__setitem__("schema", "other"), "schema"),
     "other version": (lambda f: f.attrs.__setitem__("schema_version", 99), "schema_version"),
+    "another rate": (lambda f: f.attrs.__setitem__("rate_hz", 50.0), "attributes"),
+    "an attribute without a value": (lambda f: f.attrs.__setitem__("rate_hz", h5py.Empty("f8")), "attributes"),
+    "an attribute more": (lambda f: f.attrs.__setitem__("more", 1), "attributes"),
+    "no checksum": (lambda f: f.attrs.__delitem__("attributes_crc32"), "attributes"),
     "external link": (lambda f: f.__setitem__("l", h5py.ExternalLink("/etc/passwd", "/")), "link"),
     "soft link": (lambda f: f.__setitem__("l", h5py.SoftLink("/features")), "link"),
     "external storage": (
@@ -153,6 +164,10 @@ def test_an_array_without_labels_of_its_axes_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:
         del file["features/data"].attrs["dimensions"]
+    with opened(path, SCHEMA) as artifact, pytest.raises(InputError, match="checksum of the attributes"):
+        artifact.dimensions("features/data")
+    with h5py.File(path, "r+") as file:
+        file["features/data"].attrs[ATTRIBUTES_CHECKSUM] = attributes_checksum({"units": "µV"})
     with opened(path, SCHEMA) as artifact, pytest.raises(InputError, match="labels of its axes"):
         artifact.dimensions("features/data")
 
@@ -239,7 +254,7 @@ def test_inspect_describes_and_verifies(tmp_path: Path) -> None:
     damaged(path, lambda f: f["features/time"].__setitem__(3, 9.0))
     with pytest.raises(InputError, match="checksum of rows from 0 on"):
         verify(path)
-    damaged(write(path), lambda f: f.attrs.__setitem__("rate_hz", 50.0))
+    damaged(write(path), lambda f: (f.attrs.__setitem__("rate_hz", 50.0), checked_again(f)))
     with pytest.raises(InputError, match="content_digest"):
         verify(path)
 

@@ -14,7 +14,8 @@ import pytest
 
 from pipeline import cli
 from pipeline.artifacts import versions
-from pipeline.artifacts.core import Provenance, Schema, create, header
+from pipeline.artifacts.checksums import ATTRIBUTES_CHECKSUM, attributes_checksum
+from pipeline.artifacts.core import Provenance, Schema, all_attributes, create, header
 from pipeline.artifacts.sidecar import read_sidecar, write_sidecar
 from pipeline.provenance.freshness import Freshness, made_with_others
 from pipeline.provenance.outputs import Output
@@ -106,4 +107,5 @@ def test_an_output_of_before_versions_were_recorded_is_read(tmp_path: Path) -> N
 
     with h5py.File(write(tmp_path / "a.h5"), "r+") as file:
         del file.attrs["versions"]
+        file.attrs[ATTRIBUTES_CHECKSUM] = attributes_checksum(all_attributes(file))
     assert header(tmp_path / "a.h5")["versions"] == {}

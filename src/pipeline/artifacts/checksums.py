@@ -1,11 +1,13 @@
-"""A checksum of every chunk of an array, checked wherever rows of it are read.
+"""A checksum of every chunk of an array and of all attributes, checked wherever they are read.
 
 HDF5's own fletcher32 adds up words modulo 65535: a word of zeros that turns into ones goes unnoticed.
 """
 
 from __future__ import annotations
 
+import json
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -13,6 +15,14 @@ import numpy as np
 
 #: Attribute of a dataset: CRC-32 of the rows of each chunk, in order.
 CHECKSUMS = "chunk_crc32"
+#: Attribute of a file or a dataset: CRC-32 of its other attributes.
+ATTRIBUTES_CHECKSUM = "attributes_crc32"
+
+
+def attributes_checksum(values: Mapping[str, Any]) -> int:
+    """CRC-32 of attributes as plain values, without that of the checksum itself."""
+    others = {name: value for name, value in values.items() if name != ATTRIBUTES_CHECKSUM}
+    return zlib.crc32(json.dumps(others, sort_keys=True, default=repr).encode())
 
 
 class ChunkChecksums:

@@ -3,7 +3,7 @@
 An artifact is one HDF5 file.  Its arrays carry dimension labels, units and
 rates; its root carries ``schema``, ``schema_version``, ``stage``,
 ``config_json``, ``code_fingerprint``, ``inputs``, ``output`` (the path it was
-written for), ``versions``, ``content_digest`` and ``complete``, and further
+written for), ``versions``, ``content_digest``, ``attributes_crc32`` and ``complete``, and further
 attributes of its kind.
 
 Writing goes to a temporary file in the same folder that replaces the final
@@ -31,7 +31,13 @@ import numpy as np
 from h5py import h5d, h5g
 
 from pipeline.artifacts import objects, versions
-from pipeline.artifacts.checksums import CHECKSUMS, ChunkCheckedDataset, ChunkChecksums
+from pipeline.artifacts.checksums import (
+    ATTRIBUTES_CHECKSUM,
+    CHECKSUMS,
+    ChunkCheckedDataset,
+    ChunkChecksums,
+    attributes_checksum,
+)
 from pipeline.artifacts.files import are_inputs, atomic_path, is_digest, require_space
 from pipeline.artifacts.hdf5 import has_other_names, is_there, open_to_read
 from pipeline.artifacts.paths import RESULTS, is_own_place
@@ -40,7 +46,7 @@ from pipeline.errors import InputError, Problem
 SCHEMA_PREFIX = "seeg-to-audio/"
 PROVENANCE = ("stage", "config_json", "code_fingerprint", "inputs", "output", "versions")
 MISSING = "no such file"
-RESERVED = ("schema", "schema_version", *PROVENANCE, "content_digest", "complete")
+RESERVED = ("schema", "schema_version", *PROVENANCE, "content_digest", "complete", ATTRIBUTES_CHECKSUM)
 CHUNK_BYTES = 1 << 19
 BLOCK_BYTES = 1 << 24
 #: Short arrays of an artifact that are kept once they are read: a trial's brain and sound.
@@ -209,6 +215,7 @@ class ArtifactWriter:
         for key, value in own.items():
             objects.set_attribute(dataset, key, value)
         described = {key: _plain(value) for key, value in own.items()}
+        objects.set_attribute(dataset, ATTRIBUTES_CHECKSUM, attributes_checksum(described))
         stream = StreamedArray(self, f"/{name}", dataset, shape, dtype, chunks[0] if chunks else 1, described)
         self._streams[stream.name] = stream
         self._unfilled.append(stream)
@@ -269,6 +276,7 @@ class ArtifactWriter:
         }
         for name, value in values.items():
             _set_attribute(self.file, name, value)
+        self.file.attrs[ATTRIBUTES_CHECKSUM] = attributes_checksum(all_attributes(self.file))
 
 
 @contextmanager
@@ -352,7 +360,10 @@ class Artifact:
     def attributes(self, name: str) -> dict[str, Any]:
         """The own attributes of a dataset (units, rate, ...) as plain Python values."""
         with _damage_named(self.path, name, self.stage):
-            return _own_attributes(self.file[name])
+            own = _own_attributes(self.file[name])
+            if self.file[name].attrs.get(ATTRIBUTES_CHECKSUM) != attributes_checksum(own):
+                raise ValueError("checksum of the attributes")
+            return own
 
     def datasets(self) -> list[str]:
         """Names of all datasets, from the root."""
@@ -364,7 +375,7 @@ class Artifact:
     def dimensions(self, name: str) -> tuple[str, ...]:
         """Labels of the axes of a dataset.  Raises :class:`InputError` where it has none."""
         found = self.attributes(name).get(DIMENSIONS)
-        if found is None or len(found) != self.dataset(name).ndim:
+        if not isinstance(found, list) or len(found) != self.dataset(name).ndim:
             raise _refused(self.path, name, "no labels of its axes", "one for each", self.stage)
         return tuple(found)
 
@@ -513,6 +524,11 @@ def _attribute(item: h5py.Dataset | h5py.File, name: str, default: Any = None) -
     return _plain(item.attrs[name]) if name in item.attrs else default
 
 
+def all_attributes(file: h5py.File) -> dict[str, Any]:
+    """The attributes of a file's root as plain Python values."""
+    return {name: _plain(file.attrs[name]) for name in file.attrs}
+
+
 def _root_attributes(file: h5py.File) -> dict[str, Any]:
     return {name: _plain(file.attrs[name]) for name in file.attrs if name not in RESERVED}
 
@@ -521,7 +537,7 @@ SCALE_ATTRIBUTES = ("CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "DIMENS
 
 
 def _own_attributes(dataset: h5py.Dataset) -> dict[str, Any]:
-    names = [name for name in dataset.attrs if name not in (*SCALE_ATTRIBUTES, CHECKSUMS)]
+    names = [name for name in dataset.attrs if name not in (*SCALE_ATTRIBUTES, CHECKSUMS, ATTRIBUTES_CHECKSUM)]
     return {name: _plain(dataset.attrs[name]) for name in names}
 
 
@@ -595,6 +611,8 @@ def _damage_named(path: Path, where: str, stage: str) -> Iterator[None]:
 def _check_complete(path: Path, file: h5py.File, stage: str) -> None:
     if not _attribute(file, "complete", False):
         raise _refused(path, "complete", "an unfinished file", "a complete artifact", stage)
+    if _attribute(file, ATTRIBUTES_CHECKSUM) != attributes_checksum(all_attributes(file)):
+        raise _refused(path, "attributes", "others than were written", "readable data", stage)
     written_for = str(_attribute(file, "output", ""))
     if not is_own_place(path, written_for):
         raise _refused(path, "output", f"an artifact written as {written_for}", "the one of this name", stage)
