@@ -13,7 +13,8 @@ from bench.made_up import CHANNELS, FRAME_HZ, FULL_SCALE, GRID, RATE_HZ, Array, 
 from pipeline.config.contamination import ContaminationCheck
 from pipeline.data.repeats import Trial, repeats_of
 from pipeline.errors import InputError
-from pipeline.evaluation.contamination import Contamination, SignalPair, check_contamination
+from pipeline.evaluation.contamination import Contamination, check_contamination
+from pipeline.evaluation.leak_spectra import SignalPair
 from pipeline.signal.fingerprint import audible, fingerprint
 from pipeline.signal.mel import log_mel
 from pipeline.signal.mel_statistics import speech_threshold

@@ -51,7 +51,6 @@ train: {max_steps: 6, steps_per_epoch: 2}
 predict: {importance: false, attention_windows: 1}
 export: {audio: predicted}
 vocode: {iterations: 1, inversion_steps: 1}
-contamination: {surrogates: 1000}
 evaluate: {bootstrap: 100, report: false, stoi: false}
 """
 DISK_BYTES = 256 << 20

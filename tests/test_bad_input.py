@@ -385,7 +385,9 @@ OTHER = "other.h5"
 
 
 def _contamination(folder: Path) -> None:
-    write_contamination(folder / OTHER, {"result": "none", "matrix": None, "frequencies_hz": None}, Provenance())
+    write_contamination(
+        folder / OTHER, {"result": "none", "matrix": None, "frequencies_hz": None, "lags_s": None}, Provenance()
+    )
 
 
 FILES = ["--windows", OTHER, "--mel", OTHER, "--aligned", OTHER]

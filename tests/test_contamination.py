@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations
 
 import numpy as np
 import pytest
 import scipy.signal
+import scipy.stats
 
 from pipeline.config.contamination import ContaminationConfig
-from pipeline.evaluation import contamination
-from pipeline.evaluation.contamination import Contamination, SignalPair, check_contamination, corrected
+from pipeline.evaluation import contamination, leak_spectra, leak_statistic
+from pipeline.evaluation.contamination import Contamination, check_contamination, corrected
+from pipeline.evaluation.leak_spectra import SignalPair
 
 NEURAL_HZ, AUDIO_HZ = 1000.0, 8000.0
-CONFIG = ContaminationConfig(surrogates=2000)
+CONFIG = ContaminationConfig()
 
 
 def voice(rng: np.random.Generator, seconds: float) -> np.ndarray:
@@ -55,56 +56,129 @@ def test_leak_is_suspect_and_its_channel_named() -> None:
     assert [f.channel for f in found] == [2] * 4
 
 
-def test_high_gamma_that_follows_loudness_is_rarely_suspect() -> None:
+def test_high_gamma_that_follows_loudness_is_not_suspect() -> None:
     results = [check(*recording(seed, follow=6.0)).result for seed in range(10)]
-    assert results.count("suspect") <= 2
-
-
-def test_independent_data_give_uniform_p() -> None:
-    p = np.array([check(*recording(seed, seconds=20)).p for seed in range(30)])
-    assert np.mean(p < 0.05) <= 0.1
-    assert 0.35 < p.mean() < 0.65
+    assert results == ["no evidence"] * 10
 
 
 def test_p_is_never_0() -> None:
-    """However strong the leak: the recording's own order is one of the n + 1 that could have been seen."""
+    """However strong the leak."""
     found = check(*recording(0, leak=10.0))
-    assert found.p == found.p_adjusted == 1 / (CONFIG.surrogates + 1)
+    assert found.p == found.p_adjusted == contamination.SMALLEST_P
 
 
-def test_p_equals_a_count_over_all_orders() -> None:
-    """A 4 × 4 matrix: 24 orders, three of them with a mean diagonal at or above the one in place."""
-    matrix = np.array([[0.5, 0.4, 0.0, 0.0], [0.4, 0.5, 0.0, 0.0], [0.0, 0.0, 0.1, 0.3], [0.0, 0.0, 0.3, 0.1]])
-    means = [np.mean([matrix[i, j] for i, j in enumerate(order)]) for order in permutations(range(4))]
-    expected = np.mean(np.array(means) >= np.trace(matrix) / 4 - 1e-9)
-    assert expected == 3 / 24
-    shuffles = contamination.column_shuffles(4, 40_000, np.random.default_rng(0))
-    (found,) = contamination.mean_diagonals(matrix[None], shuffles)
-    assert found[0] == pytest.approx(0.3)
-    assert np.mean(found >= found[0] - 1e-6) == pytest.approx(expected, abs=0.01)
+def test_p_counts_the_tests() -> None:
+    """One in a hundred normal scores is above 2.326."""
+    assert contamination.p_of(2.326348, 10) == pytest.approx(0.1, rel=1e-5)
+    assert contamination.p_of(1.0, 1000) == 1
 
 
-def test_the_better_search_counts_in_surrogates_too() -> None:
-    """Against a loop: of each column the smaller of its two P, and how many columns have one as small."""
-    values = np.random.default_rng(0).normal(size=(2, 40)).round(1).astype(np.float32)
-    p = [[np.mean(row >= v - 1e-6) for v in row] for row in values]
-    best = [min(pair) for pair in zip(*p, strict=True)]
-    for k in range(40):
-        found, search = contamination.best_search(np.roll(values, -k, axis=1))
-        assert found == pytest.approx(np.mean(np.array(best) <= best[k] + 1e-9))
-        assert p[search][k] == best[k]
+def random_spectra(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
 
 
-def test_whitening_leaves_noise_of_overlapping_windows_independent() -> None:
-    """Powers of white noise: neighbouring frequencies correlate, whitened ones as little as centring allows."""
+def test_products_equal_a_loop_over_pairs_of_pieces() -> None:
+    """All pairs that are no neighbours in their block, one by one; in the session those of two blocks too."""
     rng = np.random.default_rng(0)
-    spectra = contamination.Spectra(1000.0, np.arange(70.0, 171, 5))
-    noise = rng.normal(0, 1, 400 * 2000).astype(np.float32)
-    power = contamination.power(spectra.of(noise, np.arange(0, len(noise) - 200, 200)))
-    plain = np.corrcoef(power.T)
-    white = np.corrcoef((power @ contamination.whitening(np.arange(70.0, 171, 5), 1000.0)).T)
-    assert np.diagonal(plain, 1).mean() > 0.3
-    assert np.abs(np.diagonal(white, 1) + 1 / 20).mean() < 0.05
+    sound, brain, piece = random_spectra(rng, 60, 2), random_spectra(rng, 60, 3, 2), leak_statistic.PIECE
+    sums, shifts = leak_statistic.PhaseSums(sound, np.array([0, 5])), (0, 5)
+    pieces: list[list[np.ndarray]] = []
+    for first, stop in ((0, 35), (35, 60)):  # five pieces, the last one of 3 frames, and four
+        sums.add(np.arange(first, stop), brain[first:stop])
+        ends = [(a, min(a + piece, stop)) for a in range(first, stop, piece)]
+        pieces.append([
+            np.array([[
+                [sum(sound[(t + s) % 60, f].conj() * brain[t, c, f] / abs(brain[t, c, f]) for t in range(a, b))
+                 for c in range(3)] for s in shifts] for f in range(2)])
+            for a, b in ends
+        ])  # fmt: skip
+    in_blocks, variance, cubes = 0.0, 0.0, 0.0
+    for own in pieces:
+        pairs = [(x, y) for i, x in enumerate(own) for j, y in enumerate(own) if abs(i - j) > 1]
+        in_blocks = in_blocks + sum((x * y.conj()).real for x, y in pairs)
+        of_block = sum(abs(x) ** 2 * abs(y) ** 2 for x, y in pairs)
+        variance, cubes = variance + of_block, cubes + of_block**1.5
+    numbered = [(i, j, x) for i, own in enumerate(pieces) for j, x in enumerate(own)]
+    pairs = [(x, y) for i, j, x in numbered for k, m, y in numbered if i != k or abs(j - m) > 1]
+    whole = sum((x * y.conj()).real for x, y in pairs) / np.sqrt(sum(abs(x) ** 2 * abs(y) ** 2 for x, y in pairs))
+    found = sums.products()
+    np.testing.assert_allclose(found.values, [whole, in_blocks / np.sqrt(variance)], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found.skew, [np.full_like(whole, 2), 2 * cubes / variance**1.5], rtol=1e-3)
+
+
+def test_a_gamma_variable_has_its_normal_score() -> None:
+    """Scipy's distributions, far into the tail."""
+    for shape in (4.0, 10.0, 50.0, 1e4):
+        z = np.linspace(-1, 6, 15)
+        expected = scipy.stats.gamma.sf(shape + z * np.sqrt(shape), shape)
+        found = scipy.stats.norm.sf(leak_statistic.gamma_score(z, np.full_like(z, shape)))
+        np.testing.assert_allclose(np.log10(found), np.log10(expected), atol=0.15)
+
+
+def scores(pairs: list[SignalPair]) -> np.ndarray:
+    """Normal scores of every lag and channel, of both sums."""
+    frequencies_hz = leak_spectra.compared_hz(NEURAL_HZ, CONFIG.band_hz)
+    session = leak_spectra.Session.of(pairs, AUDIO_HZ, leak_spectra.Spectra(NEURAL_HZ, frequencies_hz))
+    searched, unrelated = leak_statistic.shifts_of(len(session.sound))
+    sums = leak_statistic.PhaseSums(leak_statistic.limited(session.sound), np.concatenate([searched, unrelated]))
+    for at, brain in session.brain():
+        sums.add(at, brain)
+    products, emphasis = sums.products(), np.ones((len(frequencies_hz), pairs[0].neural.shape[1]))
+    chance = leak_statistic.Chance.of(products.at(slice(len(searched), None)), emphasis)
+    return chance.score(products.at(slice(len(searched))))
+
+
+def test_unrelated_signals_have_normal_scores() -> None:
+    """High gamma that follows loudness included; the two sums and all lags of 20 draws of 40 s."""
+    found = np.stack([scores([SignalPair(*recording(seed, follow=6.0, seconds=40))]) for seed in range(20)])
+    for way in range(2):
+        assert abs(found[:, way].mean()) < 0.15
+        assert 0.85 < found[:, way].std() < 1.1
+        assert np.mean(found[:, way] > 2.326) < 0.02
+
+
+def test_signals_that_change_where_the_voice_is_are_not_suspect() -> None:
+    """Trials with the voice in their middle, where muscles drown the line that the rest of a trial holds.
+
+    Powers of the sums follow that, at any shift that keeps the middles together; their products do not.
+    """
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        middle = np.hanning(4000)
+        pairs = []
+        for _ in range(30):
+            line = np.sin(2 * np.pi * 83 * np.arange(4000) / NEURAL_HZ + rng.uniform(0, 6))[:, None]
+            brain = line + rng.normal(0, 0.1, (4000, 4)) + 10 * (middle[:, None] > 0.5) * rng.normal(0, 1, (4000, 4))
+            sound = voice(rng, 4.0) * np.interp(np.arange(32000) / 8, np.arange(4000), middle > 0.5)
+            pairs.append(SignalPair(brain.astype(np.float32), sound.astype(np.float32)))
+        found = check_contamination(pairs, NEURAL_HZ, AUDIO_HZ, CONFIG, recording="r")
+        assert found.result == "no evidence", (seed, found.p)
+
+
+def test_a_fan_that_both_hold_all_the_time_is_no_leak() -> None:
+    for seed in range(4):
+        neural, sound = recording(seed)
+        neural += 3 * np.sin(2 * np.pi * 85 * np.arange(len(neural)) / NEURAL_HZ)[:, None].astype(np.float32)
+        sound += np.float32(0.5) * np.sin(2 * np.pi * 85 * np.arange(len(sound)) / AUDIO_HZ).astype(np.float32)
+        assert check(neural, sound).result == "no evidence"
+
+
+def test_clocks_that_drift_apart_hide_no_leak() -> None:
+    """60 ppm that the sheet does not know, over five minutes: the phases of the whole session cancel."""
+    neural, sound = recording(0, leak=0.5, seconds=300.0)
+    pair = SignalPair(neural, sound, 0.0, 60.0)
+    found = check_contamination([pair], NEURAL_HZ, AUDIO_HZ, CONFIG, recording="r")
+    assert (found.result, found.channel) == ("suspect", 2)
+
+
+def test_each_trial_has_a_clock_of_its_own() -> None:
+    """Trials that begin up to 10 ms off, each by as much as it likes."""
+    rng, trials = np.random.default_rng(0), []
+    for seed in range(12):
+        neural, sound = recording(seed, leak=1.0, seconds=10.0)
+        trials.append(SignalPair(neural, sound, float(rng.uniform(-0.01, 0.01))))
+    found = check_contamination(trials, NEURAL_HZ, AUDIO_HZ, CONFIG, recording="r")
+    assert (found.result, found.channel) == ("suspect", 2)
 
 
 def test_clock_offset_is_applied() -> None:
@@ -120,7 +194,7 @@ def test_a_late_or_early_leak_is_found_with_its_lag(delay_s: float) -> None:
     neural, sound = recording(0, leak=1.0, offset_s=1.0)
     found = check(neural, sound, audio_offset_s=1.0 - delay_s)
     assert (found.result, found.channel) == ("suspect", 2)
-    assert found.lag_s == pytest.approx(delay_s, abs=0.021)
+    assert found.lag_s == pytest.approx(delay_s, abs=0.032)
 
 
 def with_hum(neural: np.ndarray, sound: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -143,10 +217,10 @@ def test_a_hum_that_both_hold_is_no_leak_and_hides_none() -> None:
 
 
 def test_frequencies_of_the_mains_are_left_out() -> None:
-    assert contamination.band_frequencies(1000.0, (70.0, 170.0), 50.0).tolist() == [
-        70.0, 75.0, 80.0, 85.0, 115.0, 120.0, 125.0, 130.0, 135.0, 165.0, 170.0,
+    assert leak_spectra.compared_hz(1000.0, (70.0, 170.0), 50.0).tolist() == [
+        70.0, 75.0, 80.0, 85.0, 90.0, 110.0, 115.0, 120.0, 125.0, 130.0, 135.0, 140.0, 160.0, 165.0, 170.0,
     ]  # fmt: skip
-    assert len(contamination.band_frequencies(1000.0, (70.0, 170.0))) == 21
+    assert len(leak_spectra.compared_hz(1000.0, (70.0, 170.0))) == 21
     found = check_contamination(
         [SignalPair(*recording(0))],
         NEURAL_HZ,
@@ -158,51 +232,61 @@ def test_frequencies_of_the_mains_are_left_out() -> None:
     assert "mains left out" in str(found.reason)
 
 
+def with_known_leak(seed: int, level_db: float, channel: int) -> tuple[np.ndarray, np.ndarray]:
+    """A recording that sound leaks into with that power over the channel's background, by Welch's method."""
+    neural, sound = recording(seed)
+    low = scipy.signal.resample_poly(sound, 1, 8)
+    frequencies, of_brain = scipy.signal.welch(neural[:, channel], NEURAL_HZ, nperseg=400)
+    of_sound = scipy.signal.welch(low, NEURAL_HZ, nperseg=400)[1]
+    inside = (frequencies >= 70) & (frequencies <= 170)
+    ratio = of_brain[inside].sum() / of_sound[inside].sum()
+    neural[:, channel] += (10 ** (level_db / 20) * np.sqrt(ratio) * low).astype(np.float32)
+    return neural, sound
+
+
 def test_the_detectable_leak_is_one_that_is_found() -> None:
-    """A leak 5 dB above the level that is stated is found in other recordings, one far below is not."""
-    stated = [check(*recording(seed)).detectable_db for seed in range(4)]
-    assert all(level is not None and -40 <= level <= -10 for level in stated)
-    spectra = contamination.Spectra(NEURAL_HZ, contamination.band_frequencies(NEURAL_HZ, CONFIG.band_hz))
-    found = {5.0: 0, -15.0: 0}
-    for seed, level in enumerate(stated):
-        neural, sound = recording(10 + seed)
-        low = contamination.resampled_audio(sound, AUDIO_HZ, NEURAL_HZ)
-        gains = contamination.leak_gains([SignalPair(neural, sound)], [low], spectra, np.array([3]))
-        strongest = gains[contamination.LEAKS_DB.index(-10.0), 0]
-        for above_db in found:
-            leaking = neural.copy()
-            leaking[: len(low), 3] += strongest * 10 ** ((level + above_db + 10) / 20) * low
-            found[above_db] += check(leaking, sound).result == "suspect"
-    assert found[5.0] >= 3
-    assert found[-15.0] <= 1
+    """A leak 2 dB above the level that is stated is found, one 7 dB below is not."""
+    stated = [check(*recording(seed)).detectable_db for seed in range(6)]
+    assert all(level is not None and -40 <= level <= -14 for level in stated)
+    for above_db, least, most in ((2.0, 5, 6), (-7.0, 0, 1)):
+        found = [check(*with_known_leak(10 + s, level + above_db, s % 4)).result for s, level in enumerate(stated)]
+        assert least <= found.count("suspect") <= most, above_db
+
+
+def test_a_leak_of_20_db_less_than_the_background_is_found_with_its_level() -> None:
+    for seed in range(4):
+        found = check(*with_known_leak(seed, -20.0, 1))
+        assert (found.result, found.channel) == ("suspect", 1)
+        assert found.leak_db == pytest.approx(-20, abs=4)
+        assert f"about {found.leak_db:.0f} dB" in str(found.limit())
+
+
+def test_a_spectrum_equals_a_fourier_transform() -> None:
+    rng = np.random.default_rng(0)
+    frequencies_hz = leak_spectra.compared_hz(NEURAL_HZ, CONFIG.band_hz)
+    noise, starts = rng.normal(3, 1, 2000).astype(np.float32), np.array([0, 63, 1600])
+    found = leak_spectra.Spectra(NEURAL_HZ, frequencies_hz).of(noise, starts)
+    window = scipy.signal.get_window("blackmanharris", 400)
+    whole = np.fft.rfft(np.stack([noise[a : a + 400] for a in starts]) * window)
+    np.testing.assert_allclose(found, whole[:, np.rint(frequencies_hz * 0.4).astype(int)], atol=1e-3)
+
+
+def test_the_matrix_shows_the_lag() -> None:
+    found = check(*recording(0, leak=1.0, offset_s=0.25), audio_offset_s=0.0)
+    assert found.matrix is not None
+    assert found.lags_s is not None
+    assert found.frequencies_hz is not None
+    assert found.matrix.shape == (len(found.frequencies_hz), len(found.lags_s))
+    assert found.lags_s[found.matrix.mean(axis=0).argmax()] == found.lag_s == 0.25
 
 
 def test_what_a_claim_must_say() -> None:
     assert "may have leaked into r" in str(check(*recording(0, leak=1.0)).limit())
     clean = check(*recording(3))
     assert clean.limit() is None
-    assert "none of -10 dB would have been" in str(replace(clean, detectable_db=None).limit())
+    assert "none of -8 dB would have been" in str(replace(clean, detectable_db=None).limit())
     assert "could not be tested" in str(check(*recording(1), audio_modified="pitch_shifted").limit())
     assert clean.document()["detectable_db"] == clean.detectable_db
-
-
-def test_matrix_equals_plain_spectrograms() -> None:
-    """Scipy's spectrograms and numpy's corrcoef, all at once, for one channel."""
-    neural, sound = recording(1, leak=1.0, seconds=30)
-    found = check(neural[:, 2:3], sound)
-    low = contamination.resampled_audio(sound, AUDIO_HZ, NEURAL_HZ)
-    powers = []
-    for series in (low, neural[:, 2]):
-        frequencies, _, power = scipy.signal.spectrogram(
-            series, NEURAL_HZ, np.hamming(200), 200, noverlap=180, detrend="constant", mode="psd"
-        )
-        powers.append(power[(frequencies >= 70) & (frequencies <= 170)])
-    powers[1] /= powers[1].mean(axis=0)
-    frames = min(p.shape[1] for p in powers)
-    expected = np.corrcoef(powers[0][:, :frames], powers[1][:, :frames])[: len(powers[0]), len(powers[0]) :]
-    assert found.lag_s == 0
-    assert found.matrix is not None
-    np.testing.assert_allclose(found.matrix, expected, atol=0.01)
 
 
 def test_dead_channels_do_not_hide_a_leak() -> None:
@@ -249,10 +333,8 @@ def test_correction_over_recordings() -> None:
 
 
 def test_blocks_of_reading_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    neural, sound = recording(2, leak=0.3, seconds=47.0)
+    neural, sound = recording(2, leak=0.6, seconds=47.0)
     whole = check(neural, sound)
-    monkeypatch.setattr(contamination, "BLOCK_S", 3.0)
+    monkeypatch.setattr(leak_spectra, "BLOCK_S", 3.0)
     pieces = check(neural, sound)
-    assert whole.matrix is not None
-    assert pieces.matrix is not None
-    np.testing.assert_allclose(whole.matrix, pieces.matrix, atol=1e-3)
+    assert (whole.result, pieces.result, whole.channel, pieces.channel) == ("suspect", "suspect", 2, 2)

@@ -12,7 +12,7 @@ import yaml
 
 from conftest import ROOT, snakemake
 from pipeline.config.loader import all_keys, load_config, parse_override
-from pipeline.config.renamed import RENAMED, RENAMED_VALUES
+from pipeline.config.renamed import REMOVED, RENAMED, RENAMED_VALUES
 from pipeline.config.stages import STAGES
 from pipeline.errors import InputError
 
@@ -53,6 +53,15 @@ def test_a_key_of_an_earlier_version_is_refused_with_its_new_name(old: str, tmp_
     (problem,) = refused.value.problems
     assert problem.field == old
     assert problem.fix == f"Write {RENAMED[old]}"
+
+
+@pytest.mark.parametrize("old", REMOVED)
+def test_a_key_that_is_gone_is_refused_with_the_reason(old: str) -> None:
+    with pytest.raises(InputError) as refused:
+        load_config([], [parse_override(f"{old}=1")])
+    (problem,) = refused.value.problems
+    assert (problem.field, problem.fix) == (old, f"Remove it: {REMOVED[old]}")
+    assert f"`{old}`" in TABLE
 
 
 @pytest.mark.parametrize(("key", "value"), RENAMED_VALUES)

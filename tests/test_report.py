@@ -54,7 +54,9 @@ def make_fold(fold: int = 0, subject: str = "sub1") -> FoldPredictions:
 
 def make_extras() -> ReportExtras:
     steps = np.arange(0.0, 100, 10)
-    found = Contamination("rec1", "no evidence", None, 0.1, 0.3, 0.3, 2, np.arange(70.0, 171, 5), np.eye(21) * 0.1)
+    frequencies_hz, lags_s = np.arange(70.0, 171, 5), np.arange(-0.5, 0.6, 0.25)
+    tested = (0.1, 0.3, 0.3, 2, frequencies_hz, lags_s, np.ones((21, 5)))
+    found = Contamination("rec1", "no evidence", None, *tested)
     return ReportExtras(
         curves={("sub1", 0): {"0-tiny": LearningCurve(steps, {"val_loss": 1 / (1 + steps)})}},
         attention={

@@ -56,7 +56,6 @@ CONFIG = {
         "checkpoint": "voice/generator.pth",
         "checkpoint_config": "voice/config.json",
     },
-    "contamination": {"surrogates": 1000},
     "evaluate": {"bootstrap": 100, "report": False, "stoi": False, "measures": False},
 }
 SIMULATED = {

@@ -1,7 +1,7 @@
 """``contamination/{session}.h5``: outcome of the acoustic contamination check.
 
 Attributes ``result``, ``reason``, ``statistic``, ``p``, ``channel`` …; for a testable recording
-also ``/matrix`` (audio frequency, neural frequency) and ``/frequency`` [Hz].
+also ``/matrix`` (frequency, lag), ``/frequency`` [Hz] and ``/lag`` [s].
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import numpy as np
 
 from pipeline.artifacts.core import Provenance, Schema, create, opened
 
-SCHEMA = Schema("contamination", 3, "contamination")
+SCHEMA = Schema("contamination", 4, "contamination")
 
 
 def write_contamination(path: Path, values: Mapping[str, Any], provenance: Provenance) -> None:
-    """Write the fields of an outcome; ``matrix`` and ``frequencies_hz`` may be None."""
+    """Write the fields of an outcome; ``matrix``, ``frequencies_hz`` and ``lags_s`` may be None."""
     with create(path, SCHEMA, provenance) as writer:
-        writer.attributes(**{k: v for k, v in values.items() if k not in ("matrix", "frequencies_hz")})
+        writer.attributes(**{k: v for k, v in values.items() if k not in ("matrix", "frequencies_hz", "lags_s")})
         if values["matrix"] is not None:
-            writer.array("matrix", np.asarray(values["matrix"]), ["audio frequency", "neural frequency"], units="r")
+            writer.array("matrix", np.asarray(values["matrix"]), ["frequency", "lag"], units="SD")
             writer.array("frequency", np.asarray(values["frequencies_hz"]), ["frequency"], units="Hz")
+            writer.array("lag", np.asarray(values["lags_s"]), ["lag"], units="s")
 
 
 def read_contamination(path: Path) -> dict[str, Any]:
@@ -31,5 +32,6 @@ def read_contamination(path: Path) -> dict[str, Any]:
     with opened(path, SCHEMA) as artifact:
         values = artifact.root_attributes()
         if "matrix" in artifact.file:
-            values |= {"matrix": artifact.read("matrix"), "frequencies_hz": artifact.read("frequency")}
+            arrays = {"matrix": "matrix", "frequencies_hz": "frequency", "lags_s": "lag"}
+            values |= {name: artifact.read(array) for name, array in arrays.items()}
     return values

@@ -1,4 +1,4 @@
-"""The acoustic contamination check of Roussel et al. 2020."""
+"""The acoustic contamination check."""
 
 from __future__ import annotations
 
@@ -12,25 +12,17 @@ from pipeline.config.base import Section
 class ContaminationLevel(Section):
     """The significance level of the check over all recordings; read by evaluate."""
 
-    alpha: float = Field(0.05, gt=0, lt=1, description="Corrected P below which a recording is suspect")
+    alpha: float = Field(0.01, gt=0, lt=1, description="Corrected P below which a recording is suspect")
 
 
 class ContaminationCheck(Section):
-    """Band and surrogates of the check on the raw signals of one recording."""
+    """Band of the check on the raw signals of one recording."""
 
     band_hz: tuple[float, float] = Field(
         (70.0, 170.0),
         strict=False,
-        description="Frequencies that are compared; use the feature band, since a wider one "
-        "fires on clean data whose high gamma follows loudness [Hz]",
+        description="Frequencies that are compared; use the feature band, since only what lies there is decoded [Hz]",
     )
-    surrogates: int = Field(
-        10_000,
-        ge=1000,
-        description="Random shuffles of the matrix's columns; the smallest P is 1 / (surrogates + 1), which the "
-        "correction multiplies by up to the number of recordings",
-    )
-    seed: int = Field(0, ge=0, description="Seed of the shuffles")
 
     @model_validator(mode="after")
     def _band_rises(self) -> Self:

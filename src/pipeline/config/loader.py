@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from pipeline.config.base import Section, subsection
 from pipeline.config.checks import file_problem
 from pipeline.config.features import FEATURE_SECTIONS
-from pipeline.config.renamed import RENAMED, RENAMED_VALUES
+from pipeline.config.renamed import REMOVED, RENAMED, RENAMED_VALUES
 from pipeline.config.root import Config
 from pipeline.errors import InputError, Problem, raise_if_any
 
@@ -184,6 +184,8 @@ def _unknown_key(source: str, loc: tuple[int | str, ...]) -> Problem:
     known, place = _keys_at(loc[:-1]), ".".join(map(str, loc))
     if place in RENAMED:
         return Problem(source, place, "a key of an earlier version", RENAMED[place], f"Write {RENAMED[place]}")
+    if place in REMOVED:
+        return Problem(source, place, "a key of an earlier version", "none", f"Remove it: {REMOVED[place]}")
     name = str(loc[-1])
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     elsewhere = [k for k in all_keys() if k.rsplit(".", 1)[-1] == name]

@@ -20,6 +20,11 @@ RENAMED = {
     "window.hop_frames": "window.hop_s (seconds)",
     "window.length_frames": "window.length_s (seconds)",
 }
+#: Keys that no other took the place of, and why.
+REMOVED = {
+    "contamination.seed": "nothing in the check is drawn at random any more",
+    "contamination.surrogates": "nothing in the check is drawn at random any more",
+}
 #: Values of keys that kept their name.
 RENAMED_VALUES = {
     ("align.features", "envelope"): "align.features: [{kind: band_envelope}]",

@@ -20,7 +20,8 @@ from pipeline.config.contamination import ContaminationCheck
 from pipeline.config.ingest import IngestConfig
 from pipeline.doctor.suggestions import suggestions
 from pipeline.errors import InputError, Problem
-from pipeline.evaluation.contamination import SignalPair, check_contamination
+from pipeline.evaluation.contamination import check_contamination
+from pipeline.evaluation.leak_spectra import SignalPair
 from pipeline.raw.agreement import session_problems
 from pipeline.raw.arrays import ArrayReader
 from pipeline.raw.recording import RawRecording, TableReader, blocks, opened_raw, session_differences
@@ -43,7 +44,6 @@ from pipeline.signal.resample import resampled_length, resampler_support_s
 
 EXCERPT_S = 90.0
 EXCERPT_BYTES = 1 << 28
-HINT_SURROGATES = 1000
 
 Array = npt.NDArray[np.float32]
 
@@ -310,7 +310,7 @@ def _hint(excerpts: Excerpts, session: str, settings: Settings) -> str:
         pairs,
         row.eeg_rate_hz,
         row.audio_rate_hz,
-        settings.contamination.model_copy(update={"surrogates": HINT_SURROGATES}),
+        settings.contamination,
         recording=session,
         line_noise_hz=settings.align.align.line_noise_hz,
         is_raw=settings.align.align.input_is_raw,

@@ -256,20 +256,20 @@ def bars(values: Mapping[str, float], x_label: str, chance_p95: float | None = N
 
 
 @styled
-def matrix(values: Values, frequencies_hz: Values) -> str:
-    """Contamination matrix (audio, neural frequency)."""
-    return data_uri(matrix_figure(values, frequencies_hz), "png")
+def matrix(values: Values, frequencies_hz: Values, lags_s: Values) -> str:
+    """Contamination matrix (frequency, lag)."""
+    return data_uri(matrix_figure(values, frequencies_hz, lags_s), "png")
 
 
-def matrix_figure(values: Values, frequencies_hz: Values) -> Figure:
+def matrix_figure(values: Values, frequencies_hz: Values, lags_s: Values) -> Figure:
     """The figure of :func:`matrix`."""
     figure, (ax,) = axes(3.4)
-    low, high = float(frequencies_hz[0]), float(frequencies_hz[-1])
-    largest = max(float(np.abs(values).max()), 0.05)
-    image = ax.imshow(values, origin="lower", extent=(low, high, low, high), cmap="PuOr_r",
-                      vmin=-largest, vmax=largest, interpolation="nearest")  # fmt: skip
-    ax.plot([low, high], [low, high], color="black", linewidth=0.6, linestyle=":")
-    ax.set_xlabel("signal frequency [Hz]")
-    ax.set_ylabel("sound frequency [Hz]")
-    figure.colorbar(image, ax=ax, label="r, maximum over channels", shrink=0.9)
+    largest = max(float(np.abs(values).max()), 5.0)
+    image = ax.imshow(values, origin="lower", aspect="auto", cmap="PuOr_r", interpolation="nearest",
+                      extent=(lags_s[0], lags_s[-1], 0, len(values)), vmin=-largest, vmax=largest)  # fmt: skip
+    rows = np.unique(np.linspace(0, len(values) - 1, 5).round().astype(int))
+    ax.set_yticks(rows + 0.5, [f"{frequencies_hz[row]:g}" for row in rows])
+    ax.set_xlabel("lag [s], positive: the sound in the signal is late")
+    ax.set_ylabel("frequency [Hz]")
+    figure.colorbar(image, ax=ax, label="common phase [SD]", shrink=0.9)
     return figure

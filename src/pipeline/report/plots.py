@@ -351,9 +351,9 @@ def latency(file: Path, _: Stretch) -> Figure:
 
 
 def matrix(file: Path, _: Stretch) -> Figure:
-    """Correlation of the spectrograms of sound and signal, frequency by frequency."""
+    """How closely the phase of the signal follows the sound, by frequency and lag."""
     found = read_contamination(file)
-    return figures.matrix_figure(found["matrix"], found["frequencies_hz"])
+    return figures.matrix_figure(found["matrix"], found["frequencies_hz"], found["lags_s"])
 
 
 def split(file: Path, _: Stretch) -> Figure:

@@ -58,7 +58,7 @@ class Origin:
 def contamination(document: Document, extras: ReportExtras) -> ContaminationCheck:
     """Results as eval.json has them, matrices from the artifacts."""
     rows = [contamination_row(found) for found in document["contamination"]]
-    head = ["Recording", "result", "mean diagonal", "P", "corrected P", "a leak from … on would show", "why"]
+    head = ["Recording", "result", "normal score", "P", "corrected P", "a leak from … on would show", "why"]
     table = Table(head, rows) if rows else None
     return ContaminationCheck(table, matrices(extras.contamination) if rows else [])
 
@@ -74,9 +74,9 @@ def matrices(found: Sequence[Contamination]) -> list[Picture]:
     """The matrices of the recordings with the smallest p."""
     worst = sorted((c for c in found if c.p is not None), key=lambda c: (c.p, c.recording))
     return [
-        Picture(figures.matrix(c.matrix, c.frequencies_hz), f"{c.recording}: {c.result}, P = {p_text(c.p)}.")
+        Picture(figures.matrix(c.matrix, c.frequencies_hz, c.lags_s), f"{c.recording}: {c.result}, P = {p_text(c.p)}.")
         for c in worst[:MOST_PICTURES]
-        if c.matrix is not None and c.frequencies_hz is not None
+        if c.matrix is not None and c.frequencies_hz is not None and c.lags_s is not None
     ]
 
 

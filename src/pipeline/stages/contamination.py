@@ -1,4 +1,4 @@
-"""Acoustic contamination of one session, on the raw signals of all its trials (Roussel et al. 2020)."""
+"""Acoustic contamination of one session, on the raw signals of all its trials."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pipeline.artifacts.core import Artifact
 from pipeline.artifacts.recording import open_recording
 from pipeline.artifacts.trials import trial_rows, within
 from pipeline.config.contamination import ContaminationStage
-from pipeline.evaluation.contamination import SignalPair, check_contamination
+from pipeline.evaluation.contamination import check_contamination
+from pipeline.evaluation.leak_spectra import SignalPair
 from pipeline.stage import Stage
 
 
