@@ -1,22 +1,34 @@
 """Live decoding: what a step costs, and how long a change in the signal takes to be heard.
 
     python -m bench.live [--channels 8 32 128 256] [--seconds 20]
+    python -m bench.live --minutes 60   # one long trial at full speed: frames, memory, speed
+    python -m bench.live --lsl          # through the Lab Streaming Layer on this machine
 
 Models of the presets ``strong`` and ``large``, two networks and a ridge, with random weights, which cost what
 trained ones do.  *First change* is from the first changed sample of two signals to the last sample that has arrived
 when their sounds differ.  *Delay* is how far the sound lies behind the signal that it belongs to, where it plays
 without a gap: the largest age of the newest sample of sound that is out.  Both are in the signal's own time, with
-chunks of 5 ms and without the computing, which stands beside them.  One core.
+chunks of 5 ms and without the computing, which stands beside them.  One core.  Through LSL it is the time on the wall
+from sending the first changed sample to receiving the first changed sample of sound, computing included.
 """
 
 from __future__ import annotations
 
 import argparse
+import secrets
+import sys
 import time
+import wave
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
+from math import ceil, floor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
 
 import numpy as np
+import psutil
 import torch
 
 from pipeline.config.align import AlignConfig
@@ -28,8 +40,11 @@ from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.config.vocode import VocodeConfig
 from pipeline.live.decoder import LiveDecoder
+from pipeline.live.listen import listen
+from pipeline.live.lsl import LslSink, LslSource, write_loopback
 from pipeline.live.montage import Montage
 from pipeline.live.replay import Session, chunks
+from pipeline.live.sinks import MelSink, Sink, WavSink
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import Architecture, network_roles, resolve
@@ -127,16 +142,144 @@ def costs_ms(channels: int, preset: str, seconds: float) -> np.ndarray:
     return np.array(found[5:])
 
 
+def long_trial(minutes: float, channels: int = 8, preset: str = "tiny") -> None:
+    """One trial into files, at full speed: frames that came out and that are due, and memory every ten minutes.
+
+    The vocoder iterates once, for speed: neither counts nor memory depend on that.
+    """
+    rng = np.random.default_rng(3)
+    minute = rng.normal(0, 10, (round(60 * RATE_HZ), channels)).astype(np.float32)
+    with TemporaryDirectory() as folder:
+        sinks: list[Sink] = [WavSink(Path(folder) / "sound.wav", 22050), MelSink(Path(folder) / "mel.npy", 80)]
+        own = replace(session(channels, preset, look_ahead=0), sinks=sinks)
+        own.vocoder.iterations = 1
+        process, started = psutil.Process(), time.process_time()
+        columns = ("minutes", "frames out", "frames due", "behind", "RSS [MB]", "CPU of a minute [s]")
+        print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+        for done in range(1, round(minutes) + 1):
+            for chunk in chunks(lambda a, b: minute[a:b], len(minute), round(0.1 * RATE_HZ)):
+                own.push(chunk)
+            if done % 10 in (0, 1):
+                frames, due = own.n_frames, frames_due(own, done * len(minute))
+                rss, cpu = process.memory_info().rss / 1e6, (time.process_time() - started) / done
+                print(f"| {done} | {frames} | {due} | {due - frames} | {rss:.0f} | {cpu:.1f} |", flush=True)
+        own.finish()
+        for sink in sinks:
+            sink.close()
+        with wave.open(f"{folder}/sound.wav") as wav:
+            hops = wav.getnframes() / 256 - own.n_frames
+            print(f"sound: {wav.getnframes()} samples, {hops:+.0f} hops against the mel")
+
+
+def frames_due(own: Session, n_samples: int) -> int:
+    """Mel frames of whole steps whose last feature lies in so many samples: what exact arithmetic gives."""
+    decoder = own.decoder
+    rate_hz, frame_hz = Fraction(decoder.montage.feature_rate_hz), Fraction(22050, 256)
+    last_feature = floor(Fraction(n_samples - 1) / Fraction(RATE_HZ) * rate_hz)
+    # Frame f takes the latest feature up to f / frame_hz; all those below the next feature are there.
+    frames = ceil(Fraction(last_feature + 1) / rate_hz * frame_hz) - decoder.first_frame
+    return frames // decoder.stepper.step_frames * decoder.stepper.step_frames
+
+
+def through_lsl(look_ahead: int, channels: int = 8, preset: str = "strong", seconds: float = 3.0) -> list[float]:
+    """Times from a changed sample to changed sound, of four places [s].
+
+    A run with a fault, of a machine that was too busy, is made again.
+    """
+    rng = np.random.default_rng(4)
+    signal = rng.normal(0, 10, (round(seconds * RATE_HZ), channels)).astype(np.float32)
+    sound, _, _ = _played(signal, look_ahead, preset)
+    found = []
+    for place in np.linspace(0.5, 0.6, 4):
+        n, other = round(place * len(signal)), signal.copy()
+        other[n:] *= 5
+        changed, came_s, sent_s = _played(other, look_ahead, preset)
+        k = min(len(sound), len(changed))
+        first = int(np.argmax(np.abs(changed[:k] - sound[:k]) > 1e-3 * np.abs(sound[:k]).max()))
+        found.append(float(came_s[first] - sent_s[n]))
+    return found
+
+
+def _played(signal: np.ndarray, look_ahead: int, preset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sound received for a signal sent, when each of its samples came, and when each of the signal's was sent [s]."""
+    import pylsl
+
+    name, n_channels = f"bench-{secrets.token_hex(4)}", signal.shape[1]
+    info = pylsl.StreamInfo(name, "EEG", n_channels, RATE_HZ, pylsl.cf_float32, name)
+    labels = info.desc().append_child("channels")
+    for i in range(n_channels):
+        labels.append_child("channel").append_child_value("label", f"ch{i}")
+    outlet, sent_s = pylsl.StreamOutlet(info), np.zeros(len(signal))
+    sink, own = LslSink(name, 80, 22050 / 256, 22050), session(n_channels, preset, look_ahead)
+    inlet = pylsl.StreamInlet(pylsl.resolve_byprop("name", f"{name}-sound", 1, 5.0)[0], as_numpy=True)
+    inlet.open_stream(5.0)
+    sounds: list[tuple[np.ndarray, float]] = []
+    said: list[str] = []
+    ended = Event()
+
+    def send() -> None:
+        outlet.wait_for_consumers(5.0)
+        started, size = time.perf_counter(), round(CHUNK_S * RATE_HZ)
+        for i in range(0, len(signal), size):
+            part, due = signal[i : i + size], started + (i + size) / RATE_HZ
+            time.sleep(max(0.0, due - time.perf_counter()))
+            sent_s[i : i + size] = time.perf_counter()
+            outlet.push_chunk(part, pylsl.local_clock())
+
+    def receive() -> None:
+        while not ended.is_set():
+            samples, _ = inlet.pull_chunk(timeout=0.2, min_samples=1, max_samples=4096)
+            if len(samples):
+                sounds.append((np.asarray(samples)[:, 0], time.perf_counter()))
+
+    threads = [Thread(target=send), Thread(target=receive)]
+    source = LslSource(name)
+    for thread in threads:
+        thread.start()
+    listen(replace(own, sinks=[sink]), source, said.append, seconds=len(signal) / RATE_HZ + 0.5)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    faults = [text for text in said if not text.startswith("level")]
+    if faults:
+        print(f"again: {'; '.join(faults)}", file=sys.stderr)
+        return _played(signal, look_ahead, preset)
+    came_s = np.repeat([at for _, at in sounds], [len(part) for part, _ in sounds])
+    return np.concatenate([part for part, _ in sounds]), came_s, sent_s
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--channels", type=int, nargs="+", default=[8, 32, 128, 256])
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--lsl", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.minutes:
+        long_trial(options.minutes)
+    elif options.lsl:
+        lsl_table()
+    else:
+        tables(options.channels, options.seconds)
+
+
+def lsl_table() -> None:
+    """End to end on loopback."""
+    with TemporaryDirectory() as folder:
+        write_loopback(Path(folder) / "loopback.cfg")
+        print("| look-ahead of the vocoder [frames] | smallest | median | largest of four [ms] |\n|---|---|---|---|")
+        for look_ahead in (0, 2):
+            ms = 1e3 * np.array(through_lsl(look_ahead))
+            print(f"| {look_ahead} | {ms.min():.0f} | {np.median(ms):.0f} | {ms.max():.0f} |", flush=True)
+
+
+def tables(channels: list[int], seconds: float) -> None:
+    """Cost of a step, and delays in the signal's own time."""
     print("| preset | channels | CPU of a step: p50 | p99 | largest [ms] | due every [ms] |\n|---|---|---|---|---|---|")
     for preset in PRESETS:
-        for n in options.channels:
-            ms = costs_ms(n, preset, options.seconds)
+        for n in channels:
+            ms = costs_ms(n, preset, seconds)
             p50, p99 = np.percentile(ms, [50, 99])
             print(f"| {preset} | {n} | {p50:.1f} | {p99:.1f} | {ms.max():.1f} | 46.4 |", flush=True)
     print("\n| look-ahead of the vocoder [frames] | first change, worst of eight [ms] | delay [ms] |\n|---|---|---|")

@@ -35,6 +35,7 @@ class Session:
     step_s: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
     late_s: float = 0.0
     dropped: int = 0
+    n_frames: int = 0
     _waits: bool = False
     _mels: list[Array] = field(default_factory=list)
     _last: Array = field(default_factory=lambda: np.zeros(1, np.float32))
@@ -48,6 +49,7 @@ class Session:
             steps = len(mel) / self.decoder.stepper.step_frames
             self.step_s.append((time.perf_counter() - started_s) / steps)
         self._waits = self._waits or len(mel) > 0
+        self.n_frames += len(mel)
         self._write(mel, sound)
         return sound
 
