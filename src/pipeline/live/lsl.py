@@ -31,7 +31,7 @@ AddressesOverride = {127.0.0.1}
 KnownPeers = {127.0.0.1}
 SessionID = seeg-to-audio-loopback
 [log]
-level = -2
+level = -3
 """
 
 

@@ -21,12 +21,14 @@ from pipeline.live.montage import Montage
 
 Array = NDArray[np.float32]
 
-GAP_S = 0.01  # a step of the time stamps beyond one period by more than this is a gap
-BRIDGE_S = 0.1  # a shorter gap is bridged by the last sample; a longer one begins a trial
+BRIDGE_S = 0.1  # a jump of the time stamps, or a stretch of NaN, by more begins a trial; a shorter one is bridged
+MISSING_S = 0.02  # so much that stays missing is bridged: a chunk that is late catches up
+SETTLED_S = 1.0  # for so long
 STALL_S = 1.0  # without samples for so long, the stall is said
 QUEUE_S = 0.5  # what waits at most for a decoder that is too slow
-RATE_TOLERANCE = 0.01  # of the measured rate against the model's
-RATE_OVER_S = 5.0  # which is measured over so long
+NOMINAL_TOLERANCE = 0.01  # of the rate that a stream states against the model's
+RATE_OVER_S, RATE_TOLERANCE = 10.0, 0.02  # of the rate that its stamps show, over so long
+ARRIVAL_TOLERANCE = 0.06  # where it has no stamps
 RECONNECT_S = 30.0  # a stream that is lost is looked for so long
 
 
@@ -177,7 +179,7 @@ class Mending:
 
     def _connect(self, stream: Description) -> None:
         wanted_hz, rate_hz = self.montage.rate_hz, stream.rate_hz
-        if abs(rate_hz - wanted_hz) > RATE_TOLERANCE * wanted_hz:
+        if abs(rate_hz - wanted_hz) > NOMINAL_TOLERANCE * wanted_hz:
             _refuse_rate(rate_hz, wanted_hz)
         self.order = self.montage.order_of(stream.names)
         self.period_s, self.bridge = 1 / wanted_hz, round(BRIDGE_S * wanted_hz)
@@ -186,7 +188,8 @@ class Mending:
         self._last_s: float | None = None
         self._bad = 0  # samples in a row that are not finite
         self._marks: deque[tuple[float, int]] = deque()
-        self._n = 0
+        self._lags: deque[tuple[float, float]] = deque()  # how far the count is behind the clock [samples]
+        self._n = self._received = 0  # samples, with and without those that stand for missing ones
         self._faults: dict[str, tuple[int, float]] = {}  # how often since it was said, and when that was [samples]
 
     def pieces(self, chunk: Chunk, *, cut: bool = False, found: Description | None = None) -> Iterator[Piece]:
@@ -202,17 +205,19 @@ class Mending:
             self._last_s = None
         samples = np.asarray(chunk.samples, np.float32)[:, self.order]
         start = 0
-        for stop, missing in self._gaps(chunk.times_s, len(samples)):
+        for stop in self._jumps(chunk.times_s):
             yield from self._finite(samples[start:stop])
+            self._break("a gap in the stream's time: a trial begins")
             start = stop
-            if 0 < missing <= self.bridge and self._last is not None:
-                self._n += missing
-                self._seldom("missing", missing, "samples are missing: bridged by the one before")
-                yield from self._whole(np.repeat(self._last[None], missing, axis=0))
-            else:
-                self._break("a gap in the stream's time: a trial begins")
         yield from self._finite(samples[start:])
-        self._measure(len(samples), chunk.times_s)
+        self._n += len(samples)
+        self._received += len(samples)
+        if chunk.times_s is not None and (missing := self._missing(float(chunk.times_s[-1]))):
+            self._n += missing
+            self.say(f"{missing} samples are missing: bridged by the last one")
+            if self._last is not None:
+                yield from self._whole(np.repeat(self._last[None], missing, axis=0))
+        self._measure(chunk.times_s)
 
     def stalled(self) -> None:
         """Nothing came for long; without a clock of the source nobody knows how many samples are missing."""
@@ -225,6 +230,7 @@ class Mending:
             self.say(why)
         self._broken = True
         self._marks.clear()
+        self._lags.clear()
 
     def _seldom(self, fault: str, n: int, text: str) -> None:
         """Say at most once a second how often something happened since it was said."""
@@ -235,15 +241,32 @@ class Mending:
             counted, said = 0, self._n
         self._faults[fault] = counted, said
 
-    def _gaps(self, times_s: NDArray[np.float64] | None, n: int) -> list[tuple[int, int]]:
-        """Where samples are missing, and how many: none or less where time went back."""
+    def _jumps(self, times_s: NDArray[np.float64] | None) -> list[int]:
+        """Where time jumps, on or back."""
         if times_s is None:
             return []
         before = times_s[0] - self.period_s if self._last_s is None else self._last_s
         steps = np.diff(times_s, prepend=before)
         self._last_s = float(times_s[-1])
-        places = np.flatnonzero(np.abs(steps - self.period_s) > GAP_S)
-        return [(int(i), round(float(steps[i]) / self.period_s) - 1) for i in places]
+        return [int(i) for i in np.flatnonzero(np.abs(steps - self.period_s) > BRIDGE_S)]
+
+    def _missing(self, now_s: float) -> int:
+        """Samples that the last second lacks, by the clock, more than the second before.
+
+        What a second lacks is what its best chunk lacks: others came late.  Clocks that drift change it slowly.
+        """
+        self._lags.append((now_s, now_s / self.period_s - self._n))
+        while now_s - self._lags[0][0] > 2 * SETTLED_S:
+            self._lags.popleft()
+        if now_s - self._lags[0][0] < 1.9 * SETTLED_S:
+            return 0
+        earlier = [lag for at_s, lag in self._lags if at_s <= now_s - SETTLED_S]
+        later = [lag for at_s, lag in self._lags if at_s > now_s - SETTLED_S]
+        missing = round(min(later) - min(earlier))
+        if missing * self.period_s < MISSING_S:
+            return 0
+        self._lags = deque((t, lag - missing if t > now_s - SETTLED_S else lag) for t, lag in self._lags)
+        return missing
 
     def _finite(self, samples: Array) -> Iterator[Piece]:
         """Samples with what is not finite bridged; beyond that they end a trial."""
@@ -274,17 +297,16 @@ class Mending:
             self._last = samples[-1]
             yield Piece(samples, begins)
 
-    def _measure(self, n: int, times_s: NDArray[np.float64] | None) -> None:
+    def _measure(self, times_s: NDArray[np.float64] | None) -> None:
         """Compare the rate that the stamps show with the model's.  Raises :class:`InputError`."""
         now_s = time.monotonic() if times_s is None else float(times_s[-1])
-        tolerance = RATE_TOLERANCE * (1 if times_s is not None else 5)  # arrival is no exact clock
-        self._n += n
-        self._marks.append((now_s, self._n))
+        tolerance = ARRIVAL_TOLERANCE if times_s is None else RATE_TOLERANCE
+        self._marks.append((now_s, self._received))
         while len(self._marks) > 2 and now_s - self._marks[1][0] >= RATE_OVER_S:
             self._marks.popleft()
         first_s, first = self._marks[0]
         if now_s - first_s >= RATE_OVER_S:
-            measured_hz, wanted_hz = (self._n - first) / (now_s - first_s), self.montage.rate_hz
+            measured_hz, wanted_hz = (self._received - first) / (now_s - first_s), self.montage.rate_hz
             if abs(measured_hz - wanted_hz) > tolerance * wanted_hz:
                 _refuse_rate(measured_hz, wanted_hz)
 
