@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.sidecar import write_sidecar
+from pipeline.errors import InputError, Problem
 from pipeline.provenance.fingerprint import PACKAGE_ROOT, code_fingerprints
 from pipeline.provenance.runs import MODEL, SIDECAR, find_or_make
 
@@ -163,6 +164,20 @@ def test_a_run_is_made_once_at_an_address_that_stays(tmp_path: Path) -> None:
     find_or_make(outputs, made_from, job, make)
     find_or_make(outputs, made_from, [1, *job[1:]], make)
     assert made[1] == made[0] != made[2]
+
+
+def test_a_run_that_was_refused_leaves_no_folder_and_one_that_had_begun_stays(tmp_path: Path) -> None:
+    outputs, job, begun = [tmp_path / MODEL, tmp_path / SIDECAR], [0, "full", "0-corrector"], []
+
+    def refuse(run: Path) -> str:
+        begun.extend((run / name).write_text("") for name in ("last.ckpt",) if job[0])
+        raise InputError(Problem("model.ckpt", "seen", "a trial", "none", "Name another"))
+
+    for fold in (0, 1):
+        job[0] = fold
+        with pytest.raises(InputError, match="seen"):
+            find_or_make(outputs, Provenance(), job, refuse)
+        assert len(list((tmp_path / "runs").iterdir())) == len(begun) == fold
 
 
 FINGERPRINT = """

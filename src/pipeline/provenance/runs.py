@@ -23,6 +23,7 @@ from pipeline.errors import InputError, StageFailureError
 DIGEST_CHARACTERS = 16
 MODEL, METRICS, SIDECAR = "model.ckpt", "metrics.csv", "model.json"
 NETWORK, NETWORK_SIDECAR = "network.ckpt", "network.json"
+LOCK = "lock"
 #: What networks and ensembles read of their subjects.
 DATA = {"windows": windows.SCHEMA, "mel": mel.SCHEMA, "aligned": aligned.SCHEMA}
 
@@ -55,10 +56,21 @@ def find_or_make(
     if is_finished(run):
         outcome = "finished already"
     else:
-        with owned(run):
+        with owned(run), _nothing_left_where_refused(run):
             outcome = make(run)
     publish(run, outputs)
     return f"run {run.name}: {outcome} → {outputs[0]}"
+
+
+@contextmanager
+def _nothing_left_where_refused(run: Path) -> Iterator[None]:
+    """Remove a run's folder that holds nothing but its lock where its inputs are refused."""
+    try:
+        yield
+    except InputError:
+        if [file.name for file in run.iterdir()] == [LOCK]:
+            shutil.rmtree(run)
+        raise
 
 
 def sidecar_of(run: Path) -> Path:
@@ -83,5 +95,5 @@ def publish(run: Path, outputs: Iterable[Path]) -> None:
 @contextmanager
 def owned(run: Path) -> Iterator[None]:
     """Lock ``run`` against a second job within the block; the lock ends with the process."""
-    with locked(run / "lock", StageFailureError(f"another job is at work in {run}", 1)):
+    with locked(run / LOCK, StageFailureError(f"another job is at work in {run}", 1)):
         yield
