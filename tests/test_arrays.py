@@ -68,6 +68,17 @@ def problems_of(action: Callable[[], object]) -> list[Problem]:
 
 # --- bad files -----------------------------------------------------------------------------------------
 
+
+def flac_from_a_pipe(samples: np.ndarray) -> bytes:
+    """The 36 bits that hold the number of samples are 0, as an encoder leaves them that cannot go back."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 8000, format="FLAC")
+    content = bytearray(buffer.getvalue())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    return bytes(content)
+
+
 BAD_NEURAL: dict[str, tuple[bytes, dict[str, object], str, str]] = {
     # name: content, arguments, field, part of what was got
     "empty file": (b"", {}, "", "an empty file"),
@@ -139,6 +150,7 @@ BAD_AUDIO: dict[str, tuple[str, bytes, str | None, str, str]] = {
     "text as wav": (".wav", b"not a sound at all, really", None, "format", "ormat"),
     "npy as wav": (".wav", npy(SOUND), None, "format", "ormat"),
     "wav as npy": (".npy", wav(SOUND), None, "format", "a WAV file"),
+    "flac of unknown length": (".flac", flac_from_a_pipe(SOUND), None, "length", "a header that states none"),
     "cut wav": (".wav", wav(SOUND)[:-1001], None, "length", "the header claims 16000"),
     "wav without data": (".wav", wav(SOUND)[:36], None, "format", "without sound"),
     "stereo npy without a choice": (".npy", npy(np.stack([SOUND, SOUND], 1)), None, "audio_channel", "2 channels"),

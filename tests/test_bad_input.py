@@ -22,7 +22,7 @@ import soundfile
 from conftest import ROOT
 from entry import AUDIO_RATE_HZ, RATE_HZ, SECONDS, Lab, Outcome, brain, copied, plan_options, stage_config, voice
 from pipeline.artifacts.contamination import write_contamination
-from pipeline.artifacts.core import Provenance, opened_any
+from pipeline.artifacts.core import Provenance, content_digest, opened_any
 from pipeline.raw.sessions import Session, SessionPlan
 from pipeline.raw.sheet import RecordingRow
 
@@ -188,6 +188,8 @@ BAD_CELLS: dict[str, tuple[dict[str, str], str]] = {
     "id with a slash": ({"subject": "a/b"}, "Write a_b"),
     "id with a control character": ({"recording": "run\x1b[2J"}, "printable text"),
     "id with a leading dash": ({"recording": "-rf"}, "Write rf"),
+    "id that Snakemake refuses": ({"recording": "run" + "0" * 20}, "does not end in 20 times 0"),
+    "session that Snakemake refuses": ({"session": "1" * 30}, "row 2, session"),
     "id of a pooled model": ({"subject": "Pooled"}, "Rename the subject"),
     "same file twice": ({"eeg": "eeg2.npy"}, "a file of its own"),
     "sound as brain": ({"eeg": "voice1.npy"}, "the same file as eeg"),
@@ -419,6 +421,27 @@ def test_wrong_input_of_a_stage(lab: Lab, stage: str, what: str) -> None:
     refused(lab, lambda lab: lab.script(name, stage_config(name), *arguments, "--output", "out.h5"), OTHER)
 
 
+SCORES = {
+    "eval.json": ["", "{", "{}", "[1]", "5", '{"summary": {}, "subjects": {}}', "\xff", "[" * 100_000, "9" * 5000],
+    "metrics.csv": ["a", "step\n1\n", "network,step,train_loss,val_loss\na,x,1,2\n", "\xff", f"{'x' * 200_000}\n1\n"],
+}
+
+
+@pytest.mark.parametrize(("file", "text"), [(file, text) for file, texts in SCORES.items() for text in texts])
+def test_scores_that_no_run_wrote_are_not_drawn(lab: Lab, file: str, text: str) -> None:
+    (lab.folder / file).write_bytes(text.encode("latin-1"))
+    refused(lab, lambda lab: lab.pipeline("plot", file), file)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"digest": 1}'])
+def test_a_report_without_its_sidecar_is_not_drawn_again(lab: Lab, text: str) -> None:
+    (lab.folder / "results").mkdir()
+    (lab.folder / "results/eval.json").write_text("{}")
+    (lab.folder / "results/eval.provenance.json").write_text(text)
+    for command in (["report", "--out", "r.html"], ["summary"]):
+        refused(lab, lambda lab, command=command: lab.pipeline(*command), "eval.provenance.json")  # type: ignore[misc]
+
+
 FOREIGN_MODELS: dict[str, tuple[str, str, list[str]]] = {
     # name: settings beside the run's own, fold, words
     "of another fold": ("", "1", ["model.ckpt[fold]: got 0, expected 1"]),
@@ -602,3 +625,12 @@ def test_valid_oddity(lab: Lab, name: str) -> None:
     assert values.dtype == np.float32
     assert np.isfinite(values).all()
     np.testing.assert_allclose(np.median(values[:, 1:].std(axis=0)), 50, rtol=0.2)
+
+
+def test_a_raw_file_of_another_name_gives_the_same_recording(lab: Lab) -> None:
+    """So that its renaming runs ingest again, and nothing behind it."""
+    assert lab.ingest().code == 0
+    (lab.folder / "eeg1.npy").rename(lab.folder / "brain.npy")
+    lab.cell(eeg="brain.npy")
+    assert lab.ingest(output="again.h5").code == 0
+    assert content_digest(lab.folder / "out.h5") == content_digest(lab.folder / "again.h5")

@@ -470,6 +470,48 @@ def test_what_has_no_partner_is_named(folder: Path, tmp_path: Path) -> None:
         imported(folder, tmp_path / "raw", eeg_rate="512", sound_rate="8000", units="uV")
 
 
+SIDECARS = {
+    # file, content: words
+    ("s1_eeg.json", '{"SamplingFrequency": ' + "9" * 400 + "}"): "int too large",
+    ("s1_eeg.json", '{"SamplingFrequency": ' + "9" * 5000 + "}"): "Exceeds the limit",
+    ("s1_eeg.json", "[" * 100_000): "nest too deep",
+    ("s1_eeg.json", "[1]"): "a rate in Hz",
+    ("s1_events.tsv", "onset\tduration\n" + "9" * 5000 + "\t1\n"): "1 of 1 events outside",
+    ("s1_channels.tsv", "name\n" + "a" * 200_000 + "\n"): "1 channels",
+    ("s1_channels.tsv", "\n\n"): "no channel ch001",
+}
+
+
+@pytest.mark.parametrize(("file", "content"), SIDECARS, ids=range(len(SIDECARS)))
+def test_sidecars_that_cannot_be_read_are_named(tmp_path: Path, file: str, content: str) -> None:
+    np.save(tmp_path / "s1_eeg.npy", EEG_UV)
+    soundfile.write(tmp_path / "s1_audio.wav", SOUND, SOUND_HZ)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(InputError, match=SIDECARS[file, content]):
+        imported(tmp_path, tmp_path / "raw", eeg_rate="512", units="uV")
+
+
+def test_cells_of_any_length_are_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "s1_eeg.npy", EEG_UV)
+    (tmp_path / "s1_annotations.tsv").write_text(f"onset\tduration\tdescription\n1\t1\t{'a' * 200_000}\n")
+    (row,) = imported(tmp_path, tmp_path / "raw", eeg_rate="512", units="uV")
+    assert len(read_annotations(row.path("annotations")).description[0]) == 200_000  # type: ignore[arg-type]
+
+
+SHEETS = ["", "nonsense\n", "recording\nr1\n", "subject\trecording\tmore\ns\tr\tx\n", "\x00\x01", "a\tb\n1\n"]
+
+
+@pytest.mark.parametrize("text", SHEETS)
+def test_what_is_no_sheet_is_not_appended_to(tmp_path: Path, text: str) -> None:
+    np.save(tmp_path / "s1_eeg.npy", EEG_UV)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/recordings.tsv").write_text(text)
+    arguments = ["import", str(tmp_path / "s1_eeg.npy"), "--out", str(tmp_path / "raw"), "--append", "--units", "uV"]
+    assert main([*arguments, "--eeg-rate", "512"]) == 2
+    assert (tmp_path / "raw/recordings.tsv").read_text() == text
+    assert len(list((tmp_path / "raw").iterdir())) == 1
+
+
 def test_patterns_and_subjects_of_ones_own(tmp_path: Path) -> None:
     lab = tmp_path / "lab"
     lab.mkdir()
@@ -483,6 +525,13 @@ def test_patterns_and_subjects_of_ones_own(tmp_path: Path) -> None:
     np.testing.assert_allclose(eeg, np.rint(EEG_UV * 10) / 10, rtol=1e-6)
     assert sound.dtype == np.float32
     np.testing.assert_array_equal(sound, (SOUND / 32768).astype(np.float32))
+
+
+@pytest.mark.parametrize("pattern", ["(", "(" * 500, "a{99999999999}"])
+def test_what_is_no_regular_expression_is_named(tmp_path: Path, pattern: str) -> None:
+    np.save(tmp_path / "s_eeg.npy", EEG_UV)
+    with pytest.raises(InputError, match="a regular expression"):
+        imported(tmp_path, tmp_path / "raw", eeg_rate="512", units="uV", subject_from=pattern)
 
 
 def test_pickles_are_refused(tmp_path: Path) -> None:

@@ -37,6 +37,38 @@ def test_whatever_a_file_holds_it_is_read_or_refused(bench: Bench, name: str) ->
 
 
 EXAMPLES = 5
+VALUES = ", ".join(map(str, range(30)))
+KEYS = "".join(f"k{i}: 1\n" for i in range(60_000))
+SWEPT = ["lr", "weight_decay", "max_steps", "patience", "batch_size", "seed", "steps_per_epoch", "ema_decay"]
+LARGE: dict[str, tuple[str, str]] = {
+    # name: config, words
+    "60 000 unknown keys": (KEYS, "60000 problems, of which the first 50 follow"),
+    "60 000 keys of a section": (f"train: {{{KEYS.replace(chr(10), ', ')}}}", "60000 problems"),
+    "a key twice, late": (f"{KEYS}k0: 1\n", "the key 'k0' twice"),
+    "a sweep of 100 000 values": (
+        f"sweep: {{grid: {{train.seed: [{', '.join(map(str, range(100_000)))}]}}}}",
+        "100000 combinations, expected at most 1000",
+    ),
+    "a sweep of billions": (
+        f"sweep: {{grid: {{{', '.join(f'train.{key}: [{VALUES}]' for key in SWEPT)}}}}}",
+        "billions of combinations",
+    ),
+    "a sheet of 200 000 rows": ("data: {sheet: many.tsv}", "also in row 2"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_what_is_far_too_large_is_refused_within_seconds(bench: Bench, tmp_path: Path, name: str) -> None:
+    text, words = LARGE[name]
+    (tmp_path / "my.yaml").write_text(text)
+    row = "s1\tr1\te.npy\t500\tn/a\tn/a\n"
+    (tmp_path / "many.tsv").write_text("subject\trecording\teeg\teeg_rate_hz\taudio\taudio_rate_hz\n" + row * 200_000)
+    ended = bench.isolated.run(tmp_path, "main", "--config", "my.yaml", "--dry-run")
+    assert ended.code == 2, ended
+    assert fault(ended) == ""
+    assert words in ended.errors
+
+
 GOOD = "error: a.npy[shape]: got 5, expected 6. Fix: Mend it.\n"
 
 

@@ -95,7 +95,7 @@ def test_an_artifact_without_provenance_is_named(tmp_path: Path, name: str, valu
         described(str(path))
 
 
-@pytest.mark.parametrize("store", ["{", "[1]", '{"a": 5}', '{"a": [1]}', "null"])
+@pytest.mark.parametrize("store", ["[" * 100_000, "{", "[1]", '{"a": 5}', '{"a": [1]}', "null"])
 def test_a_damaged_cache_is_made_again(tmp_path: Path, store: str) -> None:
     (tmp_path / "a").write_text("content")
     (tmp_path / "store.json").write_text(store)

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import platform
 import re
@@ -17,6 +18,7 @@ from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import CannotWriteError
 
@@ -169,6 +171,14 @@ def write_text(path: Path, text: str) -> None:
     """Write a small text file atomically, UTF-8."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.  Raises OSError, or ValueError for anything else, also for brackets without end."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("values that nest too deep") from None
 
 
 def file_sha256(path: Path) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.files import write_text
+from pipeline.artifacts.files import read_json, write_text
 from pipeline.errors import CannotWriteError
 
 #: A file that changed this recently may change again within the resolution of its modification time.
@@ -44,7 +44,7 @@ def remembered(
 def _stored(store: Path | None) -> dict[str, list[Any]]:
     if store is not None and store.is_file():
         with suppress(ValueError, TypeError):
-            stored = dict(json.loads(store.read_text(encoding="utf-8")))
+            stored = dict(read_json(store))
             return {name: entry for name, entry in stored.items() if isinstance(entry, list) and len(entry) == 2}
     return {}
 

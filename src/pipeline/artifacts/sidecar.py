@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import versions
-from pipeline.artifacts.files import are_inputs, file_sha256, is_digest, write_text
+from pipeline.artifacts.files import are_inputs, file_sha256, is_digest, read_json, write_text
 from pipeline.artifacts.paths import is_own_place
 from pipeline.config.canonical import digest
 from pipeline.errors import InputError, Problem, raise_if_any
@@ -52,7 +52,7 @@ def write_sidecar(
 def read_sidecar(path: Path) -> dict[str, Any]:
     """Read the fields. Raises :class:`InputError` where there is none or it cannot be read."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         missing = {"stage", "config_json", "code_fingerprint", "inputs", "content_digest", "files"} - set(values)
         if missing:
             raise ValueError(f"no {', '.join(sorted(missing))}")

@@ -11,6 +11,8 @@ from pathlib import Path
 from pipeline.errors import Problem
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+#: Snakemake refuses names that end in 20 repeats of the same.
+_PERIODIC = re.compile(r"(.+?)\1{19}$")
 
 
 def file_problem(
@@ -59,3 +61,11 @@ def id_problem(name: str, file: str, field: str) -> Problem | None:
     proposed = re.sub(r"\.\.+", ".", re.sub(r"[^A-Za-z0-9_.-]+", "_", name)).strip("-._")[:80]
     expected = "at most 80 letters, digits, - _ . (not first: - .)"
     return Problem(file, field, name, expected, f"Write {proposed}." if proposed else "Choose another id.")
+
+
+def periodic_problem(name: str, file: str, field: str) -> Problem | None:
+    """The problem of a ``name`` of files that Snakemake takes for one that grows without end."""
+    repeated = _PERIODIC.search(name)
+    if repeated is None:
+        return None
+    return Problem(file, field, name, f"a name that does not end in 20 times {repeated[1]}", "Choose another id.")

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from pipeline.config.sweep import SweepConfig
 from pipeline.errors import InputError, Problem, raise_if_any
 
 LONGEST_NAME = 100
+#: A sweep of more combinations would check their configs for minutes, and run for months.
+MOST_COMBINATIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ def _problems(sweep: SweepConfig) -> Iterator[Problem]:
     for key, values in sweep.grid.items():
         if not values:
             yield Problem("sweep", f"grid.{key}", "no values", "a list of values", f"Write {key}: [first, second]")
+    n_combinations = math.prod(map(len, sweep.grid.values())) * max(1, len(sweep.list))
+    if n_combinations > MOST_COMBINATIONS:
+        fix = "Sweep fewer values, or several sweeps one after the other"
+        got = f"{n_combinations if n_combinations < 1e9 else 'billions of'} combinations"
+        yield Problem("sweep", "", got, f"at most {MOST_COMBINATIONS}", fix)
     for key in sorted(set(sweep.grid) & {k for s in sweep.list for k in s}):
         yield Problem("sweep", key, "the key in grid and in list", "it in one of them", "Remove it from one")
 

@@ -67,7 +67,7 @@ def _subject_from(pattern: str | None, stem: str) -> str | None:
         return None
     try:
         found = re.search(pattern, stem)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         problem = Problem("--subject-from", "", f"{pattern} ({error})", "a regular expression", "Correct it.")
         raise InputError(problem) from None
     if found is None:

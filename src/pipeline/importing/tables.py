@@ -6,15 +6,13 @@ entities (``sub-01``, ``task-x``) are also the file's, as BIDS has it; ``space-`
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 
-from pipeline.artifacts.files import write_text
+from pipeline.artifacts.files import read_json, write_text
 from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem
 from pipeline.importing.naming import entities, key
@@ -73,10 +71,10 @@ def sidecar_rates(file: Path) -> dict[str, float]:
 def rates_in(path: Path) -> dict[str, float]:
     """``SamplingFrequency`` [Hz] of a JSON sidecar, by its name; nothing where it states none.  Raises InputError."""
     try:
-        return {path.name: float(json.loads(path.read_text(encoding="utf-8"))["SamplingFrequency"])}
+        return {path.name: float(read_json(path)["SamplingFrequency"])}
     except KeyError:
         return {}
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         fix = "Correct the file, or move it away."
         raise InputError(Problem(str(path), "SamplingFrequency", str(error)[:80], "a rate in Hz", fix)) from None
 
@@ -93,8 +91,9 @@ def read_rows(path: Path) -> list[Row]:
     except UnicodeDecodeError:
         wrong = Problem(str(path), "encoding", "bytes that are not UTF-8", "UTF-8", "Save it as UTF-8.")
         raise InputError(wrong) from None
-    reader = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    return [{k.strip(): (v or "n/a").strip() for k, v in row.items() if k} for row in reader]
+    lines = [line.split("\t") for line in re.split(r"\r\n|\n|\r", text) if line]
+    names = [name.strip() for name in lines[0]] if lines else []
+    return [{k: (v or "n/a").strip() for k, v in zip_longest(names, row[: len(names)])} for row in lines[1:]]
 
 
 def markers(path: Path) -> dict[str, list[Row]]:

@@ -7,7 +7,6 @@ already is never overwritten.  ``append`` adds recordings to a folder that an im
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import secrets
@@ -24,7 +23,7 @@ from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing.naming import repeated
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording, Row, Signal
-from pipeline.importing.tables import ANNOTATIONS, CHANNELS, ELECTRODES, EVENTS, markers, write_table
+from pipeline.importing.tables import ANNOTATIONS, CHANNELS, ELECTRODES, EVENTS, markers, read_rows, write_table
 from pipeline.raw.agreement import Durations, duration_problems
 from pipeline.raw.bids import channel_differences, read_annotations, read_channels, read_electrodes, read_events
 from pipeline.raw.sheet import COLUMNS, read_sheet, rows_of
@@ -45,6 +44,8 @@ def refuse_existing(out: Path, append: bool) -> None:
     if append and not (out / SHEET).is_file():
         fix = "Leave out --append for the first import."
         raise InputError(Problem(str(out), "--append", f"no {SHEET}", "a folder of an earlier import", fix))
+    if append:
+        read_sheet(out / SHEET)
     if filled and not append:
         fix = "Name a new folder, remove this one, or add to it with --append."
         raise InputError(Problem(str(out), "--out", "a folder with files", "a new or empty folder", fix))
@@ -201,10 +202,8 @@ def _move_into(folder: Path, out: Path, rows: Sequence[Row]) -> None:
 
 
 def _sheet_rows(folder: Path) -> list[Row]:
-    if not (folder / SHEET).is_file():
-        return []
-    with (folder / SHEET).open(encoding="utf-8-sig", newline="") as handle:
-        return [dict(row) for row in csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    """The rows of an earlier import; of a folder that was edited, whatever they hold."""
+    return read_rows(folder / SHEET) if (folder / SHEET).is_file() else []
 
 
 def _write_sheet(path: Path, rows: Sequence[Row]) -> None:

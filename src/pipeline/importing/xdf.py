@@ -252,7 +252,7 @@ def _words(stream: Mapping[str, Any], clock: Stream, options: Options) -> Iterat
     """One event for each marker, onset on the clock of the sound (without sound: of the brain)."""
     try:
         fits = re.compile(options.words_match or "(.*)", re.DOTALL)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         got = f"{options.words_match} ({error})"
         raise InputError(Problem("--words-match", "", got, "a regular expression", "Correct it.")) from None
     for values, stamp in zip(stream["time_series"], stream["time_stamps"], strict=True):

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pipeline.artifacts import paths
-from pipeline.artifacts.files import file_sha256
+from pipeline.artifacts.files import file_sha256, read_json
 from pipeline.config.canonical import digest
 from pipeline.errors import InputError, Problem
 
@@ -96,7 +96,7 @@ def vouch_for(fresh: Iterable[Output], files_of: Callable[[str], Iterable[str]])
 def _record(path: str) -> dict[str, Any]:
     """What Snakemake knows of an output."""
     try:
-        return dict(json.loads((RECORDS / _name(path)).read_text(encoding="utf-8")))
+        return dict(read_json(RECORDS / _name(path)))
     except (OSError, ValueError):
         return {}
 

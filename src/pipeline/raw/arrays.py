@@ -33,6 +33,8 @@ _NEURAL_DTYPES = ("float16", "float32", "float64", "int16", "int32")
 MAX_CHANNELS = 4096
 
 _MAX_HEADER_BYTES = 10_000
+#: What libsndfile says of a stream of unknown length, or more than fits on a disk.
+_UNKNOWN_FRAMES = 1 << 62
 
 
 class ArrayReader(ABC):
@@ -329,8 +331,11 @@ class _SoundFileReader(ArrayReader):
         self.rate_hz = float(self._file.samplerate)
         narrow = self._file.subtype in ("PCM_16", "PCM_S8", "PCM_U8")
         self.dtype = np.dtype(np.int16 if narrow else np.float32)
-        if self.n_samples <= 0:
+        if self.n_samples <= 0 or self.n_samples >= _UNKNOWN_FRAMES:
             self._file.close()
+            if self.n_samples > 0:  # as encoders leave it that write to a pipe
+                fix = "Convert the file once more (ffmpeg -i old.flac new.flac): its header then states the length."
+                raise InputError(Problem(str(path), "length", "a header that states none", "a length", fix))
             raise InputError(Problem(str(path), "length", "no sample", "sound", "Export the sound again."))
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:

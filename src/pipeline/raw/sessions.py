@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
+from pipeline.artifacts.files import read_json
 from pipeline.config.canonical import digest
 from pipeline.errors import InputError, Problem
 from pipeline.raw.sheet import RecordingRow
@@ -115,7 +116,7 @@ class SessionPlan:
     def parse(cls, path: Path) -> Self:
         """Whatever plan ``path`` holds.  Raises :class:`InputError` where it is none."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
             trials = tuple(RecordingRow(**row, folder=Path()) for row in values["rows"])
             files = {r: {c: Path(file) for c, file in own.items()} for r, own in values["files"].items()}
             return cls(Session(values["session"], trials), files, values["content"])

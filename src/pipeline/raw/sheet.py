@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pipeline.config.checks import file_problem, id_problem
+from pipeline.config.checks import file_problem, id_problem, periodic_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.raw.modality import MODALITIES
 
@@ -363,6 +363,10 @@ def _session_problems(sheet: str, rows: Sequence[tuple[int, RecordingRow]]) -> I
             got = f"{row.modality}, but {before.modality} in row {other}"
             fix = "Correct the cell, or give what was recorded another way a subject of its own."
             yield Problem(sheet, f"row {number}, modality", got, "the same in all sessions of a subject", fix)
+        named = {"subject": row.subject, "session" if row.session else "recording": row.session_name}
+        for column, name in named.items() if row.session_name.lower() not in first else ():
+            if problem := periodic_problem(name, sheet, f"row {number}, {column}"):
+                yield problem
         other, before = first.setdefault(row.session_name.lower(), (number, row))
         if (row.session_name, row.subject, row.session) != (before.session_name, before.subject, before.session):
             got = f"files named {row.session_name}, as those of row {other}"

@@ -7,8 +7,8 @@ columns) or 114 mm, equal bytes for equal input.  Colours are distinguishable wi
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from pipeline.artifacts.aligned import open_aligned
 from pipeline.artifacts.contamination import read_contamination
 from pipeline.artifacts.core import SCHEMA_PREFIX, Artifact, header, opened_any
-from pipeline.artifacts.files import atomic_path
+from pipeline.artifacts.files import atomic_path, read_json
 from pipeline.artifacts.mel import band_centres_hz, mel_trials, read_mels
 from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedFold, read_predicted
 from pipeline.artifacts.recording import open_recording
@@ -97,11 +97,24 @@ def plot(file: Path, kind: str, out: Path, stretch: Stretch) -> None:
     if out.suffix[1:] not in FORMATS:
         got, fix = out.suffix or "no ending", "Name the file .png, .pdf or .svg"
         raise InputError(Problem(str(out), "--out", got, ", ".join(f".{f}" for f in FORMATS), fix))
-    figure = kinds_of(file)[kind](file, stretch)
+    with _as_written(file):
+        figure = kinds_of(file)[kind](file, stretch)
     if _is_simulated(file):
         figure.suptitle("simulated data", x=0.995, ha="right", fontsize=6.5, color=GREY)
     with atomic_path(out) as temporary:
         figures.save(figure, temporary, out.suffix[1:])
+
+
+@contextmanager
+def _as_written(file: Path) -> Iterator[None]:
+    """Scores or losses that are not as a run writes them, as an InputError: only artifacts have checksums."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration, csv.Error) as error:
+        if file.suffix not in (".json", ".csv"):
+            raise
+        got, fix = f"{type(error).__name__}: {str(error)[:80]}", "Name the file of a finished run"
+        raise InputError(Problem(str(file), "", got, "what a run writes", fix)) from None
 
 
 def kinds_of(file: Path) -> dict[str, Draw]:
@@ -133,7 +146,7 @@ def _is_simulated(file: Path) -> bool:
             return bool(recorded)
     try:
         return bool(scores_of_run(file)["claims"]["simulated"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -141,7 +154,7 @@ def scores_of_run(file: Path) -> dict[str, Any]:
     """The eval.json nearest above ``file`` (which may be it).  Raises OSError or ValueError where none can be read."""
     places = [folder / "eval.json" for folder in list(file.absolute().parents)[:DEEPEST]]
     found = next((place for place in places if place.is_file()), places[0])
-    return dict(json.loads(found.read_text(encoding="utf-8")))
+    return dict(read_json(found))
 
 
 def settings_of_run(file: Path) -> tuple[EvaluateConfig, ChanceConfig]:
@@ -378,7 +391,7 @@ def split(file: Path, _: Stretch) -> Figure:
 
 def bands_of_scores(file: Path, _: Stretch) -> Figure:
     """r by band of the model and its baselines, mean over folds and subjects, over chance."""
-    document = json.loads(file.read_text(encoding="utf-8"))
+    document = read_json(file)
     curves = band_curves(document, "pearson_r")
     subject, own = next(iter(document["subjects"].items()))
     predictions = file.parent / "predictions" / subject / f"fold{own['folds'][0]['fold']}.h5"
@@ -392,6 +405,8 @@ def curves(file: Path, _: Stretch) -> Figure:
     """Losses of each network over training steps."""
     with file.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
+    if not rows:
+        raise ValueError("no row")
     lines = {}
     for network in dict.fromkeys(row["network"] for row in rows):
         own = [row for row in rows if row["network"] == network]

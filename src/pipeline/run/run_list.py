@@ -7,7 +7,6 @@ does not rerun training.
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts.files import read_json
 from pipeline.artifacts.paths import RESULTS, fold_of
 from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.variants import FINAL, FULL
@@ -149,11 +149,11 @@ def _val_loss(folder: Path) -> float | None:
 
 
 def _sidecar(folder: Path) -> dict[str, Any]:
-    return dict(json.loads(sidecar_of(folder).read_text(encoding="utf-8")))
+    return dict(read_json(sidecar_of(folder)))
 
 
 def _losses(file: Path) -> Iterator[float]:
-    with file.open(encoding="utf-8", newline="") as handle:
+    with file.open(encoding="utf-8", errors="replace", newline="") as handle, suppress(csv.Error):
         for row in csv.DictReader(handle):
             with suppress(ValueError, KeyError, TypeError):
                 yield float(row["val_loss"])
