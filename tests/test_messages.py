@@ -19,7 +19,7 @@ from pipeline.cli import main
 from pipeline.config.loader import load_config
 from pipeline.errors import InputError
 from pipeline.raw.sheet import rows_of
-from pipeline.run.new_recordings import predict_recording
+from pipeline.run.new_recordings import _session_with
 from pipeline.stage import _OfJob, job_of
 
 
@@ -86,7 +86,7 @@ def test_what_is_not_there_is_not_to_be_deleted(tmp_path: Path) -> None:
 def test_a_recording_that_the_run_does_not_know_is_one_for_a_sheet(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"got new, which this run has not aligned.*--sheet new\.tsv --out DIR"):
-        predict_recording(tmp_path / "model.ckpt", "new", tmp_path, False, "cpu")
+        _session_with("new")
 
 
 @pytest.mark.parametrize("value", ["x", 1.5])

@@ -90,8 +90,8 @@ def predict_recording(model_file: Path, recording: str, folder: Path, npy: bool,
     Raises :class:`InputError` when there is no such recording, or when its channels, feature rate or causal
     setting are not those that the model was trained on.
     """
-    session = _session_with(recording)
     trained = TrainedModel.load(model_file, accelerator)
+    session = _session_with(recording)
     output = folder / f"{recording}_{trained.name[:DIGEST_CHARACTERS]}.h5"
     only = None if recording == session else recording
     predict_session(trained, paths.aligned(session), paths.mel(session), output, only=only, npy=npy)
