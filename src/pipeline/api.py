@@ -69,7 +69,7 @@ class Model:
         return self._trained.front_end(self._one(subject)).channels
 
     def predict(self, array: np.ndarray, rate_hz: float, subject: str | None = None) -> Prediction:
-        """The mel that the model hears in ``array`` (time, channel), sampled at ``rate_hz`` [Hz].
+        """The mel that the model predicts from ``array`` (time, channel), sampled at ``rate_hz`` [Hz].
 
         The channels are :meth:`channels`, in the unit of the recordings that it was trained on (µV where the sheet
         declared a unit).  Time 0 is the first sample.  ``subject`` chooses one of a pooled model.
