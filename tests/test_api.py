@@ -83,8 +83,9 @@ def test_a_model_is_found_by_file_folder_and_name(in_run: Path) -> None:
     model = pipeline.load_model(file)
     assert pipeline.load_model(str(file.parent)).name == pipeline.load_model(model.name[:9]).name == model.name
     assert repr(model) == f"<Model {model.name[:16]} of sim01>"
-    with pytest.raises(InputError, match="--run"):
-        pipeline.load_model("nothing")
+    for nowhere in ("nothing", "results"):
+        with pytest.raises(InputError, match="run: got"):
+            pipeline.load_model(nowhere)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,12 @@ def test_another_array_is_refused(in_run: Path, shape: tuple[int, ...], message:
         model.predict(np.zeros((1, n) if shape == (1, 0) else shape), 1024)
     with pytest.raises(InputError, match="NaN"):
         model.predict(np.full((5000, n), np.nan), 1024)
+    for few in (2, 10):
+        with pytest.raises(InputError, match=f"{few} sample"):
+            model.predict(np.zeros((few, n)), 1024)
+    for rate_hz in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(InputError, match="rate_hz"):
+            model.predict(np.zeros((5000, n)), rate_hz)
     model.subjects = ("sim01", "sim02")
     with pytest.raises(InputError, match="Name one: sim01, sim02"):
         model.channels()

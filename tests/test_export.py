@@ -20,12 +20,13 @@ from live_lab import SCALE, SESSION, Lab, chunks
 from pipeline.artifacts import paths
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.sidecar import write_sidecar
+from pipeline.config.mel import MelConfig
 from pipeline.errors import InputError
 from pipeline.live.card import scores_of
 from pipeline.live.decoder import LiveDecoder
 from pipeline.live.export import export
 from pipeline.live.folder import write_folder
-from pipeline.live.montage import Montage
+from pipeline.live.montage import Montage, refuse_other_mel
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import model_digest, save_model
@@ -107,7 +108,7 @@ def test_a_model_that_looks_ahead_is_exported_as_windows(lab: Lab, tmp_path: Pat
     a = Architecture(**lab.model.a.as_dict() | {"length_frames": 16, "context_frames": 6, "causal": False})
     network = Seq2Seq(a).eval()
     rows = np.concatenate(lab.offline_rows())
-    network.fit_normalisation([torch.from_numpy(rows)], torch.randn(500, 80))
+    network.fit_normalisation([torch.from_numpy(rows)], [torch.randn(500, 80)])
     model, hop = Ensemble.of([network]), 8
     exported(lab, model, tmp_path / "out", causal=False)
     expected = predict_continuous(model, rows, 0, len(rows) // a.rows_per_frame, hop).mel
@@ -184,6 +185,15 @@ def test_a_session_that_does_not_fit_is_refused(lab: Lab, tmp_path: Path) -> Non
         mel = lab.config.mel.model_copy(update={"hop_length": 128})
         exported(lab, lab.model, tmp_path / "out", mel=mel)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("key", ["n_mels", "fmin_hz", "hop_length"])
+def test_a_config_with_another_mel_than_the_models_is_refused(key: str) -> None:
+    mel = MelConfig()
+    refuse_other_mel(mel, {"mel": mel.model_dump(mode="json"), "config": {}})
+    other = mel.model_copy(update={key: getattr(mel, key) + 16})
+    with pytest.raises(InputError, match=rf"mel\.{key}\]: got {getattr(other, key)}"):
+        refuse_other_mel(other, {"mel": mel.model_dump(mode="json"), "config": {}})
 
 
 def test_the_card_has_the_scores_of_the_model_and_no_others(tmp_path: Path, monkeypatch: Any) -> None:

@@ -92,8 +92,8 @@ def test_a_page_to_share_holds_no_true_sound_no_target_and_no_word(chain: Path, 
     shared, whole = (tmp_path / "share.html").read_text(), (chain / "results/report.html").read_text()
     assert "Copy for sharing" in shared
     assert (whole.count("<audio"), shared.count("<audio")) == (15, 5)  # a block and four words
-    assert "Target: log-mel" in whole
-    assert "Target: log-mel" not in shared
+    assert "target: true sound" in whole
+    assert "target: true sound" not in shared
     assert not [word for word in set(closing_summary_of(chain)) if f">{word}<" in shared]
 
 

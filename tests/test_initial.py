@@ -17,6 +17,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from conftest import ROOT
+from final_run import pipeline
 from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.artifacts.windows import BlockRow, EventRow, Windows
 from pipeline.data.subject import SubjectArrays
@@ -285,11 +286,18 @@ def test_only_the_content_of_the_initial_model_counts(fine_tuned: SimpleNamespac
     shutil.copyfile(fine_tuned.first, moved)
     model = fine_tuned.work / "results/train/sim01/fold0/model.ckpt"
     before = model.read_bytes()
-    assert main(fine_tuned.work, f"train.init_from={moved.name}").returncode == 0
+    assert main(fine_tuned.work, f"train.init_from=./{moved.name}").returncode == 0
     logs = [(fine_tuned.work / f"logs/train/sim01/fold0/{n}.log").read_text() for n in ("0-corrector", "1-free")]
     assert model.read_bytes() == before
     assert not any("epoch" in log for log in logs)
-    named = main(fine_tuned.work, f"train.init_from={model_digest(load_model(moved)[0])[:12]}0")
+    digest = model_digest(load_model(moved)[0])
+    assert main(fine_tuned.work, f"train.init_from={digest[:12]}").returncode == 0
+    assert pipeline(fine_tuned.work, "runs", "--prune", "--yes").returncode == 0
+    assert main(fine_tuned.work, f"train.init_from={digest[:12]}").returncode == 0, (
+        "what training starts from is in use"
+    )
+    assert model.read_bytes() == before
+    named = main(fine_tuned.work, f"train.init_from={digest[:12]}0")
     assert "with which the names of 0 models begin" in named.stderr
 
 

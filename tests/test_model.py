@@ -411,3 +411,14 @@ def test_encoder_reads_the_ridge_skip() -> None:
         assert ridge_mel is not None
         encoded, changed = model.encode(normalised, ridge_mel), model.encode(normalised, ridge_mel + 1)
     assert (encoded - changed).abs().max() > 1e-3
+
+
+def test_a_pooled_model_with_one_scale_for_all_is_read(tmp_path: Path) -> None:
+    """As such models were before each subject had a scale of the mel of its own."""
+    model = Ensemble.of([network(replace(SMALL, n_subjects=2))])
+    own = model.networks[0]
+    own.mel_mean, own.mel_scale = own.mel_mean[0], own.mel_scale[0]
+    save_model(tmp_path / "old.ckpt", model, {})
+    found = load_model(tmp_path / "old.ckpt")[0].networks[0]
+    assert torch.equal(found.mel_mean, own.mel_mean.expand(2, -1))
+    assert torch.equal(found.mel_scale, own.mel_scale.expand(2, -1))

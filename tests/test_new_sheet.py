@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -141,6 +142,35 @@ def test_channels_that_the_model_reads_are_named_before_anything_is_written(lab:
     assert (first.field, second.field) == ("spoken, channels", "silent, channels")
     assert first.got.startswith(f"no {name}")
     assert not (lab / "out").exists()
+
+
+def test_another_unit_than_in_training_is_refused(lab: Path) -> None:
+    """Samples in volts whose unit is not declared would be taken for silence by a model of microvolts."""
+    rows = [line.split("\t") for line in (lab / "new.tsv").read_text().splitlines()]
+    gain = rows[0].index("eeg_gain_uv")
+    rows[0][gain], rows[2][gain] = "eeg_units", "n/a"
+    (lab / "new.tsv").write_text("".join("\t".join(cells) + "\n" for cells in (rows[0], rows[2])))
+    neural = np.load(lab / "silent.npy").astype(np.float32) * 1e-7
+    np.save(lab / "silent.npy", neural)
+    model = TrainedModel.load(model_of("sim01", FINAL), "cpu")
+    own = next(iter(model.meta["front_ends"].values()))
+    assert set(own["feature_units"]) == {"µV"}
+    with pytest.raises(InputError, match=r"in a\.u\., expected µV"):
+        predict_sheet(model_of("sim01", FINAL), lab / "new.tsv", lab / "out", Config(), Wanted(accelerator="cpu"))
+
+
+def test_channels_on_other_shafts_are_refused_where_the_reference_goes_by_them(lab: Path) -> None:
+    front_end = TrainedModel.load(model_of("sim01", FINAL), "cpu").front_end("sim01")
+    recording = Path("results/recordings/sim01_run01.h5")
+    shafts = tuple("elsewhere" for _ in front_end.channels)
+    for reference, is_refused in (("none", False), ("car", False), ("shaft", True)):
+        settings = front_end.settings.align.model_copy(update={"reference": reference})
+        whole = replace(front_end, settings=front_end.settings.model_copy(update={"align": settings}), shafts=shafts)
+        if is_refused:
+            with pytest.raises(InputError, match="elsewhere, as in training"):
+                new_sheet._refuse_other_shafts(recording, whole)
+        else:
+            new_sheet._refuse_other_shafts(recording, whole)
 
 
 def test_a_failure_on_the_way_leaves_nothing(lab: Path, monkeypatch) -> None:

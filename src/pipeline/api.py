@@ -98,7 +98,8 @@ def load_model(run: str | Path, accelerator: str = "auto") -> Model:
     from pipeline.run.run_list import named_model
 
     path = Path(run)
-    file = path / MODEL if path.is_dir() else path if path.is_file() else named_model(str(run), RESULTS / "train")
+    found = next((file for file in (path, path / MODEL) if file.is_file()), None)
+    file = found or named_model(str(run), RESULTS / "train", ("run", ""))
     return Model(TrainedModel.load(file, accelerator))
 
 

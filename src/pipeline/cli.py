@@ -424,7 +424,7 @@ def _runs(options: argparse.Namespace) -> None:
     from pipeline.run.run_list import list_runs, prune, runs_table, wanted_runs
 
     plan = _plan(options)
-    runs = list_runs(wanted_runs(plan.outputs(), plan.initial_models))
+    runs = list_runs([*wanted_runs(plan.outputs(), plan.initial_models), *plan.initial_runs])
     print(runs_table(runs))
     unused = [run for run in runs if not run.in_use]
     if options.prune and unused:

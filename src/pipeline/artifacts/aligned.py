@@ -132,5 +132,11 @@ def read_features(path: Path, recordings: Iterable[str]) -> Iterator[np.ndarray]
 
 def feature_columns(path: Path) -> list[str]:
     """Names of the features' columns."""
+    return list(feature_units(path))
+
+
+def feature_units(path: Path) -> dict[str, str]:
+    """The unit of each of the features' columns, by name."""
     with open_aligned(path) as artifact:
-        return [name.decode() for name in artifact.read("features/name").tolist()]
+        names, units = (artifact.read(f"features/{column}").tolist() for column in ("name", "units"))
+    return {name.decode(): unit.decode() for name, unit in zip(names, units, strict=True)}

@@ -212,9 +212,7 @@ class ArtifactWriter:
         dataset = objects.make_dataset(self._group(folder), own_name, shape, dtype, chunks, gzip)
         objects.label_axes(dataset, dims)
         own = {DIMENSIONS: list(dims)} | {key: value for key, value in attributes.items() if value is not None}
-        for key, value in own.items():
-            objects.set_attribute(dataset, key, value)
-        described = {key: _plain(value) for key, value in own.items()}
+        described = {key: _plain(objects.set_attribute(dataset, key, value)) for key, value in own.items()}
         objects.set_attribute(dataset, ATTRIBUTES_CHECKSUM, attributes_checksum(described))
         stream = StreamedArray(self, f"/{name}", dataset, shape, dtype, chunks[0] if chunks else 1, described)
         self._streams[stream.name] = stream

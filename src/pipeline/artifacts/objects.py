@@ -61,8 +61,8 @@ def read_single_chunk(file: h5f.FileID, name: str) -> tuple[np.ndarray, np.ndarr
     return values, checksums
 
 
-def set_attribute(item: h5g.GroupID | h5d.DatasetID, name: str, value: Any) -> None:
-    """A new attribute; texts are stored as :func:`fixed_length` has them."""
+def set_attribute(item: h5g.GroupID | h5d.DatasetID, name: str, value: Any) -> Any:
+    """A new attribute, returned as it is stored; texts are as :func:`fixed_length` has them."""
     if isinstance(value, str):
         values, kind = _text(value)
     elif isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
@@ -71,6 +71,7 @@ def set_attribute(item: h5g.GroupID | h5d.DatasetID, name: str, value: Any) -> N
         values = np.asarray(value)
         kind = _type(values.dtype)
     h5a.create(item, name.encode(), kind, _space(values.shape)).write(values, kind)
+    return values[()]
 
 
 def label_axes(dataset: h5d.DatasetID, labels: Sequence[str]) -> None:

@@ -55,6 +55,11 @@ class FrontEnd:
             feature_units=tuple(units[place].decode() for place in places),
         )
 
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of each column."""
+        return dict(zip(self.feature_names, self.feature_units, strict=True))
+
     def as_json(self) -> dict[str, Any]:
         """For the model file."""
         names = ("channels", "shafts", "feature_names", "feature_units")

@@ -10,11 +10,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.artifacts.files import write_text
+from pipeline.artifacts.files import file_sha256, write_text
 from pipeline.artifacts.memory import SETTLED_NS
 from pipeline.config.canonical import digest
 from pipeline.errors import CannotWriteError, Problem, raise_if_any
-from pipeline.raw.headers import header_problems
+from pipeline.raw import headers
 from pipeline.run.plan import Plan
 
 #: Holds the digest of what passed last.
@@ -34,7 +34,7 @@ def check_raw_files(plan: Plan) -> None:
     for session in plan.sessions.values():
         if plan.deleted and not plan.deleted.keys().isdisjoint(plan.raw_of(session.name)):
             continue  # its recording was made, and holds what there is
-        problems += header_problems(session, plan.config.ingest, sheet)
+        problems += headers.header_problems(session, plan.config.ingest, sheet)
     raise_if_any(problems)
     plan.refuse_copies()
     if looked_at:
@@ -55,5 +55,6 @@ def _looked_at(plan: Plan) -> str:
             own = [status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
             signatures.append([row.recording, str(row.files()[column]), *own])
     rows = {name: session.rows_json for name, session in plan.sessions.items()}
-    # The stage ingest checks by the same modules.
-    return digest([rows, signatures, sorted(plan.deleted), plan.config_json("ingest"), plan.code_of("ingest")])
+    # The stage ingest checks by the same modules, but for the one that goes over a session.
+    code = [plan.code_of("ingest"), file_sha256(Path(headers.__file__))]
+    return digest([rows, signatures, sorted(plan.deleted), plan.config_json("ingest"), code])

@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.config.contamination import ContaminationCheck
 from pipeline.evaluation.leak_spectra import FRAME_RATE_HZ, Places, Session, SignalPair, Spectra, compared_hz, power
-from pipeline.evaluation.leak_statistic import Chance, PhaseSums, limited, shifts_of
+from pipeline.evaluation.leak_statistic import Chance, PhaseSums, Products, limited, shifts_of
 from pipeline.evaluation.types import Document, Values
 
 MIN_S, MIN_FREQUENCIES = 10.0, 5
@@ -77,7 +77,7 @@ class Contamination:
         if self.result == "not testable":
             return f"whether sound leaked into {self.recording} could not be tested: {self.reason}"
         if self.detectable_db is None:
-            return f"no leak of sound was found in {self.recording}, but none of {LEAKS_DB[0]:g} dB would have been"
+            return f"no leak of sound was found in {self.recording}, but one of {LEAKS_DB[0]:g} dB might not have been"
         return None
 
 
@@ -136,8 +136,10 @@ def of_session(session: Session, frequencies_hz: Values, recording: str, audio_m
     gains = 10 ** (np.array(LEAKS_DB)[:, None] / 20) * np.sqrt(level.sum(axis=1) / heard.sum())[probes]
     sound, (searched, unrelated) = limited(session.sound), shifts_of(len(session.sound))
     sums, with_leak = PhaseSums(sound, np.concatenate([searched, unrelated])), PhaseSums(sound, np.zeros(1, np.intp))
+    alone = PhaseSums(sound, np.concatenate([searched, unrelated]))
     for at, brain in session.brain():
         sums.add(at, brain)
+        alone.add(at, session.sound[at][:, None])
         leaks = session.sound[at][:, None, None] * gains[..., None].astype(np.float32)
         with_leak.add(at, (brain[:, None, probes] + leaks).reshape(len(at), -1, brain.shape[2]))
     products = sums.products()
@@ -145,6 +147,10 @@ def of_session(session: Session, frequencies_hz: Values, recording: str, audio_m
     score = chance.score(found)
     tests = 2 * len(searched) * int(np.count_nonzero(emphasis.any(axis=0)))
     way, lag, channel = np.unravel_index(score.argmax(), score.shape)
+    of_sound = p_of(score_of_itself(alone.products(), heard, searched), tests)
+    if min(p_of(score.max(), tests), of_sound) >= ALONE_ALPHA:
+        reason = "the sound repeats itself, or is nearly always silent: not even the sound alone would show"
+        return Contamination(recording, "not testable", reason, audio_modified=audio_modified)
     of_leaks = chance.of_channels(np.tile(probes, len(LEAKS_DB))).score(with_leak.products())
     of_leaks, others = of_leaks.reshape(2, len(LEAKS_DB), len(probes)), probes != channel
     return Contamination(
@@ -161,6 +167,12 @@ def of_session(session: Session, frequencies_hz: Values, recording: str, audio_m
         matrix=found.values[way, :, ::-1, channel],
         audio_modified=audio_modified,
     )
+
+
+def score_of_itself(products: Products, heard: Values, searched: Places) -> float:
+    """The highest score of a channel that holds the sound and nothing else."""
+    chance = Chance.of(products.at(slice(len(searched), None)), np.sqrt(heard)[:, None])
+    return float(chance.score(products.at(slice(len(searched)))).max())
 
 
 def evenly(channels: Places) -> Places:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -69,9 +70,12 @@ class Session:
             yield np.arange(end - len(frames), end), self.spectra.of_brain(trial, frames)
 
     def background(self) -> Values:
-        """Mean power (channel, frequency) of noise with the median power of the brain, which spikes do not move."""
+        """Mean power (channel, frequency) of noise with the median power of the brain, which spikes do not move.
+
+        Where a channel is 0 for a while it counts by the rest.
+        """
         found = np.concatenate([power(spectra) for _, spectra in self.brain(LEVEL_BLOCKS)])
-        return np.asarray(np.median(found, axis=0) / np.log(2))
+        return np.asarray(np.ma.median(np.ma.masked_equal(found, 0), axis=0).filled(0) / np.log(2))
 
 
 class Spectra:
@@ -95,7 +99,7 @@ class Spectra:
 
     def of_sound(self, trial: SignalPair, sound: Frames) -> tuple[Places, Spectrum]:
         """Numbers of the frames of the brain that have sound beside them, and the sound's spectra there."""
-        n = int((trial.neural.shape[0] - self.window) / self.rate_hz * FRAME_RATE_HZ) + 1
+        n = math.floor((trial.neural.shape[0] - self.window) / self.rate_hz * FRAME_RATE_HZ) + 1
         frames = np.arange(max(n, 0))
         clock = (self.starts(frames) - trial.audio_offset_s * self.rate_hz) / (1 + trial.audio_drift_ppm * 1e-6)
         starts = np.rint(clock).astype(np.intp)

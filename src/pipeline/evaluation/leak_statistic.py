@@ -3,9 +3,10 @@
 A leak is the waveform itself: its phase at each frequency is that of the sound plus a constant, whatever its path does
 to it.  Activity that follows the sound's loudness has phases of its own.  So at each frequency the sound's spectrum is
 summed against the phase of the brain's, over pieces of half a second, and sums of two pieces are multiplied.  Such
-products have mean 0 unless both pieces hold one waveform, whatever the amplitudes and the autocorrelation of either
-signal; neighbours are left out, since their windows overlap.  They are added up over all of a session, and over blocks
-alone: clocks of two devices drift apart, and each trial may have its own.
+products have mean 0 unless both pieces hold one waveform, or an answer that keeps its course each time the same sound
+comes, whatever the amplitudes and the autocorrelation of either signal; neighbours are left out, since their windows
+overlap.  They are added up over all of a session, and over blocks alone: clocks of two devices drift apart, and each
+trial may have its own.
 
 Under chance a product has the variance E|S_j|² E|S_k|², and the sum of a group of pieces a skew of at most 2, as an
 exponential variable.  Frequencies are weighed by the amplitude of the sound over that of the brain; their mean is taken

@@ -93,7 +93,7 @@ def read_rows(path: Path) -> list[Row]:
         raise InputError(wrong) from None
     lines = [line.split("\t") for line in re.split(r"\r\n|\n|\r", text) if line]
     names = [name.strip() for name in lines[0]] if lines else []
-    return [{k: (v or "n/a").strip() for k, v in zip_longest(names, row[: len(names)])} for row in lines[1:]]
+    return [{k: (v or "n/a").strip() for k, v in zip_longest(names, row[: len(names)]) if k} for row in lines[1:]]
 
 
 def markers(path: Path) -> dict[str, list[Row]]:

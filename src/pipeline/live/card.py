@@ -13,7 +13,7 @@ from pipeline.provenance.runs import DIGEST_CHARACTERS, SIDECAR
 from pipeline.raw.modality import activity
 
 NO_LICENCE = (
-    "Not stated. The weights hold statistics of one person's brain and voice: whoever answers for the recordings "
+    "Not stated. The weights hold statistics of a person's brain and voice: whoever answers for the recordings "
     "decides who may use them (`--licence TEXT` writes the decision here)"
 )
 EVALUATION = paths.RESULTS / "eval.json"
@@ -29,6 +29,10 @@ def model_card(
         if settings["kind"] == "step"
         else "a window, its future included: never in real time, and never to be called so"
     )
+    initial = meta.get("init_from") or {}
+    others = sorted({*meta["subjects"], *initial.get("subjects", [])} - {settings["subject"]})
+    shared = f"\n- its shared weights were also trained on {len(others)} other subject(s)" if others else ""
+    shared += f"\n- training started from model {initial['model'][:DIGEST_CHARACTERS]}" if initial else ""
     return f"""# Model {settings["model"][:DIGEST_CHARACTERS]} of subject {settings["subject"]}
 
 Log-mel spectrogram of speech ({settings["n_bands"]} bands, {settings["frame_rate_hz"]:.2f} frames a second) from
@@ -39,7 +43,7 @@ Log-mel spectrogram of speech ({settings["n_bands"]} bands, {settings["frame_rat
 - {made}, subject id `{settings["subject"]}`; {len(meta["recordings"])} trial(s), split by {split_by}
 - {len(settings["columns"])} features at {settings["feature_rate_hz"]:g} Hz of {len(settings["channels"])} channels \
 at {settings["rate_hz"]:g} Hz: `settings.json`
-- trained as fold `{meta["fold"]}`, variant `{meta["variant"]}`, preset `{meta["preset"]}`
+- trained as fold `{meta["fold"]}`, variant `{meta["variant"]}`, preset `{meta["preset"]}`{shared}
 
 ## Scores
 
@@ -48,7 +52,7 @@ at {settings["rate_hz"]:g} Hz: `settings.json`
 ## Limits
 
 - This person, these electrodes, this montage and amplifier. For any other the output means nothing.
-- Statistics of one voice and one brain are in the weights: treat them as the data themselves.
+- Statistics of the voices and brains that it was trained on are in the weights: treat them as the data themselves.
 - Nothing here was tried at a bedside. Not a medical device.
 - The graphs' mel differs from torch's by at most {settings["difference_from_torch"]:.0e} of its standard deviation.
 

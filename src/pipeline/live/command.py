@@ -15,12 +15,12 @@ from pipeline.artifacts.aligned import AlignedInfo, aligned_trials
 from pipeline.artifacts.mel import read_mels
 from pipeline.config.ensemble import ModelSettings
 from pipeline.config.mel import MelConfig
-from pipeline.data.groups import group_index, model_groups
+from pipeline.data.groups import WHOLE, group_index, model_groups
 from pipeline.errors import InputError, Problem
 from pipeline.live.decoder import Clock, LiveDecoder
 from pipeline.live.listen import listen
 from pipeline.live.lsl import LslSink, LslSource
-from pipeline.live.montage import Montage, montage_session
+from pipeline.live.montage import Montage, montage_session, refuse_other_mel
 from pipeline.live.replay import Session, chunks, play
 from pipeline.live.sinks import MelSink, Sink, SoundDevice, WavSink
 from pipeline.live.stream import Description, Mending
@@ -81,7 +81,9 @@ def replay(
     row = _row(plan, recording)
     trials = {info.recording: info for info in aligned_trials(paths.aligned(row.session_name))}
     info = trials[recording]
-    decoder = _decoder(*load_model(model_file), info, _clock(info))
+    model, meta = load_model(model_file)
+    refuse_other_mel(plan.config.mel, meta)
+    decoder = _decoder(model, meta, info, _clock(info), info.session)
     for earlier in _before(plan, row) if decoder.config.train.normalisation == "causal_running" else ():
         _settle(plan, decoder, earlier, trials[earlier.recording])
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
@@ -112,8 +114,9 @@ def listen_to_lsl(
     Raises :class:`InputError` where the stream or the session does not fit the model, before anything is written.
     """
     model, meta = load_model(model_file)
+    refuse_other_mel(plan.config.mel, meta)
     info = montage_session(meta, montage_of)
-    decoder = _decoder(model, meta, info, Clock())
+    decoder = _decoder(model, meta, info, Clock(), montage_of or WHOLE)
     source = LslSource(name)
     Mending(decoder.montage, Description.of(source), say)  # refuses a stream that does not fit
     with ExitStack() as closing:
@@ -123,10 +126,11 @@ def listen_to_lsl(
     say(session.line())
 
 
-def _decoder(model: Ensemble, meta: Mapping[str, Any], info: AlignedInfo, clock: Clock) -> LiveDecoder:
+def _decoder(model: Ensemble, meta: Mapping[str, Any], info: AlignedInfo, clock: Clock, session: str) -> LiveDecoder:
+    """With the montage of ``info``; samples are taken for some of ``session``, or of a new one of its subject."""
     _refuse_other_subject(info, meta["subjects"])
     montage = Montage.of_session(paths.aligned(info.session), meta["feature_names"][info.subject])
-    group = group_index(model_groups(meta), info.subject, info.session)
+    group = group_index(model_groups(meta), info.subject, session)
     return LiveDecoder(model, ModelSettings.model_validate(meta["config"]), montage, group, clock)
 
 

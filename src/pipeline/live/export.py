@@ -19,13 +19,13 @@ import numpy as np
 from pipeline.artifacts import paths
 from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.config.ensemble import ModelSettings
-from pipeline.data.groups import group_index, model_groups
+from pipeline.data.groups import WHOLE, group_index, model_groups
 from pipeline.errors import InputError, Problem
 from pipeline.live.card import model_card, scores_of
 from pipeline.live.decoder import LiveDecoder
 from pipeline.live.folder import write_folder
 from pipeline.live.graph import Graphs, of_subject, step_graphs, window_graph
-from pipeline.live.montage import Montage, montage_session
+from pipeline.live.montage import Montage, montage_session, refuse_other_mel
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.model_file import load_model, model_digest
 from pipeline.provenance.runs import DIGEST_CHARACTERS
@@ -52,8 +52,8 @@ def export(plan: Plan, model_file: Path, out: Path, session: str | None, licence
     model, meta = load_model(model_file)
     info = montage_session(meta, session)
     config = ModelSettings.model_validate(meta["config"])
-    _refuse_other_mel(plan, config)
-    group = group_index(model_groups(meta), info.subject, info.session)
+    refuse_other_mel(plan.config.mel, meta)
+    group = group_index(model_groups(meta), info.subject, session or WHOLE)
     names = meta["feature_names"][info.subject]
     montage = Montage.of_session(paths.aligned(info.session), names, may_look_ahead=not config.causal)
     alone = of_subject(model, group)
@@ -67,7 +67,9 @@ def export(plan: Plan, model_file: Path, out: Path, session: str | None, licence
         graphs, own, filters = _steps(alone, config, montage)
         arrays |= filters
     else:
-        graphs, own = _windows(alone, config, plan, meta, len(names))
+        front_end = meta.get("front_ends", {}).get(info.subject)
+        features = front_end["settings"]["align"] if front_end else plan.config.align.model_dump(mode="json")
+        graphs, own = _windows(alone, config, features, meta["hop_frames"], len(names))
     settings |= own | {"difference_from_torch": graphs.difference}
     scores = scores_of(model_file, settings["model"], info.subject)
     card = model_card(settings, meta, plan.config.split.by, scores, licence)
@@ -88,14 +90,6 @@ def _refuse_without_extra() -> None:
     if missing:
         got, fix = f"no {' and no '.join(missing)}", 'pip install "seeg-to-audio[export]"'
         raise InputError(Problem("export", "", got, "onnx and onnxruntime", fix))
-
-
-def _refuse_other_mel(plan: Plan, config: ModelSettings) -> None:
-    """The bands of the mel are those of the run's config, not in the model."""
-    grid = {name: getattr(plan.config.mel, name) for name in type(config.mel).model_fields}
-    if grid != config.mel.model_dump():
-        got, fix = f"a mel with {grid}", "Give the config that the model was trained with (--config)"
-        raise InputError(Problem("config", "mel", got, f"{config.mel.model_dump()}, as in training", fix))
 
 
 def _common(plan: Plan, montage: Montage, info: AlignedInfo) -> dict[str, Any]:
@@ -148,17 +142,17 @@ def _steps(model: Ensemble, config: ModelSettings, montage: Montage) -> tuple[Gr
 
 
 def _windows(
-    model: Ensemble, config: ModelSettings, plan: Plan, meta: Mapping[str, Any], n_columns: int
+    model: Ensemble, config: ModelSettings, features: dict[str, Any], hop_frames: int, n_columns: int
 ) -> tuple[Graphs, dict[str, Any]]:
-    """The graph and settings of a model that looks ahead."""
+    """The graph and settings of a model that looks ahead; ``features`` are the settings of its columns."""
     a = model.a
     settings = {
         "kind": "window",
-        "features": plan.config.align.model_dump(mode="json"),
+        "features": features,
         "rows_per_frame": a.rows_per_frame,
         "length_frames": a.length_frames,
         "context_frames": a.context_frames,
-        "hop_frames": meta["hop_frames"],
+        "hop_frames": hop_frames,
         "normalised_by_recording": config.train.normalisation == "recording_unlabelled",
         "row_times": "first_frame_s + ((row + 0.5) / rows_per_frame - 0.5) / frame_rate_hz, nearest feature",
     }

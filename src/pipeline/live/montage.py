@@ -14,7 +14,8 @@ from pipeline.artifacts.aligned import AlignedInfo, aligned_trials, open_aligned
 from pipeline.artifacts.core import Artifact
 from pipeline.artifacts.recording import read_tables
 from pipeline.config.align import AlignStage
-from pipeline.errors import InputError, Problem
+from pipeline.config.mel import MelConfig
+from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.signal.features.stack import Features
 from pipeline.signal.reference import Reference
 
@@ -86,6 +87,17 @@ def montage_session(meta: Mapping[str, Any], session: str | None) -> AlignedInfo
         expected = f"an aligned session of {', '.join(meta['subjects'])}"
         raise InputError(Problem("--session", "", got, expected, "Name a session of results/aligned"))
     return found[-1]
+
+
+def refuse_other_mel(mel: MelConfig, meta: Mapping[str, Any]) -> None:
+    """Raise :class:`InputError` where a config's mel is not the one that the model predicts."""
+    own, now = meta.get("mel") or meta["config"]["mel"], mel.model_dump(mode="json")
+    fix = "Give the config that the model was trained with (--config)"
+    raise_if_any(
+        Problem("config", f"mel.{key}", str(now[key]), f"{value}, as in training", fix)
+        for key, value in own.items()
+        if now[key] != value
+    )
 
 
 def _refuse_lookahead(path: Path, artifact: Artifact) -> None:

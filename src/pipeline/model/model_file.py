@@ -68,6 +68,13 @@ def save_model(path: Path, model: Ensemble, meta: Mapping[str, Any]) -> None:
     write_atomically(path, serialise({"header": text, "tensors": tensors}))
 
 
+def _of_each_subject(tensors: Mapping[str, Tensor], model: Ensemble) -> dict[str, Tensor]:
+    """The tensors; pooled models had one scale of the mel for all subjects before each had its own."""
+    shapes = {name: own.shape for name, own in model.state_dict().items()}
+    scales = ("mel_mean", "mel_scale")
+    return {n: x.expand(shapes[n]) if n.endswith(scales) and n in shapes else x for n, x in tensors.items()}
+
+
 def load_model(path: Path) -> tuple[Ensemble, dict[str, Any]]:
     """The model, in evaluation mode on the CPU, and its meta.
 
@@ -81,7 +88,7 @@ def load_model(path: Path) -> tuple[Ensemble, dict[str, Any]]:
         if _digest(header["architectures"], content["tensors"]) != header["digest"]:
             raise ValueError("values that do not match their digest")
         model = Ensemble([Architecture(**values) for values in header["architectures"]])
-        model.load_state_dict(content["tensors"])
+        model.load_state_dict(_of_each_subject(content["tensors"], model))
     except FileNotFoundError:
         raise
     except Exception as error:  # torch raises many types on a damaged or hostile file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ def predict_array(
     Raises :class:`InputError` where they are not those of the model's channels, too short, or not finite.
     """
     front_end, config = trained.front_end(subject), trained.config
-    _check(array, front_end)
+    _check(array, rate_hz, front_end)
     grid, feature_rate_hz = config.mel, front_end.settings.align.feature_rate_hz
     first, features = _features(front_end, np.asarray(array, np.float32), rate_hz)
     times = _Times(first / feature_rate_hz, (first + len(features) - 1) / feature_rate_hz)
@@ -56,6 +57,8 @@ def _features(front_end: FrontEnd, array: np.ndarray, rate_hz: float) -> tuple[i
     kinds = Features(settings.align, settings.mel, rate_hz)
     rate = settings.align.feature_rate_hz
     first, last = common_frames((len(array) - 1) / rate_hz, None, (0.0, 0.0), rate, settings.align.margin_s)
+    if last < first:
+        raise _too_short(array)
     read = array_reader(array)
     times_s = np.arange(first, last + 1) / rate
     blocks = kinds.blocks(lambda a, b: reference.apply(read(a, b)), len(array), times_s, settings.causal)
@@ -64,10 +67,17 @@ def _features(front_end: FrontEnd, array: np.ndarray, rate_hz: float) -> tuple[i
     return first, np.concatenate([block for _, block in blocks])[:, columns]
 
 
-def _check(array: np.ndarray, front_end: FrontEnd) -> None:
+def _too_short(array: np.ndarray) -> InputError:
+    fix = "Give more samples"
+    return InputError(Problem("array", "shape", f"{len(array)} sample(s)", "a recording of several features", fix))
+
+
+def _check(array: np.ndarray, rate_hz: float, front_end: FrontEnd) -> None:
     n = len(front_end.channels)
     if array.ndim != 2 or array.shape[1] != n or array.dtype.kind not in "fiu":
         got, expected = f"{array.dtype} {array.shape}", f"numbers (time, {n}), a column for each of model.channels()"
         raise InputError(Problem("array", "shape", got, expected, "Select and order the channels by name"))
+    if not (math.isfinite(rate_hz) and rate_hz > 0):
+        raise InputError(Problem("rate_hz", "", str(rate_hz), "samples per second", "Give the rate of the array"))
     if len(array) < 2:
-        raise InputError(Problem("array", "shape", f"{len(array)} sample(s)", "a recording", "Give more samples"))
+        raise _too_short(array)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from pipeline.artifacts import paths
-from pipeline.artifacts.aligned import AlignedInfo, aligned_trials, feature_columns
+from pipeline.artifacts.aligned import AlignedInfo, aligned_trials, feature_units
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.mel import mel_trials, read_mels
 from pipeline.artifacts.predictions import PREDICTIONS, PredictedBlock, PredictedFold, write_predicted
@@ -110,7 +111,8 @@ def predict_session(
     trials = [info for info in infos if only in (None, info.recording)]
     first = infos[0]
     own = trained.subject_of(first.subject, first.recording)
-    _refuse_unequal(aligned, meta["feature_names"][own], meta["feature_rate_hz"][own], config)
+    units = trained.front_end(own).units if "front_ends" in meta else {}
+    _refuse_unequal(aligned, meta["feature_names"][own], meta["feature_rate_hz"][own], config, units)
     group = group_index(model_groups(meta), own, first.session)
     n_frames = {info.recording: covered_frames(info, config.mel)[1] for info in infos}
     features = normalised_features(aligned, meta["feature_names"][own], n_frames, config)
@@ -193,14 +195,21 @@ def model_of(subject: str, fold: Fold) -> Path:
     return found[0].with_name(MODEL)
 
 
-def _refuse_unequal(aligned: Path, names: list[str], rate_hz: float, config: ModelSettings) -> None:
+def _refuse_unequal(
+    aligned: Path, names: list[str], rate_hz: float, config: ModelSettings, units: Mapping[str, str]
+) -> None:
     """Raise :class:`InputError` where a session's features are not those that the model was trained on."""
-    first, columns = aligned_trials(aligned)[0], feature_columns(aligned)
+    first, there = aligned_trials(aligned)[0], feature_units(aligned)
     file, problems = str(aligned), []
-    if missing := [name for name in names if name not in columns]:
+    if missing := [name for name in names if name not in there]:
         fix = "Predict a recording of the same subject and montage, or train with these channels excluded"
-        got = f"{_listed(columns)}, without {_listed(missing)}"
+        got = f"{_listed(list(there))}, without {_listed(missing)}"
         problems.append(Problem(file, "channels", got, f"{_listed(names)}, as in training", fix))
+    if other := [name for name in names if name in there and there[name] != units.get(name, there[name])]:
+        fix = "Declare eeg_units as in training"
+        problems.append(
+            Problem(file, "units", f"{other[0]} in {there[other[0]]}", f"{units[other[0]]}, as in training", fix)
+        )
     if first.feature_rate_hz != rate_hz:
         got, expected = f"features at {first.feature_rate_hz:g} Hz", f"{rate_hz:g} Hz, as in training"
         fix = "Align it with the model's align.features and align.feature_rate_hz"

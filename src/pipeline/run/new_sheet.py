@@ -24,12 +24,13 @@ from pipeline.config.mel import MelStage
 from pipeline.config.root import Config
 from pipeline.config.vocode import ExportAudio, VocodeStage
 from pipeline.data.front_end import FrontEnd
-from pipeline.errors import Problem, raise_if_any
+from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.raw.headers import header_problems
 from pipeline.raw.recording import RawRecording
 from pipeline.raw.sessions import Session, SessionPlan, sessions_of
 from pipeline.raw.sheet import RecordingRow, read_sheet
 from pipeline.run.new_recordings import TrainedModel, predict_session
+from pipeline.signal.reference import shaft_of
 from pipeline.stage import Stage
 from pipeline.stages.align import align
 from pipeline.stages.ingest import ingest
@@ -85,6 +86,7 @@ def _predict(
         out / kind / name for kind in ("recordings", "aligned", "mel", "predictions")
     )
     _ingest(session, recording, config)
+    _refuse_other_shafts(recording, front_end)
     _warn_of_bad_channels(recording, front_end)
     align(_stage("align", front_end.settings, {"recording": [recording], "output": [aligned]}))
     if session.has_audio:
@@ -146,6 +148,21 @@ def _model_problems(
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _refuse_other_shafts(recording: Path, front_end: FrontEnd) -> None:
+    """Raise :class:`InputError` where the reference goes by shafts and a channel lies on another than in training."""
+    if front_end.settings.align.reference in ("none", "car"):
+        return
+    with open_recording(recording) as artifact:
+        table = read_tables(artifact)["channels"]
+    now = dict(zip(table["name"], table.get("group", [""] * len(table["name"])), strict=True))
+    own = dict(zip(front_end.channels, front_end.shafts, strict=True))
+    other = [name for name, shaft in own.items() if shaft_of(name, now[name]) != shaft_of(name, shaft)]
+    if other:
+        name, fix = other[0], "Give the table of channels the groups of training"
+        got, expected = f"{name} on {shaft_of(name, now[name])}", f"{shaft_of(name, own[name])}, as in training"
+        raise InputError(Problem(recording.stem, "group", got, expected, fix))
 
 
 def _warn_of_bad_channels(recording: Path, front_end: FrontEnd) -> None:

@@ -179,6 +179,11 @@ class Plan:
         """sha256 of the models that training starts from, by what provenance calls them."""
         return {initial_name(self._hashes[file]): self._hashes[file] for file in self._initial.values()}
 
+    @property
+    def initial_runs(self) -> list[str]:
+        """Names of the runs that training starts from, where it does from one here."""
+        return [Path(file).parent.name for file in self._initial.values()]
+
     def networks_of(self, model_id: str, fold: Fold, variant: str) -> list[str]:
         """The networks of one model."""
         return [str(paths.network(model_id, fold, name, variant)) for name in self.networks]
@@ -562,7 +567,8 @@ def _vocoder_files(config: Config) -> dict[str, str | None]:
     """The files that the vocoder is read from, by the key that names them."""
     if config.vocode.vocoder == "griffin_lim" or not config.writes_sound:
         return {}
-    return {"checkpoint": config.vocode.checkpoint, "checkpoint_config": config.vocode.checkpoint_config}
+    named = {"checkpoint": config.vocode.checkpoint, "checkpoint_config": config.vocode.checkpoint_config}
+    return {key: file and str(Path(file)) for key, file in named.items()}
 
 
 def _initial_model(pattern: str, model_id: str, fold: Fold) -> str:
@@ -573,7 +579,7 @@ def _initial_model(pattern: str, model_id: str, fold: Fold) -> str:
 
         return str(named_model(name, paths.RESULTS / "train", ("config", INIT_FROM)))
     raise_if_any(filter(None, [file_problem(Path(name), "config", INIT_FROM)]))
-    return name
+    return str(Path(name))
 
 
 def _check_vocoder(config: Config) -> None:

@@ -76,7 +76,8 @@ class Initial:
         """What a model that started from this one tells of it; ``repeated_stimuli`` of the test, by subject."""
         own = set(self.meta["seen"]["stimuli"])
         repeated = {index.subject: len(own & set(_stimuli(index, _tested(index, fold)))) for index, _ in subjects}
-        subjects_seen = list(self.meta["subjects"])
+        before = (self.meta.get("init_from") or {}).get("subjects", [])
+        subjects_seen = sorted({*self.meta["subjects"], *before})
         return {"model": model_digest(self.model), "subjects": subjects_seen, "repeated_stimuli": repeated}
 
     def network_for(self, role: NetworkRole) -> Seq2Seq:
