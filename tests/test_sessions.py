@@ -28,6 +28,7 @@ from pipeline.doctor import preflight
 from pipeline.errors import InputError
 from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import load_model
+from pipeline.raw import headers
 from pipeline.raw.scan import NeuralScan
 from pipeline.raw.sessions import SessionPlan, overlaps, sessions_of
 from pipeline.raw.sheet import RecordingRow, rows_of
@@ -117,10 +118,8 @@ def test_raw_files_that_passed_are_looked_into_again_only_once_something_changed
         lines.append("\t".join(cells(name, audio=f"{name}_sound.npy").values()))
     Path("recordings.tsv").write_text("\n".join(lines) + "\n")
     Path("my.yaml").write_text("data: {sheet: recordings.tsv}\n")
-    looked_into, opened = [], preflight.opened_raw
-    monkeypatch.setattr(
-        preflight, "opened_raw", lambda row, *a: (looked_into.append(row.recording), opened(row, *a))[1]
-    )
+    looked_into, opened = [], headers.opened_raw
+    monkeypatch.setattr(headers, "opened_raw", lambda row, *a: (looked_into.append(row.recording), opened(row, *a))[1])
 
     def check(*settings: dict[str, object]) -> str:
         looked_into.clear()

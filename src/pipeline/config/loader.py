@@ -146,6 +146,10 @@ def _problems(source: str, error: ValidationError) -> Iterator[Problem]:
         yield Problem(source, place, got, expected, _fix(item["input"], place))
 
 
+#: How pydantic calls a type that a key may have, at the end of a problem's place.
+_TYPE = re.compile(r"(int|float|str|bool|none)$|(literal|list|tuple|dict|constrained|function|nullable)\b")
+
+
 def _by_place(found: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each problem with its dotted key; where a key may be of several types, their refusals are one problem."""
     known, joined = set(all_keys()), dict[str, dict[str, Any]]()
@@ -153,7 +157,7 @@ def _by_place(found: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, dict[st
         parts = list(map(str, item["loc"]))
         keys = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
         key = next((key for key in keys if key in known), keys[0] if keys else "")
-        is_alternative = len(key.split(".")) == len(parts) - 1 and not parts[-1].isdecimal()
+        is_alternative = len(key.split(".")) == len(parts) - 1 and bool(_TYPE.match(parts[-1]))
         place = key if is_alternative else ".".join(parts)
         before = joined.get(place)
         if before and is_alternative:
