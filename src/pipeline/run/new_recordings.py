@@ -203,8 +203,8 @@ def _refuse_unequal(
     file, problems = str(aligned), []
     if missing := [name for name in names if name not in there]:
         fix = "Predict a recording of the same subject and montage, or train with these channels excluded"
-        got = f"{_listed(list(there))}, without {_listed(missing)}"
-        problems.append(Problem(file, "channels", got, f"{_listed(names)}, as in training", fix))
+        got = f"{listed(list(there))}, without {listed(missing)}"
+        problems.append(Problem(file, "channels", got, f"{listed(names)}, as in training", fix))
     if other := [name for name in names if name in there and there[name] != units.get(name, there[name])]:
         fix = "Declare eeg_units as in training"
         problems.append(
@@ -220,5 +220,6 @@ def _refuse_unequal(
     raise_if_any(problems)
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first five, and how many more."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -29,7 +29,7 @@ from pipeline.raw.headers import header_problems
 from pipeline.raw.recording import RawRecording
 from pipeline.raw.sessions import Session, SessionPlan, sessions_of
 from pipeline.raw.sheet import RecordingRow, read_sheet
-from pipeline.run.new_recordings import TrainedModel, predict_session
+from pipeline.run.new_recordings import TrainedModel, listed, predict_session
 from pipeline.signal.reference import shaft_of
 from pipeline.stage import Stage
 from pipeline.stages.align import align
@@ -140,14 +140,10 @@ def _model_problems(
         def lacking(row: RecordingRow, raw: RawRecording, needed: tuple[str, ...] = needed) -> Iterator[Problem]:
             if missing := [name for name in needed if name not in raw.channel_names]:
                 fix = "Name the channels as in training (channels.tsv), or train without these"
-                got, expected = f"no {_listed(missing)}", f"the {len(needed)} channels of the model {trained.name[:16]}"
+                got, expected = f"no {listed(missing)}", f"the {len(needed)} channels of the model {trained.name[:16]}"
                 yield Problem(sheet, f"{row.recording}, channels", got, expected, fix)
 
         yield from header_problems(session, config.ingest, sheet, lacking)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _refuse_other_shafts(recording: Path, front_end: FrontEnd) -> None:
@@ -173,7 +169,7 @@ def _warn_of_bad_channels(recording: Path, front_end: FrontEnd) -> None:
     bad = [f"{name} ({why})" for name, status, why in rows if status == "bad" and name in front_end.channels]
     if bad:
         text = "warning: %s: the model reads %s, bad in this recording: the prediction suffers"
-        logging.getLogger("predict").warning(text, recording.stem, _listed(bad))
+        logging.getLogger("predict").warning(text, recording.stem, listed(bad))
 
 
 def _vocoder_files(config: VocodeStage) -> list[Path]:
