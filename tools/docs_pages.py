@@ -21,17 +21,17 @@ SECTIONS = {
     "First steps": ["tutorial.md", "faq.md"],
     "How to": [
         "import.md", "single_word_production_dutch.md", "snakemake.md", "cluster.md", "sweeps.md", "pooling.md",
-        "new_recordings.md", "vocoding.md", "python.md", "plots.md", "eval_json.md", "own_model.md", "own_feature.md",
-        "reliability.md",
+        "new_recordings.md", "live.md", "vocoding.md", "python.md", "plots.md", "eval_json.md", "own_model.md",
+        "own_feature.md", "reliability.md",
     ],
-    "Design": ["design.md", "caching.md", "decoder.md", "real_recordings.md", "statistics.md", "benchmarks.md"],
+    "Design": ["design.md", "caching.md", "decoder.md", "real_recordings.md", "statistics.md", "referee.md"],
     "Reference": ["configuration.md", "reference/python.md"],
-    "For developers": ["reference/"],
+    "For developers": ["benchmarks.md", "reference/"],
     "About": ["renamed.md", "privacy.md", "licences.md"],
 }  # fmt: skip
 PARTS = (
     "stages", "signal", "data", "model", "baselines", "training", "evaluation", "report", "vocoder", "simulation",
-    "raw", "artifacts", "provenance", "config", "importing", "doctor", "run",
+    "raw", "artifacts", "provenance", "config", "importing", "live", "doctor", "run",
 )  # fmt: skip
 
 
