@@ -390,7 +390,10 @@ def _artifacts(folder: Path, isolated: Isolated | None) -> None:
 
 def readers(isolated: Isolated | None = None) -> dict[str, Reader]:
     """By name; ``isolated`` makes the artifacts."""
-    made = partial(_artifacts, isolated=isolated)
+    return _file_readers() | _artifact_readers(partial(_artifacts, isolated=isolated))
+
+
+def _file_readers() -> dict[str, Reader]:
     return {
         "sheet": Reader(_with_tables, SHEET_EDITS, _in_file("recordings.tsv"), RAW),
         "yaml": Reader(_config, SHEET_EDITS, _in_file("my.yaml"), (MAIN, ("pipeline", "doctor", "my.yaml"))),
@@ -445,6 +448,11 @@ def readers(isolated: Isolated | None = None) -> dict[str, Reader]:
         "tables beside": Reader(_tables_beside, SHEET_EDITS, _in_file(*BESIDE), (PAIR,)),
         "cut table": Reader(_tables_beside, SHEET_EDITS, _in_file("cut.tsv"), ((*PAIR, "--cut", "cut.tsv"),)),
         "markers": Reader(_tables_beside, SHEET_EDITS, _in_file("markers.tsv"), ((*PAIR, "--markers", "markers.tsv"),)),
+    }
+
+
+def _artifact_readers(made: Callable[[Path], None]) -> dict[str, Reader]:
+    return {
         "recording artifact": Reader(
             made,
             HDF5_OR_BYTES,

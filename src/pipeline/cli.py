@@ -235,10 +235,8 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _predict_sheet(options: argparse.Namespace) -> None:
     from pipeline.config.loader import load_config, parse_override
-    from pipeline.run.plan import RESOLVED_CONFIG
 
-    files = options.config or ([RESOLVED_CONFIG] if RESOLVED_CONFIG.is_file() else [])
-    config = load_config(files, map(parse_override, options.set))
+    config = load_config(_config_files(options), map(parse_override, options.set))
     model = _model_file(options)
     from pipeline.run.new_sheet import Wanted, predict_sheet
 
@@ -370,10 +368,17 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
 def _plan(options: argparse.Namespace) -> Plan:
     """The plan of the config on the command line, else of the last run of main.py, else of the default config."""
     from pipeline.config.loader import parse_override
-    from pipeline.run.plan import RESOLVED_CONFIG, load_plan
+    from pipeline.run.plan import load_plan
 
-    files = options.config or ([RESOLVED_CONFIG] if RESOLVED_CONFIG.is_file() else [])
-    return load_plan(Path(__file__).resolve().parents[2], files, list(map(parse_override, options.set)), is_job=False)
+    files, home = _config_files(options), Path(__file__).resolve().parents[2]
+    return load_plan(home, files, list(map(parse_override, options.set)), is_job=False)
+
+
+def _config_files(options: argparse.Namespace) -> list[Path]:
+    """Those on the command line, else that of the last run of main.py, else none."""
+    from pipeline.run.plan import RESOLVED_CONFIG
+
+    return options.config or ([RESOLVED_CONFIG] if RESOLVED_CONFIG.is_file() else [])
 
 
 def _verify(options: argparse.Namespace) -> int:

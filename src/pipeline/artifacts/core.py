@@ -188,7 +188,7 @@ class ArtifactWriter:
             if name in RESERVED:
                 raise ValueError(f"{name} is a reserved attribute")
             if value is not None:
-                _set_attribute(self.file, name, value)
+                objects.set_attribute(self._group(""), name, value)
 
     def stream(
         self,
@@ -273,8 +273,8 @@ class ArtifactWriter:
             "complete": True,
         }
         for name, value in values.items():
-            _set_attribute(self.file, name, value)
-        self.file.attrs[ATTRIBUTES_CHECKSUM] = attributes_checksum(all_attributes(self.file))
+            objects.set_attribute(self._group(""), name, value)
+        objects.set_attribute(self._group(""), ATTRIBUTES_CHECKSUM, attributes_checksum(all_attributes(self.file)))
 
 
 @contextmanager
@@ -510,12 +510,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8")
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _set_attribute(item: h5py.File, name: str, value: Any) -> None:
-    texts = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else [None]
-    is_text = all(isinstance(v, str) for v in texts)
-    item.attrs[name] = objects.fixed_length(value) if is_text else value
 
 
 def _attribute(item: h5py.Dataset | h5py.File, name: str, default: Any = None) -> Any:

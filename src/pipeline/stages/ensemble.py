@@ -17,14 +17,12 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.aligned import aligned_trials
-from pipeline.artifacts.core import Provenance, opened
+from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import write_text
-from pipeline.artifacts.mel import SCHEMA as MEL
 from pipeline.artifacts.paths import fold_of
 from pipeline.artifacts.ridge_skip import read_ridge_skip, read_ridge_skips
 from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged, sidecar_contents, write_sidecar
 from pipeline.config.ensemble import EnsembleStage
-from pipeline.config.mel import MelStage
 from pipeline.config.variants import FINAL
 from pipeline.data.front_end import FrontEnd
 from pipeline.data.groups import model_groups, owners_of
@@ -76,7 +74,7 @@ def _make(stage: Stage[EnsembleStage], run: Path, provenance: Provenance) -> str
     by_session = metas[0]["config"]["train"]["scale_by"] == "session"
     scores = _take_weights(stage, whole, metas) if is_final else _weigh(stage, whole, by_session)
     _take_refits(whole, stage.files["ridge"], owners_of(model_groups(metas[0])))
-    meta = _meta(stage, metas, whole.weights.tolist()) | scores | _beyond_the_networks(stage, metas[0])
+    meta = _meta(stage, metas, whole.weights.tolist()) | scores | {"front_ends": _front_ends(stage, metas[0])}
     write_text(run / METRICS, _metrics(stage.files["networks"]))
     save_model(run / MODEL, whole, meta)
     files, folds = [run / MODEL, run / METRICS], {"folds": _folds(stage, meta["subjects"])} if is_final else {}
@@ -169,18 +167,13 @@ def _meta(stage: Stage[EnsembleStage], metas: Sequence[dict[str, Any]], weights:
     }
 
 
-def _beyond_the_networks(stage: Stage[EnsembleStage], meta: dict[str, Any]) -> dict[str, Any]:
-    """From raw channels to the networks' input, and what their output is: for recordings that no run knows."""
-    with opened(stage.files["mel"][0], MEL) as artifact:
-        mel = MelStage.from_json(str(artifact.attribute("config_json"))).mel
+def _front_ends(stage: Stage[EnsembleStage], meta: dict[str, Any]) -> dict[str, Any]:
+    """From raw channels to the networks' input, by subject: for recordings that no run knows."""
     first: dict[str, Path] = {}
     for path in stage.files["aligned"]:
         first.setdefault(aligned_trials(path)[0].subject, path)
     names = meta["feature_names"]
-    front_ends = {
-        subject: FrontEnd.of_session(first[subject], names[subject]).as_json() for subject in meta["subjects"]
-    }
-    return {"front_ends": front_ends, "mel": mel.model_dump(mode="json")}
+    return {subject: FrontEnd.of_session(first[subject], names[subject]).as_json() for subject in meta["subjects"]}
 
 
 def _metrics(networks: Sequence[Path]) -> str:
