@@ -388,7 +388,9 @@ OTHER = "other.h5"
 
 def _contamination(folder: Path) -> None:
     write_contamination(
-        folder / OTHER, {"result": "none", "matrix": None, "frequencies_hz": None, "lags_s": None}, Provenance()
+        folder / OTHER,
+        {"result": "none", **dict.fromkeys(("matrix", "frequencies_hz", "lags_s", "channels"))},
+        Provenance(),
     )
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.signal
 import scipy.stats
 
+from conftest import jobs_run, snakemake
+from pipeline.artifacts.contamination import read_contamination
 from pipeline.config.contamination import ContaminationConfig
 from pipeline.evaluation import contamination, leak_spectra, leak_statistic
 from pipeline.evaluation.contamination import Contamination, check_contamination, corrected
@@ -54,6 +59,45 @@ def test_leak_is_suspect_and_its_channel_named() -> None:
     found = [check(*recording(seed, leak=1.0)) for seed in range(4)]
     assert [f.result for f in found] == ["suspect"] * 4
     assert [f.channel for f in found] == [2] * 4
+
+
+def use_of(**use: str) -> dict[str, str]:
+    return dict.fromkeys(("a1", "a2", "a3", "a4"), "used") | use
+
+
+def test_the_suspect_channels_are_named_and_how_to_leave_them_out() -> None:
+    found = check(*recording(0, leak=1.0), channels=use_of(a1="excluded"))
+    assert (found.channel_name, list(found.suspects())) == ("a3", ["a3"])
+    assert 'align: {channels: {exclude: ["a1", "a3"]}}' in str(found.limit()), "with what is excluded already"
+    assert found.document()["suspect_channels"] == {"a3": found.p}
+
+
+@pytest.mark.parametrize("use", ["excluded", "bad"])
+def test_a_channel_that_is_left_out_decides_nothing_and_is_named(use: str) -> None:
+    found = check(*recording(0, leak=1.0), channels=use_of(a3=use))
+    assert (found.result, found.channel_name) != ("suspect", "a3")
+    neural, sound = recording(0, leak=1.0)
+    assert found.p == pytest.approx(check(np.delete(neural, 2, axis=1), sound).p), "as if it were not there"
+    assert list(found.document()["left_out_suspect_channels"]) == ["a3"]
+    assert "(a3), and sound may have leaked into a3: no leak was found in the other channels of r" in str(found.limit())
+
+
+def test_a_leak_into_all_channels_cannot_be_left_out() -> None:
+    neural, sound = recording(0)
+    neural += scipy.signal.resample_poly(sound, 1, 8)[:, None]
+    found = check(neural, sound)
+    assert list(found.suspects()) == ["ch001", "ch002", "ch003", "ch004"]
+    assert "no channel would be left" in str(found.limit())
+
+
+def test_channels_are_named_by_the_corrected_level() -> None:
+    """Of three recordings p = .004 is .012 when corrected: no channel is suspect at .01, one of .006 is at .02."""
+    table = {"name": ["a", "b", "c"], "use": ["used", "used", "bad"], "p": [0.004, 0.006, 0.005]}
+    found = [Contamination("r0", "suspect", p=0.004, channel=0, channels=table)]
+    found += [Contamination(f"r{i}", "no evidence", p=0.9) for i in (1, 2)]
+    assert corrected(found, 0.01)[0].suspects() == {}
+    assert corrected(found, 0.02)[0].suspects() == {"a": 0.004, "b": 0.006}
+    assert corrected(found, 0.02)[0].suspects(used=False) == {"c": 0.005}
 
 
 def test_high_gamma_that_follows_loudness_is_not_suspect() -> None:
@@ -124,7 +168,9 @@ def scores(pairs: list[SignalPair]) -> np.ndarray:
     for at, brain in session.brain():
         sums.add(at, brain)
     products, emphasis = sums.products(), np.ones((len(frequencies_hz), pairs[0].neural.shape[1]))
-    chance = leak_statistic.Chance.of(products.at(slice(len(searched), None)), emphasis)
+    chance = leak_statistic.Chance.of(
+        products.at(slice(len(searched), None)), emphasis, np.ones(emphasis.shape[1], bool)
+    )
     return chance.score(products.at(slice(len(searched))))
 
 
@@ -361,3 +407,19 @@ def test_a_channel_that_is_flat_most_of_the_time_is_tested() -> None:
     neural, sound = recording(0, leak=1.0)
     neural[: len(neural) * 2 // 3] = 0
     assert check(neural, sound).result == "suspect"
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_config_that_a_suspicion_names_end_it(tmp_path: Path) -> None:
+    config, file = tmp_path / "config.yaml", tmp_path / "results/contamination/sim01_run01.h5"
+    config.write_text("simulate: {mode: contaminated, minutes: 1.5, channels: 8}\n")
+    assert snakemake(tmp_path, str(file.relative_to(tmp_path))).returncode == 0
+    found = Contamination(**read_contamination(file))
+    truth = json.loads(next(tmp_path.rglob("truth.json")).read_text())
+    assert list(found.suspects()) == [c["name"] for c in truth["recordings"][0]["channels"] if c["leaks"]]
+    (lines,) = re.findall(r"align: \{channels: \{exclude: \[.*?\]\}\}", str(found.limit()))
+    config.write_text(config.read_text() + lines + "\n")
+    result = snakemake(tmp_path, str(file.relative_to(tmp_path)))
+    assert jobs_run(result.stdout) == ["contamination"]
+    without = Contamination(**read_contamination(file))
+    assert (without.result, list(without.suspects(used=False))) == ("no evidence", list(found.suspects()))

@@ -24,7 +24,7 @@ from pipeline.signal.features import given
 from pipeline.signal.features.base import Blocks, FeatureKind
 from pipeline.signal.features.filtered import FilteredFeature
 from pipeline.signal.features.stack import Features
-from pipeline.signal.reference import Reference, bad_channels, selected_channels, shaft_and_contact
+from pipeline.signal.reference import Reference, bad_channels, declared_use, selected_channels, shaft_and_contact
 from pipeline.signal.resample import resample_blocks, resampled_length, resampler_support_s
 
 RATE_HZ = 1024.0
@@ -715,7 +715,12 @@ def test_all_flat_channels_are_all_bad() -> None:
 
 def test_channels_are_chosen_by_name_and_region() -> None:
     regions = ["STG", "STG", "HG", "HG", "HG", "n/a", ""]
-    chosen = selected_channels(NAMES, regions, ChannelsConfig(include=("STG", "HG"), exclude=("LA3",)))
+    config = ChannelsConfig(include=("STG", "HG"), exclude=("LA3",))
+    chosen = selected_channels(NAMES, regions, config)
+    for status in ("good", "bad"):
+        table = {"name": NAMES, "region": regions, "status": [status] * len(NAMES)}
+        used = {"good": "used", "bad": "bad"}[status]
+        assert declared_use(table, config) == [used if keep else "excluded" for keep in chosen]
     assert [n for n, c in zip(NAMES, chosen, strict=True) if c] == ["LA1", "LA2", "LA5", "A'12"]
     assert selected_channels(NAMES, None, ChannelsConfig()).all()
     with pytest.raises(InputError, match=r"(?s)include.*'SGT'.*did you mean 'STG'.*exclude.*'Z9'"):

@@ -114,12 +114,17 @@ def test_effects_have_the_sign_of_the_evidence() -> None:
 
 def test_a_suspected_session_belongs_to_one_subject() -> None:
     """Whole names: subject s1 with a session 2 is not subject s1_2, nor are subjects s1 and s1_2."""
-    found = [Contamination("s1_2_a", "suspect", p=0.002), Contamination("s1_b", "no evidence", p=0.5)]
+    table = {"name": ["a", "b"], "use": ["used", "used"], "p": [0.002, 1.0]}
+    found = [
+        Contamination("s1_2_a", "suspect", p=0.002, channel=0, channels=table, level=0.01),
+        Contamination("s1_b", "no evidence", p=0.5),
+    ]
     assert list(suspects({"s1": ["s1_b"], "s1_2": ["s1_2_a"]}, found)) == ["s1_2"]
     assert suspects({"s1": ["s1_b"]}, found) == {}
-    both = [*found, Contamination("s1_c", "suspect", p=0.03, p_adjusted=0.04)]
+    both = [*found, Contamination("s1_c", "suspect", p=0.03, p_adjusted=0.04, channels=table, level=0.01)]
     (why,) = suspects({"s1": ["s1_2_a", "s1_b", "s1_c"]}, both).values()
     assert "s1_2_a, s1_c (contamination check, p = 0.002)" in why, "the smallest p of those"
+    assert 'exclude: ["a"]}}, or status bad in the channel table of s1_2_a' in why
 
 
 def some_utterances(rng: np.random.Generator, count: int = 40, frames: int = 6, bands: int = 3) -> Utterances:

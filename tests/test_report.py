@@ -56,7 +56,8 @@ def make_extras() -> ReportExtras:
     steps = np.arange(0.0, 100, 10)
     frequencies_hz, lags_s = np.arange(70.0, 171, 5), np.arange(-0.5, 0.6, 0.25)
     tested = (0.1, 0.3, 0.3, 2, frequencies_hz, lags_s, np.ones((21, 5)))
-    found = Contamination("rec1", "no evidence", None, *tested)
+    channels = {"name": ["a", "b", "c"], "use": ["used"] * 3, "p": [1.0, 1.0, 0.3]}
+    found = Contamination("rec1", "no evidence", None, *tested, channels=channels)
     return ReportExtras(
         curves={("sub1", 0): {"0-tiny": LearningCurve(steps, {"val_loss": 1 / (1 + steps)})}},
         attention={

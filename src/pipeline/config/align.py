@@ -12,12 +12,17 @@ from pipeline.config.features import BandEnvelopeConfig, Feature
 from pipeline.config.mel_grid import MelGrid
 
 
-class ChannelsConfig(Section):
-    """Which channels enter, and the rule that finds bad ones among them."""
+class ChannelChoice(Section):
+    """Which channels enter, by name, region and status."""
 
     include: tuple[str, ...] = Field((), strict=False, description="Channels or regions to use; empty: all [names]")
     exclude: tuple[str, ...] = Field((), strict=False, description="Channels or regions to leave out [names]")
     use_status: bool = Field(True, description="Leave out channels whose status in the channel table is bad")
+
+
+class ChannelsConfig(ChannelChoice):
+    """The choice, and the rule that finds bad channels among them."""
+
     find_bad: bool = Field(True, description="Also find flat, noisy and non-finite channels by rule")
     flat_ratio: float = Field(
         1e-4, ge=0, lt=1, description="Flat: variance below this part of the median channel's [ratio]"

@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from pipeline.config.align import ChannelChoice
 from pipeline.config.base import Section
 
 
@@ -43,6 +44,7 @@ class NeuralInput(Section):
         description="Whether they are signals as recorded, and not features", json_schema_extra={"follows": "features"}
     )
     line_noise_hz: float = Field(description="Frequency of the mains, whose harmonics are not compared [Hz]")
+    channels: ChannelChoice = Field(description="Channels that enter: what leaked into others decides nothing")
 
 
 class ContaminationStage(Section):

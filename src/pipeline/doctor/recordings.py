@@ -39,7 +39,7 @@ from pipeline.signal.clock import (
     sound_envelope,
 )
 from pipeline.signal.features.stack import Features
-from pipeline.signal.reference import Reference, bad_channels, selected_channels
+from pipeline.signal.reference import Reference, bad_channels, declared_use, selected_channels
 from pipeline.signal.resample import resampled_length, resampler_support_s
 
 EXCERPT_S = 90.0
@@ -204,7 +204,7 @@ def _judge(found: Examined, looking: _Looking, settings: Settings) -> None:
     found.n_columns = len(features.names(names))
     if found.sounds_s:
         found.lag = _lag(features, referenced, excerpts, settings.align)
-        found.contamination = _hint(excerpts, found.session.name, settings)
+        found.contamination = _hint(excerpts, found.session.name, settings, channels)
 
 
 def _excerpt(neural: ArrayReader, rate_hz: float, length_s: float) -> tuple[Array, int]:
@@ -294,7 +294,7 @@ def _beside_sound(
     return values, sound_envelope(array_reader(sound), len(sound), row.audio_rate_hz, times_s[inside] - audio_s[0])
 
 
-def _hint(excerpts: Excerpts, session: str, settings: Settings) -> str:
+def _hint(excerpts: Excerpts, session: str, settings: Settings, channels: dict[str, list[Any]]) -> str:
     """What the contamination check says of the excerpts."""
     pairs = []
     for samples, sound, row, start in zip(
@@ -315,11 +315,13 @@ def _hint(excerpts: Excerpts, session: str, settings: Settings) -> str:
         line_noise_hz=settings.align.align.line_noise_hz,
         is_raw=settings.align.align.input_is_raw,
         audio_modified=row.audio_modified,
+        channels=dict(zip(channels["name"], declared_use(channels, settings.align.align.channels), strict=True)),
     )
     if found.p is None:
         return f"{found.result} ({found.reason})"
     level = "none of them" if found.detectable_db is None else f"one of {found.detectable_db:g} dB"
-    return f"{found.result} (P {found.p:.2g}; of leaks added here {level} shows)"
+    remedy = f"; {found.remedy()}" if found.result == "suspect" else ""
+    return f"{found.result} (P {found.p:.2g}; of leaks added here {level} shows{remedy})"
 
 
 # --- what align will say ---------------------------------------------------------------------------------

@@ -5,18 +5,20 @@ spreads leakage.  How closely a channel's phase follows the sound (:mod:`pipelin
 for each lag up to half a second, since sound that went through a device comes late.  Frequencies near a harmonic of the
 mains are left out: a hum that both signals hold is no leak of sound.
 
-P is the smallest of all channels, lags and both kinds of sum, times their number (Bonferroni), never below
-:data:`SMALLEST_P`.  The result is ``suspect``, ``no evidence`` or ``not testable``, never "clean": a leak of sound that
-was modified after recording cannot be seen, nor one that is too weak.  How weak follows from leaks that are added to
-single channels of the same recording.
+P is the smallest of all channels that are used, lags and both kinds of sum, times their number (Bonferroni), never
+below :data:`SMALLEST_P`.  Channels that are left out decide nothing; those that sound may have leaked into are named.
+The result is ``suspect``, ``no evidence`` or ``not testable``, never "clean": a leak of sound that was modified after
+recording cannot be seen, nor one that is too weak.  How weak follows from leaks that are added to single channels of
+the same recording.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import erfc, sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -45,7 +47,9 @@ class Contamination:
     recording is later.  ``matrix`` (frequency, lag) holds its products, in standard deviations.  ``p_adjusted`` follows
     from all recordings (:func:`corrected`).  ``leak_db`` is the level of an added leak with that score, within
     :data:`LEAKS_DB`.  ``detectable_db`` is one that is found wherever it was added (:func:`detectable_db`), None
-    where not even the strongest was.
+    where not even the strongest was.  ``channels`` is a table: the ``name`` of each, its ``use`` (``used``,
+    ``excluded`` or ``bad``), and ``p``, that of its highest score times the number of tests; suspect are those below
+    ``level``.
     """
 
     recording: str
@@ -62,23 +66,59 @@ class Contamination:
     lag_s: float | None = None
     leak_db: float | None = None
     detectable_db: float | None = None
+    channels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    level: float | None = None
 
     def document(self) -> Document:
         """What eval.json says of it (the matrix is in its artifact and in the report)."""
-        left_out = ("frequencies_hz", "lags_s", "matrix")
-        return {key: value for key, value in vars(self).items() if key not in left_out} | {"limit": self.limit()}
+        left_out = ("frequencies_hz", "lags_s", "matrix", "channels", "level")
+        own = {key: value for key, value in vars(self).items() if key not in left_out}
+        named = {"suspect_channels": self.suspects(), "left_out_suspect_channels": self.suspects(used=False)}
+        return own | {"channel_name": self.channel_name} | named | {"limit": self.limit()}
+
+    @property
+    def channel_name(self) -> str | None:
+        return None if self.channel is None else str(self.channels["name"][self.channel])
+
+    def suspects(self, *, used: bool = True) -> dict[str, float]:
+        """P of the channels that sound may have leaked into, of those that are used or of those that are left out."""
+        rows = zip(*(self.channels[key] for key in ("name", "use", "p")), strict=True) if self.channels else ()
+        level = self.level or 0
+        return {name: p for name, use, p in rows if p < level and (use == "used") == used}
+
+    def remedy(self) -> str:
+        """What would make the recording testable again: config lines, or a status in its channel table."""
+        found = list(self.suspects())
+        if len(found) == list(self.channels["use"]).count("used"):
+            return "no channel would be left without the suspect ones: find out how the sound got in"
+        rows = zip(self.channels["name"], self.channels["use"], strict=True)
+        without = [*(name for name, use in rows if use == "excluded"), *found]
+        return (
+            f"to leave {', '.join(found)} out of features and check: align: {{channels: {{exclude: "
+            f"{json.dumps(without, ensure_ascii=False)}}}}}, or status bad in the channel table of {self.recording}"
+        )
 
     def limit(self) -> str | None:
         """What a claim must say of the check; None where nothing speaks against it."""
         if self.result == "suspect":
-            found = f"P = {self.p_adjusted:.2g}, channel {self.channel} at {self.lag_s:+.2f} s"
+            found = f"P = {self.p_adjusted:.2g}, channel {self.channel_name} at {self.lag_s:+.2f} s"
             found += "" if self.leak_db is None else f", about {self.leak_db:.0f} dB"
-            return f"sound may have leaked into {self.recording} ({found}): what is decoded may be the sound itself"
+            what = "what is decoded may be the sound itself"
+            return f"sound may have leaked into {self.recording} ({found}): {what}; {self.remedy()}"
         if self.result == "not testable":
             return f"whether sound leaked into {self.recording} could not be tested: {self.reason}"
-        if self.detectable_db is None:
-            return f"no leak of sound was found in {self.recording}, but one of {LEAKS_DB[0]:g} dB might not have been"
-        return None
+        missed = f"no leak of sound was found in {self.recording}, but one of {LEAKS_DB[0]:g} dB might not have been"
+        limits = [missed] if self.detectable_db is None else []
+        if suspects := self.suspects(used=False):
+            others = [n for n, use in zip(self.channels["name"], self.channels["use"], strict=True) if use != "used"]
+            seen = (
+                "" if self.detectable_db is None else f", where one of {self.detectable_db:g} dB would have been found"
+            )
+            limits.append(
+                f"channels are left out ({', '.join(others)}), and sound may have leaked into {', '.join(suspects)}: "
+                f"no leak was found in the other channels of {self.recording}{seen}"
+            )
+        return "; ".join(limits) or None
 
 
 def check_contamination(
@@ -91,9 +131,11 @@ def check_contamination(
     line_noise_hz: float = 0.0,
     is_raw: bool = True,
     audio_modified: str = "none",
+    channels: Mapping[str, str] | None = None,
 ) -> Contamination:
     """Check the trials of one session together; memory does not grow with a trial's channels times its length.
 
+    ``channels`` says of each by name whether it is ``used``; without it all are.
     ``line_noise_hz`` is the frequency of the mains, 0 for none.  ``audio_modified`` is the sheet's ``none |
     pitch_shifted | unknown``: of modified sound nothing can be said; of
     unknown sound only a finding counts.  Of features (not ``is_raw``) nothing can be said either.
@@ -104,7 +146,8 @@ def check_contamination(
         session = Session.of(trials, audio_rate_hz, Spectra(neural_rate_hz, frequencies_hz))
         seconds = len(session.sound) / FRAME_RATE_HZ
         if seconds >= MIN_S:
-            found = of_session(session, frequencies_hz, recording, audio_modified)
+            known = channels or {f"ch{i + 1:03d}": "used" for i in range(trials[0].neural.shape[1])}
+            found = of_session(session, frequencies_hz, recording, audio_modified, known)
             return corrected([found], ALONE_ALPHA)[0]
         reason = f"{seconds:.1f} s of sound, {MIN_S:g} s needed"
     return Contamination(recording, "not testable", reason, audio_modified=audio_modified)
@@ -126,11 +169,14 @@ def why_not(
     return None
 
 
-def of_session(session: Session, frequencies_hz: Values, recording: str, audio_modified: str) -> Contamination:
+def of_session(
+    session: Session, frequencies_hz: Values, recording: str, audio_modified: str, channels: Mapping[str, str]
+) -> Contamination:
     """Compare every channel with the sound, and each probe with added leaks."""
     level, heard = session.background(), power(session.sound).mean(axis=0)
     emphasis = np.sqrt(np.divide(heard, level, out=np.zeros_like(level), where=level > 0)).T
-    probes = evenly(np.flatnonzero(emphasis.any(axis=0)))
+    used = emphasis.any(axis=0) & [use == "used" for use in channels.values()]
+    probes = evenly(np.flatnonzero(used))
     if not len(probes):
         return Contamination(recording, "not testable", "a signal is constant", audio_modified=audio_modified)
     gains = 10 ** (np.array(LEAKS_DB)[:, None] / 20) * np.sqrt(level.sum(axis=1) / heard.sum())[probes]
@@ -143,12 +189,15 @@ def of_session(session: Session, frequencies_hz: Values, recording: str, audio_m
         leaks = session.sound[at][:, None, None] * gains[..., None].astype(np.float32)
         with_leak.add(at, (brain[:, None, probes] + leaks).reshape(len(at), -1, brain.shape[2]))
     products = sums.products()
-    found, chance = products.at(slice(len(searched))), Chance.of(products.at(slice(len(searched), None)), emphasis)
+    found = products.at(slice(len(searched)))
+    chance = Chance.of(products.at(slice(len(searched), None)), emphasis, used)
     score = chance.score(found)
-    tests = 2 * len(searched) * int(np.count_nonzero(emphasis.any(axis=0)))
-    way, lag, channel = np.unravel_index(score.argmax(), score.shape)
+    highest = score.max(axis=(0, 1))
+    tests = 2 * len(searched) * int(used.sum())
+    channel = int(np.where(used, highest, -np.inf).argmax())
+    way, lag = np.unravel_index(score[..., channel].argmax(), score.shape[:2])
     of_sound = p_of(score_of_itself(alone.products(), heard, searched), tests)
-    if min(p_of(score.max(), tests), of_sound) >= ALONE_ALPHA:
+    if min(p_of(highest[channel], tests), of_sound) >= ALONE_ALPHA:
         reason = "the sound repeats itself, or is nearly always silent: not even the sound alone would show"
         return Contamination(recording, "not testable", reason, audio_modified=audio_modified)
     of_leaks = chance.of_channels(np.tile(probes, len(LEAKS_DB))).score(with_leak.products())
@@ -156,22 +205,23 @@ def of_session(session: Session, frequencies_hz: Values, recording: str, audio_m
     return Contamination(
         recording=recording,
         result="no evidence",
-        statistic=float(score.max()),
-        p=p_of(score.max(), tests),
-        channel=int(channel),
+        statistic=float(highest[channel]),
+        p=p_of(highest[channel], tests),
+        channel=channel,
         lag_s=float(-searched[lag] / FRAME_RATE_HZ),
-        leak_db=strength_db(score.max(), of_leaks[way][:, others if others.any() else slice(None)]),
+        leak_db=strength_db(highest[channel], of_leaks[way][:, others if others.any() else slice(None)]),
         detectable_db=detectable_db(of_leaks.max(axis=0), tests),
         frequencies_hz=frequencies_hz,
         lags_s=-searched[::-1] / FRAME_RATE_HZ,
         matrix=found.values[way, :, ::-1, channel],
         audio_modified=audio_modified,
+        channels={"name": [*channels], "use": [*channels.values()], "p": [p_of(own, tests) for own in highest]},
     )
 
 
 def score_of_itself(products: Products, heard: Values, searched: Places) -> float:
     """The highest score of a channel that holds the sound and nothing else."""
-    chance = Chance.of(products.at(slice(len(searched), None)), np.sqrt(heard)[:, None])
+    chance = Chance.of(products.at(slice(len(searched), None)), np.sqrt(heard)[:, None], np.ones(1, bool))
     return float(chance.score(products.at(slice(len(searched)))).max())
 
 
@@ -211,12 +261,13 @@ def corrected(found: Sequence[Contamination], alpha: float) -> list[Contaminatio
 
 def decided(found: Contamination, p_adjusted: float, alpha: float) -> Contamination:
     """Result from the corrected P; without evidence, sound of unknown history stays untestable."""
+    found = replace(found, p_adjusted=p_adjusted, level=alpha * (found.p or 0) / p_adjusted)
     if p_adjusted < alpha:
-        return replace(found, p_adjusted=p_adjusted, result="suspect", reason=None)
+        return replace(found, result="suspect", reason=None)
     if found.audio_modified == "unknown":
         reason = "no evidence, but the sound may have been modified after recording"
-        return replace(found, p_adjusted=p_adjusted, result="not testable", reason=reason)
-    return replace(found, p_adjusted=p_adjusted, result="no evidence", reason=None)
+        return replace(found, result="not testable", reason=reason)
+    return replace(found, result="no evidence", reason=None)
 
 
 def benjamini_hochberg(p: Values) -> Values:

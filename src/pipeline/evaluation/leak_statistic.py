@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.leak_spectra import FRAME_RATE_HZ, Places, Spectrum, power
-from pipeline.evaluation.types import Values
+from pipeline.evaluation.types import Mask, Values
 
 PIECE = 8
 """Frames of a piece: the windows of two that are no neighbours have no sample in common."""
@@ -125,16 +125,16 @@ class Chance:
     spread: Values
 
     @classmethod
-    def of(cls, unrelated: Products, emphasis: Values) -> Chance:
-        """From the weight (frequency, channel) of each frequency, none of which may be 0 in all channels."""
+    def of(cls, unrelated: Products, emphasis: Values, usual: Mask) -> Chance:
+        """From the weight (frequency, channel) of each frequency; ``usual`` (channel,): those whose spread is usual."""
         norm = np.broadcast_to(np.sqrt((emphasis**2).sum(axis=0)), emphasis.shape)
         mean, size = unrelated.values.mean(axis=2), np.sqrt((unrelated.values**2).mean(axis=2))
         held = mean > HELD_MEAN
         mean, size = np.where(held, mean, 0), np.where(held | (size > HELD_SIZE), size, 1)
         one = cls(divided(emphasis, norm), mean, size, np.ones((2, emphasis.shape[1])))
         found = np.sqrt((one.sums(unrelated) ** 2).mean(axis=1))
-        usual = np.median(found[:, norm.any(axis=0)], axis=1, keepdims=True)
-        return replace(one, spread=np.maximum(np.where(found > UNUSUAL * usual, found, usual), 1))
+        spread = np.median(found[:, usual], axis=1, keepdims=True)
+        return replace(one, spread=np.maximum(np.where(found > UNUSUAL * spread, found, spread), 1))
 
     def of_channels(self, channels: Places) -> Chance:
         return Chance(*(values[..., channels] for values in vars(self).values()))

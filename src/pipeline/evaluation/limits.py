@@ -41,7 +41,8 @@ def suspects(sessions: Mapping[str, Collection[str]], found: Sequence[Contaminat
         if bad:
             p = min(c.p_adjusted if c.p_adjusted is not None else c.p or 0.0 for c in bad)
             names = ", ".join(c.recording for c in bad)
-            why[subject] = f"sound may have leaked into the recording of {names} (contamination check, p = {p:.2g})"
+            said = f"sound may have leaked into the recording of {names} (contamination check, p = {p:.2g})"
+            why[subject] = "; ".join([said, *(c.remedy() for c in bad)])
     return why
 
 

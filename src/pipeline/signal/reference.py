@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from pipeline.config.align import ChannelsConfig
+from pipeline.config.align import ChannelChoice, ChannelsConfig
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.signal.blocks import Reader
 
@@ -129,7 +129,7 @@ def bad_channels(
     return [ChannelVerdict("bad" if reason else "good", reason) for reason in reasons]
 
 
-def selected_channels(names: Sequence[str], regions: Sequence[str] | None, config: ChannelsConfig) -> np.ndarray:
+def selected_channels(names: Sequence[str], regions: Sequence[str] | None, config: ChannelChoice) -> np.ndarray:
     """Which channels ``align.channels.include`` and ``exclude`` leave, ``(channels,)`` bool.
 
     Each entry is the name of a channel or of a region (all channels in it).
@@ -160,6 +160,20 @@ def selected_channels(names: Sequence[str], regions: Sequence[str] | None, confi
             )
         )
     return chosen
+
+
+def declared_use(table: Mapping[str, Sequence[str]], config: ChannelChoice) -> list[str]:
+    """Of each channel of a channel table: ``used``, ``excluded`` by the config, or ``bad`` by its status.
+
+    Raises:
+        InputError: as :func:`selected_channels`.
+    """
+    chosen = selected_channels(table["name"], table.get("region"), config)
+    use = {False: "used", True: "bad"}
+    return [
+        use[config.use_status and status == "bad"] if keep else "excluded"
+        for keep, status in zip(chosen, table["status"], strict=True)
+    ]
 
 
 def shaft_and_contact(name: str) -> tuple[str, int] | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pipeline.artifacts.contamination import write_contamination
 from pipeline.artifacts.core import Artifact
-from pipeline.artifacts.recording import open_recording
+from pipeline.artifacts.recording import open_recording, read_tables
 from pipeline.artifacts.trials import trial_rows, within
 from pipeline.config.contamination import ContaminationStage
 from pipeline.evaluation.contamination import check_contamination
 from pipeline.evaluation.leak_spectra import SignalPair
+from pipeline.signal.reference import declared_use
 from pipeline.stage import Stage
 
 
@@ -16,6 +17,7 @@ def contamination(stage: Stage[ContaminationStage]) -> str:
     path = stage.file("recording")
     with open_recording(path) as recording:
         pairs, rates_hz = _pairs(recording)
+        channels = read_tables(recording)["channels"]
         result = check_contamination(
             pairs,
             *rates_hz,
@@ -24,6 +26,7 @@ def contamination(stage: Stage[ContaminationStage]) -> str:
             line_noise_hz=stage.config.align.line_noise_hz,
             is_raw=stage.config.align.input_is_raw,
             audio_modified=recording.attribute("audio_modified"),
+            channels=dict(zip(channels["name"], declared_use(channels, stage.config.align.channels), strict=True)),
         )
         write_contamination(stage.file("output"), vars(result), stage.provenance([(path, recording.content_digest)]))
     return f"{result.result} → {stage.file('output')}"
