@@ -720,7 +720,10 @@ def test_channels_are_chosen_by_name_and_region() -> None:
     for status in ("good", "bad"):
         table = {"name": NAMES, "region": regions, "status": [status] * len(NAMES)}
         used = {"good": "used", "bad": "bad"}[status]
-        assert declared_use(table, config) == [used if keep else "excluded" for keep in chosen]
+        left_out = ["excluded" if name == "LA3" else "not included" for name in NAMES]
+        assert declared_use(table, config) == [
+            used if keep else out for keep, out in zip(chosen, left_out, strict=True)
+        ]
     assert [n for n, c in zip(NAMES, chosen, strict=True) if c] == ["LA1", "LA2", "LA5", "A'12"]
     assert selected_channels(NAMES, None, ChannelsConfig()).all()
     with pytest.raises(InputError, match=r"(?s)include.*'SGT'.*did you mean 'STG'.*exclude.*'Z9'"):

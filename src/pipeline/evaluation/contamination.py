@@ -48,8 +48,8 @@ class Contamination:
     from all recordings (:func:`corrected`).  ``leak_db`` is the level of an added leak with that score, within
     :data:`LEAKS_DB`.  ``detectable_db`` is one that is found wherever it was added (:func:`detectable_db`), None
     where not even the strongest was.  ``channels`` is a table: the ``name`` of each, its ``use`` (``used``,
-    ``excluded`` or ``bad``), and ``p``, that of its highest score times the number of tests; suspect are those below
-    ``level``.
+    ``excluded``, ``not included`` or ``bad``), and ``p``, that of its highest score times the number of tests; suspect
+    are those below ``level``.
     """
 
     recording: str

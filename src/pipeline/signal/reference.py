@@ -163,17 +163,20 @@ def selected_channels(names: Sequence[str], regions: Sequence[str] | None, confi
 
 
 def declared_use(table: Mapping[str, Sequence[str]], config: ChannelChoice) -> list[str]:
-    """Of each channel of a channel table: ``used``, ``excluded`` by the config, or ``bad`` by its status.
+    """Of each channel of a channel table: ``used``, ``excluded`` or ``not included`` by the config, or ``bad``.
 
     Raises:
         InputError: as :func:`selected_channels`.
     """
     chosen = selected_channels(table["name"], table.get("region"), config)
-    use = {False: "used", True: "bad"}
-    return [
-        use[config.use_status and status == "bad"] if keep else "excluded"
-        for keep, status in zip(chosen, table["status"], strict=True)
-    ]
+    places = table.get("region", table["name"])
+    found = []
+    for keep, name, place, status in zip(chosen, table["name"], places, table["status"], strict=True):
+        if keep:
+            found.append("bad" if config.use_status and status == "bad" else "used")
+        else:
+            found.append("excluded" if {name, place} & set(config.exclude) else "not included")
+    return found
 
 
 def shaft_and_contact(name: str) -> tuple[str, int] | None:
