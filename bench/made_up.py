@@ -76,7 +76,7 @@ def next_speaker(kind: str, speaker: int, left: int, rng: np.random.Generator) -
         return int(rng.integers(2)), 0
     if kind == "turns":
         return (1 - speaker, int(rng.integers(3, 11))) if left == 0 else (speaker, left - 1)
-    return 0, 0
+    return int(kind == "other_speaker"), 0
 
 
 def with_background(wave: Array, kind: str, rng: np.random.Generator) -> tuple[Array, dict[str, Array]]:

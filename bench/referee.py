@@ -128,6 +128,8 @@ ROWS = {
         "plain", spectrum, 0.3, passed_off="envelope"),
     "speaker": _wrong("which of two speakers, word by word", BEYOND_LOUDNESS, "two_speakers", of_words("speaker")),
     "turns": _wrong("which of two speakers, in turns", BEYOND_LOUDNESS, "turns", of_words("speaker")),
+    "speaker_column": _wrong("which of two speakers, one in each of 40 trials, with a column speaker", TIMING,
+        "plain", of_words("speaker")),
     "pitch": _wrong("each word's pitch, unrelated to the word", BEYOND_LOUDNESS, "plain", of_words("pitch")),
     "loudness_speaker": _wrong("loudness course and speaker", BEYOND_LOUDNESS, "two_speakers", loudness_and_speaker),
     "walk": _wrong("nothing: random walks in both", NO_LINK, "walk", drift("walk"), draws=67),
@@ -219,14 +221,14 @@ def fold_of(
 
 def block_of(
     recording: str, sound: Sound, test: tuple[int, int], model: Array, envelope: Envelope,
-    references: Mapping[str, Array], session: str,
+    references: Mapping[str, Array], session: str, speaker: str = "",
 ) -> TestBlock:  # fmt: skip
     first, stop = test
     inside = tuple(e for e in sound.events if first <= e.onset_s * FRAME_HZ < stop - 1)
     return TestBlock(
         recording, first, np.arange(first, stop) / FRAME_HZ, sound.mel[first:stop],
         {"model": model, "envelope": envelope.from_loudness(model)}, np.zeros(stop - first, bool), inside,
-        session=session, references=references,
+        session=session, references=references, speaker=speaker,
     )  # fmt: skip
 
 
@@ -271,13 +273,36 @@ def sentences_claims(seed: int) -> dict[str, Any]:
     sounds, features, order = sentence_trials(seed)
     chosen = np.random.default_rng([seed, 13]).permutation(12)
     roles = np.array(["test"] * 3 + ["validation"] * 2 + ["train"] * 7)[chosen][order]
-    spans = {role: [(int(r), 0, len(sounds[r].mel)) for r in np.flatnonzero(roles == role)] for role in set(roles)}
+    return trials_claims(sounds, features, roles, [""] * len(sounds))
+
+
+def speaker_trials(seed: int) -> tuple[list[Sound], list[Array], list[str]]:
+    """40 trials of 4.5 s, one of two speakers in each: sounds, features that tell voice and speaker, and who speaks."""
+    rng = np.random.default_rng([seed, 14])
+    speakers = rng.permutation(np.repeat(["plain", "other_speaker"], 20)).tolist()
+    sounds = [spoken(seed * 100 + k, kind, minutes=4.5 / 60) for k, kind in enumerate(speakers)]
+    whole = brain(np.concatenate([of_words("speaker")(s, rng) for s in sounds]), 1.0, rng)
+    return sounds, np.split(whole, np.cumsum([len(s.mel) for s in sounds])[:-1]), speakers
+
+
+def speaker_claims(seed: int) -> dict[str, Any]:
+    """A fifth of the trials are tested."""
+    sounds, features, speakers = speaker_trials(seed)
+    roles = np.array(["test", "validation", "train", "train", "train"] * 8)
+    return trials_claims(sounds, features, roles, speakers)
+
+
+def trials_claims(
+    sounds: Sequence[Sound], features: Sequence[Array], roles: Array, speakers: Sequence[str]
+) -> dict[str, Any]:
+    """The claims of one session of trials, each with a role."""
+    spans = {role: [(r, 0, len(sounds[r].mel)) for r in np.flatnonzero(roles == role).tolist()] for role in set(roles)}
     mel, events = [s.mel for s in sounds], {r: s.events for r, s in enumerate(sounds)}
     ridge = ridge_of(features, mel, spans["train"], spans["validation"]).refit
     envelope = Envelope.of(mel, [*spans["train"], *spans["validation"]])
     references = reference_mels(mel, spans["train"], spans["test"], events, FRAME_HZ)
     blocks = [
-        block_of(f"rec{r}", sounds[r], (a, b), ridge.predict(features[r], a, b), envelope, own, "s00")
+        block_of(f"rec{r}", sounds[r], (a, b), ridge.predict(features[r], a, b), envelope, own, "s00", speakers[r])
         for (r, a, b), own in zip(spans["test"], references, strict=True)
     ]
     fold = predictions("s00", sounds, 0, spans["train"], blocks, word_templates(mel, spans["train"], events, FRAME_HZ))
@@ -297,7 +322,9 @@ def run(name: str, seed: int) -> dict[str, Any]:
     if name == "copies":
         level = REFUSED if referee_raw.copy_is_refused(seed) else CONTENT
         return {"row": name, "seed": seed, "level": level, "parts": {}}
-    special: dict[str, Callable[[int], dict[str, Any]]] = {"sentences": sentences_claims, "leak": leak_claims}
+    special: dict[str, Callable[[int], dict[str, Any]]] = {
+        "sentences": sentences_claims, "speaker_column": speaker_claims, "leak": leak_claims,
+    }  # fmt: skip
     found = special[name](seed) if name in special else claims_of(ROWS[name], seed)
     tests = next(iter(found["by_subject"].values()))["tests"] if found["tests"] is None else found["tests"]
     effects = {n: [p["p_value"], p["effect"]] for test in tests.values() for n, p in test["parts"].items()}

@@ -17,13 +17,15 @@ import numpy as np
 
 from bench.harness import HOME
 from bench.made_up import FRAME_HZ, RATE_HZ, Array, Sound, noise, spoken
-from bench.referee import NOBODY, REFUSED, ROWS, Row, features_of, is_wrong, sentence_trials
+from bench.referee import NOBODY, REFUSED, ROWS, Row, features_of, is_wrong, sentence_trials, speaker_trials
 from bench.referee_raw import TRIAL_MIN, TRIALS, copied
 
 TINY = {
     "fold": 0, "model": {"preset": "tiny"}, "train": {"max_steps": 30, "steps_per_epoch": 15},
     "vocode": {"iterations": 4}, "evaluate": {"stoi": False, "report": False},
 }  # fmt: skip
+#: Subject, recording, sound, features, and further cells of the sheet.
+Trial = tuple[str, str, Sound, Array, Mapping[str, str]]
 GIVEN = {"data": {"sheet": "recordings.tsv"}, "align": {"features": [{"kind": "given"}]}}
 
 
@@ -70,24 +72,33 @@ def written(folder: Path, name: str, seed: int) -> dict[str, Any]:
     return GIVEN | ({"split": {"by": "recording"}} if len(cells) > row.subjects else {})
 
 
-def trials_of(name: str, row: Row, seed: int) -> list[tuple[str, str, Sound, Array, str]]:
-    """Subject, recording, sound, features and text of each trial."""
+def trials_of(name: str, row: Row, seed: int) -> list[Trial]:
+    """Each trial of a draw."""
     if name == "sentences":
         sounds, features, order = sentence_trials(seed)
         texts = [" ".join(e.label for e in own.events) + f" {k}" for own, k in zip(sounds, order, strict=True)]
-        return [("s00", f"run{i:03d}", *own) for i, own in enumerate(zip(sounds, features, texts, strict=True))]
+        return session_of(sounds, features, "text", texts)
+    if name == "speaker_column":
+        sounds, features, speakers = speaker_trials(seed)
+        return session_of(sounds, features, "speaker", speakers)
     if name == "copies":
         sounds = [spoken(seed * 100 + k, "plain", TRIAL_MIN) for k in range(TRIALS)]
         brains = [noise(len(s.mel), np.random.default_rng([seed, k])).astype(np.float32) for k, s in enumerate(sounds)]
         sounds, brains = copied(sounds, brains, seed)
-        return [("s00", f"run{i}", *own, "") for i, own in enumerate(zip(sounds, brains, strict=True))]
+        return [("s00", f"run{i}", *own, {}) for i, own in enumerate(zip(sounds, brains, strict=True))]
     kinds = [row.brain if number < row.linked else NOBODY for number in range(row.subjects)]
     draws = [features_of(own, seed, number) for number, own in enumerate(kinds)]
-    return [(f"s{number:02d}", f"s{number:02d}run", *own, "") for number, own in enumerate(draws)]
+    return [(f"s{number:02d}", f"s{number:02d}run", *own, {}) for number, own in enumerate(draws)]
+
+
+def session_of(sounds: Sequence[Sound], features: Sequence[Array], column: str, values: Sequence[str]) -> list[Trial]:
+    """The trials of one session, with a column more of the sheet."""
+    cells = [{"session": "one", column: value} for value in values]
+    return [("s00", f"run{i:03d}", *own) for i, own in enumerate(zip(sounds, features, cells, strict=True))]
 
 
 def write_trial(
-    folder: Path, subject: str, recording: str, sound: Sound, features: Array, text: str
+    folder: Path, subject: str, recording: str, sound: Sound, features: Array, more: Mapping[str, str]
 ) -> Mapping[str, str]:
     """Write one trial's arrays and events; its row of the sheet."""
     np.save(folder / f"{recording}_eeg.npy", features)
@@ -99,4 +110,4 @@ def write_trial(
         "eeg_units": "a.u.", "audio": f"{recording}_audio.npy", "audio_rate_hz": str(RATE_HZ),
         "events": f"{recording}_events.tsv", "simulated": "true",
     }  # fmt: skip
-    return cells | ({"session": "one", "text": text} if text else {})
+    return cells | dict(more)

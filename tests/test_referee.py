@@ -11,7 +11,7 @@ from bench import made_up, referee, referee_raw
 from pipeline.evaluation.levels import LEVELS
 
 
-@pytest.mark.parametrize("name", ["voice", "loudness_clean", "speaker", "walk", "leak", "copies"])
+@pytest.mark.parametrize("name", ["voice", "loudness_clean", "speaker", "speaker_column", "walk", "leak", "copies"])
 def test_a_brain_claims_no_more_than_it_knows(name: str) -> None:
     found = referee.run(name, 0)
     assert not referee.is_wrong(referee.ROWS[name], found["level"]), found
