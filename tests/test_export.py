@@ -20,6 +20,7 @@ from live_lab import SCALE, SESSION, Lab, chunks
 from pipeline.artifacts import paths
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.sidecar import write_sidecar
+from pipeline.config.features import LowPassConfig
 from pipeline.config.mel import MelConfig
 from pipeline.errors import InputError
 from pipeline.live.card import scores_of
@@ -34,6 +35,7 @@ from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import Architecture
 from pipeline.model.roll_out import EnsembleStepper
 from pipeline.run.plan import load_plan
+from pipeline.signal.features.base import FeatureKind
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="onnx is not installed: pip install onnx onnxruntime")
@@ -100,6 +102,37 @@ def test_the_consumer_gives_the_live_mel_without_torch(lab: Lab, folder: Path, t
     cut = runpy.run_path(str(folder / "consumer.py"))["Decoder"](folder)
     pieces = [cut.push(samples[chunk][:, read]) for chunk in chunks(len(samples), 1000, np.random.default_rng(0))]
     np.testing.assert_allclose(np.concatenate(pieces), found, atol=SCALE * expected.std(), rtol=0)
+
+
+class Unstreamed(FeatureKind[LowPassConfig]):
+    """A kind of one's own without a stream."""
+
+    def support_s(self, causal: bool) -> tuple[float, float]:
+        return 0.0, 0.0
+
+    def blocks(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError
+
+
+@needs_onnx
+@pytest.mark.parametrize("expected", ["can be exported", "can be streamed"])
+def test_features_of_ones_own_are_refused_by_name(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: str
+) -> None:
+    """Export writes nothing; live refuses what has no stream before its first sample."""
+    config = type(Montage.of_session(lab.aligned, lab.names).features.kinds[-1].keys)
+    derived = type("Derived", (FeatureKind._of_section[config],), {})  # might compute something else
+    kind = derived if expected == "can be exported" else Unstreamed
+    monkeypatch.setitem(FeatureKind._of_section, config, kind)
+    named = f"kind]: got {config.model_fields['kind'].default}, expected a feature that {expected}"
+    with pytest.raises(InputError) as caught:
+        exported(lab, lab.model, tmp_path / "out")
+    assert named in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    if kind is Unstreamed:
+        with pytest.raises(InputError) as caught:
+            LiveDecoder(lab.model, lab.config, Montage.of_session(lab.aligned, lab.names))
+        assert named in str(caught.value)
 
 
 @needs_onnx
