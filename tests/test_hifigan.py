@@ -21,7 +21,7 @@ from pipeline.run.plan import load_plan
 from pipeline.signal.mel import log_mel
 from pipeline.vocoder import hifigan
 from pipeline.vocoder.base import Vocoder
-from pipeline.vocoder.hifigan import HifiGan
+from pipeline.vocoder.hifigan import HifiGan, StreamingHifiGan
 from pipeline.vocoder.hifigan_config import read_hifigan_config
 from test_vocoder import SPEECH, mel_r
 from voices import V1, V2, V3, random_state, write_checkpoint
@@ -98,6 +98,32 @@ def test_long_mels_are_done_in_pieces_that_fit(
     differs = np.flatnonzero(np.abs(vocoder(changed) - vocoder(mel)) > 0) // 256
     assert 50 - vocoder.receptive_field <= differs.min() < 50 < differs.max() <= 50 + vocoder.receptive_field
     assert differs.max() - differs.min() > vocoder.receptive_field
+
+
+@pytest.mark.parametrize("config", [V1, V3], ids=["v1", "v3"])
+@pytest.mark.parametrize("cut", [1, 4, 50])
+def test_sound_as_frames_come_is_that_of_the_whole_mel(tmp_path: Path, config: dict[str, Any], cut: int) -> None:
+    vocoder, mel = random_hifigan(tmp_path, config), random_mel(70)
+    streaming, whole = StreamingHifiGan(vocoder), vocoder(mel)
+    for _ in range(2):  # finish begins another sound
+        pieces = []
+        for i in range(0, len(mel), cut):
+            pieces.append(streaming.push(mel[i : i + cut]))
+            assert len(streaming._mel) < streaming.reads, "what is kept does not grow"
+        assert sum(map(len, pieces)) == (70 - vocoder.receptive_field) // 4 * 4 * 256, "all whose look-ahead is there"
+        np.testing.assert_allclose(np.concatenate([*pieces, streaming.finish()]), whole, atol=1e-5)
+    assert len(streaming.finish()) == 0
+
+
+def test_with_less_look_ahead_sound_is_as_if_the_mel_ended_there(tmp_path: Path) -> None:
+    vocoder, mel = random_hifigan(tmp_path, V1), random_mel(40)
+    streaming = StreamingHifiGan(vocoder, look_ahead=3, block=8)
+    sound = streaming.push(mel)
+    assert len(sound) == 32 * 256
+    np.testing.assert_allclose(sound[: 8 * 256], vocoder(mel[:11])[: 8 * 256], atol=1e-6)
+    np.testing.assert_allclose(sound[24 * 256 :], vocoder(mel[24 - 15 : 35])[15 * 256 : 23 * 256], atol=1e-6)
+    streaming.reset()
+    np.testing.assert_array_equal(np.concatenate([streaming.push(frame[None]) for frame in mel]), sound)
 
 
 def test_newer_names_of_weight_normalisation_load_too(tmp_path: Path) -> None:
@@ -223,6 +249,14 @@ def test_copy_synthesis_of_real_speech_with_trained_weights(trained: Path, name:
     target = log_mel(np.load(SPEECH), 22050, MEL)
     sound = trained_checkpoint(trained, name)(target)
     assert mel_r(target, log_mel(sound, 22050, MEL)) > 0.95
+
+
+@pytest.mark.slow
+def test_trained_weights_give_the_same_sound_as_frames_come(trained: Path) -> None:
+    vocoder, mel = trained_checkpoint(trained, "LJSpeech"), random_mel(40)
+    streaming = StreamingHifiGan(vocoder)
+    pieces = [streaming.push(mel[i : i + 4]) for i in range(0, 40, 4)]
+    np.testing.assert_allclose(np.concatenate([*pieces, streaming.finish()]), vocoder(mel), atol=1e-3)
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ from pipeline.stages.align import align
 from pipeline.stages.ingest import ingest
 from pipeline.stages.mel import mel
 from pipeline.stages.vocode import vocode
-from pipeline.vocoder.hifigan_config import read_hifigan_config
+from pipeline.vocoder.hifigan_config import checkpoint_files
 
 C = TypeVar("C", bound=Section)
 
@@ -174,18 +174,9 @@ def _warn_of_bad_channels(recording: Path, front_end: FrontEnd) -> None:
 
 def _vocoder_files(config: VocodeStage) -> list[Path]:
     """The vocoder's checkpoint and its config, checked against the model's mel; nothing where it has none."""
-    keys = config.vocode
-    if keys.vocoder == "griffin_lim" or config.export.audio == "none":
+    if config.vocode.vocoder == "griffin_lim" or config.export.audio == "none":
         return []
-    files = {"checkpoint": keys.checkpoint, "checkpoint_config": keys.checkpoint_config}
-    fix = "Name it with --set, or take --set vocode.vocoder=griffin_lim"
-    raise_if_any(
-        Problem("config", f"vocode.{key}", file or "nothing", "a file, since vocode.vocoder is hifigan", fix)
-        for key, file in files.items()
-        if file is None or not Path(file).is_file()
-    )
-    read_hifigan_config(Path(str(keys.checkpoint_config)), config.mel)
-    return [Path(str(file)) for file in files.values()]
+    return list(checkpoint_files(config.vocode, config.mel))
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from pipeline.raw.sessions import Session, SessionPlan, sessions_of
 from pipeline.raw.sheet import RecordingRow, read_sheet, rows_of
 from pipeline.run.failures import almost_full, failures, written_logs
 from pipeline.run.layout import refuse_earlier_layout, refuse_links
-from pipeline.vocoder.hifigan_config import read_hifigan_config
+from pipeline.vocoder.hifigan_config import checkpoint_files
 
 SIMULATED_SHEET = paths.RESULTS / "simulated" / "recordings.tsv"
 SIMULATED_SIDECAR = SIMULATED_SHEET.with_name("provenance.json")
@@ -584,15 +584,8 @@ def _initial_model(pattern: str, model_id: str, fold: Fold) -> str:
 
 def _check_vocoder(config: Config) -> None:
     """Raise :class:`InputError` where the vocoder's files are missing, or were made for another mel."""
-    named_files = _vocoder_files(config)
-    fix = "Name the generator's checkpoint and the config.json that came with it"
-    raise_if_any(
-        Problem("config", f"vocode.{key}", file or "nothing", "a file, since vocode.vocoder is hifigan", fix)
-        for key, file in named_files.items()
-        if file is None or not Path(file).is_file()
-    )
-    if named_files:
-        read_hifigan_config(Path(str(config.vocode.checkpoint_config)), config.mel)
+    if _vocoder_files(config):
+        checkpoint_files(config.vocode, config.mel)
 
 
 def _check_packages(config: Config) -> None:

@@ -112,17 +112,58 @@ class HifiGan:
         self.device = device
         self.generator = load_generator(checkpoint, config).to(device)
 
-    @torch.inference_mode()
     def __call__(self, log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """``frames * hop`` samples.  Long mels are done in pieces with all frames around them that they depend on."""
-        mel = torch.from_numpy(np.ascontiguousarray(log_mel.T, dtype=np.float32))
         sound = np.empty(len(log_mel) * self.hop, np.float32)
         for start in self.watched(range(0, len(log_mel), FRAMES_AT_ONCE)):
             first, stop = max(0, start - self.receptive_field), min(len(log_mel), start + FRAMES_AT_ONCE)
-            piece = mel[None, :, first : stop + self.receptive_field].to(self.device)
-            wave = self.generator(piece)[0, 0, (start - first) * self.hop :]
-            sound[start * self.hop : stop * self.hop] = wave[: (stop - start) * self.hop].cpu().numpy()
+            piece = self.within(log_mel[first : stop + self.receptive_field], start - first, stop - first)
+            sound[start * self.hop : stop * self.hop] = piece
         return sound
+
+    @torch.inference_mode()
+    def within(self, log_mel: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+        """Samples of the frames from ``start`` to ``stop``, made from all of ``log_mel`` at once."""
+        mel = torch.from_numpy(np.ascontiguousarray(log_mel.T, dtype=np.float32))[None].to(self.device)
+        wave: NDArray[np.float32] = self.generator(mel)[0, 0, start * self.hop : stop * self.hop].cpu().numpy()
+        return wave
+
+
+class StreamingHifiGan:
+    """:class:`HifiGan` as frames come, ``block`` of them at a time, in overlapping pieces.
+
+    A block is made from the receptive field before it and ``look_ahead`` frames after it, by default the receptive
+    field too: the sound is then that of the whole mel, to rounding.  With less, it is as if the mel ended there.
+    ``push``, ``finish`` and ``reset`` are those of :class:`~pipeline.vocoder.base.StreamingVocoder`.
+    """
+
+    def __init__(self, vocoder: HifiGan, look_ahead: int | None = None, block: int = 4) -> None:
+        self.vocoder, self.sample_rate_hz, self.block = vocoder, vocoder.sample_rate_hz, block
+        self.look_ahead = vocoder.receptive_field if look_ahead is None else look_ahead
+        self.reads = vocoder.receptive_field + block + self.look_ahead
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin another sound."""
+        self._mel = np.zeros((0, self.vocoder.generator.conv_pre.in_channels), np.float32)
+        self._n_out = 0  # of its frames, those whose sound is out: the past that the next block is made from
+
+    def push(self, log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The sound of the blocks whose look-ahead is there."""
+        self._mel = np.concatenate([self._mel, log_mel])
+        blocks = []
+        while len(self._mel) >= (needed := self._n_out + self.block + self.look_ahead):
+            blocks.append(self.vocoder.within(self._mel[:needed], self._n_out, self._n_out + self.block))
+            done = self._n_out + self.block
+            self._n_out = min(done, self.vocoder.receptive_field)
+            self._mel = self._mel[done - self._n_out :]
+        return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+    def finish(self) -> NDArray[np.float32]:
+        """The sound of the frames that still wait."""
+        mel, n_out = self._mel, self._n_out
+        self.reset()
+        return self.vocoder.within(mel, n_out, len(mel)) if n_out < len(mel) else np.zeros(0, np.float32)
 
 
 def load_generator(checkpoint: Path, config: HifiGanConfig) -> Generator:

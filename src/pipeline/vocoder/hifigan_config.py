@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.config.mel import MelConfig
+from pipeline.config.vocode import VocodeConfig
 from pipeline.errors import InputError, Problem, raise_if_any
 
 #: Far above any published model; a config beyond it is damaged or hostile.
@@ -109,6 +110,23 @@ def read_hifigan_config(file: Path, mel: MelConfig) -> HifiGanConfig:
         raise InputError(_problem(file, dict(found)) for found in error.errors()) from None
     raise_if_any(config.mel_problems(file, mel))
     return config
+
+
+def checkpoint_files(config: VocodeConfig, mel: MelConfig) -> tuple[Path, Path]:
+    """The checkpoint and its config.json that ``vocode`` names, the latter checked against the mel.
+
+    Raises :class:`InputError` where one is missing, or for another mel.
+    """
+    files = {"checkpoint": config.checkpoint, "checkpoint_config": config.checkpoint_config}
+    fix = "Name the generator's checkpoint and the config.json that came with it, or take vocode.vocoder: griffin_lim"
+    raise_if_any(
+        Problem("config", f"vocode.{key}", file or "nothing", "a file, since the vocoder is hifigan", fix)
+        for key, file in files.items()
+        if file is None or not Path(file).is_file()
+    )
+    checkpoint, config_file = (Path(str(file)) for file in files.values())
+    read_hifigan_config(config_file, mel)
+    return checkpoint, config_file
 
 
 def _problem(file: Path, found: dict[str, object]) -> Problem:

@@ -28,6 +28,7 @@ class StreamingGriffinLim:
     def __init__(self, vocoder: GriffinLim, look_ahead: int = 2, iterations: int = 8) -> None:
         self.vocoder, self.look_ahead, self.iterations = vocoder, look_ahead, iterations
         self.sample_rate_hz, self.hop = vocoder.sample_rate_hz, vocoder.hop_length
+        self.reads = look_ahead + 1
         self.length = (look_ahead + 1) * self.hop + vocoder.n_fft - self.hop
         # What the squared windows of an endless row of frames add up to, from any frame's first sample on.
         overlap = -(-vocoder.n_fft // self.hop)
