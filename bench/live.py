@@ -3,18 +3,22 @@
     python -m bench.live [--channels 8 32 128 256] [--seconds 20]
     python -m bench.live --minutes 60   # one long trial at full speed: frames, memory, speed
     python -m bench.live --lsl          # through the Lab Streaming Layer on this machine
+    python -m bench.live --hifigan CHECKPOINT CONFIG --speech CLIP.npy   # HiFi-GAN as frames come, of true mel
 
 Models of the presets ``strong`` and ``large``, two networks and a ridge, with random weights, which cost what
 trained ones do.  *First change* is from the first changed sample of two signals to the last sample that has arrived
 when their sounds differ.  *Delay* is how far the sound lies behind the signal that it belongs to, where it plays
-without a gap: the largest age of the newest sample of sound that is out.  Both are in the signal's own time, with
-chunks of 5 ms and without the computing, which stands beside them.  One core.  Through LSL it is the time on the wall
-from sending the first changed sample to receiving the first changed sample of sound, computing included.
+without a gap: the largest age of the newest sample of sound that is out.  *Heard* is the lag at which the envelopes of
+the sound, played with that delay, and of the signal correlate most, where mel bands follow the logarithm of the
+features and nothing else.  All are in the signal's own time, with chunks of 5 ms and without the computing, which
+stands beside them.  One core.  Through LSL it is the time on the wall from sending the first changed sample to
+receiving the first changed sample of sound, computing included.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import secrets
 import sys
 import time
@@ -26,10 +30,12 @@ from math import ceil, floor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import psutil
 import torch
+from scipy.signal import butter, sosfiltfilt
 
 from pipeline.config.align import AlignConfig
 from pipeline.config.base import pick
@@ -39,37 +45,46 @@ from pipeline.config.mel import MelConfig
 from pipeline.config.model import ModelConfig
 from pipeline.config.train import TrainConfig
 from pipeline.config.vocode import VocodeConfig
+from pipeline.evaluation.intelligibility import intelligibility
 from pipeline.live.decoder import LiveDecoder
 from pipeline.live.listen import listen
 from pipeline.live.lsl import LslSink, LslSource, write_loopback
 from pipeline.live.montage import Montage
 from pipeline.live.replay import Session, chunks
+from pipeline.live.score import envelope_lag
 from pipeline.live.sinks import MelSink, Sink, WavSink
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import Architecture, network_roles, resolve
 from pipeline.signal.features.stack import Features
-from pipeline.signal.mel import mel_filter_bank
+from pipeline.signal.mel import log_mel, mel_filter_bank
 from pipeline.signal.reference import Reference
 from pipeline.vocoder.griffin_lim import GriffinLim
+from pipeline.vocoder.hifigan import Generator, HifiGan, StreamingHifiGan
+from pipeline.vocoder.hifigan_config import read_hifigan_config
 from pipeline.vocoder.streaming import StreamingGriffinLim
 
 RATE_HZ, CHUNK_S = 1024.0, 0.005
 PRESETS = ("strong", "large")
 
 
-def session(channels: int, preset: str, look_ahead: int) -> Session:
+def session(channels: int, preset: str, look_ahead: int, network: Ensemble | None = None) -> Session:
     """A decoder of high gamma at 1024 Hz, and its vocoder."""
-    align, mel = AlignConfig(), MelConfig()
+    mel = MelConfig()
+    vocoder = StreamingGriffinLim(GriffinLim(mel_filter_bank(mel), mel, VocodeConfig()), look_ahead)
+    return Session(decoder(mel, network or model(channels, preset)), vocoder)
+
+
+def decoder(mel: MelConfig, network: Ensemble) -> LiveDecoder:
+    """For high gamma at 1024 Hz."""
+    align, channels = AlignConfig(), network.a.n_channels
     names = [f"ch{i}" for i in range(channels)]
     reference = Reference.build("none", names, [True] * channels)
     features = Features(align, mel, RATE_HZ)
     columns = np.arange(channels)
     montage = Montage(tuple(names), RATE_HZ, reference, features, align.feature_rate_hz, columns)
-    config = pick(ModelSettings, load_config([]).model_copy(update={"causal": True}))
-    decoder = LiveDecoder(model(channels, preset), config, montage)
-    vocoder = GriffinLim(mel_filter_bank(mel), mel, VocodeConfig())
-    return Session(decoder, StreamingGriffinLim(vocoder, look_ahead))
+    config = pick(ModelSettings, load_config([]).model_copy(update={"causal": True, "mel": mel}))
+    return LiveDecoder(network, config, montage)
 
 
 def model(channels: int, preset: str) -> Ensemble:
@@ -113,18 +128,35 @@ def latency_s(channels: int, preset: str, look_ahead: int, seconds: float = 3.0)
     return worst
 
 
-def delay_s(channels: int, preset: str, look_ahead: int, seconds: float = 3.0) -> float:
+def delay_s(own: Session, seconds: float = 3.0) -> float:
     """The largest age of the newest sample of sound, just before the next ones come [s]."""
     rng = np.random.default_rng(2)
-    signal = rng.normal(0, 10, (round(seconds * RATE_HZ), channels)).astype(np.float32)
-    own, arrived, out, largest = session(channels, preset, look_ahead), 0, 0, 0.0
-    for chunk in in_chunks(signal):
-        arrived += len(chunk)
-        sound = own.push(chunk)
-        if len(sound) and out:
-            largest = max(largest, arrived / RATE_HZ - out / own.vocoder.sample_rate_hz)
-        out += len(sound)
-    return largest
+    n_channels = len(own.decoder.montage.names)
+    for chunk in in_chunks(rng.normal(0, 10, (round(seconds * RATE_HZ), n_channels)).astype(np.float32)):
+        own.push(chunk)
+    return own.delay_s
+
+
+def heard_ms(look_ahead: int, seconds: float = 30.0, channels: int = 8) -> float:
+    """Lag of the sound that is played, against the envelope of noise that the signal is [ms]."""
+    rng, n = np.random.default_rng(5), round(seconds * RATE_HZ)
+    loudness = sosfiltfilt(butter(2, 6, fs=RATE_HZ, output="sos"), rng.normal(0, 12, n))  # syllables; logarithm
+    signal = rng.normal(0, 10, (n, channels)) * np.exp(loudness)[:, None]
+    followed = model(channels, "tiny")
+    skip, network = followed.networks[0].skip, followed.networks[0]
+    assert skip is not None
+    log_gamma = torch.full((channels,), 1.0)
+    weights = torch.full((1, channels, network.a.n_bands), 1 / channels)
+    zeros = torch.zeros(network.a.n_bands)
+    skip.set(0, weights, torch.zeros(1, dtype=torch.long), zeros, log_gamma, log_gamma, torch.full((channels,), 1e-3))
+    followed.weights.copy_(torch.tensor([0.0, 0.0, 1.0]))
+    own = replace(session(channels, "tiny", look_ahead, followed), keep=True)
+    for chunk in in_chunks(signal.astype(np.float32)):
+        own.push(chunk)
+    mel, grid = log_mel(own.sound, 22050, MelConfig()), own.decoder.config.mel
+    frames_s = (own.decoder.first_frame + np.arange(len(mel))) / grid.frame_rate_hz
+    true = np.interp(frames_s, np.arange(n) / RATE_HZ, loudness)
+    return envelope_lag(mel.mean(axis=1), true, grid.frame_rate_hz)[0] + 1e3 * own.delay_s
 
 
 def costs_ms(channels: int, preset: str, seconds: float) -> np.ndarray:
@@ -152,6 +184,7 @@ def long_trial(minutes: float, channels: int = 8, preset: str = "tiny") -> None:
     with TemporaryDirectory() as folder:
         sinks: list[Sink] = [WavSink(Path(folder) / "sound.wav", 22050), MelSink(Path(folder) / "mel.npy", 80)]
         own = replace(session(channels, preset, look_ahead=0), sinks=sinks)
+        assert isinstance(own.vocoder, StreamingGriffinLim)
         own.vocoder.iterations = 1
         process, started = psutil.Process(), time.process_time()
         columns = ("minutes", "frames out", "frames due", "behind", "RSS [MB]", "CPU of a minute [s]")
@@ -254,12 +287,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--lsl", action="store_true")
+    parser.add_argument("--delays", action="store_true", help="the table of delays alone")
+    parser.add_argument("--hifigan", type=Path, nargs=2, metavar=("CHECKPOINT", "CONFIG"))
+    parser.add_argument("--speech", type=Path, help="int16 at 22 050 Hz")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.minutes:
         long_trial(options.minutes)
     elif options.lsl:
         lsl_table()
+    elif options.hifigan:
+        checkpoint, config = options.hifigan
+        hifigan_table(checkpoint, config, options.speech, options.seconds)
+    elif options.delays:
+        delays()
     else:
         tables(options.channels, options.seconds)
 
@@ -282,10 +323,88 @@ def tables(channels: list[int], seconds: float) -> None:
             ms = costs_ms(n, preset, seconds)
             p50, p99 = np.percentile(ms, [50, 99])
             print(f"| {preset} | {n} | {p50:.1f} | {p99:.1f} | {ms.max():.1f} | 46.4 |", flush=True)
-    print("\n| look-ahead of the vocoder [frames] | first change, worst of eight [ms] | delay [ms] |\n|---|---|---|")
+    delays()
+
+
+def delays() -> None:
+    """Delays in the signal's own time."""
+    columns = ("look-ahead of the vocoder [frames]", "first change, worst of eight [ms]", "delay [ms]", "heard [ms]")
+    print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for look_ahead in (0, 1, 2, 3):
-        changed, delay = latency_s(8, "strong", look_ahead), delay_s(8, "strong", look_ahead)
-        print(f"| {look_ahead} | {1e3 * changed:.0f} | {1e3 * delay:.0f} |", flush=True)
+        changed, delay = latency_s(8, "strong", look_ahead), delay_s(session(8, "strong", look_ahead))
+        print(f"| {look_ahead} | {1e3 * changed:.0f} | {1e3 * delay:.0f} | {heard_ms(look_ahead):.0f} |", flush=True)
+
+
+# --- HiFi-GAN -------------------------------------------------------------------------------------------------------
+
+#: Keys of the config.json of the published generators that differ from v1.
+SMALLER: dict[str, dict[str, Any]] = {
+    "v2": {"upsample_initial_channel": 128},
+    "v3": {
+        "upsample_initial_channel": 256, "resblock": "2", "upsample_rates": [8, 8, 4],
+        "upsample_kernel_sizes": [16, 16, 8], "resblock_kernel_sizes": [3, 5, 7],
+        "resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]],
+    },
+}  # fmt: skip
+
+
+def hifigan_table(checkpoint: Path, config: Path, speech: Path, seconds: float) -> None:
+    """Sound of a trained v1 of true mel against the offline one, and what steps cost; v2 and v3 of random weights."""
+    mel = MelConfig(flavor="hifigan")
+    true = np.load(speech, allow_pickle=False)[: round(seconds * 22050)].astype(np.float32) / 32768
+    target = log_mel(true, 22050, mel)
+    columns = ("generator", "look-ahead [frames]", "largest difference", "STOI", "ESTOI", "delay [ms]",
+               "CPU of a step: p50", "p99 [ms]")  # fmt: skip
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+    trained = HifiGan(checkpoint, read_hifigan_config(config, mel))
+    whole = trained(target)
+    print(f"| v1 | offline | | {_scores(true, whole)} | | | |", flush=True)
+    for look_ahead in (0, 4, 8, trained.receptive_field):
+        sound, ms = _stepped(StreamingHifiGan(trained, look_ahead), target)
+        difference = np.abs(sound - whole).max()
+        print(f"| v1 | {look_ahead} | {difference:.0e} | {_scores(true, sound)} | {_costs(trained, look_ahead, ms)}")
+    for name, keys in SMALLER.items():
+        with TemporaryDirectory() as folder:
+            file, weights = Path(folder) / "config.json", Path(folder) / "generator.pth"
+            file.write_text(json.dumps(json.loads(config.read_text()) | keys))
+            shape = read_hifigan_config(file, mel)
+            torch.save({"generator": Generator(shape).state_dict()}, weights)
+            random = HifiGan(weights, shape)
+        field = random.receptive_field
+        print(f"| {name} | {field} | | | | {_costs(random, field, _stepped(StreamingHifiGan(random), target)[1])}")
+
+
+def _stepped(vocoder: StreamingHifiGan, mel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sound of a mel in steps of 4 frames, and the CPU time of each step that reads all it can [ms]."""
+    sounds, ms = [], []
+    for start in range(0, len(mel), 4):
+        started = time.process_time()
+        sounds.append(vocoder.push(mel[start : start + 4]))
+        if vocoder.reads < start + 4 <= len(mel):
+            ms.append(1e3 * (time.process_time() - started))
+    return np.concatenate([*sounds, vocoder.finish()]), np.array(ms)
+
+
+def _scores(true: np.ndarray, sound: np.ndarray) -> str:
+    found = intelligibility(true[: len(sound)], sound[: len(true)], 22050)
+    assert not isinstance(found, str)
+    return f"{found[0]:.3f} | {found[1]:.3f}"
+
+
+def _costs(vocoder: HifiGan, look_ahead: int, ms: np.ndarray) -> str:
+    own = Session(decoder(MelConfig(flavor="hifigan"), model(8, "tiny")), StreamingHifiGan(Silent(vocoder), look_ahead))
+    p50, p99 = np.percentile(ms, [50, 99])
+    return f"{1e3 * delay_s(own):.0f} | {p50:.0f} | {p99:.0f} |"
+
+
+class Silent(HifiGan):
+    """Sound comes when it would, and costs nothing."""
+
+    def __init__(self, like: HifiGan) -> None:
+        self.__dict__ |= like.__dict__
+
+    def within(self, log_mel: np.ndarray, start: int, stop: int) -> np.ndarray:
+        return np.zeros((stop - start) * self.hop, np.float32)
 
 
 if __name__ == "__main__":

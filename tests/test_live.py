@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,15 @@ from pipeline.live.decoder import LiveDecoder
 from pipeline.live.listen import listen
 from pipeline.live.montage import Montage
 from pipeline.live.replay import Session
+from pipeline.live.score import envelope_lag
+from pipeline.live.sinks import ClockFile
 from pipeline.live.stream import Chunk
 from pipeline.signal.mel import log_mel, mel_filter_bank
 from pipeline.vocoder.griffin_lim import GriffinLim
+from pipeline.vocoder.hifigan import HifiGan
+from pipeline.vocoder.hifigan_config import read_hifigan_config
 from pipeline.vocoder.streaming import StreamingGriffinLim
+from voices import write_checkpoint
 
 
 @pytest.mark.parametrize("largest", [1, 7, 1000, 10**6])
@@ -100,6 +107,7 @@ class Played:
         times_s = np.arange(len(samples)) / self.rate_hz + 2.0 * (np.arange(len(samples)) >= len(samples) // 2)
         parts = np.array_split(np.arange(len(samples)), 20)
         self.chunks = [Chunk(samples[part, ::-1], times_s[part]) for part in parts]
+        self.stamps = times_s.tolist()
 
     def read(self) -> Chunk | None:
         return self.chunks.pop(0) if self.chunks else None
@@ -108,7 +116,7 @@ class Played:
         raise AssertionError
 
 
-def test_a_stream_is_decoded_trial_by_trial(lab: Lab) -> None:
+def test_a_stream_is_decoded_trial_by_trial(lab: Lab, tmp_path: Path) -> None:
     """A gap begins a trial: what comes out is the mel of each part alone, and all of its sound."""
     samples, montage = lab.samples(lab.trials[0]), Montage.of_session(lab.aligned, lab.names)
     decoder = LiveDecoder(lab.model, lab.config, montage)
@@ -117,11 +125,66 @@ def test_a_stream_is_decoded_trial_by_trial(lab: Lab) -> None:
     decoder.reset()
     expected = np.concatenate([first, decoder.push(samples[half:])])
     again = LiveDecoder(lab.model, lab.config, montage)
-    session = Session(again, StreamingGriffinLim(griffin_lim(), 1), [sink := Kept()], keep=True)
-    listen(session, Played(montage, samples), lambda _: None, queue_s=60)
+    clock = ClockFile(tmp_path / "clock.tsv", iter(range(10**6)).__next__)
+    session = Session(again, StreamingGriffinLim(griffin_lim(), 1), [sink := Kept()], keep=True, clock_file=clock)
+    listen(session, played := Played(montage, samples), lambda _: None, queue_s=60)
+    clock.close()
     np.testing.assert_allclose(session.mel, expected, atol=SCALE * expected.std(), rtol=0)
     assert sum(map(len, sink.mels)) == len(expected)
     assert sum(map(len, sink.sounds)) == (len(expected) - 2) * 256
+    np.testing.assert_array_equal(session.sound, np.concatenate(sink.sounds))
+    rows = np.genfromtxt(tmp_path / "clock.tsv", names=True, delimiter="\t")
+    out = [(len(mel), len(sound)) for mel, sound in zip(sink.mels, sink.sounds, strict=True) if len(mel) + len(sound)]
+    begins = np.cumsum([(0, 0), *out], axis=0)[:-1]
+    np.testing.assert_array_equal(np.stack([rows["mel_frame"], rows["sound_sample"]], axis=1), begins)
+    np.testing.assert_array_equal(rows["out_s"], np.arange(len(out)))
+    assert set(rows["signal_s"][np.isfinite(rows["signal_s"])]) <= {round(s, 6) for s in played.stamps}
+    second = rows["trial"] == 1
+    assert 0 < second.sum() < len(rows)
+    assert np.nanmin(rows["signal_s"][second]) - np.nanmax(rows["signal_s"][~second]) > 2, "across the gap"
+
+
+@pytest.mark.parametrize("look_ahead", [0, 2])
+def test_the_delay_is_from_a_moment_of_the_signal_to_its_sound(lab: Lab, look_ahead: int) -> None:
+    """The signal and its sound have clocks of their own: offset and drift count."""
+    decoder, samples = lab.decoder(lab.trials[0]), lab.samples(lab.trials[0])
+    rate_hz, first_s = decoder.montage.rate_hz, decoder.first_frame / decoder.config.mel.frame_rate_hz
+    session = Session(decoder, StreamingGriffinLim(griffin_lim(), look_ahead))
+    heard, ages_s = 0, []
+    for start in range(0, len(samples), 5):
+        sound = session.push(samples[start : start + 5])
+        now_s = min(len(samples), start + 5) / rate_hz
+        if len(sound) and heard:
+            ages_s.append(now_s - lab.trials[0].audio_offset_s - first_s - heard / 22050)
+        heard += len(sound)
+    assert session.delay_s == pytest.approx(max(ages_s), abs=1e-3)
+    assert 0.045 + 0.0116 * look_ahead < session.delay_s < 0.08 + 0.0116 * look_ahead
+
+
+def test_timing_a_step_leaves_no_trace(lab: Lab) -> None:
+    class Slow(StreamingGriffinLim):
+        def push(self, log_mel: np.ndarray) -> np.ndarray:
+            time.sleep(0.03 * (len(log_mel) == decoder.stepper.step_frames))
+            return super().push(log_mel)
+
+    samples, decoder = lab.samples(lab.trials[0]), lab.decoder(lab.trials[0])
+    session = Session(decoder, Slow(griffin_lim(), 1))
+    assert 0.03 < session.fastest_step_s() < 3
+    sound, fresh = session.push(samples), lab.decoder(lab.trials[0])
+    np.testing.assert_array_equal(sound, Session(fresh, StreamingGriffinLim(griffin_lim(), 1)).push(samples))
+    assert session.n_frames > 0
+
+
+@pytest.mark.parametrize("lag_ms", [-50, 0, 80])
+def test_the_lag_of_an_envelope_is_found(lag_ms: int) -> None:
+    rng = np.random.default_rng(0)
+    t = np.arange(400) / 86.13
+    tones = [(f, p) for f, p in zip(rng.uniform(1, 6, 8), rng.uniform(0, 6, 8), strict=True)]
+    true, live = (sum(np.sin(2 * np.pi * f * (t - by) + p) for f, p in tones) for by in (0, lag_ms / 1e3))
+    found, largest, at_none = envelope_lag(live, true, 86.13)
+    assert found == pytest.approx(lag_ms, abs=1)
+    assert largest > 0.99
+    assert at_none == pytest.approx(np.corrcoef(live, true)[0, 1], abs=1e-6)
 
 
 class Kept:
@@ -146,6 +209,7 @@ CHAIN: dict[str, Any] = {
     "simulate": {"minutes": 0.75, "trials": 12, "trial_s": 4, "channels": 6},
     "split": {"by": "recording", "folds": 3},
     "model": {"preset": "tiny"},
+    "mel": {"flavor": "hifigan"},
     "train": {"max_steps": 20, "steps_per_epoch": 10, "normalisation": "causal_running"},
     "export": {"audio": "none"},
     "predict": {"importance": False},
@@ -153,7 +217,9 @@ CHAIN: dict[str, Any] = {
 
 
 @pytest.mark.slow
-def test_a_replay_gives_the_predictions_of_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replay_gives_the_predictions_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps(CHAIN))
     done = snakemake(tmp_path, "results/predictions/sim01/fold0.h5", config=config)
@@ -161,18 +227,36 @@ def test_a_replay_gives_the_predictions_of_the_run(tmp_path: Path, capsys: pytes
     predicted = read_predicted(tmp_path / "results/predictions/sim01/fold0.h5", PREDICTIONS)
     block = predicted.blocks[-1]  # not the session's first trial, whose statistics begin with nothing
     with contextlib.chdir(tmp_path):
+        files = ["--wav", "out.wav", "--mel", "out.npy", "--clock", "clock.tsv"]
         command = ["live", "--config", "config.json", "--subject", "sim01", "--fold", "0", "--replay", block.recording]
-        assert main([*command, "--speed", "max", "--wav", "out.wav", "--mel", "out.npy", "--score"]) == 0
+        assert main([*command, "--speed", "max", *files, "--score"]) == 0
         shown = capsys.readouterr().out
         assert "compute p50" in shown
-        assert "with the true mel" in shown
+        assert re.search(r"at best\n(.*\n)*r -?0\.\d+ over \d+ frames with the true mel", shown)
+        assert re.search(r"envelope: r \S+ at a lag of -?\d+ ms, \S+ at none; heard -?\d+ ms late", shown)
+        assert re.search(r"STOI -?0\.\d{3}, ESTOI", shown)
+        rows = np.genfromtxt("clock.tsv", names=True, delimiter="\t")
+        assert rows["signal_s"][-2] <= block.time_s[-1] + 1, "the recording's own time"
         mel = np.load("out.npy")
         model = block.series["model"]
         n = min(len(mel), len(model))
         assert n > 0.95 * len(model)
         np.testing.assert_allclose(mel[:n], model[:n], atol=SCALE * model.std(), rtol=0)
         sound, rate_hz = soundfile.read("out.wav")
-        assert (rate_hz, len(sound)) == (22050, (len(mel) - 1) * 256)
+        assert (rate_hz, len(sound)) == (22050, len(mel) * 256)
+        checkpoint, shape = write_checkpoint(Path("voice"))
+        voiced = [*command, "--vocoder", "hifigan", "--wav", "voiced.wav"]
+        assert main(voiced) == 2
+        assert "[vocode.checkpoint]: got nothing" in capsys.readouterr().err
+        voiced += ["--set", f"vocode.checkpoint={checkpoint}", f"vocode.checkpoint_config={shape}"]
+        monkeypatch.setattr(Session, "fastest_step_s", lambda _: 1.0)
+        assert main(voiced) == 2
+        assert "got 1000 ms of computing for a step, expected at most the 46 ms" in capsys.readouterr().err
+        assert not Path("voiced.wav").exists()
+        assert main([*voiced, "--speed", "max"]) == 0
+        voiced_sound, _ = soundfile.read("voiced.wav")
+        offline = HifiGan(checkpoint, read_hifigan_config(shape, MelConfig(flavor="hifigan")))(mel)
+        np.testing.assert_allclose(voiced_sound, offline, atol=1e-3)
         if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
             assert main(["export", *command[1:-2], "--out", "exported", "--licence", "CC0"]) == 0
             assert "step by step, montage of session sim01_run01" in capsys.readouterr().out

@@ -45,15 +45,17 @@ class Listener:
     def __init__(self, wait_s: float = 0.0) -> None:
         self.decoder: Any = SimpleNamespace(montage=montage())
         self.trials: list[list[np.ndarray]] = []
+        self.times_s: list[float | None] = []
         self.said: list[str] = []
         self.wait_s, self.finished, self.dropped, self.late_s = wait_s, False, 0, 0.0
 
     def reset(self) -> None:
         self.trials.append([])
 
-    def push(self, chunk: np.ndarray) -> None:
+    def push(self, chunk: np.ndarray, time_s: float | None) -> None:
         time.sleep(self.wait_s)
         self.trials[-1].append(chunk)
+        self.times_s.append(time_s)
 
     def finish(self) -> None:
         self.finished = True
@@ -113,6 +115,7 @@ def heard(*script: Any, wait_s: float = 0.0, **options: Any) -> Listener:
 def test_a_whole_stream_is_one_trial(clock: bool) -> None:
     listener = heard(ramp(0, 100, clock), ramp(100, 350, clock))
     assert listener.lengths() == [350]
+    assert listener.times_s == ([0.099, 0.349] if clock else [None, None]), "of the last sample of each chunk"
     np.testing.assert_array_equal(listener.whole()[:, 0], np.arange(350))
     assert listener.said == []
 
@@ -197,6 +200,7 @@ def test_nan_is_bridged_and_much_of_it_ends_the_trial() -> None:
     many.samples[50:250, 2] = np.inf
     listener = heard(few, many)
     assert listener.lengths() == [250, 50]
+    assert listener.times_s == [0.099, 0.249, 0.399], "of the last sample that is whole or bridged"
     whole = listener.whole()
     np.testing.assert_array_equal(whole[40:60, 1], 1039.0)
     np.testing.assert_array_equal(whole[40:60, 0], np.arange(40, 60))
@@ -368,6 +372,7 @@ def test_a_stream_of_lsl_is_read_by_name_and_found_again(loopback: Path) -> None
 
     amplifier = Amplifier("amp-1", NAMES[::-1])
     source, listener = LslSource("amp-1", 2.0), Listener()
+    ages_s: list[float] = []
     assert (list(source.names), source.rate_hz) == (list(NAMES[::-1]), RATE_HZ)
     sent = ramp(0, 400).samples
 
@@ -379,6 +384,12 @@ def test_a_stream_of_lsl_is_read_by_name_and_found_again(loopback: Path) -> None
         amplifier = Amplifier("amp-1", ("c", "a", "b"))
         amplifier.send(sent[200:, [2, 0, 1]])
 
+    def push(chunk: np.ndarray, time_s: float | None) -> None:
+        assert time_s is not None
+        ages_s.append(source.now() - time_s)
+        Listener.push(listener, chunk, time_s)
+
+    listener.push = push  # type: ignore[method-assign]
     thread = threading.Thread(target=play)
     thread.start()
     listen(listener, source, listener.said.append, seconds=2.5)  # type: ignore[arg-type]
@@ -386,6 +397,7 @@ def test_a_stream_of_lsl_is_read_by_name_and_found_again(loopback: Path) -> None
     assert listener.lengths() == [200, 200]
     np.testing.assert_array_equal(listener.whole(), sent)
     assert "the stream is back: a trial begins" in listener.said
+    assert -0.01 < min(ages_s) < 0.2, "stamps are on this machine's clock"
 
 
 @needs_lsl

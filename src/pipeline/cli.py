@@ -269,14 +269,17 @@ def _add_live(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--lsl-loopback", type=Path, metavar="FILE", help="write a config of this machine alone, and use it"
     )
+    parser.add_argument("--vocoder", choices=["griffin_lim", "hifigan"], help="default: the config's vocode.vocoder")
     parser.add_argument(
-        "--look-ahead", type=int, default=2, metavar="FRAMES", help="frames that the vocoder waits for: better, later"
-    )
+        "--look-ahead", type=int, metavar="FRAMES",
+        help="frames that the vocoder waits for: better, later (default: 2, of HiFi-GAN all that it depends on)",
+    )  # fmt: skip
     parser.add_argument("--wav", type=Path, metavar="FILE", help="write the sound")
     parser.add_argument("--mel", type=Path, metavar="FILE", help="write the mel (frame, band) [nats] as .npy")
+    parser.add_argument("--clock", type=Path, metavar="FILE", help="write when mel and sound came out (.tsv)")
     parser.add_argument("--lsl-out", metavar="NAME", help="send the LSL streams NAME-mel and NAME-sound")
     parser.add_argument("--sound-device", nargs="?", const="", metavar="DEVICE", help="play the sound as it comes")
-    parser.add_argument("--score", action="store_true", help="of a replay: correlation with the true mel")
+    parser.add_argument("--score", action="store_true", help="of a replay: r, lag and STOI against the true sound")
     parser.add_argument("--quiet", action="store_true", help="no line each second")
     _add_plan_options(parser)
     parser.set_defaults(command=_live)
@@ -289,7 +292,15 @@ def _live(options: argparse.Namespace) -> None:
     raise_if_any(_live_problems(options))
     if options.lsl_loopback:
         write_loopback(options.lsl_loopback)
-    outputs = Outputs(options.look_ahead, options.wav, options.mel, options.lsl_out, options.sound_device)
+    outputs = Outputs(
+        options.vocoder,
+        options.look_ahead,
+        options.wav,
+        options.mel,
+        options.clock,
+        options.lsl_out,
+        options.sound_device,
+    )
     plan, model = _plan(options), _model_file(options)
     say: Callable[[str], None] = (lambda _: None) if options.quiet else partial(print, flush=True)
     if options.lsl is not None:
@@ -304,8 +315,8 @@ def _live_problems(options: argparse.Namespace) -> Iterator[Problem]:
 
     if not 0 < options.chunk_s <= 60:
         yield Problem("--chunk-s", "", f"{options.chunk_s:g}", "0 to 60 s", "Give the length of a chunk")
-    if not 0 <= options.look_ahead <= 16:
-        yield Problem("--look-ahead", "", str(options.look_ahead), "0 to 16 frames", "Give a number of frames")
+    if options.look_ahead is not None and not 0 <= options.look_ahead <= 32:
+        yield Problem("--look-ahead", "", str(options.look_ahead), "0 to 32 frames", "Give a number of frames")
     if options.lsl is not None and options.score:
         yield Problem("--score", "", "--score with --lsl", "--score with --replay", "Leave one of them out")
     if options.session and (problem := id_problem(options.session, "--session", "")):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.artifacts import paths
 from pipeline.artifacts.aligned import AlignedInfo, aligned_trials
-from pipeline.artifacts.mel import read_mels
 from pipeline.config.ensemble import ModelSettings
 from pipeline.config.mel import MelConfig
 from pipeline.data.groups import WHOLE, group_index, model_groups
@@ -22,33 +20,40 @@ from pipeline.live.listen import listen
 from pipeline.live.lsl import LslSink, LslSource
 from pipeline.live.montage import Montage, montage_session, refuse_other_mel
 from pipeline.live.replay import Session, chunks, play
-from pipeline.live.sinks import MelSink, Sink, SoundDevice, WavSink
+from pipeline.live.score import score_lines
+from pipeline.live.sinks import ClockFile, MelSink, Sink, SoundDevice, WavSink
 from pipeline.live.stream import Description, Mending
+from pipeline.model.device import device_of
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.model_file import load_model
 from pipeline.raw.recording import blocks, opened_raw
 from pipeline.raw.sheet import RecordingRow
 from pipeline.run.plan import Plan
-from pipeline.signal.correlation import correlation_per_band
 from pipeline.signal.mel import mel_filter_bank
 from pipeline.signal.mel_frames import n_frames
-from pipeline.signal.mel_statistics import active_bands
+from pipeline.vocoder.base import StreamingVocoder
 from pipeline.vocoder.griffin_lim import GriffinLim
+from pipeline.vocoder.hifigan import HifiGan, StreamingHifiGan
+from pipeline.vocoder.hifigan_config import checkpoint_files, read_hifigan_config
 from pipeline.vocoder.streaming import StreamingGriffinLim
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where mel and sound go, and the frames that the vocoder looks ahead."""
+    """Where mel, sound and their times go; the vocoder, by default the config's, and the frames that it looks ahead."""
 
-    look_ahead: int = 2
+    vocoder: str | None = None
+    look_ahead: int | None = None
     wav: Path | None = None
     mel: Path | None = None
+    clock: Path | None = None
     lsl: str | None = None
     sound_device: str | None = None  # empty: the default one
 
-    def sinks(self, mel: MelConfig, closing: ExitStack) -> list[Sink]:
-        """The sinks, closed with the stack."""
+    def open(
+        self, session: Session, mel: MelConfig, closing: ExitStack, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Give a session its sinks, which are closed with the stack; ``now`` is the clock of ``clock``."""
         made: list[Sink] = []
         makers: list[tuple[object, Callable[[], Sink]]] = [
             (self.sound_device, lambda: SoundDevice(mel.sample_rate_hz, self.sound_device or None)),
@@ -60,7 +65,10 @@ class Outputs:
             if wanted is not None:
                 made.append(make())
                 closing.callback(made[-1].close)
-        return made
+        session.sinks = made
+        if self.clock is not None:
+            session.clock_file = ClockFile(self.clock, now)
+            closing.callback(session.clock_file.close)
 
 
 def replay(
@@ -86,17 +94,19 @@ def replay(
     decoder = _decoder(model, meta, info, _clock(info), info.session)
     for earlier in _before(plan, row) if decoder.config.train.normalisation == "causal_running" else ():
         _settle(plan, decoder, earlier, trials[earlier.recording])
+    session = _session(plan, decoder, outputs, say, in_time=paced, keep=score)
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
         montage = decoder.montage
         order = montage.order_of(raw.channel_names)
         size = max(1, round(chunk_s * montage.rate_hz))
         source = (chunk[:, order] for chunk in chunks(raw.neural.read, raw.neural.n_samples, size))
         with ExitStack() as closing:
-            session = _session(plan, decoder, outputs, closing, keep=score)
+            outputs.open(session, plan.config.mel, closing)
             play(session, source, montage.rate_hz, paced=paced, say=say)
     say(session.line())
     if score:
-        say(_score(session, info))
+        for line in score_lines(session, info):
+            say(line)
 
 
 def listen_to_lsl(
@@ -117,10 +127,11 @@ def listen_to_lsl(
     refuse_other_mel(plan.config.mel, meta)
     info = montage_session(meta, montage_of)
     decoder = _decoder(model, meta, info, Clock(), montage_of or WHOLE)
+    session = _session(plan, decoder, outputs, say)  # before samples come, which would wait
     source = LslSource(name)
     Mending(decoder.montage, Description.of(source), say)  # refuses a stream that does not fit
     with ExitStack() as closing:
-        session = _session(plan, decoder, outputs, closing)
+        outputs.open(session, plan.config.mel, closing, source.now)
         say(f"listening to {name}: {len(source.names)} channels at {source.rate_hz:g} Hz, montage of {info.session}")
         listen(session, source, say, seconds)
     say(session.line())
@@ -138,10 +149,30 @@ def _clock(info: AlignedInfo) -> Clock:
     return Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature)
 
 
-def _session(plan: Plan, decoder: LiveDecoder, outputs: Outputs, closing: ExitStack, *, keep: bool = False) -> Session:
-    griffin_lim = GriffinLim(mel_filter_bank(plan.config.mel), plan.config.mel, plan.config.vocode)
-    vocoder = StreamingGriffinLim(griffin_lim, outputs.look_ahead)
-    return Session(decoder, vocoder, outputs.sinks(plan.config.mel, closing), keep)
+def _session(
+    plan: Plan, decoder: LiveDecoder, outputs: Outputs, say: Callable[[str], None],
+    *, in_time: bool = True, keep: bool = False,
+) -> Session:  # fmt: skip
+    """Says what a step costs; raises :class:`InputError` where that is too much to be ``in_time``."""
+    session = Session(decoder, _vocoder(plan, outputs, decoder.stepper.step_frames), keep=keep)
+    cost_ms, lasts_ms = 1e3 * session.fastest_step_s(), 1e3 * session.step_lasts_s
+    say(f"decoding and vocoding a step of {lasts_ms:.0f} ms takes {cost_ms:.1f} ms at best")
+    if in_time and cost_ms > lasts_ms:
+        fix = "Take --vocoder griffin_lim or a smaller generator, a GPU, or of a replay --speed max"
+        got, expected = f"{cost_ms:.0f} ms of computing for a step", f"at most the {lasts_ms:.0f} ms that it lasts"
+        raise InputError(Problem("live", "", got, expected, fix))
+    return session
+
+
+def _vocoder(plan: Plan, outputs: Outputs, step_frames: int) -> StreamingVocoder:
+    config = plan.config
+    if (outputs.vocoder or config.vocode.vocoder) == "griffin_lim":
+        griffin_lim = GriffinLim(mel_filter_bank(config.mel), config.mel, config.vocode)
+        return StreamingGriffinLim(griffin_lim, 2 if outputs.look_ahead is None else outputs.look_ahead)
+    checkpoint, config_file = checkpoint_files(config.vocode, config.mel)
+    shape = read_hifigan_config(config_file, config.mel)
+    hifigan = HifiGan(checkpoint, shape, device_of(config.runtime.accelerator))
+    return StreamingHifiGan(hifigan, outputs.look_ahead, step_frames)
 
 
 def _row(plan: Plan, recording: str) -> RecordingRow:
@@ -175,15 +206,3 @@ def _refuse_other_subject(info: AlignedInfo, subjects: list[str]) -> None:
     if info.subject not in subjects:
         got = f"a recording of {info.subject}"
         raise InputError(Problem("--replay", "", got, f"one of {', '.join(subjects)}", "Name a model of this subject"))
-
-
-def _score(session: Session, info: AlignedInfo) -> str:
-    """Mean correlation over time of the live mel with the true one, where there is sound."""
-    if not info.has_audio:
-        return "no score: the recording has no sound"
-    true, _ = next(iter(read_mels(paths.mel(info.session), [info.recording])))
-    first = session.decoder.first_frame
-    n = min(len(session.mel), len(true) - first)
-    target, bands = true[first : first + n], active_bands(true)
-    r = np.nanmean(correlation_per_band(session.mel[:n], target)[bands])
-    return f"r {r:.3f} over {n} frames with the true mel, training frames among them"

@@ -76,5 +76,5 @@ def _take(session: Session, mending: Mending, event: Event) -> None:
     for piece in mending.pieces(event.chunk, cut=event.cut, found=event.found):
         if piece.begins:
             session.reset()
-        session.push(piece.samples)
+        session.push(piece.samples, piece.time_s)
     session.late_s = time.monotonic() - event.came_s

@@ -53,6 +53,8 @@ def write_loopback(path: Path) -> None:
 class LslSource:
     """The stream of a name.  Channels are named by their labels; what is lost is looked for under the same name.
 
+    Time stamps are brought to this machine's clock, :meth:`now`, by what LSL measures of the sender's.
+
     Raises :class:`InputError` where there is no such stream, several, or one without labels or a nominal rate.
     """
 
@@ -70,8 +72,11 @@ class LslSource:
 
     def _open(self, found: object) -> None:
         try:
-            self._inlet = self._lsl.StreamInlet(found, max_buflen=1, recover=False, as_numpy=True)
+            self._inlet = self._lsl.StreamInlet(
+                found, max_buflen=1, recover=False, processing_flags=self._lsl.proc_clocksync, as_numpy=True
+            )
             info = self._inlet.info(RESOLVE_S)
+            self._inlet.time_correction(RESOLVE_S)  # the first one takes long: before samples come
             self._inlet.open_stream(RESOLVE_S)
         except (self._lsl.util.LostError, TimeoutError) as error:
             raise StreamLostError(self.name) from error
@@ -88,6 +93,10 @@ class LslSource:
         except self._lsl.util.LostError as error:
             raise StreamLostError(self.name) from error
         return Chunk(np.asarray(samples).reshape(-1, len(self.names)), np.asarray(times_s, np.float64))
+
+    def now(self) -> float:
+        """LSL's clock on this machine [s]."""
+        return float(self._lsl.local_clock())
 
     def reconnect(self) -> None:
         found = self._lsl.resolve_byprop("name", self.name, 1, 0.5)

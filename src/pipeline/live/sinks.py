@@ -5,8 +5,10 @@ A sink has ``write`` and ``close``; :class:`~pipeline.live.lsl.LslSink` is anoth
 
 from __future__ import annotations
 
+import time
 import wave
 from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
@@ -72,6 +74,30 @@ class MelSink:
         shape = (self._n, self._n_bands)
         npy.write_array_header_1_0(self._file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         assert self._file.tell() == self._HEADER
+        self._stack.close()
+
+
+class ClockFile:
+    """A table (.tsv) of when each stretch of mel and sound came out, under its name once it is closed.
+
+    ``trial``, ``mel_frame`` and ``sound_sample`` number the stretch's trial, and its first frame and sample among all
+    that came out; ``signal_s`` is the stream's time of the newest sample of the signal by then, empty where it has no
+    clock, and for what is left at a trial's end; ``out_s`` is the time by ``now`` [s].
+    """
+
+    def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
+        self._stack, self._now = ExitStack(), now
+        temporary = self._stack.enter_context(atomic_path(path))
+        self._file = self._stack.enter_context(temporary.open("w", encoding="utf-8"))
+        self._file.write("trial\tmel_frame\tsound_sample\tsignal_s\tout_s\n")
+
+    def write(self, trial: int, mel_frame: int, sound_sample: int, signal_s: float | None) -> None:
+        """Add a row, now."""
+        signal = "" if signal_s is None else f"{signal_s:.6f}"
+        self._file.write(f"{trial}\t{mel_frame}\t{sound_sample}\t{signal}\t{self._now():.6f}\n")
+
+    def close(self) -> None:
+        """The table is whole."""
         self._stack.close()
 
 

@@ -64,10 +64,14 @@ class Source(Protocol):
 
 
 class Piece(NamedTuple):
-    """Samples (sample, channel of the montage), finite and without gaps; whether a trial begins with them."""
+    """Samples (sample, channel of the montage), finite and without gaps; whether a trial begins with them.
+
+    ``time_s`` is the source's time of the last one, where it has a clock.
+    """
 
     samples: Array
     begins: bool
+    time_s: float | None = None
 
 
 class Description(NamedTuple):
@@ -204,19 +208,20 @@ class Mending:
             self._break("decoding is slower than the stream: samples were thrown away, a trial begins")
             self._last_s = None
         samples = np.asarray(chunk.samples, np.float32)[:, self.order]
+        times_s = [None] * len(samples) if chunk.times_s is None else chunk.times_s.tolist()
         start = 0
         for stop in self._jumps(chunk.times_s):
-            yield from self._finite(samples[start:stop])
+            yield from self._finite(samples[start:stop], times_s[start:stop])
             self._break("a gap in the stream's time: a trial begins")
             start = stop
-        yield from self._finite(samples[start:])
+        yield from self._finite(samples[start:], times_s[start:])
         self._n += len(samples)
         self._received += len(samples)
         if chunk.times_s is not None and (missing := self._missing(float(chunk.times_s[-1]))):
             self._n += missing
             self.say(f"{missing} samples are missing: bridged by the last one")
             if self._last is not None:
-                yield from self._whole(np.repeat(self._last[None], missing, axis=0))
+                yield from self._whole(np.repeat(self._last[None], missing, axis=0), times_s[-1:])
         self._measure(chunk.times_s)
 
     def stalled(self) -> None:
@@ -268,20 +273,20 @@ class Mending:
         self._lags = deque((t, lag - missing if t > now_s - SETTLED_S else lag) for t, lag in self._lags)
         return missing
 
-    def _finite(self, samples: Array) -> Iterator[Piece]:
+    def _finite(self, samples: Array, times_s: list[float | None]) -> Iterator[Piece]:
         """Samples with what is not finite bridged; beyond that they end a trial."""
         read = self.montage.reference.columns
         bad = np.asarray(~np.isfinite(samples[:, read]).all(axis=1))
         if not bad.any() and not self._bad:
-            yield from self._whole(samples)
+            yield from self._whole(samples, times_s)
             return
         kept: list[Array] = []
-        for sample, is_bad in zip(samples, bad.tolist(), strict=True):
+        for i, (sample, is_bad) in enumerate(zip(samples, bad.tolist(), strict=True)):
             self._bad = self._bad + 1 if is_bad else 0
             if is_bad:
                 self._seldom("bad", 1, "samples with NaN or infinity: bridged by the value before")
             if is_bad and (self._bad > self.bridge or self._last is None):
-                yield from self._whole(np.array(kept, np.float32))
+                yield from self._whole(np.array(kept, np.float32), times_s[:i])
                 if self._bad == self.bridge + 1:
                     self._break("NaN or infinity for too long: silence, then a trial begins")
                 kept, self._broken = [], True
@@ -289,13 +294,14 @@ class Mending:
             mended = np.where(np.isfinite(sample), sample, 0 if self._last is None else self._last)
             self._last = mended.astype(np.float32)
             kept.append(self._last)
-        yield from self._whole(np.array(kept, np.float32))
+        yield from self._whole(np.array(kept, np.float32), times_s)
 
-    def _whole(self, samples: Array) -> Iterator[Piece]:
+    def _whole(self, samples: Array, times_s: list[float | None]) -> Iterator[Piece]:
+        """A piece whose last sample has the last of the times."""
         if len(samples):
             begins, self._broken = self._broken, False
             self._last = samples[-1]
-            yield Piece(samples, begins)
+            yield Piece(samples, begins, times_s[-1])
 
     def _measure(self, times_s: NDArray[np.float64] | None) -> None:
         """Compare the rate that the stamps show with the model's.  Raises :class:`InputError`."""
