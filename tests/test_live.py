@@ -248,7 +248,7 @@ def test_a_replay_gives_the_predictions_of_the_run(
         voiced = [*command, "--vocoder", "hifigan", "--wav", "voiced.wav"]
         assert main(voiced) == 2
         assert "[vocode.checkpoint]: got nothing" in capsys.readouterr().err
-        voiced += ["--set", f"vocode.checkpoint={checkpoint}", f"vocode.checkpoint_config={shape}"]
+        voiced += ["--set", f"vocode.checkpoint={checkpoint}", "--set", f"vocode.checkpoint_config={shape}"]
         monkeypatch.setattr(Session, "fastest_step_s", lambda _: 1.0)
         assert main(voiced) == 2
         assert "got 1000 ms of computing for a step, expected at most the 46 ms" in capsys.readouterr().err
