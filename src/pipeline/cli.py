@@ -418,13 +418,12 @@ def _add_accept(commands: argparse._SubParsersAction) -> None:
 def _accept(options: argparse.Namespace) -> None:
     from pipeline.config.stages import STAGES
     from pipeline.provenance.freshness import accept
-    from pipeline.run.plan import present_code
 
     unknown = [stage for stage in options.stages if stage not in STAGES]
     raise_if_any(Problem("accept", "STAGE", s, f"one of {', '.join(STAGES)}", "Name a stage") for s in unknown)
     plan = _plan(options)
     for stage in options.stages:
-        count = accept(plan.outputs(), stage, present_code(plan.home)[stage])
+        count = accept(plan.outputs(), stage, plan.present_code[stage])
         print(f"{stage}: {count} output(s) accepted for the present code")
 
 

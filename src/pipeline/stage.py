@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import logging
 import os
 import sys
@@ -27,6 +28,7 @@ from typing import Generic, NoReturn, TypeVar
 
 from tqdm import tqdm
 
+from pipeline import plugins
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import WRITE_ERRORS, writing
 from pipeline.config.base import Section
@@ -111,13 +113,15 @@ class Stage(Generic[C]):
         pairs = [(str(path), sha256) for path, sha256 in inputs]
         output = self.files["output"][0]
         written_for = "" if output.is_absolute() else str(output)
-        return Provenance(self.config.canonical_json(), self.code, pairs, written_for, self.refuse_edits)
+        config_json = self.config.canonical_json()
+        used = plugins.versions(json.loads(config_json))
+        return Provenance(config_json, self.code, pairs, written_for, self.refuse_edits, used)
 
     def refuse_edits(self, now: Mapping[str, str] | None = None) -> None:
         """Raise :class:`InputError` where the code is ``now``, or on the disk, another than the run started with."""
         if not self.code:
             return
-        found = counted_as(self.name, dict(code_now(sys.argv[0]) if now is None else now))
+        found = counted_as(self.name, dict(code_now(sys.argv[0], self.config.canonical_json()) if now is None else now))
         edited = sorted(name for name in {*found, *self.code} if found.get(name) != self.code.get(name))
         if edited:
             got, fix = "an edit while the run was at work", "Start again, so that the stage runs with one version"

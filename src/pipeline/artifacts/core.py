@@ -81,7 +81,8 @@ class Provenance:
     ``inputs`` are pairs of a path relative to the working directory and the
     sha256 of its content (of the bytes for a raw file, of the arrays for an
     artifact).  ``output`` is the path that the stage was given to write, empty where no stage writes.
-    ``check`` is called before anything is published, and may raise.
+    ``check`` is called before anything is published, and may raise.  ``plugins`` are the versions of their
+    distributions.
     """
 
     config_json: str = "{}"
@@ -89,6 +90,7 @@ class Provenance:
     inputs: Sequence[tuple[str, str]] = ()
     output: str = ""
     check: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
 
 class StreamedArray:
@@ -269,7 +271,7 @@ class ArtifactWriter:
             "code_fingerprint": json.dumps(dict(provenance.code), sort_keys=True),
             "inputs": json.dumps(sorted(map(list, provenance.inputs))),
             "output": provenance.output,
-            "versions": json.dumps(dict(versions.installed())),
+            "versions": json.dumps({**versions.installed(), **provenance.plugins}),
             "complete": True,
         }
         for name, value in values.items():

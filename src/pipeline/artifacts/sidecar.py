@@ -42,7 +42,7 @@ def write_sidecar(
         "output": provenance.output,
         "content_digest": content_digest or whole,
         "files": digests,
-        "versions": dict(versions.installed()),
+        "versions": {**versions.installed(), **provenance.plugins},
         **more,
     }
     values["digest"] = digest(values)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -23,6 +24,15 @@ def installed() -> Mapping[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def version_now(package: str) -> str:
+    """The installed version of a package, plug-ins among them; ``none`` where it is not installed."""
+    if package in ("python", *PACKAGES):
+        return installed().get(package, "none")
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return "none"
 
 
 def counted(recorded: Iterable[Mapping[str, str]]) -> dict[str, dict[str, int]]:

@@ -1,15 +1,27 @@
 """The kinds of neural features: each entry of ``align.features`` is one of these sections.
 
-A new kind is a section here, named in :data:`Feature`, and a class of its own in ``signal/features/``.
+A new kind is a plug-in (:mod:`pipeline.plugins`), whose class brings the section of its keys; one of this project is a
+section here, named in :data:`BuiltIn`, and a class of its own in ``signal/features/``.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
+from pipeline import plugins
 from pipeline.config.base import Section
+from pipeline.errors import InputError, Problem
 
 #: Input that already is a feature is at most so many times as fast as the mel's frames; anything faster is a signal.
 FASTEST_GIVEN_RATIO = 4.0
@@ -31,7 +43,7 @@ class FeatureSection(Section):
     @property
     def labels(self) -> tuple[str, ...]:
         """A text for each column that a channel gives, which tells it from the others."""
-        return (self.kind,)
+        return (self.kind.rpartition(":")[2],)
 
     def why_not(self, feature_rate_hz: float) -> str:
         """Why the feature cannot be sampled at this rate; empty where it can."""
@@ -125,8 +137,47 @@ class GivenConfig(FeatureSection):
     )
 
 
-Feature = Annotated[BandEnvelopeConfig | LowPassConfig | SignalConfig | GivenConfig, Field(discriminator="kind")]
-#: The section of each kind.
+BuiltIn = Annotated[BandEnvelopeConfig | LowPassConfig | SignalConfig | GivenConfig, Field(discriminator="kind")]
+#: The section of each built-in kind.
 FEATURE_SECTIONS: dict[Any, type[FeatureSection]] = {
-    section.model_fields["kind"].default: section for section in get_args(get_args(Feature)[0])
+    section.model_fields["kind"].default: section for section in get_args(get_args(BuiltIn)[0])
 }
+
+
+def feature_section(kind: object) -> type[FeatureSection] | None:
+    """The section of a kind's keys; of a plug-in that of its class, which is imported.
+
+    Raises :class:`InputError` where there is no such plug-in, or it is no feature.
+    """
+    if not plugins.is_reference(kind):
+        return FEATURE_SECTIONS.get(kind)
+    section = getattr(plugins.load(str(kind)), "section", None)
+    if not (isinstance(section, type) and issubclass(section, FeatureSection)):
+        name = str(kind).rpartition(":")[2]
+        fix = f"Write class {name}(FeatureKind[Keys], section=Keys), Keys being a FeatureSection"
+        raise InputError(Problem("plug-in", str(kind), "a class without a section of keys", "a kind of feature", fix))
+    return section
+
+
+class PluginEntry(BaseModel):
+    """An entry of a plug-in, for the JSON schema: which keys it has its class alone knows."""
+
+    model_config = ConfigDict(extra="allow")
+    kind: str = Field(pattern=f"^{plugins.PATTERN}$", description="package.module:Class of an installed plug-in")
+
+
+def _of_plugin(value: Any, built_in: ValidatorFunctionWrapHandler) -> FeatureSection:
+    """The entry of a plug-in, checked by its own section; any other is left to ``built_in``."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    if not plugins.is_reference(kind):
+        return built_in(value)
+    section = feature_section(kind)
+    assert section is not None
+    try:
+        return section.model_validate(value)
+    except ValidationError as error:
+        found: list[Any] = [{**item, "loc": (kind, *item["loc"])} for item in error.errors(include_url=False)]
+        raise ValidationError.from_exception_data(error.title, found) from None
+
+
+Feature = Annotated[SerializeAsAny[BuiltIn], WrapValidator(_of_plugin, json_schema_input_type=BuiltIn | PluginEntry)]

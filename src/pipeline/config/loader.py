@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from pipeline.config.base import Section, subsection
 from pipeline.config.checks import file_problem
-from pipeline.config.features import FEATURE_SECTIONS
+from pipeline.config.features import feature_section
 from pipeline.config.renamed import REMOVED, RENAMED, RENAMED_VALUES
 from pipeline.config.root import Config
 from pipeline.errors import InputError, Problem, raise_if_any
@@ -201,7 +201,7 @@ def _unknown_key(source: str, loc: tuple[int | str, ...]) -> Problem:
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
     section: type[Section] = Config
     for part in loc:
-        section = subsection(section, str(part)) or FEATURE_SECTIONS.get(part) or section
+        section = subsection(section, str(part)) or feature_section(part) or section
     return list(section.model_fields)
 
 

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from pipeline import plugins
 from pipeline.config.base import Section
 
 Preset = Literal["auto", "tiny", "strong", "medium", "large"]
 
 
-class NetworkConfig(Section):
+class NetworkKind(Section):
+    """Which network it is: read by every stage that computes with one."""
+
+    network: str | None = Field(
+        None,
+        pattern=f"^{plugins.PATTERN}$",
+        description="Network of an installed plug-in, package.module:Class; null: this project's own",
+    )
+
+    @field_validator("network")
+    @classmethod
+    def _is_installed(cls, network: str | None) -> str | None:
+        if network is not None:
+            plugins.find(network)
+        return network
+
+
+class NetworkConfig(NetworkKind):
     """A preset, and keys that overrule single values of it (null: the preset's value).
 
     ``tiny`` is for less than a minute of data, ``strong`` for noisy recordings of
@@ -49,8 +67,8 @@ class NetworkConfig(Section):
     )
 
 
-class EnsembleConfig(Section):
-    """Which networks a model is made of; the job of one network does not see it."""
+class EnsembleConfig(NetworkKind):
+    """Which networks a model is made of; the job of one network does not see how many."""
 
     ridge_skip: bool = Field(True, description="Let every second network, the first included, correct a ridge")
     networks: int | None = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from pipeline.config.base import Section
+from pipeline.config.model import NetworkKind
 from pipeline.config.train import SubjectSettings
 from pipeline.config.vocode import ExportMels
 from pipeline.config.window import WindowConfig
@@ -28,3 +29,4 @@ class PredictStage(SubjectSettings):
     predict: PredictConfig
     export: ExportMels
     window: WindowConfig
+    model: NetworkKind

@@ -82,7 +82,7 @@ def features(_: Document, run: Run) -> str:
 
 
 def feature(own: Config, align: Config, causal: bool) -> str:
-    """One kind of feature."""
+    """One kind of feature; of a plug-in its name and keys."""
     filters = "causal" if causal else "zero-phase"
     if own["kind"] == "band_envelope":
         bands = " and ".join(f"{low:g}-{high:g} Hz" for low, high in own["bands"])
@@ -96,6 +96,9 @@ def feature(own: Config, align: Config, causal: bool) -> str:
     if own["kind"] == "signal":
         high_hz = own["high_hz"] or 0.4 * align["feature_rate_hz"]
         return f"the signal itself from {own['low_hz']:g} to {high_hz:g} Hz ({filters} filters)"
+    if ":" in own["kind"]:
+        keys = ", ".join(f"{name} {value}" for name, value in own.items() if name != "kind")
+        return f"those of the plug-in {own['kind']}{f' ({keys})' if keys else ''}"
     return "those of the recordings as given"
 
 
@@ -143,10 +146,13 @@ def model(_: Document, run: Run) -> str:
     sides = "before it, with causal filters and attention" if causal else "before and after it"
     listed = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     before = sorted({m["init_from"]["model"][:16] for m in metas if m.get("init_from")})
+    kind = f"convolutional and recurrent encoder, attention, {decoder}"
+    if plugin := config["model"].get("network"):
+        kind = f"of the plug-in {plugin}"
     started = f", from the weights of {plural(len(before), 'earlier model')} ({', '.join(before)})" if before else ""
     return (
-        f"Model. {plural(len(networks), 'sequence-to-sequence network')} (convolutional and recurrent encoder, "
-        f"attention, {decoder}; preset {' and '.join(sorted({m['preset'] for m in metas}))}; "
+        f"Model. {plural(len(networks), 'sequence-to-sequence network')} ({kind}; "
+        f"preset {' and '.join(sorted({m['preset'] for m in metas}))}; "
         f"{corrected} correcting the ridge regression) mapped windows of {window['length_s']:g} s, with "
         f"{window['context_s']:g} s {sides}, to the spectrogram. They were trained "
         f"{'on all subjects together' if train['pool'] == 'subjects' else 'per subject'}{started} (AdamW, "

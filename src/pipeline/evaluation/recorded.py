@@ -37,5 +37,7 @@ def recorded_config(inputs: EvaluationInputs, config: EvaluateStage) -> dict[str
 
 
 def recorded_versions(inputs: EvaluationInputs) -> dict[str, dict[str, int]]:
-    """By package and version, how many of what was scored were made with it."""
-    return versions.counted(described(str(path))["versions"] for path in inputs.sources)
+    """By package and version, how many of what was scored, and of the features behind it, were made with it."""
+    sessions = (session for own in inputs.windows.values() for session in own.session_names)
+    features = [path for path in map(paths.aligned, sessions) if path.exists()]
+    return versions.counted(described(str(path))["versions"] for path in [*inputs.sources, *features])

@@ -22,7 +22,7 @@ from torch.onnx import symbolic_helper
 
 from pipeline.errors import InputError, Problem
 from pipeline.model.ensemble import Ensemble
-from pipeline.model.network import BandPower
+from pipeline.model.network import BandPower, Decoder
 from pipeline.model.roll_out import EnsembleStepper, State
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def of_subject(model: Ensemble, subject: int) -> Ensemble:
     """A copy for one of its subjects, or sessions, without what it knows of the others."""
     alone, only = deepcopy(model).eval(), slice(subject, subject + 1)
     for network in alone.networks:
-        network.decoder.feedback = float(network.decoder.feedback)  # type: ignore[assignment]  # torch.onnx needs a number
+        if isinstance(network.decoder, Decoder):  # torch.onnx needs a number
+            network.decoder.feedback = float(network.decoder.feedback)  # type: ignore[assignment]
         if network.input_layer is not None:
             network.input_layer = nn.Parameter(network.input_layer[only])
         network.feature_mean, network.feature_scale = network.feature_mean[only], network.feature_scale[only]
@@ -164,15 +165,19 @@ def _onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outpu
     torch.onnx.register_custom_op_symbolic("aten::diff", _difference, OPSET)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module,
-            inputs,
-            out,  # type: ignore[arg-type]  # a buffer is taken, too
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=names,
-            output_names=outputs,
-        )
+        try:
+            torch.onnx.export(
+                module,
+                inputs,
+                out,  # type: ignore[arg-type]  # a buffer is taken, too
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=names,
+                output_names=outputs,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:  # of a plug-in's operators
+            got, fix = str(error).splitlines()[0], "Write the network with operators that ONNX has"
+            raise InputError(Problem("export", "model.network", got, "operators that ONNX has", fix)) from error
     return out.getvalue()
 
 

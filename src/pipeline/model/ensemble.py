@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.model.network import AttentionAxes, Output, Seq2Seq
+from pipeline.model.network import AttentionAxes, Output, Seq2Seq, make_network
 from pipeline.model.presets import Architecture
 
 
@@ -23,7 +23,7 @@ class Ensemble(nn.Module):
 
     def __init__(self, architectures: Sequence[Architecture]) -> None:
         super().__init__()
-        self.parts = nn.ModuleList([Seq2Seq(a) for a in architectures])
+        self.parts = nn.ModuleList([make_network(a) for a in architectures])
         share = torch.full((len(self.parts) + 1,), 1.0 / len(self.parts))
         share[-1] = 0.0
         self.register_buffer("weights", share)
@@ -45,6 +45,11 @@ class Ensemble(nn.Module):
     def a(self) -> Architecture:
         """The first network's architecture: window, channels, bands and causality are common to all."""
         return self.networks[0].a
+
+    @property
+    def steps(self) -> bool:
+        """Whether all parts can be run step by step."""
+        return all(network.steps for network in self.networks)
 
     @property
     def attention_axes(self) -> AttentionAxes:

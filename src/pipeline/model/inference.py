@@ -48,8 +48,9 @@ def predict_continuous(
 
     ``features`` is (n_frames * m, channel) in raw units.  Only rows of the span and
     the model's context around it are read; beyond them and beyond the recording the
-    edge frame repeats.  A causal model takes the span in one pass, its state carried along: a frame depends on rows
-    up to that frame alone.  Else windows overlap by ``length - hop`` frames and add up with triangular weights.
+    edge frame repeats.  A causal model that can be run step by step takes the span in one pass, its
+    state carried along: a frame depends on rows up to that frame alone.  Else windows overlap by ``length - hop``
+    frames and add up with triangular weights.
     With ``target`` (n_frames, band) the decoder reads the true previous frames (teacher forcing), in
     windows, which is no decoding of the brain.
     ``n_attention`` windows, evenly spread, return their attention.  ``batch`` windows run at
@@ -58,7 +59,7 @@ def predict_continuous(
     model.eval()
     starts = covering_starts(start, stop, model.a.length_frames, hop)
     shown = starts[np.unique(np.linspace(0, len(starts) - 1, n_attention).astype(int))] if n_attention else starts[:0]
-    one_pass = model.a.causal and target is None
+    one_pass = model.a.causal and model.steps and target is None
     mel = rolled_out(model, features, start, stop, subject) if one_pass else None
     total = np.zeros((stop - start + model.a.length_frames, model.a.n_bands), dtype=np.float64)
     norm = np.zeros((len(total), 1))
@@ -157,11 +158,12 @@ def _numpy(x: Tensor) -> Array:
 
 
 def latency_frames(model: Model) -> Sequence[int] | None:
-    """Algorithmic delay of a causal model, (smallest, largest) [frames]; None where the model looks ahead.
+    """Algorithmic delay of a causal model, (smallest, largest) [frames]; None where the model looks ahead, or is run
+    in windows.
 
     A step gives the mel of its frames when the rows of its last frame are there, so its first frame waits longest.
     """
-    if not model.a.causal:
+    if not (model.a.causal and model.steps):
         return None
     ensemble = model if isinstance(model, Ensemble) else Ensemble.of([model])
     return 0, EnsembleStepper(ensemble).step_frames - 1

@@ -89,7 +89,7 @@ def load_model(path: Path) -> tuple[Ensemble, dict[str, Any]]:
             raise ValueError("values that do not match their digest")
         model = Ensemble([Architecture(**values) for values in header["architectures"]])
         model.load_state_dict(_of_each_subject(content["tensors"], model))
-    except FileNotFoundError:
+    except (FileNotFoundError, InputError):  # a plug-in that is not installed is named as such
         raise
     except Exception as error:  # torch raises many types on a damaged or hostile file
         got = str(error).splitlines()[0][:120] if str(error) else type(error).__name__

@@ -24,14 +24,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from pipeline import plugins
 from pipeline.artifacts.ridge_skip import LinearMap
 from pipeline.config.active_bands import ACTIVE_STD_NATS
+from pipeline.errors import InputError, Problem
 from pipeline.model.presets import Architecture
 
 POOL = 4  # mel frames per encoder position
@@ -226,9 +228,7 @@ class Encoder(nn.Module):
         directions = 1 if a.causal else 2
         hidden = a.encoder_hidden * (2 if a.causal else 1)
         self.width = hidden * directions
-        n_in = a.n_channels * (a.band_filters if a.rows_per_frame > 1 else 1)
-        n_in += a.n_bands * a.ridge_skip
-        self.first = TimeConv(n_in, a.encoder_width, a.encoder_kernel, a.causal)
+        self.first = TimeConv(a.n_columns, a.encoder_width, a.encoder_kernel, a.causal)
         self.second = TimeConv(a.encoder_width, a.encoder_width, 5, a.causal)
         self.norm_first, self.norm_second = nn.LayerNorm(a.encoder_width), nn.LayerNorm(a.encoder_width)
         self.gru = nn.GRU(a.encoder_width, hidden, batch_first=True, bidirectional=not a.causal)
@@ -421,7 +421,18 @@ class PostNet(nn.Module):
 
 
 class Seq2Seq(nn.Module):
-    """The whole network.  Inputs are raw units, outputs log-mel in nats."""
+    """The whole network.  Inputs are raw units, outputs log-mel in nats.
+
+    A plug-in is a subclass whose constructor takes the :class:`Architecture` alone: another :attr:`encoder` or
+    :attr:`decoder`, or other :meth:`encode`, :meth:`decode`, :meth:`generate` and :attr:`attention_axes`.
+    """
+
+    #: Whether :class:`~pipeline.model.roll_out.Stepper` computes what the network does; a subclass says so itself.
+    steps: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.steps = bool(vars(cls).get("steps", False))
 
     feature_mean: Tensor
     feature_scale: Tensor
@@ -576,3 +587,17 @@ class Seq2Seq(nn.Module):
         x = (x - self.feature_mean[subject]) / self.feature_scale[subject]
         power: Tensor = front_end(x.clamp(-self.a.clip_input, self.a.clip_input)[None])[0]
         return power
+
+
+def make_network(a: Architecture) -> Seq2Seq:
+    """The untrained network of an architecture: this project's, or a plug-in's.
+
+    Raises :class:`InputError` where the plug-in is not installed or no network.
+    """
+    if not a.network:
+        return Seq2Seq(a)
+    kind = plugins.load(a.network)
+    if not issubclass(kind, Seq2Seq):
+        fix = "Derive it from pipeline.model.network.Seq2Seq"
+        raise InputError(Problem("plug-in", a.network, f"a class {kind.__name__}", "a Seq2Seq", fix))
+    return kind(a)

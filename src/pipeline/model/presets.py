@@ -15,7 +15,7 @@ SKIP_STEPS = 2 / 3  # of a preset's steps, for a network that corrects the ridge
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that decides the shapes and the forward pass of :class:`~pipeline.model.network.Seq2Seq`."""
+    """All that decides the shapes and the forward pass of :class:`~pipeline.model.network.Seq2Seq`, or of a plug-in."""
 
     n_channels: int
     n_bands: int
@@ -40,10 +40,17 @@ class Architecture:
     postnet: bool = False
     band_filters: int = 4
     clip_input: float = 5.0
+    network: str = ""  # of a plug-in, package.module:Class
+
+    @property
+    def n_columns(self) -> int:
+        """Columns of the encoder's input: of the features and, behind them, of the ridge's mel."""
+        of_features = self.n_channels * (self.band_filters if self.rows_per_frame > 1 else 1)
+        return of_features + self.n_bands * self.ridge_skip
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the model file."""
-        return asdict(self)
+        """Plain values, for the model file; without ``network`` where it is this project's."""
+        return {name: value for name, value in asdict(self).items() if name != "network" or value}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from pipeline.errors import InputError, Problem
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.network import POOL, BandPower, PostNet, Seq2Seq, TimeConv
 
@@ -47,13 +48,19 @@ class State(NamedTuple):
 
 
 class Stepper(nn.Module):
-    """One causal network, step by step.  Raises ValueError for one that looks ahead."""
+    """One causal network, step by step.
+
+    Raises ValueError for one that looks ahead, :class:`InputError` for a plug-in that does not say that it can be.
+    """
 
     def __init__(self, network: Seq2Seq) -> None:
         super().__init__()
         a = network.a
         if not a.causal:
             raise ValueError("a network that looks ahead cannot be run step by step")
+        if not network.steps:
+            got, fix = "a network that does not say that it can be run step by step", "Train without model.network"
+            raise InputError(Problem("plug-in", a.network, got, "one that does (steps = True)", fix))
         self.network, self.a = network, a
         self.step_frames = math.lcm(a.reduction_factor, POOL)
         attention = network.decoder.attention

@@ -3,21 +3,26 @@
 A fingerprint is one hash for the stage's script and one for each module of this package that it
 imports, directly or through others.  Comments, docstrings, formatting and the texts of
 ``description=`` do not count, so editing them reruns nothing.  A file with a module's name
-(``page.css`` and ``page.html.j2`` beside ``page.py``) counts as part of that module.
+(``page.css`` and ``page.html.j2`` beside ``page.py``) counts as part of that module.  Of a plug-in that the stage's
+config names, every file of its distribution counts; comments, docstrings and formatting of its modules do not.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline import plugins
 from pipeline.artifacts.memory import remembered
 from pipeline.artifacts.paths import RESULTS
+from pipeline.errors import InputError
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = PACKAGE_ROOT.name
@@ -44,14 +49,31 @@ def code_fingerprints(
     return {Path(script).stem: _closure(_script_name(script), by_name, data) for script in scripts}
 
 
-def code_now(script: str | Path) -> dict[str, str]:
-    """The fingerprint of one script as its modules stand; a job of a run looks only at modules that changed."""
-    return code_fingerprints([Path(script)], CODE_MANIFEST, keep=False)[Path(script).stem]
+def plugin_code(config_json: str) -> dict[str, str]:
+    """Hash by path of every file of the plug-ins that a stage's config names; nothing of them is imported.
+
+    Raises :class:`InputError` where one is not installed.
+    """
+    found = (plugins.find(reference) for reference in plugins.named_in(json.loads(config_json)))
+    return {name: _plugin_file(file) for plugin in found for name, file in plugin.files().items()}
+
+
+def code_now(script: str | Path, config_json: str) -> dict[str, str]:
+    """The fingerprint of one script, with the stage's config, as its modules stand.
+
+    A job of a run looks only at modules that changed.
+    """
+    own = code_fingerprints([Path(script)], CODE_MANIFEST, keep=False)[Path(script).stem]
+    return own | plugin_code(config_json)
 
 
 def code_at_start(script: str) -> dict[str, str]:
     """The same for a script that was given the code of its run; nothing where a person started it without."""
-    return code_now(script) if "--code" in sys.argv else {}
+    if "--code" not in sys.argv:
+        return {}
+    with suppress(InputError):  # which the check of the config repeats where it is reported
+        return code_now(script, sys.argv[sys.argv.index("--config") + 1])
+    return {}
 
 
 def _closure(script: str, scans: dict[str, Scan], data: dict[str, str]) -> dict[str, str]:
@@ -95,15 +117,24 @@ def _beside(folder: Path) -> list[Path]:
     return [file for file in folder.iterdir() if file.suffix != ".py" and file.is_file()]
 
 
+def _plugin_file(file: Path) -> str:
+    content = file.read_bytes()
+    if file.suffix == ".py":
+        tree = ast.parse(content, filename=file.name)
+        for node in ast.walk(tree):
+            _drop_docstring(node)
+        content = _dumped(tree).encode()
+    return hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]
+
+
 def _scan(name: str, file: Path) -> Scan:
     """The hash of a module without what has no effect, and what it may import from this package."""
     tree = ast.parse(file.read_bytes(), filename=file.name)
     module = name.removeprefix(f"{PYTHON} ")
     imports: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            _drop_docstring(node)
-        elif isinstance(node, ast.Call):
+        _drop_docstring(node)
+        if isinstance(node, ast.Call):
             node.keywords = [k for k in node.keywords if k.arg != "description"]
         elif isinstance(node, ast.Import):
             imports.update(alias.name for alias in node.names)
@@ -126,9 +157,9 @@ def _dumped(value: object) -> str:
     return f"{type(value).__name__}({','.join(f'{n}={_dumped(v)}' for n, v in fields if v is not None and v != [])})"
 
 
-def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    if ast.get_docstring(node, clean=False) is not None:
-        node.body = node.body[1:]
+def _drop_docstring(node: ast.AST) -> None:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
 
 
 def _absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:

@@ -153,7 +153,7 @@ def made_with_others(outputs: Iterable[Output]) -> list[str]:
     there = sorted({output.described_by for output in outputs if Path(output.described_by).is_file()})
     lines = []
     for package, counts in versions.counted(map(_versions_of, there)).items():
-        now = versions.installed().get(package, "none")
+        now = versions.version_now(package)
         others = [made_with for made_with in counts if made_with != now]
         if others:
             n = sum(counts[made_with] for made_with in others)

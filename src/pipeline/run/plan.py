@@ -26,7 +26,7 @@ from pipeline.config.train import initial_name
 from pipeline.config.variants import FINAL, FULL, Fold
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.model.presets import NetworkRole, network_roles
-from pipeline.provenance.fingerprint import CODE_MANIFEST, code_fingerprints
+from pipeline.provenance.fingerprint import CODE_MANIFEST, code_fingerprints, plugin_code
 from pipeline.provenance.freshness import Finding, Freshness, described
 from pipeline.provenance.outputs import Output, counted_as, mark_for_rerun, vouch_for
 from pipeline.raw.manifest import content_manifest, refuse_copies
@@ -537,7 +537,14 @@ class Plan:
 
     @cached_property
     def _code(self) -> dict[str, dict[str, str]]:
-        return {stage: counted_as(stage, code) for stage, code in present_code(self.home).items()}
+        return {stage: counted_as(stage, code) for stage, code in self.present_code.items()}
+
+    @cached_property
+    def present_code(self) -> dict[str, dict[str, str]]:
+        """The code fingerprint of every stage as its modules, and those of its plug-ins, stand."""
+        scripts = [self.home / "workflow" / "scripts" / f"{stage}.py" for stage in STAGES]
+        own = code_fingerprints(scripts, CODE_MANIFEST)
+        return {stage: code | plugin_code(self.config_json(stage)) for stage, code in own.items()}
 
     @property
     def _content(self) -> dict[str, str]:
@@ -556,11 +563,6 @@ class Plan:
         named = [*filter(None, _vocoder_files(self.config).values()), *self._initial.values()]
         files = [*map(Path, raw), *self._clips, *map(Path, dict.fromkeys(named))]
         return self.deleted | content_manifest(files, RAW_MANIFEST, trust=self.is_job, check=check)
-
-
-def present_code(home: Path) -> dict[str, dict[str, str]]:
-    """The code fingerprint of every stage as its modules stand."""
-    return code_fingerprints([home / "workflow" / "scripts" / f"{stage}.py" for stage in STAGES], CODE_MANIFEST)
 
 
 def _vocoder_files(config: Config) -> dict[str, str | None]:

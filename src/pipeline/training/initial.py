@@ -30,7 +30,7 @@ from pipeline.data.stimuli import whole_stimuli
 from pipeline.errors import Problem, raise_if_any
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.model_file import load_model, model_digest
-from pipeline.model.network import Seq2Seq
+from pipeline.model.network import Encoder, Seq2Seq
 from pipeline.model.presets import NetworkRole
 
 STIMULUS_CHARACTERS = 16
@@ -51,6 +51,7 @@ KEYS = {
         )
     },
     "encoder_kernel": "model.preset",
+    "network": "model.network",
 }  # fmt: skip
 FIX = "Name another model in train.init_from, or set this config as that model's"
 
@@ -198,7 +199,13 @@ def _refuse_other_sizes(initial: Initial, part: Seq2Seq, network: Seq2Seq) -> No
     own, new, file = part.a.as_dict(), network.a.as_dict(), str(initial.path)
     raw = network.a.rows_per_frame > 1
     keys = KEYS | ({"band_filters": "model.band_filters"} if raw else {})
-    problems = [Problem(file, key, str(own[n]), str(new[n]), FIX) for n, key in keys.items() if own[n] != new[n]]
+    pairs = ((key, own.get(name, "null"), new.get(name, "null")) for name, key in keys.items())
+    problems = [Problem(file, key, str(its), str(wanted), FIX) for key, its, wanted in pairs if its != wanted]
+    if not isinstance(network.encoder, Encoder):
+        fix = "Leave train.init_from out"
+        problems.append(
+            Problem("plug-in", network.a.network, "another encoder", "the one whose channels are known", fix)
+        )
     if raw and part.input_layer is not None and network.input_layer is None:
         fix = "Set train.pool to subjects, or name a model of one subject"
         problems.append(Problem(file, "train.pool", "subjects, on raw features", "a model of one subject", fix))

@@ -19,7 +19,7 @@ from pipeline.config.model import NetworkConfig
 from pipeline.config.train import TrainConfig
 from pipeline.data.batches import WindowData
 from pipeline.data.training_data import TrainingData
-from pipeline.model.network import Seq2Seq
+from pipeline.model.network import Seq2Seq, make_network
 from pipeline.model.presets import Architecture, NetworkRole, preset_for, resolve, run_title
 from pipeline.training.fitting import Accelerator, Fit, OnStep, Row, fit_network
 from pipeline.training.lightning_module import DecoderTraining
@@ -93,7 +93,7 @@ def build_network(
     )  # fmt: skip
     architecture, _ = resolve(role, preset_for(model, data.seconds("train")), base, model, train)
     torch.manual_seed(train.seed)
-    network = Seq2Seq(architecture)
+    network = make_network(architecture)
     if start is not None:
         start(network)
     m, spans = data.rows_per_frame, [data.training_spans(index) for index in range(data.n_subjects)]

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from pipeline import plugins
 from pipeline.config.features import FeatureSection
 from pipeline.errors import InputError, Problem
 from pipeline.signal.blocks import Reader
@@ -45,16 +46,20 @@ class FeatureKind(ABC, Generic[Keys]):
     """One entry of ``align.features`` for recordings at one rate.
 
     A subclass names the section of its keys, ``class Mine(FeatureKind[MineConfig], section=MineConfig)``, and is
-    found by it.  Its constructor raises :class:`InputError` where it cannot be made at that rate.
+    found by it, or by its own name where it is a plug-in.  Its constructor raises :class:`InputError` where it cannot
+    be made at that rate.
     """
 
     _of_section: ClassVar[dict[type[FeatureSection], type[FeatureKind[Any]]]] = {}
     #: Whether values below zero are as large as those above: a signal, not an amplitude.
     signed: ClassVar[bool] = False
+    #: The keys of an entry.
+    section: ClassVar[type[FeatureSection] | None] = None
 
     def __init_subclass__(cls, section: type[FeatureSection] | None = None) -> None:
         super().__init_subclass__()
         if section is not None:
+            cls.section = section
             FeatureKind._of_section[section] = cls
 
     def __init__(self, keys: Keys, sampling: Sampling) -> None:
@@ -63,7 +68,13 @@ class FeatureKind(ABC, Generic[Keys]):
     @staticmethod
     def of(keys: FeatureSection, sampling: Sampling) -> FeatureKind[Any]:
         """The feature that an entry of the config asks for."""
-        return FeatureKind._of_section[type(keys)](keys, sampling)
+        if not plugins.is_reference(keys.kind):
+            return FeatureKind._of_section[type(keys)](keys, sampling)
+        kind = plugins.load(keys.kind)
+        if not issubclass(kind, FeatureKind):
+            fix = "Derive it from pipeline.signal.features.base.FeatureKind"
+            raise InputError(Problem("plug-in", keys.kind, f"a class {kind.__name__}", "a FeatureKind", fix))
+        return kind(keys, sampling)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from pipeline.config.features import FeatureSection
 from pipeline.signal.bands import Passband, refuse_above_nyquist
 from pipeline.signal.blocks import Reader
 from pipeline.signal.features.base import Blocks, FeatureKind, Keys, Sampling, Stream
@@ -22,6 +23,11 @@ class FilteredFeature(FeatureKind[Keys]):
     envelope: ClassVar[bool] = False
     #: Whether a frame is a mean over some time, else the value at its time.
     mean: ClassVar[bool] = True
+
+    def __init_subclass__(cls, section: type[FeatureSection] | None = None) -> None:
+        super().__init_subclass__(section)
+        if "blocks" in vars(cls) and "stream" not in vars(cls):  # what it makes of the frames no stream here does
+            cls.stream = FeatureKind.stream  # type: ignore[method-assign]
 
     def __init__(self, keys: Keys, sampling: Sampling) -> None:
         super().__init__(keys, sampling)
