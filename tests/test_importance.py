@@ -14,7 +14,7 @@ import pytest
 from pipeline.artifacts.aligned import AlignedInfo, aligned_trials
 from pipeline.data.subject import SubjectArrays
 from pipeline.evaluation import importance
-from pipeline.evaluation.importance import channel_groups, permutation_importance, why_not
+from pipeline.evaluation.importance import channel_groups, contacts_of, permutation_importance, why_not
 from pipeline.evaluation.importance_null import importance_null
 
 CONTEXT, SPANS, ONE = 10, [(0, 100, 500), (1, 0, 300)], [0, 0]
@@ -134,6 +134,18 @@ def test_shafts_and_regions_of_plain_banded_and_bipolar_columns(info: AlignedInf
     banded = channel_groups(["LA1 70-170 Hz", "LA10 70-170 Hz", "LA1 1-30 Hz"], info)
     assert banded == {"shaft": {"LA": [0, 1, 2]}, "region": {"IFG": [1], "STG": [0, 2]}}
     assert channel_groups(["LA1-LA2", "LA10-LA11"], info)["region"] == {"IFG": [1], "STG": [0]}
+
+
+def test_contacts_are_those_of_the_columns_whose_places_are_known(info: AlignedInfo) -> None:
+    names, nan = ["LA1", "LA2", "RB1", "XX1"], float("nan")
+    electrodes = {"name": names, "x": [1.0, 2.0, nan, 9.0], "y": [3.0, 4.0, 5.0, 9.0], "z": [6.0, 7.0, 8.0, 9.0]}
+    placed = replace(info, electrodes=electrodes)
+    found = contacts_of(["LA1-LA2 70-170 Hz", "LA2-LA10 70-170 Hz", "RB1", "EKG", "LA1-LA2 1-30 Hz"], placed)
+    assert found is not None
+    np.testing.assert_array_equal(found.position, [[1, 3, 6], [2, 4, 7]])
+    assert (found.shaft, found.region) == (("LA", "LA"), ("STG", "STG"))
+    assert contacts_of(["RB1", "EKG"], placed) is None
+    assert contacts_of(["LA1"], replace(info, electrodes={})) is None
 
 
 def test_why_groups_cannot_be_compared() -> None:

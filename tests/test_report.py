@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
@@ -13,16 +14,17 @@ from jinja2 import UndefinedError
 from matplotlib.figure import Figure
 
 from pipeline.artifacts.aligned import Event
+from pipeline.artifacts.paths import subject_pages
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_inner_folds, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.levels import MEANINGS
-from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, score
+from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, document_json, score
 from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
 from pipeline.report import figures, page, view_scores
-from pipeline.report.extras import Attention, LearningCurve, ReportExtras
-from pipeline.report.page import report_html
+from pipeline.report.extras import Attention, Contacts, LearningCurve, ReportExtras
+from pipeline.report.page import OF_SUBJECT, report_html, subject_html
 from pipeline.report.view import ci_text
 from pipeline.report.view_model import importance
 
@@ -63,6 +65,7 @@ def make_extras() -> ReportExtras:
         attention={
             ("sub1", 0): Attention(np.random.default_rng(0).random((2, 6, 20)), np.arange(6.0), np.arange(20.0))
         },
+        contacts={"sub1": Contacts(np.eye(3), {"shaft": [NASTY] * 3, "region": ["STG"] * 3})},
         contamination=[found],
         config_text="train:\n  lr: 0.002 # " + NASTY,
         provenance={"code": "abc" + NASTY},
@@ -127,13 +130,89 @@ def test_over_people_regions_are_averaged_and_shafts_are_not() -> None:
         return {"shaft": {"LA": shaft}, "region": {"STG": region}, "chance": chance, "reasons": {}}
 
     subjects = {"one": own(0.1, 0.2, 0.01), "two": own(0.3, 0.4, 0.2)}
-    found = importance({"subjects": {name: {"permutation_importance": each} for name, each in subjects.items()}})
+    document = {"subjects": {name: {"permutation_importance": each} for name, each in subjects.items()}}
+    found = importance(document, {})
     assert [table.rows for table in found.tables] == [
         [["LA", "0.100", "0.01"]], [["LA", "0.300", "0.2"]], [["STG", "0.300", "2", "1"]],
     ]  # fmt: skip
     assert [picture.caption.split(":")[0] for picture in found.pictures] == [
         "By shaft, one", "By shaft, two", "By region, mean over 2 subjects",
     ]  # fmt: skip
+    summary = importance(document, {}, regions_alone=True)
+    assert [picture.caption.split(":")[0] for picture in summary.pictures] == ["By region, mean over 2 subjects"]
+
+
+def test_contacts_are_coloured_by_the_loss_of_their_shaft_else_of_their_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[np.ndarray] = []
+    monkeypatch.setattr(figures, "contacts", lambda position, values, label: drawn.append(values) or "data:,")
+    contacts = Contacts(np.arange(9.0).reshape(3, 3), {"shaft": ["LA", "LA", ""], "region": ["", "STG", "STG"]})
+    chance = {kind: {"p95": 0.1, "p_value": {}} for kind in ("shaft", "region")}
+    for shaft, expected in (({"LA": 0.3}, [0.3, 0.3, np.nan]), ({}, [np.nan, 0.2, 0.2])):
+        own = {"shaft": shaft, "region": {"STG": 0.2}, "chance": chance, "reasons": {}}
+        document = {"subjects": {"one": {"permutation_importance": own}}}
+        (shown,) = importance(document, {"one": contacts}).contacts
+        np.testing.assert_array_equal(drawn.pop(), expected)
+        assert shown.caption.startswith("one: contacts")
+
+
+def test_contacts_are_drawn_in_three_projections() -> None:
+    position = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    figure = figures.contacts_figure(position, np.array([0.1, 0.2, np.nan, np.nan, -0.1, 0.0]), "loss of r")
+    coronal, sagittal, axial, *_ = figure.axes
+    for panel, (across, up) in zip((coronal, sagittal, axial), ((0, 2), (1, 2), (0, 1)), strict=True):
+        unknown, known = (np.asarray(drawn.get_offsets()) for drawn in panel.collections)
+        np.testing.assert_allclose(unknown, position[2:4][:, [across, up]])
+        np.testing.assert_allclose(known, position[[0, 1, 4, 5]][:, [across, up]])
+        assert (panel.get_xlabel(), panel.get_ylabel()) == ("xyz"[across], "xyz"[up])
+
+
+def test_the_draws_of_a_null_are_shown_with_what_was_observed(full: str) -> None:
+    folds = [make_fold(k, subject) for subject in ("a", "b") for k in range(2)]
+    document = json.loads(document_json(score(folds, CONFIG, ChanceConfig(), RunContext({}))))
+    over = document["summary"]["chance"]
+    own = [document["subjects"][s]["chance"]["model"]["pearson_r"] for s in ("a", "b")]
+    for null in (over, *own):
+        counts, edges = null["histogram"]["counts"], null["histogram"]["edges"]
+        assert len(edges) == len(counts) + 1
+        assert edges[-1] < null["pearson_r_without_drift"]
+    assert [sum(null["histogram"]["counts"]) for null in own] == [null["independent"] for null in own]
+    assert sum(over["histogram"]["counts"]) == min(null["independent"] for null in own)
+    assert "sub1: r without slow drift of " in full
+    figure = figures.histogram_figure(np.array([1, 3]), np.array([0.0, 0.1, 0.2]), 0.5, 0.15, "r")
+    assert [line.get_xdata()[0] for line in figure.axes[0].lines] == [0.15, 0.5]
+
+
+def pages(n_subjects: int) -> tuple[str, str]:
+    """The report of some subjects, and the page of the second one."""
+    folds = [make_fold(k, f"sub{k}") for k in range(n_subjects)]
+    folds = [replace(f, blocks=(replace(f.blocks[0], session=f"{f.subject}_s"),)) for f in folds]
+    found = [replace(make_extras().contamination[0], recording=f"sub{k}_s") for k in range(n_subjects)]
+    extras = replace(make_extras(), contamination=found, curves={}, attention={})
+    document = score(folds, CONFIG, ChanceConfig(), RunContext({}, contamination=found))
+    return report_html(document, folds, extras, CONFIG), subject_html(
+        document, folds, extras, CONFIG, "sub1", "all.html"
+    )
+
+
+def test_many_subjects_have_a_page_each_and_few_have_none() -> None:
+    report, own = pages(4)
+    links = {source for source in Page(report).sources if not source.startswith(("data:", "#"))}
+    assert (
+        links
+        == {f"report_sub{k}.html" for k in range(4)}
+        == {p.name for p in subject_pages(f"sub{k}" for k in range(4)).values()}
+    )
+    assert {source for source in Page(own).sources if not source.startswith(("data:", "#"))} == {"all.html"}
+    assert all(source.startswith(("data:", "#")) for source in Page(pages(3)[0]).sources)
+
+
+def test_a_subjects_page_holds_what_is_its_own_and_nothing_of_others() -> None:
+    _, own = pages(4)
+    assert set(re.findall(r'<section id="(\w+)"', own)) == set(OF_SUBJECT)
+    assert "Supported claim for sub1" in own
+    assert "<td>sub1_s</td>" in own
+    assert not re.search(r"sub[023]\b", own)
+    assert Page(own).open == []
 
 
 def test_versions_are_listed_and_a_mixture_is_told(full: str) -> None:
@@ -228,7 +307,9 @@ def test_shared_copy_leaves_out_what_identifies(full: str) -> None:
     assert "target: true sound; prediction of the model, free-running; prediction of the ridge" in full
     assert "target: true sound" not in shared
     assert "secretword" not in shared
-    assert Page(shared).tags.count("img") == Page(full).tags.count("img")
+    assert Page(shared).tags.count("img") == Page(full).tags.count("img") - 1
+    assert "contacts where the table" in full
+    assert "contacts where the table" not in shared
 
 
 def test_players_of_words_can_be_bounded_and_need_sound() -> None:

@@ -6,6 +6,7 @@ rule evaluate:
         table=report("results/scores.tsv", caption="../report/scores.rst", category="Scores"),
         report=report("results/report.html", caption="../report/report.rst", category="Scores"),
         sidecar="results/eval.provenance.json",
+        pages=PLAN.subject_pages,
     log:
         "logs/evaluate.log",
     benchmark:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,7 @@ class AlignedInfo:
     annotations: Table
     channels: Table
     content_digest: str
+    electrodes: Table = field(default_factory=dict)
 
     def listed_events(self) -> tuple[Event, ...]:
         """The rows of the table of events."""
@@ -118,6 +119,7 @@ def aligned_trials(path: Path) -> list[AlignedInfo]:
                 events=events.get(row["recording"], {}),
                 annotations=annotations.get(row["recording"], {}),
                 channels=tables["channels"],
+                electrodes=tables["electrodes"],
             )
             for row in trial_rows(artifact)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.config.variants import FINAL, FULL, Fold
@@ -9,6 +10,8 @@ from pipeline.config.variants import FINAL, FULL, Fold
 RESULTS = Path("results")
 #: The sidecar of eval.json, scores.tsv and the report: what they were made from.
 EVALUATION_SIDECAR = RESULTS / "eval.provenance.json"
+#: Of more subjects the report is a summary, and each has a page of its own.
+SUBJECTS_OF_ONE_PAGE = 3
 #: Name of the group in the baselines that holds the ridge which networks correct.
 SKIP = "skip"
 #: Folders of results that hold copies of others.
@@ -119,3 +122,9 @@ def is_own_place(path: Path, written_for: str) -> bool:
     """
     is_result = path.parts[:1] == RESULTS.parts and path.parts[1:2] not in COPIES
     return not is_result or written_for in ("", str(path))
+
+
+def subject_pages(subjects: Iterable[str]) -> dict[str, Path]:
+    """The page of each subject beside the report; none where they fit on the report."""
+    names = list(subjects)
+    return {name: RESULTS / f"report_{name}.html" for name in names if len(names) > SUBJECTS_OF_ONE_PAGE}

@@ -69,6 +69,35 @@ def _channel_of(column: str, channels: Sequence[str]) -> str:
     return max((c for c in channels if column == c or column.startswith((f"{c} ", f"{c}-"))), key=len, default=column)
 
 
+@dataclass(frozen=True)
+class Contacts:
+    """Recorded contacts whose places are known: ``position`` (contact, axis), finite, in the unit of their table.
+
+    ``shaft`` and ``region`` of each are as in :func:`channel_groups`, empty where it has none.
+    """
+
+    position: Array
+    shaft: tuple[str, ...]
+    region: tuple[str, ...]
+
+
+def contacts_of(columns: Sequence[str], info: AlignedInfo) -> Contacts | None:
+    """The contacts behind the columns (of a bipolar pair the first), each once; None where no place is known."""
+    table = info.electrodes
+    places = dict(zip(table.get("name", []), zip(*(table.get(axis, []) for axis in "xyz"), strict=True), strict=True))
+    groups = channel_groups(columns, info)
+    found: dict[str, tuple[tuple[float, ...], str, str]] = {}
+    for i, column in enumerate(columns):
+        channel = _channel_of(column, info.channels["name"])
+        if channel in places and np.isfinite(places[channel]).all():
+            own = {kind: next((n for n, at in groups[kind].items() if i in at), "") for kind in groups}
+            found.setdefault(channel, (places[channel], own["shaft"], own["region"]))
+    if not found:
+        return None
+    position, shafts, regions = zip(*found.values(), strict=True)
+    return Contacts(np.array(position, np.float32), shafts, regions)
+
+
 def why_not(groups: Mapping[str, Sequence[int]]) -> str:
     """Why the groups of a kind cannot be compared; empty where they can."""
     if not groups:

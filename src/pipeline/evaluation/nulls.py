@@ -16,6 +16,7 @@ from pipeline.evaluation.types import MODEL, Document, Mask, Values
 METRICS = ("pearson_r", "pearson_r_speech")
 VOICE_S = 0.05
 """Speech that lasts this long is a voice and no click."""
+HISTOGRAM_BINS = 30
 TESTS = {
     "shift": "predictions circularly shifted within their test blocks",
     "exchange": "trials exchange their predictions within their session",
@@ -70,6 +71,17 @@ def null_document(null: Null) -> Document:
     }
 
 
+def histogram(values: Values) -> Document | None:
+    """How many of a null's draws lie between ``edges``, the observed value, which comes first, left out.
+
+    None where nothing was drawn.
+    """
+    if len(values) < 2 or not np.isfinite(values).all():
+        return None
+    counts, edges = np.histogram(values[1:], bins=HISTOGRAM_BINS)
+    return {"counts": counts, "edges": edges}
+
+
 def mean_null(nulls: Sequence[Null]) -> tuple[Values, Values]:
     """Mean over subjects, draw by draw, of r (1 + R,) and of each band's (1 + R, n_mels); R is the smallest."""
     size = min(len(null.values) for null in nulls)
@@ -96,6 +108,7 @@ def chance_document(nulls: Nulls, reason: str) -> Document:
         "reason": None if why is None else f"not testable: {why}",
         "minutes_needed": next((null.minutes_needed for null in untested), None),
         "bands": None,
+        "histogram": None,
         "by_prediction": {},
     }
     for name in dict.fromkeys(n for of_subject in nulls.values() for n in of_subject):
@@ -106,7 +119,8 @@ def chance_document(nulls: Nulls, reason: str) -> Document:
                 entry = {"pearson_r_without_drift": float(values[0])} | null_summary(values)
                 found["by_prediction"].setdefault(name, {})[metric] = entry
     if tested:
-        found |= model_part(found["by_prediction"][MODEL], mean_null(tested)[1])
+        values, bands = mean_null(tested)
+        found |= model_part(found["by_prediction"][MODEL], bands) | {"histogram": histogram(values)}
     return found
 
 

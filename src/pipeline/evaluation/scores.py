@@ -29,7 +29,7 @@ from pipeline.evaluation.levels import (
     MEANINGS,
 )
 from pipeline.evaluation.limits import all_claims
-from pipeline.evaluation.nulls import Nulls, all_nulls, chance_document, null_document, retrained_document
+from pipeline.evaluation.nulls import Nulls, all_nulls, chance_document, histogram, null_document, retrained_document
 from pipeline.evaluation.types import (
     BASELINES,
     MODEL,
@@ -439,6 +439,8 @@ def subject_document(subject: str, scored: Sequence[FoldScores], nulls: Nulls, c
         folds.append(s.document | {"audit": None if audit is None else asdict(audit)})
     means = {n: {m: mean_score(own, n, m) for m in MEANS} for n in names}
     nulls_of = {n: {m: null_document(null) for m, null in v.items()} for n, v in nulls.get(subject, {}).items()}
+    if MODEL in nulls_of:
+        nulls_of[MODEL]["pearson_r"]["histogram"] = histogram(nulls[subject][MODEL]["pearson_r"].values)
     own_context = dict(context.subjects.get(subject, {}))
     if "latency" in own_context and not linked(nulls.get(subject, {}).get("ridge")):
         own_context["latency"] = own_context["latency"] | {

@@ -11,11 +11,11 @@ from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.inputs import Scope, read_inputs
 from pipeline.report.extras import read_extras
-from pipeline.report.page import report_html
+from pipeline.report.page import report_html, subject_html
 
 
 def draw_report(out: Path, *, share: bool) -> None:
-    """Write the page to ``out``; ``share`` leaves out what identifies a person.
+    """Write the page to ``out``, and those of many subjects beside it; ``share`` leaves out what identifies a person.
 
     Raises :class:`pipeline.errors.InputError` where results are missing, damaged or do not belong together.
     """
@@ -23,4 +23,8 @@ def draw_report(out: Path, *, share: bool) -> None:
     config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_SIDECAR)["config_json"])
     document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
     inputs = read_inputs(scope, config)
-    write_text(out, report_html(document, inputs.folds, read_extras(inputs, config), config.evaluate, share=share))
+    shown = document, inputs.folds, read_extras(inputs, config), config.evaluate
+    write_text(out, report_html(*shown, share=share))
+    pages = {} if share else paths.subject_pages(scope.subjects)
+    for subject, page in pages.items():
+        write_text(out.with_name(page.name), subject_html(*shown, subject, out.name))

@@ -16,7 +16,7 @@ from pipeline.artifacts.predictions import PredictedFold
 from pipeline.artifacts.windows import Windows
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.contamination import Contamination
-from pipeline.evaluation.inputs import EvaluationInputs, extra
+from pipeline.evaluation.inputs import IMPORTANCE_KINDS, EvaluationInputs, extra
 from pipeline.evaluation.recorded import recorded_config, recorded_versions
 from pipeline.evaluation.types import Values
 
@@ -39,16 +39,25 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class Contacts:
+    """Places (contact, axis) of a subject's contacts, in its table's unit, and the group of each by kind."""
+
+    position: Values
+    groups: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
 class ReportExtras:
     """What the report shows beside the document; each part may be missing.
 
     ``versions`` says by package and version how many of the scored outputs were made with it.
     ``band_hz`` (n_mels,) are the centres of the mel bands.  ``curves`` are keyed by (subject, fold)
-    and hold one curve per network, by its name; ``attention`` by (subject, fold).
+    and hold one curve per network, by its name; ``attention`` by (subject, fold), ``contacts`` by subject.
     """
 
     curves: Mapping[tuple[str, int], Mapping[str, LearningCurve]] = field(default_factory=dict)
     attention: Mapping[tuple[str, int], Attention] = field(default_factory=dict)
+    contacts: Mapping[str, Contacts] = field(default_factory=dict)
     contamination: Sequence[Contamination] = ()
     band_hz: Values | None = None
     config_text: str = ""
@@ -63,6 +72,7 @@ def read_extras(inputs: EvaluationInputs, config: EvaluateStage) -> ReportExtras
     return ReportExtras(
         curves={n: _curves(paths.metrics(*scope.trained(n))) for n in names},
         attention={n: a for n in names if (a := _attention(predictions[n], windows[n[0]]))},
+        contacts={n[0]: c for n in names if (c := _contacts(predictions[n]))},
         contamination=inputs.context.contamination,
         band_hz=extra(predictions[names[0]], "band_hz"),
         config_text=json.dumps(recorded_config(inputs, config), indent=1, sort_keys=True),
@@ -90,6 +100,14 @@ def _attention(fold: PredictedFold, windows: Windows) -> Attention | None:
     rate_hz = windows.attributes["frame_rate_hz"]
     extras = {name.removeprefix("attention/"): values for name, (values, _) in fold.extras.items()}
     return Attention(extras["weights"][0], extras["output_frame"] / rate_hz, extras["encoder_frame"] / rate_hz)
+
+
+def _contacts(fold: PredictedFold) -> Contacts | None:
+    position = extra(fold, "contacts/position")
+    if position is None:
+        return None
+    groups = {kind: fold.extras[f"contacts/{kind}"][0].tolist() for kind in IMPORTANCE_KINDS}
+    return Contacts(position, {kind: [name.decode() for name in own] for kind, own in groups.items()})
 
 
 def switched_off_html() -> str:

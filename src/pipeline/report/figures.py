@@ -57,6 +57,8 @@ NO_DATES: dict[str, dict[str, Any]] = {
 }
 MAP = "magma"
 MOST_HEADS = 4
+PROJECTIONS = (("coronal", 0, 2), ("sagittal", 1, 2), ("axial", 0, 1))
+"""Name, and the axes across and up, where x points right, y to the front and z up, as in RAS coordinates."""
 ROUND_HZ = (500, 1000, 2000, 4000, 7500)
 styled = style.context(["default", STYLE])
 """Decorator of every function that draws; a ``matplotlibrc`` of the working directory changes nothing."""
@@ -253,6 +255,50 @@ def bars(values: Mapping[str, float], x_label: str, chance_p95: float | None = N
         ax.set_title("dashed: chance (95th pct.)", loc="right", color=ORANGE, fontsize=7.5)
     ax.set_xlabel(x_label)
     return data_uri(figure)
+
+
+@styled
+def histogram(counts: Values, edges: Values, observed: float, p95: float | None, x_label: str) -> str:
+    """Draws of a null as a histogram, the observed value as a line; dashed: 95th percentile of the draws."""
+    return data_uri(histogram_figure(counts, edges, observed, p95, x_label))
+
+
+def histogram_figure(counts: Values, edges: Values, observed: float, p95: float | None, x_label: str) -> Figure:
+    """The figure of :func:`histogram`."""
+    figure, (ax,) = axes(2.1)
+    ax.stairs(counts, edges, fill=True, color="#cbd5e1", label="without a link")
+    if p95 is not None:
+        ax.axvline(p95, color=VERMILLION, linestyle="--", linewidth=1, label="95th percentile")
+    ax.axvline(observed, color=BLUE, linewidth=2, label="observed")
+    ax.set_xlabel(x_label)
+    ax.set_ylabel("draws")
+    figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
+@styled
+def contacts(position: Values, values: Values, label: str) -> str:
+    """Contacts (contact, axis) in three projections, coloured by a value; hollow where it is NaN."""
+    return data_uri(contacts_figure(position, values, label))
+
+
+def contacts_figure(position: Values, values: Values, label: str) -> Figure:
+    """The figure of :func:`contacts`."""
+    figure = Figure(figsize=(WIDTH_IN, 4.2))
+    *panels, legend = figure.subplots(2, 2).ravel().tolist()
+    largest = max(float(np.nanmax(np.abs(values), initial=0.0)), 1e-3)
+    known = np.isfinite(values)
+    for ax, (name, across, up) in zip(panels, PROJECTIONS, strict=True):
+        ax.scatter(*position[~known][:, [across, up]].T, s=26, facecolors="none", edgecolors=GREY, linewidths=0.8)
+        drawn = ax.scatter(*position[known][:, [across, up]].T, s=30, c=values[known], cmap="PuOr_r", vmin=-largest,
+                           vmax=largest, edgecolors="#4b5563", linewidths=0.4)  # fmt: skip
+        ax.set_title(name)
+        ax.set_xlabel("xyz"[across])
+        ax.set_ylabel("xyz"[up])
+        ax.set_aspect("equal", adjustable="datalim")
+    legend.set_axis_off()
+    figure.colorbar(drawn, ax=legend, label=label, location="left", fraction=0.2, aspect=12)
+    return figure
 
 
 @styled

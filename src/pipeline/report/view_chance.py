@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.evaluation.fold import ALIGNMENTS
 from pipeline.evaluation.levels import LEVELS
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, Document
-from pipeline.report.view import Table, Text, missing, number, p_text, scored
+from pipeline.report import figures
+from pipeline.report.view import Picture, Table, Text, missing, number, p_text, scored
 
+COUNTED = ("counts", "edges")
+MOST_PICTURES = 4
 NULL_HEAD = ("Prediction", "r without slow drift", "p", "p, speech frames", "word swap p, annotated onset",
              "word swap p, sound onset", "rank accuracy", "rank accuracy p")  # fmt: skip
 
@@ -33,6 +38,7 @@ class Chance:
     subjects_tested: str
     subjects: str
     smallest_p: str
+    pictures: Sequence[Picture]
     table: Table | None
     levels: Table
     untested: Sequence[Text]
@@ -51,12 +57,34 @@ def chance(document: Document) -> Chance:
         subjects_tested=str(found["subjects_tested"]),
         subjects=str(found["subjects"]),
         smallest_p=p_text(found["smallest_p"]),
+        pictures=histograms(document),
         table=null_table(document),
         levels=level_table(document["claims"]),
         untested=[missing(what, reason) for what, reason in reasons if reason],
         words=seen_words(words),
         retrained=retrained(found["retrained"]),
     )
+
+
+def histograms(document: Document) -> list[Picture]:
+    """The model's draws without a link beside what was observed: over subjects where there are several, and each's."""
+    over = document["summary"]["chance"]
+    own = {
+        s: found["chance"][MODEL]["pearson_r"] for s, found in document["subjects"].items() if MODEL in found["chance"]
+    }
+    found = {"Mean over subjects": {**over, "p95": over["pearson_r_p95"]}} if len(own) > 1 else {}
+    shown = [(name, null) for name, null in {**found, **own}.items() if null.get("histogram")]
+    return [histogram(name, null) for name, null in shown[:MOST_PICTURES]]
+
+
+def histogram(name: str, null: Document) -> Picture:
+    """One null of the model."""
+    observed, counts, edges = null["pearson_r_without_drift"], *(np.array(null["histogram"][k]) for k in COUNTED)
+    caption = (
+        f"{name}: r without slow drift of {counts.sum()} draws without a link, and what was observed "
+        f"({number(observed)}, p = {p_text(null['p_value'])})."
+    )
+    return Picture(figures.histogram(counts, edges, observed, null["p95"], "r without slow drift"), caption)
 
 
 def level_table(claims: Document) -> Table:

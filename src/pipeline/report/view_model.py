@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.evaluation.types import Document
 from pipeline.raw.modality import activity
 from pipeline.report import figures
-from pipeline.report.extras import ReportExtras
+from pipeline.report.extras import Contacts, ReportExtras
 from pipeline.report.view import Picture, Table, Text, missing, number, p_text
 
 CURVES = {
@@ -46,9 +46,10 @@ class AttentionMaps:
 
 @dataclass(frozen=True)
 class Importance:
-    """Loss of r by shaft and by region; ``missing`` says what lacks."""
+    """Loss of r by shaft and by region, and where it lies; ``missing`` says what lacks."""
 
-    pictures: Sequence[Picture]
+    pictures: list[Picture]
+    contacts: list[Picture]
     tables: Sequence[Table]
     missing: Sequence[Text]
 
@@ -117,13 +118,16 @@ def own_delay(document: Document) -> str:
 # -- importance -----------------------------------------------------------------------------------
 
 
-def importance(document: Document) -> Importance:
+def importance(document: Document, contacts: Mapping[str, Contacts], *, regions_alone: bool = False) -> Importance:
     """Loss of r by shaft of each subject, and by region; over people regions alone are averaged.
+
+    ``regions_alone`` leaves the shafts and the contacts to the pages of the subjects.
 
     Shafts of two people have equal names and lie in different places.
     """
     own = {s: found["permutation_importance"] for s, found in document["subjects"].items() if found.get(IMPORTANCE)}
-    parts = [("shaft", {subject: found}) for subject, found in own.items() if found["shaft"]]
+    shafts = {} if regions_alone else {subject: found for subject, found in own.items() if found["shaft"]}
+    parts = [("shaft", {subject: found}) for subject, found in shafts.items()]
     regions = {subject: found for subject, found in own.items() if found["region"]}
     parts += [("region", regions)] if regions else []
     lacking = [
@@ -132,7 +136,23 @@ def importance(document: Document) -> Importance:
     if not parts and not lacking:
         lacking = [missing("Permutation importance", "it was not computed")]
     pictures = [importance_picture(kind, found) for kind, found in parts]
-    return Importance(pictures, [importance_table(*part) for part in parts], list(dict.fromkeys(lacking)))
+    placed = {} if regions_alone else contacts
+    maps = [contact_map(s, own[s], found) for s, found in placed.items() if s in own]
+    tables = [importance_table(*part) for part in parts]
+    return Importance(pictures, [m for m in maps if m][:MOST_PICTURES], tables, list(dict.fromkeys(lacking)))
+
+
+def contact_map(subject: str, own: Document, contacts: Contacts) -> Picture | None:
+    """Where a subject's contacts lie, coloured by the loss of r of their shaft, else of their region; None without."""
+    kind = next((kind for kind in ("shaft", "region") if own[kind]), None)
+    if kind is None:
+        return None
+    losses = np.array([own[kind].get(name, np.nan) for name in contacts.groups[kind]])
+    caption = (
+        f"{subject}: contacts where the table of electrodes has them, coloured by the loss of r of their {kind}, "
+        "hollow where they have none. The projections are called so where x, y and z point right, to the front and up."
+    )
+    return Picture(figures.contacts(contacts.position, losses, "loss of r"), caption)
 
 
 def means_of(kind: str, found: Mapping[str, Document]) -> dict[str, list[float]]:

@@ -76,9 +76,20 @@ class Subjects:
 # -- head -----------------------------------------------------------------------------------------
 
 
-def head(document: Document, *, share: bool) -> Head:
-    """What stands above the sections."""
+def head(document: Document, *, share: bool, subject: str = "") -> Head:
+    """What stands above the sections; of one subject its own scores and level alone."""
     summary, claims = document["summary"], document["claims"]
+    if subject:
+        own = claims["by_subject"][subject]
+        level = "not testable" if own["level"] is None else own["level"]
+        said = [f"Supported claim for {subject}: {level}."]
+        return Head(
+            f"{activity(claims.get('modalities', ()))}, {subject}",
+            banners(claims, share=share),
+            lead(document),
+            subject_tiles(document["subjects"][subject], digits_of(document)),
+            said,
+        )
     sentences = [d["sentence"] for name, d in summary["differences"].items() if summary[name]["role"] == "baseline"]
     said = [claim_sentence(claims), *(f"Limit: {limit['reason']}." for limit in claims["limits"])]
     return Head(
@@ -130,6 +141,21 @@ def tiles(summary: Document, digits: int) -> list[Tile]:
         ),
         Tile("Ridge, all frames", number(ridge["pearson_r"], digits), ridge_note),
         Tile("Chance, 95th percentile", number(chance["pearson_r_p95"], digits), chance_note),
+    ]
+
+
+def subject_tiles(own: Document, digits: int) -> list[Tile]:
+    """A subject's own figures, means over its folds."""
+    null = own["chance"].get(MODEL, {}).get("pearson_r", {})
+    p_note = f"p = {p_text(null.get('p_value'))}" if null.get("reason") is None else null["reason"]
+    found = {name: own["mean"].get(name, {}) for name in (MODEL, "ridge")}
+    return [
+        *(
+            Tile(f"r, {frames} frames", number(found[MODEL].get(metric), digits), "mean over folds", main=True)
+            for frames, metric in (("all", "pearson_r"), ("speech", "pearson_r_speech"))
+        ),
+        Tile("Ridge, all frames", number(found["ridge"].get("pearson_r"), digits), "mean over folds"),
+        Tile("Chance, 95th percentile", number(null.get("p95"), digits), p_note),
     ]
 
 

@@ -522,6 +522,11 @@ class Plan:
             files += [paths.sound(*fold) for fold in folds]
         return [str(file) for file in files]
 
+    @property
+    def subject_pages(self) -> list[str]:
+        """Pages of the report that subjects have of their own."""
+        return [str(page) for page in paths.subject_pages(self.subjects).values()]
+
     @staticmethod
     def one_of(names: Iterable[str]) -> str:
         """A pattern that matches just these names."""

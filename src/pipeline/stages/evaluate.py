@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.artifacts import paths
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.config.evaluate import EvaluateStage
@@ -26,19 +27,23 @@ def evaluate(stage: Stage[EvaluateStage]) -> str:
     inputs = read_inputs(scope, config)
     document = score(inputs.folds, config.evaluate, config.chance, inputs.context)
     document["methods"] = methods_text(document, recorded_run(inputs, config))
-    page = switched_off_html()
+    scores_file, table_file, report_file, sidecar, *_ = stage.files["output"]
+    subject_pages = paths.subject_pages(scope.subjects)
+    pages = dict.fromkeys([report_file, *subject_pages.values()], switched_off_html())
     if config.evaluate.report:
-        from pipeline.report.page import report_html  # half a second of matplotlib and jinja2
+        from pipeline.report.page import report_html, subject_html  # half a second of matplotlib and jinja2
 
-        page = report_html(document, inputs.folds, read_extras(inputs, config), config.evaluate)
-    scores_file, table_file, report_file, sidecar = stage.files["output"]
+        shown = document, inputs.folds, read_extras(inputs, config), config.evaluate
+        pages = {report_file: report_html(*shown)}
+        pages |= {page: subject_html(*shown, subject, report_file.name) for subject, page in subject_pages.items()}
     digests = [(path, described(str(path))["content_digest"]) for path in inputs.sources]
     provenance = stage.provenance(digests)
     provenance.check()
     write_text(scores_file, document_json(document))
     write_text(table_file, scores_table(document))
-    write_text(report_file, page)
-    outputs = [scores_file, table_file, report_file]
+    for file, page in pages.items():
+        write_text(file, page)
+    outputs = [scores_file, table_file, *pages]
     write_sidecar(sidecar, "evaluate", outputs, provenance, scope=scope.as_json())
     show_in_tensorboard(scope, inputs.folds, document, config.evaluate)
     r = document["summary"]["model"]["pearson_r"]

@@ -28,7 +28,7 @@ from pipeline.data.groups import group_index, model_groups, owners_of
 from pipeline.data.loading import inner_fold_of
 from pipeline.data.subject import SubjectArrays, load_subject
 from pipeline.errors import Problem, raise_if_any
-from pipeline.evaluation.importance import channel_groups, permutation_importance, why_not
+from pipeline.evaluation.importance import channel_groups, contacts_of, permutation_importance, why_not
 from pipeline.model.device import device_of
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import Model, Prediction, diagonality, latency_frames, predict_continuous
@@ -177,7 +177,12 @@ def _importance(
     """
     extras: Extras = {}
     reasons = {}
-    groups_of = channel_groups(arrays.feature_names, aligned_trials(stage.files["aligned"][0])[0])
+    info = aligned_trials(stage.files["aligned"][0])[0]
+    groups_of = channel_groups(arrays.feature_names, info)
+    if contacts := contacts_of(arrays.feature_names, info):
+        extras["contacts/position"] = (contacts.position, ("contact", "axis"))
+        for kind in groups_of:
+            extras[f"contacts/{kind}"] = (np.char.encode(getattr(contacts, kind), "utf-8"), ("contact",))
     for kind, groups in groups_of.items():
         if reason := why_not(groups):
             reasons[f"importance_{kind}_reason"] = reason
