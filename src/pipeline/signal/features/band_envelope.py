@@ -32,7 +32,7 @@ class BandEnvelope(FilteredFeature[BandEnvelopeConfig], section=BandEnvelopeConf
 
     def stream(self, times_s: Callable[[int, int], np.ndarray]) -> Stream:
         frames = super().stream(times_s)
-        return LogStream(frames) if self.keys.log else frames
+        return _LogStream(frames) if self.keys.log else frames
 
     def _passbands(self) -> list[Passband]:
         return [self._passband(low_hz, high_hz, self.keys.filter_order) for low_hz, high_hz in self.keys.bands]
@@ -42,7 +42,7 @@ class BandEnvelope(FilteredFeature[BandEnvelopeConfig], section=BandEnvelopeConf
 
 
 @dataclass(frozen=True)
-class LogStream:
+class _LogStream:
     """The logarithm of the frames of another stream."""
 
     frames: Stream
