@@ -184,7 +184,7 @@ def test_the_draws_of_a_null_are_shown_with_what_was_observed(full: str) -> None
 
 def pages(n_subjects: int) -> tuple[str, str]:
     """The report of some subjects, and the page of the second one."""
-    folds = [make_fold(k, f"sub{k}") for k in range(n_subjects)]
+    folds = [make_fold(fold, f"sub{k}") for k in range(n_subjects) for fold in range(2)]
     folds = [replace(f, blocks=(replace(f.blocks[0], session=f"{f.subject}_s"),)) for f in folds]
     found = [replace(make_extras().contamination[0], recording=f"sub{k}_s") for k in range(n_subjects)]
     extras = replace(make_extras(), contamination=found, curves={}, attention={})
@@ -196,6 +196,8 @@ def pages(n_subjects: int) -> tuple[str, str]:
 
 def test_many_subjects_have_a_page_each_and_few_have_none() -> None:
     report, own = pages(4)
+    assert set(re.findall(r'alt="(.*?): r without slow drift of', report)) == {"Mean over subjects"}
+    assert set(re.findall(r'alt="(.*?): r without slow drift of', own)) == {"sub1"}
     links = {source for source in Page(report).sources if not source.startswith(("data:", "#"))}
     assert (
         links

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.artifacts.paths import SUBJECTS_OF_ONE_PAGE
 from pipeline.evaluation.fold import ALIGNMENTS
 from pipeline.evaluation.levels import LEVELS
 from pipeline.evaluation.scores import title
@@ -15,7 +16,6 @@ from pipeline.report import figures
 from pipeline.report.view import Picture, Table, Text, missing, number, p_text, scored
 
 COUNTED = ("counts", "edges")
-MOST_PICTURES = 4
 NULL_HEAD = ("Prediction", "r without slow drift", "p", "p, speech frames", "word swap p, annotated onset",
              "word swap p, sound onset", "rank accuracy", "rank accuracy p")  # fmt: skip
 
@@ -67,14 +67,14 @@ def chance(document: Document) -> Chance:
 
 
 def histograms(document: Document) -> list[Picture]:
-    """The model's draws without a link beside what was observed: over subjects where there are several, and each's."""
+    """The model's draws without a link beside what was observed: over several subjects, and of each of a few."""
     over = document["summary"]["chance"]
     own = {
         s: found["chance"][MODEL]["pearson_r"] for s, found in document["subjects"].items() if MODEL in found["chance"]
     }
     found = {"Mean over subjects": {**over, "p95": over["pearson_r_p95"]}} if len(own) > 1 else {}
-    shown = [(name, null) for name, null in {**found, **own}.items() if null.get("histogram")]
-    return [histogram(name, null) for name, null in shown[:MOST_PICTURES]]
+    each = own if len(own) <= SUBJECTS_OF_ONE_PAGE else {}
+    return [histogram(name, null) for name, null in {**found, **each}.items() if null.get("histogram")]
 
 
 def histogram(name: str, null: Document) -> Picture:
