@@ -21,8 +21,8 @@ SECTIONS = {
     "First steps": ["tutorial.md", "faq.md"],
     "How to": [
         "import.md", "single_word_production_dutch.md", "snakemake.md", "cluster.md", "sweeps.md", "pooling.md",
-        "new_recordings.md", "live.md", "vocoding.md", "python.md", "plots.md", "eval_json.md", "own_model.md",
-        "own_feature.md", "reliability.md",
+        "new_recordings.md", "live.md", "vocoding.md", "python.md", "plots.md", "gallery.md", "eval_json.md",
+        "own_model.md", "own_feature.md", "reliability.md",
     ],
     "Design": ["design.md", "caching.md", "decoder.md", "real_recordings.md", "statistics.md", "referee.md"],
     "Reference": ["configuration.md", "reference/python.md"],
