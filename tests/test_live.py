@@ -185,6 +185,8 @@ def test_the_lag_of_an_envelope_is_found(lag_ms: int) -> None:
     assert found == pytest.approx(lag_ms, abs=1)
     assert largest > 0.99
     assert at_none == pytest.approx(np.corrcoef(live, true)[0, 1], abs=1e-6)
+    assert np.isnan(envelope_lag(np.zeros(400), true, 86.13)[1])
+    assert abs(envelope_lag(live[:4], true[:4], 86.13)[0]) <= 23, "half of a short one"
 
 
 class Kept:

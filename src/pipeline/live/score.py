@@ -27,6 +27,9 @@ def score_lines(session: Session, info: AlignedInfo) -> Iterator[str]:
     true, _ = next(iter(read_mels(paths.mel(info.session), [info.recording])))
     first, grid = session.decoder.first_frame, session.decoder.config.mel
     n = min(len(session.mel), len(true) - first)
+    if n <= 0:
+        yield "no score: the recording is shorter than a step"
+        return
     target, mel, bands = true[first : first + n], session.mel[:n], active_bands(true)
     r = np.nanmean(correlation_per_band(mel, target)[bands])
     yield f"r {r:.3f} over {n} frames with the true mel, training frames among them"
@@ -46,14 +49,16 @@ def score_lines(session: Session, info: AlignedInfo) -> Iterator[str]:
 def envelope_lag(live: NDArray[np.floating], true: NDArray[np.floating], rate_hz: float) -> tuple[int, float, float]:
     """The lag of ``live`` behind ``true`` (frame,) at which they correlate most [ms], their r there, and without lag.
 
-    The true envelope is interpolated linearly, in steps of 1 ms up to 300 ms either way.
+    The true envelope is interpolated linearly, in steps of 1 ms up to 300 ms either way, or half of a shorter one.
+    Without lag, and NaN, where one of them is constant.
     """
     frames = np.arange(len(true))
-    lags_ms = np.arange(-MAX_LAG_MS, MAX_LAG_MS + 1)
+    largest_ms = min(MAX_LAG_MS, int(500 * len(true) / rate_hz))
+    lags_ms = np.arange(-largest_ms, largest_ms + 1)
     r = []
     for lag_frames in lags_ms * rate_hz / 1e3:
         at = frames - lag_frames
         inside = (at >= 0) & (at <= frames[-1])
         r.append(correlation_per_band(live[inside, None], np.interp(at[inside], frames, true)[:, None])[0])
-    best = int(np.nanargmax(r))
-    return int(lags_ms[best]), float(r[best]), float(r[MAX_LAG_MS])
+    best = largest_ms if np.isnan(r).all() else int(np.nanargmax(r))
+    return int(lags_ms[best]), float(r[best]), float(r[largest_ms])
