@@ -65,6 +65,17 @@ def test_the_table_names_the_command_of_each_row_that_is_not_done() -> None:
     assert 'not run: `python bench/emguka.py --rows "2-1 causal"`' in emguka.table({})
 
 
+def test_the_table_says_what_the_check_suspects_or_sees() -> None:
+    def session(result: str, level: float | None, **suspects: float) -> dict[str, object]:
+        return {"result": result, "detectable_db": level, "suspect_channels": suspects}
+
+    clean = session("no evidence", -28.0)
+    assert emguka._leak([clean, session("no evidence", -12.0)]) == "no evidence (-12 dB)"
+    assert emguka._leak([session("suspect", -28.0, ch002=0.0029)]) == "suspect (ch002, P 0.003)"
+    assert emguka._leak([clean, session("not testable", None)]) == "no evidence, not testable (-28 dB)"
+    assert emguka._leak([session("not testable", None)]) == "not testable"
+
+
 def test_the_page_has_a_line_for_every_row() -> None:
     text = emguka.PAGE.read_text(encoding="utf-8")
     measured = text.partition(emguka.START)[2].partition(emguka.STOP)[0]
