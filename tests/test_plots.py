@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +232,16 @@ def test_settings_of_the_working_directory_change_no_picture(tmp_path: Path) -> 
         with mpl.rc_context(settings):
             figures.save(a_picture("x"), tmp_path / f"{name}.png", "png")
     assert (tmp_path / "own.png").read_bytes() == (tmp_path / "other.png").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"lines.linewidth: 9\nfont.size: 30\nsavefig.facecolor: red\n"])
+def test_a_matplotlibrc_of_the_working_directory_is_not_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "metrics.csv").write_text("network,step,train_loss,val_loss\nfree,1,2,3\nfree,2,1,2\n")
+    pictures = []
+    for name in ("without", "with"):
+        command = [sys.executable, "-m", "pipeline", "plot", "metrics.csv", "--out", f"{name}.png"]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
+        pictures.append((tmp_path / f"{name}.png").read_bytes())
+        (tmp_path / "matplotlibrc").write_bytes(content)
+    assert pictures[0] == pictures[1]

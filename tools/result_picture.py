@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
+from pipeline.artifacts.pictures import Figure
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.report.figures import MAP, styled
 

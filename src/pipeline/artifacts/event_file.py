@@ -84,7 +84,7 @@ class EventFile:
 
 def _image(name: str, picture: Picture) -> Summary.Image:
     # Imported here since evaluate writes no pictures and starts sooner without it.
-    from matplotlib.figure import Figure
+    from pipeline.artifacts.pictures import Figure
 
     figure = Figure(figsize=(5.0, 2.8), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()

@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline.artifacts.aligned import Event
+from pipeline.artifacts.pictures import Axes, Axis, Figure, style
 from pipeline.evaluation.types import Mel, Values
 from pipeline.report.listening import wav_bytes
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from pipeline.artifacts.pictures import Axes, Figure
 from pipeline.report import figures
 from pipeline.report.figures import BLUE, MAP
 

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from pipeline.artifacts.aligned import open_aligned
 from pipeline.artifacts.contamination import read_contamination
 from pipeline.artifacts.core import SCHEMA_PREFIX, Artifact, header, opened_any
 from pipeline.artifacts.files import atomic_path, read_json
 from pipeline.artifacts.mel import band_centres_hz, mel_trials, read_mels
+from pipeline.artifacts.pictures import Axes, Figure
 from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, PredictedFold, read_predicted
 from pipeline.artifacts.recording import open_recording
 from pipeline.artifacts.trials import trial_rows, within

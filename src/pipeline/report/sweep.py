@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from pipeline.artifacts.files import atomic_path
+from pipeline.artifacts.pictures import Axes, Figure
 from pipeline.report.figures import BLUE, GREY, ORANGE, styled
 
 WIDTH_IN, LINE_IN, FRAME_IN = 6.5, 0.3, 1.0
