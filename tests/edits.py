@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,50 @@ def edited(path: Path, found: Sequence[Edit]) -> None:
     for edit in found:
         data = edit(data)
     path.write_bytes(data)
+
+
+# --- of JSON ---
+
+JSON_VALUES: list[Any] = [
+    None, True, 0, -1, 1, 3, 1.5, -1e308, 2**40, 2**70, "", "a", "n/a", "\0", "../x", "9" * 400, [], {}, [[]], ["a"],
+    [0], {"a": 1}, "1970-01-01", [["a", 1]],
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class JsonEdit:
+    """A value of a document that is replaced, or goes; the place is taken modulo their number."""
+
+    place: int
+    value: int | None
+
+    def __call__(self, document: Any) -> None:
+        values = list(_values(document))
+        if values:
+            holder, key = values[self.place % len(values)]
+            if self.value is None:
+                del holder[key]
+            else:
+                holder[key] = JSON_VALUES[self.value]
+
+
+def _values(document: Any) -> Iterator[tuple[Any, Any]]:
+    keys = document if isinstance(document, dict) else range(len(document)) if isinstance(document, list) else ()
+    for key in keys:
+        yield document, key
+        yield from _values(document[key])
+
+
+JSON_EDITS = st.lists(
+    st.builds(JsonEdit, st.integers(0, 9999), st.none() | st.integers(0, len(JSON_VALUES) - 1)), min_size=1, max_size=2
+)
+
+
+def json_changed(text: str, found: Sequence[JsonEdit]) -> str:
+    document = json.loads(text)
+    for edit in found:
+        edit(document)
+    return json.dumps(document)
 
 
 # --- edits of the parts of an HDF5 file --------------------------------------------------------------------

@@ -86,12 +86,19 @@ def _pipeline(arguments: Sequence[str]) -> object:
 
 
 def _stage(arguments: Sequence[str]) -> object:
-    """A stage with its defaults; its log goes to nobody."""
+    """A stage with the config of the folder; its log goes to nobody."""
     from pipeline.config.loader import load_config
     from pipeline.config.stages import stage_json
 
     name, *others = arguments
-    sys.argv = [f"{name}.py", "--config", stage_json(name, load_config([])), "--log", os.devnull, *others]
+    sys.argv = [
+        f"{name}.py",
+        "--config",
+        stage_json(name, load_config([Path("my.yaml")])),
+        "--log",
+        os.devnull,
+        *others,
+    ]
     return runpy.run_path(str(ROOT / f"workflow/scripts/{name}.py"), run_name="__main__")
 
 
@@ -169,7 +176,8 @@ PRELOADED = (
     "h5py", "scipy.io", "scipy.signal", "soundfile", "soxr", "mne", "mne.io", "pyxdf", "mne_bids", "matplotlib.pyplot",
     "pipeline.cli", "pipeline.doctor.command", "pipeline.doctor.preflight", "pipeline.run.plan", "pipeline.run.sweep",
     "pipeline.importing.command", "pipeline.stages.ingest", "pipeline.stages.align", "pipeline.stages.mel",
-    "pipeline.stages.window", "pipeline.report.plots", "pipeline.artifacts.inspection",
+    "pipeline.stages.window", "pipeline.report.plots", "pipeline.artifacts.inspection", "pipeline.run.new_sheet",
+    "pipeline.live.command", "pipeline.live.export", "pipeline.training.checkpoint", "onnxruntime",
 )  # fmt: skip
 
 if __name__ == "__main__":

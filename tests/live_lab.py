@@ -40,6 +40,25 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+def random_model(names: list[str], rows: list[np.ndarray], info: AlignedInfo, config: ModelSettings) -> Ensemble:
+    """A causal model of two networks and a ridge, normalised by the rows (row, column) of trials like ``info``."""
+    torch.manual_seed(0)
+    m, n = rows_per_frame(info.feature_rate_hz, config.mel), len(names)
+    a = Architecture(n, 80, 96, 26, rows_per_frame=m, causal=True)
+    networks = [Seq2Seq(a).eval(), Seq2Seq(Architecture(**a.as_dict() | {"ridge_skip": False})).eval()]
+    for network in networks:
+        network.fit_normalisation([torch.from_numpy(np.concatenate(rows))], [torch.randn(500, 80)])
+    skip = networks[0].skip
+    assert skip is not None
+    taps = torch.arange(-26, 1)
+    floor = torch.full((n,), 1e-3) if m > 1 else None
+    weights = 0.05 * torch.randn(len(taps), n, 80)
+    skip.set(0, weights, taps, torch.zeros(80), torch.zeros(n), torch.full((n,), 9.0), floor)
+    model = Ensemble.of(networks)
+    model.weights.copy_(torch.tensor([0.4, 0.4, 0.2]))
+    return model
+
+
 class Lab:
     """A simulated session of three trials, aligned, and a model with random weights for it."""
 
@@ -55,25 +74,7 @@ class Lab:
         self.config = pick(ModelSettings, load_config([work / "config.json"]))
         self.names = feature_columns(self.aligned)
         self.trials = aligned_trials(self.aligned)
-        self.model = self._random_model()
-
-    def _random_model(self) -> Ensemble:
-        torch.manual_seed(0)
-        m = rows_per_frame(self.trials[0].feature_rate_hz, self.config.mel)
-        a = Architecture(len(self.names), 80, 96, 26, rows_per_frame=m, causal=True)
-        networks = [Seq2Seq(a).eval(), Seq2Seq(Architecture(**a.as_dict() | {"ridge_skip": False})).eval()]
-        rows = torch.from_numpy(np.concatenate(self.offline_rows()))
-        for network in networks:
-            network.fit_normalisation([rows], [torch.randn(500, 80)])
-        skip = networks[0].skip
-        assert skip is not None
-        n, taps = len(self.names), torch.arange(-26, 1)
-        floor = torch.full((n,), 1e-3) if m > 1 else None
-        weights = 0.05 * torch.randn(len(taps), n, 80)
-        skip.set(0, weights, taps, torch.zeros(80), torch.zeros(n), torch.full((n,), 9.0), floor)
-        model = Ensemble.of(networks)
-        model.weights.copy_(torch.tensor([0.4, 0.4, 0.2]))
-        return model
+        self.model = random_model(self.names, self.offline_rows(), self.trials[0], self.config)
 
     def offline_rows(self) -> list[np.ndarray]:
         n_frames = {info.recording: covered_frames(info, self.config.mel)[1] for info in self.trials}

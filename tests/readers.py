@@ -47,15 +47,15 @@ def _sheet_row(**cells: str) -> str:
     return "\n".join(["\t".join(row), "\t".join(row.values())]) + "\n"
 
 
-def _lab(folder: Path, **cells: str) -> None:
-    np.save(folder / "eeg.npy", np.tile(EEG_UV, (REPEATS, 1)))
-    np.save(folder / "audio.npy", np.tile(SOUND, REPEATS))
+def lab(folder: Path, repeats: int = REPEATS, **cells: str) -> None:
+    np.save(folder / "eeg.npy", np.tile(EEG_UV, (repeats, 1)))
+    np.save(folder / "audio.npy", np.tile(SOUND, repeats))
     (folder / "my.yaml").write_text("data: {sheet: recordings.tsv}\n")
     (folder / "recordings.tsv").write_text(_sheet_row(**cells))
 
 
 def _with_tables(folder: Path) -> None:
-    _lab(folder, **{kind: f"{kind}.tsv" for kind in TABLES})
+    lab(folder, **{kind: f"{kind}.tsv" for kind in TABLES})
     more = "".join(f"{4.5 + 2 * i}\t0.25\tnee\n" for i in range(2 * REPEATS - 2))
     for kind, text in TABLES.items():
         (folder / f"{kind}.tsv").write_text(text + (more if kind == "events" else ""))
@@ -86,13 +86,13 @@ RAW = (MAIN, ("ingest", "recordings.tsv", "out.h5"), ("pipeline", "doctor", "my.
 
 
 def _config(folder: Path) -> None:
-    _lab(folder)
+    lab(folder)
     (folder / "my.yaml").write_text(CONFIG)
     (folder / "my.toml").write_text(TOML)
 
 
 def _sound(folder: Path, suffix: str, subtype: str) -> None:
-    _lab(folder, audio=f"audio.{suffix}")
+    lab(folder, audio=f"audio.{suffix}")
     soundfile.write(folder / f"audio.{suffix}", np.tile(SOUND, REPEATS) / 32768, SOUND_HZ, subtype=subtype)
 
 
@@ -348,7 +348,7 @@ def _xdf_edits(folder: Path, drawn: Sequence[tuple[int, Edit]]) -> None:
 XDF = _import("s1.xdf", "--neural", "Amp", "--sound", "Mic", "--words", "Markers", "--words-match", "word: (.*)")
 
 
-def _in_file(*names: str, apply: Callable[[Path, Any], None] = edited) -> Callable[[Path, Any], None]:
+def in_file(*names: str, apply: Callable[[Path, Any], None] = edited) -> Callable[[Path, Any], None]:
     """What changes one of a folder's files, chosen by the first place."""
 
     def change(folder: Path, drawn: Sequence[Any]) -> None:
@@ -390,26 +390,26 @@ def _artifacts(folder: Path, isolated: Isolated | None) -> None:
 
 def readers(isolated: Isolated | None = None) -> dict[str, Reader]:
     """By name; ``isolated`` makes the artifacts."""
-    return _file_readers() | _artifact_readers(partial(_artifacts, isolated=isolated))
+    from model_readers import model_readers  # which takes the folders of this module
+
+    return _file_readers() | _artifact_readers(partial(_artifacts, isolated=isolated)) | model_readers(isolated)
 
 
 def _file_readers() -> dict[str, Reader]:
     return {
-        "sheet": Reader(_with_tables, SHEET_EDITS, _in_file("recordings.tsv"), RAW),
-        "yaml": Reader(_config, SHEET_EDITS, _in_file("my.yaml"), (MAIN, ("pipeline", "doctor", "my.yaml"))),
-        "toml": Reader(_config, SHEET_EDITS, _in_file("my.toml"), (("main", "--config", "my.toml", "--dry-run"),)),
-        "tables": Reader(_with_tables, SHEET_EDITS, _in_file(*(f"{kind}.tsv" for kind in TABLES)), RAW),
-        "npy": Reader(_lab, edits(BYTE_EDITS), _in_file("eeg.npy", "audio.npy"), RAW),
-        "npy header": Reader(_lab, HEADERS, _npy_header, RAW),
-        "wav": Reader(partial(_sound, suffix="wav", subtype="PCM_16"), edits(BYTE_EDITS), _in_file("audio.wav"), RAW),
+        "sheet": Reader(_with_tables, SHEET_EDITS, in_file("recordings.tsv"), RAW),
+        "yaml": Reader(_config, SHEET_EDITS, in_file("my.yaml"), (MAIN, ("pipeline", "doctor", "my.yaml"))),
+        "toml": Reader(_config, SHEET_EDITS, in_file("my.toml"), (("main", "--config", "my.toml", "--dry-run"),)),
+        "tables": Reader(_with_tables, SHEET_EDITS, in_file(*(f"{kind}.tsv" for kind in TABLES)), RAW),
+        "npy": Reader(lab, edits(BYTE_EDITS), in_file("eeg.npy", "audio.npy"), RAW),
+        "npy header": Reader(lab, HEADERS, _npy_header, RAW),
+        "wav": Reader(partial(_sound, suffix="wav", subtype="PCM_16"), edits(BYTE_EDITS), in_file("audio.wav"), RAW),
         "float wav": Reader(
-            partial(_sound, suffix="wav", subtype="FLOAT"), edits(BYTE_EDITS), _in_file("audio.wav"), RAW
+            partial(_sound, suffix="wav", subtype="FLOAT"), edits(BYTE_EDITS), in_file("audio.wav"), RAW
         ),
-        "flac": Reader(
-            partial(_sound, suffix="flac", subtype="PCM_16"), edits(BYTE_EDITS), _in_file("audio.flac"), RAW
-        ),
-        "matlab 5": Reader(_matlab5, edits(BYTE_EDITS), _in_file("s1.mat"), (MATLAB,)),
-        "matlab 7": Reader(partial(_matlab5, compress=True), edits(BYTE_EDITS), _in_file("s1.mat"), (MATLAB,)),
+        "flac": Reader(partial(_sound, suffix="flac", subtype="PCM_16"), edits(BYTE_EDITS), in_file("audio.flac"), RAW),
+        "matlab 5": Reader(_matlab5, edits(BYTE_EDITS), in_file("s1.mat"), (MATLAB,)),
+        "matlab 7": Reader(partial(_matlab5, compress=True), edits(BYTE_EDITS), in_file("s1.mat"), (MATLAB,)),
         "matlab values": Reader(
             _matlab5,
             st.dictionaries(
@@ -421,13 +421,13 @@ def _file_readers() -> dict[str, Reader]:
             _matlab_values,
             (MATLAB,),
         ),
-        "matlab 7.3": Reader(_matlab73, HDF5_OR_BYTES, _in_file("s1.mat", apply=changed), (MATLAB,)),
-        "nwb": Reader(_nwb, HDF5_OR_BYTES, _in_file("s1.nwb", apply=changed), (NWB,)),
+        "matlab 7.3": Reader(_matlab73, HDF5_OR_BYTES, in_file("s1.mat", apply=changed), (MATLAB,)),
+        "nwb": Reader(_nwb, HDF5_OR_BYTES, in_file("s1.nwb", apply=changed), (NWB,)),
         "nwb words": Reader(
-            _nwb_words, HDF5_OR_BYTES, _in_file("s1.nwb", apply=changed), ((*NWB[:-1], "acquisition/Words"),)
+            _nwb_words, HDF5_OR_BYTES, in_file("s1.nwb", apply=changed), ((*NWB[:-1], "acquisition/Words"),)
         ),
-        "nwb listing": Reader(_nwb_words, HDF5_OR_BYTES, _in_file("s1.nwb", apply=changed), (_import("s1.nwb"),)),
-        "edf": Reader(_edf, edits(BYTE_EDITS), _in_file("s1.edf"), (_import("s1.edf", "--sound", "MIC"),)),
+        "nwb listing": Reader(_nwb_words, HDF5_OR_BYTES, in_file("s1.nwb", apply=changed), (_import("s1.nwb"),)),
+        "edf": Reader(_edf, edits(BYTE_EDITS), in_file("s1.edf"), (_import("s1.edf", "--sound", "MIC"),)),
         "edf fields": Reader(
             _edf,
             st.lists(st.tuples(st.integers(0, 999), ODD_NUMBERS | ODD_TEXTS), min_size=1, max_size=3),
@@ -435,19 +435,19 @@ def _file_readers() -> dict[str, Reader]:
             (_import("s1.edf", "--sound", "MIC"),),
         ),
         "brainvision": Reader(
-            _brainvision, SHEET_EDITS, _in_file("s1.vhdr", "s1.vmrk", "s1.vhdr", "s1.eeg"), (_import("s1.vhdr"),)
+            _brainvision, SHEET_EDITS, in_file("s1.vhdr", "s1.vmrk", "s1.vhdr", "s1.eeg"), (_import("s1.vhdr"),)
         ),
-        "fif": Reader(_fif, edits(BYTE_EDITS), _in_file("s1_raw.fif"), (_import("s1_raw.fif"),)),
-        "xdf": Reader(_xdf, edits(BYTE_EDITS), _in_file("s1.xdf"), (XDF,)),
+        "fif": Reader(_fif, edits(BYTE_EDITS), in_file("s1_raw.fif"), (_import("s1_raw.fif"),)),
+        "xdf": Reader(_xdf, edits(BYTE_EDITS), in_file("s1.xdf"), (XDF,)),
         "xdf chunks": Reader(
             _xdf,
             st.lists(st.tuples(INDICES, TEXT_EDITS | BYTE_EDITS), min_size=1, max_size=2),
             _xdf_edits,
             (XDF,),
         ),
-        "tables beside": Reader(_tables_beside, SHEET_EDITS, _in_file(*BESIDE), (PAIR,)),
-        "cut table": Reader(_tables_beside, SHEET_EDITS, _in_file("cut.tsv"), ((*PAIR, "--cut", "cut.tsv"),)),
-        "markers": Reader(_tables_beside, SHEET_EDITS, _in_file("markers.tsv"), ((*PAIR, "--markers", "markers.tsv"),)),
+        "tables beside": Reader(_tables_beside, SHEET_EDITS, in_file(*BESIDE), (PAIR,)),
+        "cut table": Reader(_tables_beside, SHEET_EDITS, in_file("cut.tsv"), ((*PAIR, "--cut", "cut.tsv"),)),
+        "markers": Reader(_tables_beside, SHEET_EDITS, in_file("markers.tsv"), ((*PAIR, "--markers", "markers.tsv"),)),
     }
 
 
@@ -456,7 +456,7 @@ def _artifact_readers(made: Callable[[Path], None]) -> dict[str, Reader]:
         "recording artifact": Reader(
             made,
             HDF5_OR_BYTES,
-            _in_file("recording.h5", apply=changed),
+            in_file("recording.h5", apply=changed),
             (
                 ("pipeline", "inspect", "recording.h5"),
                 ("stage", "align", "--recording", "recording.h5", "--output", "o.h5"),
@@ -465,7 +465,7 @@ def _artifact_readers(made: Callable[[Path], None]) -> dict[str, Reader]:
         "aligned artifact": Reader(
             made,
             HDF5_OR_BYTES,
-            _in_file("aligned.h5", apply=changed),
+            in_file("aligned.h5", apply=changed),
             (
                 ("pipeline", "inspect", "aligned.h5", "--plot", "x.png"),
                 ("stage", "mel", "--aligned", "aligned.h5", "--output", "o.h5"),
@@ -475,7 +475,7 @@ def _artifact_readers(made: Callable[[Path], None]) -> dict[str, Reader]:
         "mel artifact": Reader(
             made,
             HDF5_OR_BYTES,
-            _in_file("mel.h5", apply=changed),
+            in_file("mel.h5", apply=changed),
             (
                 ("pipeline", "inspect", "mel.h5", "--verify"),
                 ("pipeline", "plot", "mel.h5", "--out", "x.png"),

@@ -1,7 +1,7 @@
 """The released model: a file of tensors and one JSON text, and nothing that could run.
 
 A plain ``torch.save``, loadable with ``weights_only=True`` anywhere.  The JSON holds the
-architecture, what the caller adds, and a digest of all values that is checked on loading.
+architecture, what the caller adds, and a digest of all values; that and a digest of the JSON are checked on loading.
 """
 
 from __future__ import annotations
@@ -65,7 +65,11 @@ def save_model(path: Path, model: Ensemble, meta: Mapping[str, Any]) -> None:
     }
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     text = json.dumps(header, sort_keys=True, allow_nan=False)
-    write_atomically(path, serialise({"header": text, "tensors": tensors}))
+    write_atomically(path, serialise({"header": text, "header_sha256": _sha256(text), "tensors": tensors}))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _of_each_subject(tensors: Mapping[str, Tensor], model: Ensemble) -> dict[str, Tensor]:
@@ -82,6 +86,8 @@ def load_model(path: Path) -> tuple[Ensemble, dict[str, Any]]:
     """
     try:
         content = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+        if content.get("header_sha256", own := _sha256(content["header"])) != own:
+            raise ValueError("a header that was edited")
         header = json.loads(content["header"])
         if header["schema"] != SCHEMA:
             raise ValueError(f"schema {header['schema']}")

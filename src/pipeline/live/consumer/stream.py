@@ -6,6 +6,7 @@
 (frame, band) [nats], whose first frame is number ``first_frame`` of the stream.
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -15,10 +16,26 @@ import onnxruntime
 from scipy.signal import sosfilt, sosfilt_zi
 
 
+def refuse_damaged(folder):
+    """End where a file of the export is not what it was."""
+    bad = "files.json"
+    try:
+        for bad, digest in json.loads((folder / "files.json").read_text()).items():
+            if hashlib.sha256((folder / bad).read_bytes()).hexdigest() != digest:
+                break
+        else:
+            return
+    except (OSError, ValueError, AttributeError, TypeError):
+        pass
+    print(f"error: {folder / bad}: got other content, expected that of the export. Fix: Export again", file=sys.stderr)
+    sys.exit(2)
+
+
 class Decoder:
     """One trial; the same mel however its samples are cut.  Another trial takes another decoder."""
 
     def __init__(self, folder):
+        refuse_damaged(folder)
         self.about, self.arrays = json.loads((folder / "settings.json").read_text()), np.load(folder / "filters.npz")
         self.arrays = dict(self.arrays)
         self.begin, self.step = (onnxruntime.InferenceSession(folder / f"{name}.onnx") for name in ("begin", "step"))

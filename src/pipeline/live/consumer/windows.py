@@ -6,6 +6,7 @@
 whole recording; ``MEL.npy`` is (frame, band) [nats].
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -14,8 +15,24 @@ import numpy as np
 import onnxruntime
 
 
+def refuse_damaged(folder):
+    """End where a file of the export is not what it was."""
+    bad = "files.json"
+    try:
+        for bad, digest in json.loads((folder / "files.json").read_text()).items():
+            if hashlib.sha256((folder / bad).read_bytes()).hexdigest() != digest:
+                break
+        else:
+            return
+    except (OSError, ValueError, AttributeError, TypeError):
+        pass
+    print(f"error: {folder / bad}: got other content, expected that of the export. Fix: Export again", file=sys.stderr)
+    sys.exit(2)
+
+
 def decode(folder, rows):
     """Windows that overlap, added up with triangular weights; beyond its ends the recording's edge frames repeat."""
+    refuse_damaged(folder)
     about = json.loads((folder / "settings.json").read_text())
     window = onnxruntime.InferenceSession(folder / "window.onnx")
     m, length, context = about["rows_per_frame"], about["length_frames"], about["context_frames"]
