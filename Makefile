@@ -6,11 +6,13 @@
 # # make docs   build the documentation in build/docs
 # # make chaos  2000 mutations of files that are read, and 200 faults at random moments, each followed by a
 # #             restart: takes an hour and a half
+# # make mutants  25 small edits of each module that decides what may be claimed: do the fast tests notice?
 # # With a GPU: make run GPU=1; for another CUDA: make run TORCH="torch==2.13.0 --index-url <your CUDA index>"
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 FAULTS ?= 200
 MUTATIONS ?= 2000
+EDITS ?= 25
 SEED ?= 0
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV ?= .venv
@@ -28,7 +30,7 @@ INSTALL_TORCH := $(BIN)/python -m pip install --quiet --no-deps --timeout 5 --re
  from PyPI it is a build for CUDA with some 15 packages of NVIDIA's"; $(INSTALL_TORCH); }
 endif
 
-.PHONY: run test test-slow test-slurm slurm bench chaos docs lint lock licences clean-env
+.PHONY: run test test-slow test-slurm slurm bench chaos mutants docs lint lock licences clean-env
 
 run: $(VENV)/.ready $(if $(GPU),$(VENV)/.cuda)
 	$(BIN)/python main.py --config config/config.yaml --cores $(CORES)
@@ -45,6 +47,9 @@ test-slurm: $(VENV)/.slurm
 chaos: $(VENV)/.ready
 	$(BIN)/python tests/mutations.py --mutations $(MUTATIONS) --seed $(SEED)
 	$(BIN)/python tests/chaos.py --faults $(FAULTS) --seed $(SEED)
+
+mutants: $(VENV)/.ready
+	$(BIN)/python tests/mutants.py --edits $(EDITS) --seed $(SEED) $(if $(MODULES),--modules $(MODULES))
 
 # Speed compared with common libraries: make bench ROWS="mel ridge", make bench QUICK=1
 bench: $(VENV)/.ready

@@ -11,7 +11,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ def described(sidecar_file: str) -> Callable[[Path], str]:
 
 
 DIGESTS: dict[Path, str] = {}
+Damage = Callable[[Path, random.Random], AbstractContextManager[None]]
 
 
 def plan_of_ingest(path: Path) -> str:
@@ -108,22 +109,37 @@ KINDS: dict[str, Callable[[Path], str]] = {
 
 
 @contextmanager
-def flipped(path: Path, generator: random.Random) -> Iterator[None]:
-    """One bit of a file turned over, and back again."""
-    bit = generator.randrange(path.stat().st_size * 8)
+def _changed(path: Path, place: int, content: bytes) -> Iterator[None]:
+    """A file with other bytes at a place, and its own again."""
 
-    def turn() -> None:
+    def write(content: bytes) -> bytes:
         with path.open("r+b") as file:
-            file.seek(bit // 8)
-            (byte,) = file.read(1)
-            file.seek(bit // 8)
-            file.write(bytes([byte ^ 1 << bit % 8]))
+            file.seek(place)
+            before = file.read(len(content))
+            file.seek(place)
+            file.write(content[: len(before)])
+        return before
 
-    turn()
+    before = write(content)
     try:
         yield
     finally:
-        turn()
+        write(before)
+
+
+def flipped(path: Path, generator: random.Random) -> AbstractContextManager[None]:
+    """One bit of a file turned over, and back again."""
+    bit = generator.randrange(path.stat().st_size * 8)
+    with path.open("rb") as file:
+        file.seek(bit // 8)
+        (byte,) = file.read(1)
+    return _changed(path, bit // 8, bytes([byte ^ 1 << bit % 8]))
+
+
+def erased(path: Path, generator: random.Random) -> AbstractContextManager[None]:
+    """Words of two bytes, 1 to 64 of them, turned into zeros or ones, and back again."""
+    place = generator.randrange(max(1, path.stat().st_size // 2)) * 2
+    return _changed(path, place, generator.choice([b"\0\0", b"\xff\xff"]) * generator.choice([1, 2, 4, 64]))
 
 
 def outcome_of(read: Callable[[Path], str], path: Path, truth: str) -> str:
@@ -133,8 +149,8 @@ def outcome_of(read: Callable[[Path], str], path: Path, truth: str) -> str:
         return "noticed"
 
 
-def count(work: Path, n: int, seed: int) -> dict[str, Counter[str]]:
-    """Outcomes of ``n`` flips, by kind."""
+def count(work: Path, n: int, seed: int, damage: Damage = flipped) -> dict[str, Counter[str]]:
+    """Outcomes of ``n`` damages, by kind."""
     generator = random.Random(seed)
     files = {kind: found for kind in KINDS if (found := sorted(work.glob(kind)))}
     truth = {path: KINDS[kind](path) for kind, found in files.items() for path in found}
@@ -142,7 +158,7 @@ def count(work: Path, n: int, seed: int) -> dict[str, Counter[str]]:
     for i in range(n):
         kind = list(files)[i % len(files)]
         path = generator.choice(files[kind])
-        with flipped(path, generator):
+        with damage(path, generator):
             outcomes[kind][outcome_of(KINDS[kind], path, truth[path])] += 1
     return outcomes
 
@@ -178,15 +194,17 @@ def test_every_kind_of_file_of_a_run_is_flipped(spoilt: Path) -> None:
     assert {name for name in left if not name.startswith(harmless)} == set()
 
 
-def test_bit_flips(spoilt: Path) -> None:
-    total = _reported(count(spoilt, 100, seed=0))
+@pytest.mark.parametrize("damage", [flipped, erased])
+def test_a_hundred_bits_and_words(spoilt: Path, damage: Damage) -> None:
+    total = _reported(count(spoilt, 100, 0, damage))
     assert total["unnoticed"] == 0
     assert total["noticed"] > 50
 
 
 @pytest.mark.slow
-def test_a_thousand_bit_flips(spoilt: Path) -> None:
-    total = _reported(count(spoilt, 1000, seed=1))
+@pytest.mark.parametrize("damage", [flipped, erased])
+def test_a_thousand_bits_and_words(spoilt: Path, damage: Damage) -> None:
+    total = _reported(count(spoilt, 1000, 1, damage))
     assert total.total() == 1000
     assert total["unnoticed"] == 0
 

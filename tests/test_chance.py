@@ -73,6 +73,20 @@ def test_drift_of_a_short_trial_is_its_line() -> None:
     np.testing.assert_allclose(drift.without_drift(trial, RATE_HZ), expected, atol=1e-10)
 
 
+def test_lines_of_a_trial_explain_its_drift_up_to_8_s() -> None:
+    rng, rate_hz = np.random.default_rng(0), 5.0
+    for frames in (1, 3, 7, 39):
+        lines, series = drift.lines_of(frames, rate_hz), rng.normal(size=(frames, 3))
+        np.testing.assert_allclose(lines.T @ lines, np.diag([1, float(frames > 1)]), atol=1e-12)
+        np.testing.assert_allclose(
+            series - lines @ (lines.T @ series), drift.without_drift(series, rate_hz), atol=1e-12
+        )
+    series = rng.normal(size=(40, 3))
+    expected = series - savgol_filter(series, 21, 1, axis=0, mode="interp")
+    np.testing.assert_allclose(drift.without_drift(series, rate_hz), expected, atol=1e-12)
+    np.testing.assert_array_equal(drift.lines_of(40, rate_hz), np.zeros((40, 2)))
+
+
 def test_independent_shifts_are_counted_after_the_drift() -> None:
     """Of AR(1) noise 0.95ⁿ falls below 0.1 at 45 frames; of prediction and target the slower one counts."""
     rng = np.random.default_rng(0)

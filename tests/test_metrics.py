@@ -11,6 +11,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import scipy.fft
 import scipy.stats
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
@@ -133,6 +134,11 @@ def test_mcd_ignores_loudness_and_what_lies_beyond_order_13() -> None:
     np.testing.assert_allclose(metrics.mcd_db(target, (target + 5 + fine).astype(np.float32)), 0, atol=1e-5)
 
 
+def test_cepstra_are_those_of_scipy_s_cosine_transform() -> None:
+    mel = np.random.default_rng(0).normal(size=(5, 80))
+    np.testing.assert_allclose(metrics.cepstra(mel), scipy.fft.dct(mel, axis=1)[:, 1:14] / 80, atol=1e-12)
+
+
 @pytest.mark.parametrize("blocks", [[1000, 100, 345], [1000, 345, 100], [86] * 20, [100, 1000], [171, 172, 1]])
 def test_pieces_are_long_enough(blocks: list[int]) -> None:
     lengths = np.diff([*metrics.piece_starts(blocks, 172), sum(blocks)])
@@ -144,6 +150,7 @@ def test_pieces_of_long_blocks_stay_in_them() -> None:
     starts = metrics.piece_starts([1000, 500, 345], 172).tolist()
     assert {0, 1000, 1500} <= set(starts)
     assert metrics.piece_starts([50], 172).tolist() == [0]
+    assert metrics.piece_starts([172, 300, 172], 172).tolist() == [0, 172, 472]
 
 
 def test_interval_covers_the_true_correlation() -> None:
@@ -353,6 +360,14 @@ def test_many_subjects_are_tested_with_random_patterns() -> None:
     assert found.wilcoxon_p == pytest.approx(expected, rel=0.1)
     assert found.sign_flip_p == pytest.approx(scipy.stats.ttest_1samp(values, 0, alternative="greater").pvalue, rel=0.2)
     assert group_test([0.3 + i / 100 for i in range(20)]).sign_flip_p == found.smallest_p == 1e-5
+
+
+def test_patterns_of_16_subjects_are_all_counted_and_those_of_17_drawn() -> None:
+    all_above = [0.3 + i / 100 for i in range(17)]
+    exact, drawn = group_test(all_above[:16]), group_test(all_above)
+    assert (exact.exact, exact.sign_flip_p, exact.wilcoxon_p, exact.smallest_p) == (True, *[2.0**-16] * 3)
+    assert (drawn.exact, drawn.smallest_p) == (False, 1e-5)
+    assert group_test([0.1]).reason == "not testable (1 subject; 7 needed)"
 
 
 def test_too_few_subjects_load_no_statistics() -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.spatial.distance import cdist
 
 from pipeline.artifacts.windows import EventRow
 from pipeline.baselines import ridge as R  # noqa: N812
@@ -117,7 +118,10 @@ def test_template_is_placed_at_onsets_and_cut_at_the_span() -> None:
     assert_allclose(template[:, 0], [0, 0, 0, 1, 2, 3, 4])
     placed = R.place_template(template, 2, np.array([40]), np.full(2, -1.0, np.float32), 41, 50)
     assert_allclose(placed[:, 0], [1, 2, 3, 4, -1, -1, -1, -1, -1])
-    assert R.mean_template([mel], [(0, 0, 100)], [np.array([97])], length=7, before=2) is None
+    assert R.mean_template([mel], [(0, 0, 100)], [np.array([1, 96, 97])], length=7, before=2) is None
+    for onset in (12, 85):
+        found = R.mean_template([mel + np.arange(100)[:, None]], [(0, 10, 90)], [np.array([onset])], length=7, before=2)
+        assert_allclose(found[:, 1], np.arange(onset - 2, onset + 5))
 
 
 def test_envelope_knows_loudness_and_nothing_else(pair) -> None:
@@ -133,6 +137,15 @@ def test_nearest_neighbour_finds_a_frame_that_it_saw(pair) -> None:
     features, mel = pair
     found = R.nearest_neighbour(features, mel, SPANS, (8, 8), 0, 50, 90)
     assert_allclose(found, mel[0][50:90], atol=1e-6)
+
+
+def test_nearest_neighbour_is_that_of_a_search_over_every_fourth_lag() -> None:
+    rng = np.random.default_rng(5)
+    x, mel = rng.normal(3, 2, size=(90, 2)).astype(np.float32), rng.normal(size=(90, 3)).astype(np.float32)
+    standard = (x - x[5:45].mean(axis=0)) / x[5:45].std(axis=0)
+    rows = np.concatenate([standard[np.clip(np.arange(90) + lag, 0, 89)] for lag in (-4, 0, 4)], axis=1)
+    nearest = 5 + cdist(rows[60:], rows[5:45]).argmin(axis=1)
+    assert_allclose(R.nearest_neighbour([x], [mel], [(0, 5, 45)], (4, 7), 0, 60, 90), mel[nearest])
 
 
 def test_raw_features_become_power_per_frame() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import product
 
@@ -10,6 +11,7 @@ import pytest
 from pipeline.artifacts.aligned import AlignedInfo, Event
 from pipeline.config.mel_grid import MelFraming
 from pipeline.config.window import SplitConfig, WindowConfig, WindowStage
+from pipeline.data.spans import covered_frames
 from pipeline.data.splits import ROLES, Block, Timeline, split, windows_in
 from pipeline.data.windowing import window_index
 from pipeline.errors import InputError
@@ -82,6 +84,48 @@ def test_over_all_folds_each_frame_is_tested_once(by: str, timelines: list[Timel
                     tested[offsets[b.recording] + frame] += 1
     usable = [offsets[i] + f for i, t in enumerate(timelines) for f in range(t.start, t.stop)]
     assert all(tested[f] == 1 for f in usable)
+
+
+@pytest.mark.parametrize("by", ["recording", "session"])
+@pytest.mark.parametrize(
+    ("n", "folds", "fraction", "numbers"),
+    [(20, 5, 0.25, (11, 5, 4)), (4, 2, 0.45, (1, 1, 2)), (5, 5, 0.45, (2, 2, 1)), (3, 3, 0.05, (1, 1, 1))],
+)
+def test_trials_and_sessions_are_dealt_by_their_number(
+    by: str, n: int, folds: int, fraction: float, numbers: tuple[int, ...]
+) -> None:
+    config = SplitConfig.model_validate({"by": by, "folds": folds, "validation_fraction": fraction})
+    trials = [Timeline(f"r{i}", f"s{i}", 0, 500) for i in range(n)]
+    for fold in range(folds):
+        found = Counter(b.role for b in split(trials, fold, config, GAP, RATE_HZ))
+        assert tuple(found[role] for role in ROLES) == numbers
+
+
+def test_a_trial_that_repeats_one_of_a_role_before_its_own_is_left_out_where_order_decides() -> None:
+    """Trial 0 repeats a tested one, trial 1 the one that validates; both tested ones stay, and of one word all."""
+    texts = [
+        "what was said",
+        "who was there",
+        "other words",
+        "who was there",
+        "what was said",
+        "what was said",
+        "a",
+        "a",
+    ]
+    trials = [Timeline(f"r{i}", "s", 0, 500, text=text) for i, text in enumerate(texts)]
+    config = SplitConfig(by="recording", folds=2, order="chronological")
+    roles = [[(b.recording, b.role) for b in split(trials, fold, config, GAP, RATE_HZ)] for fold in range(2)]
+    assert roles[0] == [(2, "train"), (3, "validation"), (4, "test"), (5, "test")]
+    assert roles[1] == [(1, "train"), (2, "train"), (3, "train"), (5, "validation"), (6, "test"), (7, "test")]
+
+
+def test_of_two_sessions_of_one_trial_each_the_end_of_one_validates() -> None:
+    pair = [Timeline("a", "1", 100, 4100), Timeline("b", "2", 0, 4000)]
+    config = SplitConfig(by="session", folds=2, validation_fraction=0.25, snap_to_events=False)
+    assert split(pair, 1, config, GAP, RATE_HZ) == [
+        Block(0, "train", 100, 2900), Block(0, "validation", 3100, 4100), Block(1, "test", 0, 4000),
+    ]  # fmt: skip
 
 
 def test_half_a_minute_validates_at_its_beginning_where_the_end_is_tested() -> None:
@@ -214,10 +258,38 @@ def test_a_purge_gap_below_the_receptive_field_is_refused() -> None:
         window_index([info()], [300 * 22050 // 256 + 1], stage(purge_gap_s=0.5))
 
 
+def test_a_purge_gap_of_the_receptive_field_is_enough() -> None:
+    frames = [300 * 22050 // 256 + 1]
+    needed = window_index([info()], frames, stage()).attributes["purge_gap_frames"]
+    for more in (0, 5):
+        config = stage(purge_gap_s=(needed + more - 0.5) / RATE_HZ)
+        assert window_index([info()], frames, config).attributes["purge_gap_frames"] == needed + more
+    with pytest.raises(InputError, match="purge_gap_s"):
+        window_index([info()], frames, stage(purge_gap_s=(needed - 1.5) / RATE_HZ))
+
+
+def test_one_session_of_cues_makes_all_events_of_a_subject_cues() -> None:
+    frames = [300 * 22050 // 256 + 1] * 2
+    for kinds, expected in ((("voice", "cue"), "cue"), (("voice", "voice"), "voice"), (("", ""), "")):
+        infos = [info(recording=r, session=r, events_are=kind) for r, kind in zip("ab", kinds, strict=True)]
+        assert window_index(infos, frames, stage()).attributes["events_are"] == expected
+
+
+def test_channels_that_a_session_lacks_are_left_out() -> None:
+    names = (["c1", "c2", "c3"], ["c3", "c1", "c4"])
+    infos = [info(recording=r, session=r, channels={"name": own}) for r, own in zip("ab", names, strict=True)]
+    found = window_index(infos, [300 * 22050 // 256 + 1] * 2, stage())
+    assert found.attributes["left_out_channels"] == ["c2", "c4"]
+
+
 def test_a_recording_without_a_common_frame_is_named() -> None:
     short = info(first_feature=400, n_features=50, n_audio=22050)
     with pytest.raises(InputError, match=r"audio_offset_s"):
         window_index([short], [87], stage())
+    start, _ = covered_frames(late := info(first_feature=400), stage().mel)
+    for frames, message in ((start, "got 0.00 s"), (start + 1, "fold 0 of 5")):
+        with pytest.raises(InputError, match=message):
+            window_index([late], [frames], stage())
 
 
 @pytest.mark.parametrize("text", ["BAD_spike", "bad muscle"])

@@ -135,6 +135,8 @@ def test_frames_beside_what_was_fitted_take_no_part_in_a_score() -> None:
     assert T._away_from_edges(parts[0], parts, 20) == [(0, 0, 80)]
     assert T._away_from_edges(parts[1], parts, 20) == [(0, 120, 130), (1, 0, 50)]
     assert T._away_from_edges(parts[2], parts, 20) == [(0, 150, 152)], "a part of which nothing would be left"
+    parts = [[(0, 0, 10)], [(0, 10, 14)], [(0, 14, 30)]]
+    assert [T._away_from_edges(part, parts, 2) for part in parts] == [[(0, 0, 8)], [(0, 10, 14)], [(0, 16, 30)]]
 
 
 def test_without_validation_the_refit_is_the_ridge(pair) -> None:  # noqa: F811
