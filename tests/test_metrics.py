@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -210,6 +211,46 @@ def test_pieces_that_resemble_their_neighbours_widen_the_interval() -> None:
     expected = min(0.9, (lag + 1 / 12) * (1 + 3 / 12) + 1 / np.sqrt(12))
     assert intervals.neighbours_correlation(rising) == pytest.approx(expected)
     assert intervals.stretch(rising) > 5 * intervals.stretch(np.array([1.0, -1.0] * 6))
+
+
+@pytest.mark.parametrize("memory", [-0.9, 0.0, 0.5, 0.99])
+def test_the_width_of_an_interval_is_that_of_its_formulas(memory: float) -> None:
+    """Marriott & Pope's correlation of neighbours and a standard error on it, and Student's t with what it leaves."""
+    rng, n = np.random.default_rng(1), 25
+    values = np.array([3.0])
+    while len(values) < n:
+        values = np.append(values, 3 + memory * (values[-1] - 3) + rng.normal())
+    own = values - values.mean()
+    neighbours = sum(a * b for a, b in itertools.pairwise(own)) / sum(a * a for a in own)
+    rho = min(max((neighbours + 1 / n) * (1 + 3 / n) + n**-0.5, 0), 0.9)
+    assert intervals.neighbours_correlation(values) == pytest.approx(rho)
+    independent = n * (1 - rho) / (1 + rho)
+    assert intervals.independent_pieces(values) == pytest.approx(independent)
+    student = scipy.stats.t.ppf(0.975, max(independent - 1, 1)) / scipy.stats.norm.ppf(0.975)
+    wider = student * np.sqrt(n / (n - 1) * n / independent)
+    assert intervals.stretch(values) == pytest.approx(wider)
+    found = intervals.replicates(values, 0.4, 20_000, rng)
+    assert found.mean() == pytest.approx(0.4, abs=0.02 * wider)
+    assert found.std() == pytest.approx(wider * values.std() / np.sqrt(n), rel=0.03)
+    assert intervals.neighbours_correlation(np.ones(n)) == pytest.approx(1 / n * (1 + 3 / n) + n**-0.5)
+
+
+@pytest.mark.parametrize("folds", [[[1001]], [[1201, 97]], [[333, 334], [95, 400]], [[5000], [5000]], [[130] * 12]])
+def test_a_piece_is_the_longest_of_which_there_are_ten(folds: list[list[int]]) -> None:
+    """Of at most 12 s, and of 1 s where none gives ten."""
+    lengths = [n for n in range(81, 961) if sum(len(metrics.piece_starts(own, n)) for own in folds) >= 10]
+    assert intervals.piece_frames(folds, 80.0, 1.0) == max(lengths, default=80)
+
+
+def test_an_interval_needs_95_percent_of_its_replicates() -> None:
+    values = np.random.default_rng(0).normal(size=200)
+    values[:10] = np.nan
+    low, high = np.sort(values[10:])[[0, -1]]
+    expected = np.quantile(values[10:], (0.025, 0.975))
+    np.testing.assert_allclose(intervals.interval(values), expected)
+    assert low < expected[0] < expected[1] < high
+    values[10] = np.nan
+    assert intervals.interval(values) is None
 
 
 def test_paired_difference_is_sharper_than_the_scores() -> None:
