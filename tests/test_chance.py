@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,45 @@ def test_shifted_moments_equal_rolling() -> None:
             expected = [np.corrcoef(a[kept], b[kept])[0, 1] for a, b in zip(y, rolled, strict=True)]
             np.testing.assert_allclose(r[0, weight, :, row], expected, atol=1e-10)
     np.testing.assert_allclose(r[1, 1, :, 0], 1)
+
+
+def test_r_of_shifts_is_that_of_rolled_blocks_in_every_band() -> None:
+    """Of more bands than are taken at once, two blocks, two predictions, all frames and some of them."""
+    rng, lengths = np.random.default_rng(0), (40, 55)
+    y, p, q = ([rng.normal(size=(n, 11)) for n in lengths] for _ in range(3))
+    some = [rng.random(n) < 0.6 for n in lengths]
+    drawn = shifts.draw_shifts(lengths, 5, 6, rng)
+    weights = [[np.ones(n) for n in lengths], [own.astype(float) for own in some]]
+    found = shifts.circular_shift_null(y, [p, q], weights, drawn)
+    assert found.shape == (2, 2, 7, 11)
+    for (i, moving), (k, kept), (s, by) in product(
+        enumerate((p, q)), enumerate((np.ones(95, bool), np.concatenate(some))), enumerate(drawn)
+    ):
+        rolled = np.concatenate([np.roll(x, n, axis=0) for x, n in zip(moving, by, strict=True)])
+        pairs = zip(np.concatenate(y)[kept].T, rolled[kept].T, strict=True)
+        np.testing.assert_allclose(found[i, k, s], [np.corrcoef(a, b)[0, 1] for a, b in pairs], atol=1e-10)
+
+
+def test_r_of_exchanges_is_that_of_trials_in_another_order_in_every_band() -> None:
+    rng, groups = np.random.default_rng(0), [np.array([0, 2, 3]), np.array([1, 4])]
+    y, p = (rng.normal(size=(5, 30, 11)) for _ in "yp")
+    orders = trial_exchange.draw_orders(groups, 11, rng)
+    assert len(orders) == trial_exchange.distinct_orders(groups) == 12
+    rest = [np.ones(30)] * 5, [np.zeros((30, 2))] * 5, [(0, 30)] * 5
+    found = trial_exchange.exchange_null(list(y), list(p), *rest, groups, orders, 0)
+    for r, order in zip(found, orders, strict=True):
+        pairs = zip(y.reshape(-1, 11).T, p[order].reshape(-1, 11).T, strict=True)
+        np.testing.assert_allclose(r, [np.corrcoef(a, b)[0, 1] for a, b in pairs], atol=1e-10)
+
+
+def test_a_band_that_never_varies_says_nothing_of_independent_shifts() -> None:
+    series = slow_noise(np.random.default_rng(0), 2000)
+    flat = series.copy()
+    flat[:, 2:4] = (0.1, 1e6)
+    own = np.arange(BANDS) // 2 != 1
+    every = np.ones(BANDS, bool)
+    assert shifts.autocorrelation_frames([flat], every) == shifts.autocorrelation_frames([series], own)
+    assert shifts.autocorrelation_frames([flat, flat[:700]], ~own) == 2000
 
 
 def test_slow_drift_is_that_of_a_savitzky_golay_filter() -> None:
