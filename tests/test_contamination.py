@@ -363,6 +363,68 @@ def test_of_unknown_sound_only_a_finding_counts() -> None:
     assert check(*recording(3), audio_modified="unknown").result == "not testable"
 
 
+def test_p_of_the_highest_score_is_that_of_a_normal_variable_times_the_tests() -> None:
+    for score, tests in ((-1.0, 1), (0.0, 1), (3.0, 20), (6.0, 5000)):
+        assert contamination.p_of(score, tests) == pytest.approx(min(tests * scipy.stats.norm.sf(score), 1))
+    assert contamination.p_of(40.0, 1) == contamination.SMALLEST_P
+    p = np.random.default_rng(0).uniform(size=23) ** 3
+    np.testing.assert_allclose(contamination.benjamini_hochberg(p), scipy.stats.false_discovery_control(p))
+
+
+@pytest.mark.parametrize(("weakest", "expected"), [(-8.0, None), (-10.0, -8.0), (-24.0, -22.0), (-40.0, -38.0)])
+def test_a_leak_one_step_above_the_weakest_found_is_detectable(weakest: float, expected: float | None) -> None:
+    """Two probes; in the second one a leak of each level is found down to the weakest, and a weaker one by luck."""
+    levels = np.array(contamination.LEAKS_DB)
+    assert levels.tolist() == list(range(-8, -41, -2))
+    score = np.stack([np.full(len(levels), 9.0), np.where(levels >= weakest, 5.0, 1.0)], axis=1)
+    score[levels < weakest - 3] = 9.0
+    assert contamination.detectable_db(score, 100) == expected
+    assert contamination.detectable_db(np.zeros((len(levels), 2)), 100) is None
+
+
+def test_a_leak_has_the_level_of_an_added_one_with_its_score() -> None:
+    """Of three probes the middle one counts; levels end where the added ones do."""
+    levels = np.array(contamination.LEAKS_DB)
+    scores = np.stack([2 * (levels + 48), levels + 48, np.zeros(len(levels))], axis=1)
+    for level in (-8.0, -15.0, -39.5):
+        assert contamination.strength_db(level + 48, scores) == pytest.approx(level)
+    assert [contamination.strength_db(x, scores) for x in (0.0, 99.0)] == [-40.0, -8.0]
+
+
+def test_probes_are_spread_evenly_over_the_channels() -> None:
+    assert contamination.evenly(np.arange(100, 190)).tolist() == [110, 120, 130, 140, 149, 159, 169, 179]
+    assert contamination.evenly(np.array([3, 5])).tolist() == [3, 5]
+    assert contamination.evenly(np.array([7])).tolist() == [7]
+    assert contamination.evenly(np.zeros(0, np.intp)).size == 0
+
+
+def test_limits_of_what_is_tested_are_the_ones_named() -> None:
+    """340 Hz hold a signal up to 170 Hz; five frequencies and 10 s are enough."""
+    five, four = (np.arange(70.0, 170, 20)[:n] for n in (5, 4))
+    for rate_hz, frequencies_hz, reason in (
+        (340.0, five, None),
+        (339.0, five, "features only"),
+        (340.0, four, "fewer"),
+    ):
+        found = contamination.why_not(rate_hz, CONFIG, frequencies_hz, True, "none")
+        assert (found is None) if reason is None else reason in str(found)
+    searched, unrelated = leak_statistic.shifts_of(640)
+    assert searched.tolist() == list(range(-8, 9))
+    assert (unrelated.min(), unrelated.max(), len(unrelated)) == (32, 608, 32)
+    assert np.ptp(np.diff(unrelated)) <= 1
+
+
+def test_a_spectrum_is_that_of_a_blackman_harris_window() -> None:
+    rng, rate_hz = np.random.default_rng(0), 500.0
+    series, frequencies_hz = rng.normal(2, 1, 1000).astype(np.float32), np.array([75.0, 100.0, 160.0])
+    window = scipy.signal.windows.blackmanharris(200, sym=False)
+    turns = np.exp(-2j * np.pi * np.outer(np.arange(200) / rate_hz, frequencies_hz))
+    starts = np.array([0, 31, 800])
+    expected = [(window * (series - series.mean())[s : s + 200]) @ turns for s in starts]
+    found = leak_spectra.Spectra(rate_hz, frequencies_hz).of(series, starts)
+    np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
+
+
 def test_correction_over_recordings() -> None:
     """Benjamini–Hochberg by hand: p = .01, .04, .03 of three tested -> .03, .04, .04; the untested one stays."""
     p = [0.01, 0.04, 0.03, None]
