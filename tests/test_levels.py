@@ -112,6 +112,45 @@ def test_effects_have_the_sign_of_the_evidence() -> None:
     assert too_few(19, 1.0) is not None
 
 
+def test_reasons_name_each_test_up_to_the_first_that_was_not_passed() -> None:
+    def reason(*p: float | None) -> str:
+        return str(claims({"a": made_tests(*p)}, {}, [])["level_reason"])
+
+    end = "; each tested at 0.01"
+    assert reason(0.2, 0.001, 0.001, 0.001) == "timing not (p = 0.2)" + end
+    assert reason(0.01, 0.013, 0.5, 0.5) == "timing passed (p = 0.01); loudness not (p = 0.013)" + end
+    assert reason(0.001, None, 0.5, 0.5) == "timing passed (p = 0.001); loudness not testable: too short" + end
+    names = ("timing", "loudness", "beyond_loudness", "content")
+    assert reason(*[0.002] * 4) == "; ".join(f"{name} passed (p = 0.002)" for name in names) + end
+    assert reason(None, 0.5, 0.5, 0.5) == "not testable: too short"
+
+
+def test_what_cannot_be_tested_says_the_most_minutes_of_how_many_subjects() -> None:
+    longer = made_tests(0.001, 0.001, 0.001, 0.001) | {"content": LevelTest({}, "too few", 5.0)}
+    subjects = {"a": made_tests(0.001, 0.001, 0.001, None), "b": longer, "c": made_tests(*4 * [0.001])}
+    found = claims(subjects, {}, [])
+    assert found["not_testable"] == {"content": {"reason": "too short", "minutes_needed": 5.0, "subjects": 2}}
+    few = too_few(5, 2.0)
+    assert few is not None
+    assert (few.reason, few.minutes_needed, few.passed) == ("5 utterances, 20 needed", 8.0, False)
+
+
+def test_a_group_has_the_mean_effect_of_those_in_whom_a_level_was_tested() -> None:
+    """Of seven; with one of them untested there is no group test of that level, and the reason is its."""
+    subjects = {str(k): made_tests(*4 * [0.001], effect=float(k + 1)) for k in range(7)}
+    found = claims(subjects, {}, [])
+    assert found["tests"]["loudness"]["parts"] == {"loudness": {"p_value": 1 / 128, "effect": 4.0}}
+    assert found["group"] == "exact one-sided sign-flip test over subjects"
+    assert not {limit["limit"] for limit in found["limits"]} & {"few_subjects", "group_not_above_chance"}
+    subjects["6"] = made_tests(0.001, None, 0.001, 0.001)
+    found = claims(subjects, {}, [])
+    assert found["level"] == "timing"
+    assert found["not_testable"]["loudness"]["reason"] == "tested in 6 subjects, 7 needed (too short)"
+    apart = {str(k): made_tests(*4 * [0.001], effect=(-1.0) ** k) for k in range(8)}
+    limits = {limit["limit"] for limit in claims(apart, {}, [])["limits"]}
+    assert limits == {"subjects_differ", "group_not_above_chance"}
+
+
 def test_a_suspected_session_belongs_to_one_subject() -> None:
     """Whole names: subject s1 with a session 2 is not subject s1_2, nor are subjects s1 and s1_2."""
     table = {"name": ["a", "b"], "use": ["used", "used"], "p": [0.002, 1.0]}
