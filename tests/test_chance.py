@@ -314,6 +314,26 @@ def test_too_few_are_not_testable_and_the_minutes_needed_are_said(
     assert found.minutes_needed == pytest.approx(minutes, rel=0.4)
 
 
+def test_the_limits_of_shifts_hold_to_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 10 Hz: 12 s, two shifts of a block's half, and 99 independent shifts are enough."""
+    rng, active, rate_hz = np.random.default_rng(0), np.ones(2, bool), 10.0
+
+    def trial(frames: int) -> list[tuple[int, chance.NullBlock]]:
+        return [(0, chance.NullBlock(*rng.normal(size=(2, frames, 2)), "rec", "one"))]
+
+    assert [chance.exchanges(trial(n), rate_hz) for n in (118, 119)] == [True, False]
+    assert [chance.can_shift(trial(n)[0][1], rate_hz) for n in (119, 120)] == [False, True]
+    assert chance.shift_test(trial(120), active, rate_hz, 50, 6.0, rng).independent > 0
+    none = chance.shift_test(trial(120), active, rate_hz, 50, 6.05, rng)
+    assert (none.reason, none.p_value) == ("no test block is as long as two shifts of 6.05 s", None)
+    assert (none.values.shape, none.bands.shape) == ((1,), (1, 2))
+    monkeypatch.setattr(chance.shifts, "autocorrelation_frames", lambda *_: 12)
+    enough, few = (chance.shift_test(trial(n), active, rate_hz, 50, 1.0, rng) for n in (1188, 1187))
+    assert (enough.independent, enough.reason, len(enough.values)) == (99, None, 51)
+    assert few.reason == "98 independent shifts (one in 1.20 s of test sound), 99 needed"
+    assert few.minutes_needed == pytest.approx(99 * 1.2 / 60)
+
+
 def test_who_knows_where_speech_stands_in_a_trial_is_at_chance() -> None:
     """Trials of unequal length, silent at both ends; the decoder knows no more than the ends."""
     p = []
