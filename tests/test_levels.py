@@ -19,7 +19,8 @@ from pipeline.evaluation.chance import Null
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import Prepared, score_fold
 from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests, timing_test, too_few
-from pipeline.evaluation.limits import run_limits, suspects
+from pipeline.evaluation.limits import leaked, run_limits, suspected_limits, suspects
+from pipeline.evaluation.scores import RunContext, score
 from pipeline.evaluation.types import FoldPredictions, TestBlock
 from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, neighbours, without
 from pipeline.evaluation.utterances import Utterances, aligned_utterances, with_templates
@@ -91,7 +92,6 @@ def test_a_group_is_decided_by_sign_flips(linked: int, level: str) -> None:
 def test_a_suspected_recording_supports_no_link_and_the_reason_says_why() -> None:
     found = claims({"a": made_tests(*4 * [0.001])}, {"a": "sound may have leaked"}, [])
     assert (found["level"], found["level_reason"]) == ("no_link", "sound may have leaked")
-    assert found["limits"][0]["limit"] == "contamination"
     assert found["by_subject"]["a"]["level"] == "no_link"
 
 
@@ -151,19 +151,52 @@ def test_a_group_has_the_mean_effect_of_those_in_whom_a_level_was_tested() -> No
     assert limits == {"subjects_differ", "group_not_above_chance"}
 
 
+CHANNELS: Any = {"channels": {"name": ["a", "b"], "use": ["used", "used"], "p": [0.002, 1.0]}, "level": 0.01}
+
+
 def test_a_suspected_session_belongs_to_one_subject() -> None:
-    """Whole names: subject s1 with a session 2 is not subject s1_2, nor are subjects s1 and s1_2."""
-    table = {"name": ["a", "b"], "use": ["used", "used"], "p": [0.002, 1.0]}
+    """By the names that the sheet's keys give: neither subject s1 nor a trial of it that is called s1_2_a is s1_2's."""
+    suspect = Contamination("s1_2_a", "suspect", p=0.002, p_adjusted=0.002, channel=0, lag_s=0.0, **CHANNELS)
+    found = [suspect, Contamination("s1_b", "no evidence", p=0.5)]
+    folds = [replace(a_fold(("anna",), np.random.default_rng(3)), subject=subject) for subject in ("s1", "s1_2")]
+    folds = [replace(f, blocks=tuple(replace(b, recording="s1_2_a", session="s1_b") for b in f.blocks)) for f in folds]
+    context = RunContext({}, contamination=found, sessions={"s1": ["s1_b"], "s1_2": ["s1_2_a"]})
+    claimed = score(folds, EvaluateConfig(stoi=False, bootstrap=100), ChanceConfig(), context)["claims"]
+    (limit,) = [own for own in claimed["limits"] if own["limit"] == "contamination"]
+    assert limit["numbers"] == {"subjects": ["s1_2"], "sessions": ["s1_2_a"]}
+
+
+def test_the_smallest_p_of_the_suspected_sessions_counts() -> None:
     found = [
-        Contamination("s1_2_a", "suspect", p=0.002, channel=0, channels=table, level=0.01),
+        Contamination("s1_a", "suspect", p=0.002, **CHANNELS),
         Contamination("s1_b", "no evidence", p=0.5),
+        Contamination("s1_c", "suspect", p=0.03, p_adjusted=0.04, **CHANNELS),
     ]
-    assert list(suspects({"s1": ["s1_b"], "s1_2": ["s1_2_a"]}, found)) == ["s1_2"]
-    assert suspects({"s1": ["s1_b"]}, found) == {}
-    both = [*found, Contamination("s1_c", "suspect", p=0.03, p_adjusted=0.04, channels=table, level=0.01)]
-    (why,) = suspects({"s1": ["s1_2_a", "s1_b", "s1_c"]}, both).values()
-    assert "s1_2_a, s1_c (contamination check, p = 0.002)" in why, "the smallest p of those"
-    assert 'exclude: ["a"]}}, or status bad in the channel table of s1_2_a' in why
+    (own,) = suspects({"s1": ["s1_a", "s1_b", "s1_c"], "s2": ["s2_a"]}, found).values()
+    assert "s1_a, s1_c (contamination check, p = 0.002)" in leaked(own)
+    assert 'exclude: ["a"]}}, or status bad in the channel table of s1_c' in leaked(own)
+
+
+def test_one_limit_names_all_sessions_of_which_the_check_says_the_same() -> None:
+    names = [f"s{k}_a" for k in range(9)]
+    numbers = {"sessions": names}
+    own = {name: [Contamination(name, "suspect", p=0.002, **CHANNELS)] for name in names}
+    (limit,) = suspected_limits(own)
+    assert (limit["limit"], limit["numbers"]) == ("contamination", {"subjects": names, **numbers})
+    first = "s0_a, s1_a, s2_a, s3_a, s4_a, s5_a and 3 more"
+    assert limit["reason"].count(first) == 2
+    assert limit["reason"].endswith(" and 3 more"), "remedies"
+    folds = [a_fold(("anna", "ben"), np.random.default_rng(11))]
+    unseen = [Contamination(name, "not testable", "pitch-shifted") for name in names]
+    unseen += [Contamination(name, "no evidence", p=0.5) for name in names]
+    found = limits_of(folds, contamination=unseen)
+    assert found["contamination_not_testable"]["numbers"] == found["contamination_no_evidence"]["numbers"] == numbers
+    why = found["contamination_not_testable"]["reason"]
+    assert why == f"whether sound leaked into {first} could not be tested: pitch-shifted"
+    unseen[0] = replace(unseen[0], reason="constant")
+    found = limits_of(folds, contamination=unseen)["contamination_not_testable"]
+    assert found["reason"].startswith("whether sound leaked into s0_a could not be tested: constant; whether")
+    assert found["numbers"] == numbers
 
 
 def some_utterances(rng: np.random.Generator, count: int = 40, frames: int = 6, bands: int = 3) -> Utterances:
@@ -363,7 +396,9 @@ def limits_of(folds: list[FoldPredictions], run: dict | None = None, **found: An
     """The limits of a run by name."""
     scored = [score_fold(fold, EvaluateConfig(stoi=False), ChanceConfig(), [0, k]) for k, fold in enumerate(folds)]
     given = {"audits": {}, "contamination": [], "repeats": {}} | found
-    return {own["limit"]: own for own in run_limits(scored, run or {}, **given)}
+    limits = run_limits(scored, run or {}, **given)
+    assert len({own["limit"] for own in limits}) == len(limits)
+    return {own["limit"]: own for own in limits}
 
 
 def test_limits_of_little_sound() -> None:

@@ -46,6 +46,8 @@ MEANINGS = {
 SIGN_FLIP = "exact one-sided sign-flip test over subjects"
 LEAST_UTTERANCES = 20
 """Fewer make no test beyond timing."""
+MOST_LISTED = 6
+"""Sessions or subjects that a limit names; its numbers have all of them."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ def claims(by_subject: Mapping[str, Tests], suspect: Mapping[str, str], limits: 
     """The level and its reason, what could not be tested, every subject's level, and the limits.
 
     ``suspect`` names the subjects whose recordings the contamination check suspects, and why: their link may be sound
-    in the recording, so they count as no link.  ``limits`` are other limits (:func:`limit`).
+    in the recording, so they count as no link.  ``limits`` (:func:`limit`) stand before those
+    that follow from the levels.
     """
     tested = {subject: level_of(tests) for subject, tests in by_subject.items()}
     alone = {s: NO_LINK if s in suspect and level is not None else level for s, level in tested.items()}
@@ -177,11 +180,7 @@ def claims(by_subject: Mapping[str, Tests], suspect: Mapping[str, str], limits: 
         "level": level,
         "level_reason": reason,
         "meaning": MEANINGS[level],
-        "limits": [
-            *(limit("contamination", f"{subject}: {why}", {"subject": subject}) for subject, why in suspect.items()),
-            *limits,
-            *group_limits(alone, level, tests is not None),
-        ],
+        "limits": [*limits, *group_limits(alone, level, tests is not None)],
         "not_testable": not_testable(by_subject if tests is None else {"": tests}),
         "group": f"not testable ({len(trusted)}; {LEAST_SUBJECTS} needed)" if tests is None else SIGN_FLIP,
         "tests": None if tests is None else {name: test.document() for name, test in tests.items()},
@@ -225,12 +224,18 @@ def limit(name: str, reason: str, numbers: Mapping[str, Any] | None = None) -> D
     return {"limit": name, "reason": reason, "numbers": dict(numbers or {})}
 
 
+def listed(names: Sequence[str], between: str = ", ") -> str:
+    """The names, and beyond :data:`MOST_LISTED` of them how many more there are."""
+    more = len(names) - MOST_LISTED
+    return between.join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
 def group_limits(alone: Mapping[str, str | None], level: str | None, grouped: bool) -> list[Document]:
     """Who reaches more than the headline, and that few subjects stand for no group."""
     found = []
     more = {subject: own for subject, own in alone.items() if _rank(own) > max(_rank(level), 0)}
     if more:
-        names = ", ".join(f"{subject} {own}" for subject, own in more.items())
+        names = listed([f"{subject} {own}" for subject, own in more.items()])
         found.append(limit("subjects_differ", f"{len(more)} of {len(alone)} subjects reach more alone: {names}", more))
     numbers = {"subjects": len(alone), "needed": LEAST_SUBJECTS}
     if not grouped:

@@ -7,13 +7,14 @@ subject without a link.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.evaluation.audit import AuditResult
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import FoldScores
 from pipeline.evaluation.intervals import LEAST_PIECES
-from pipeline.evaluation.levels import claims, limit, subject_tests, with_model
+from pipeline.evaluation.levels import claims, limit, listed, subject_tests, with_model
 from pipeline.evaluation.nulls import Nulls
 from pipeline.evaluation.types import MODEL, Document
 
@@ -29,27 +30,47 @@ def all_claims(
         own = with_model([s.prepared for s in scored if s.fold.subject == subject])
         null = nulls.get(subject, {}).get(MODEL, {}).get("pearson_r")
         tests[subject] = subject_tests(own, null, count, [seed, number, 4])
-    suspected = suspects({s: {*sessions.get(s, ()), *session_names(scored, s)} for s in tests}, contamination)
-    return claims(tests, suspected, run_limits(scored, run, audits, contamination, repeats))
+    suspected = suspects(sessions, contamination)
+    limits = [*suspected_limits(suspected), *run_limits(scored, run, audits, contamination, repeats)]
+    return claims(tests, {subject: leaked(own) for subject, own in suspected.items()}, limits)
 
 
-def suspects(sessions: Mapping[str, Collection[str]], found: Sequence[Contamination]) -> dict[str, str]:
-    """By subject: why its link may be sound, where the contamination check suspects one of its sessions."""
-    why: dict[str, str] = {}
-    for subject, own in sessions.items():
-        bad = [c for c in found if c.result == "suspect" and c.recording in own]
-        if bad:
-            p = min(c.p_adjusted if c.p_adjusted is not None else c.p or 0.0 for c in bad)
-            names = ", ".join(c.recording for c in bad)
-            said = f"sound may have leaked into the recording of {names} (contamination check, p = {p:.2g})"
-            why[subject] = "; ".join([said, *(c.remedy() for c in bad)])
-    return why
+def suspects(sessions: Mapping[str, Collection[str]], found: Sequence[Contamination]) -> dict[str, list[Contamination]]:
+    """By subject: those of its sessions that the contamination check suspects; ``sessions`` as the sheet has them."""
+    bad = {s: [c for c in found if c.result == "suspect" and c.recording in own] for s, own in sessions.items()}
+    return {subject: own for subject, own in bad.items() if own}
 
 
-def session_names(scored: Sequence[FoldScores], subject: str) -> set[str]:
-    """Names that the contamination check may give to the sessions of a subject's test blocks."""
-    blocks = [b for s in scored if s.fold.subject == subject for b in s.fold.blocks]
-    return {b.session or b.recording for b in blocks} | {b.recording for b in blocks}
+def leaked(found: Sequence[Contamination]) -> str:
+    """Why a link in these sessions may be sound, and what to leave out."""
+    p = min(c.p_adjusted if c.p_adjusted is not None else c.p or 0.0 for c in found)
+    names = listed([c.recording for c in found])
+    said = f"sound may have leaked into the recording of {names} (contamination check, p = {p:.2g})"
+    return "; ".join([said, listed([c.remedy() for c in found], "; ")])
+
+
+def suspected_limits(suspected: Mapping[str, Sequence[Contamination]]) -> list[Document]:
+    """One limit for all suspected sessions, nothing without any."""
+    found = [c for own in suspected.values() for c in own]
+    if not found:
+        return []
+    numbers = {"subjects": list(suspected), "sessions": [c.recording for c in found]}
+    return [limit("contamination", f"no link is claimed for {listed(list(suspected))}: {leaked(found)}", numbers)]
+
+
+def unseen_limits(contamination: Sequence[Contamination]) -> list[Document]:
+    """One limit for all sessions that could not be tested, and one for those where a leak might not have been found."""
+    found = []
+    for result in ("not testable", "no evidence"):
+        alike: dict[str, list[Contamination]] = {}
+        for c in contamination:
+            if c.result == result and (said := replace(c, recording="").limit()):
+                alike.setdefault(said, []).append(c)
+        reasons = [str(replace(own[0], recording=listed([c.recording for c in own])).limit()) for own in alike.values()]
+        if reasons:
+            names = [c.recording for own in alike.values() for c in own]
+            found.append(limit("contamination_" + result.replace(" ", "_"), listed(reasons, "; "), {"sessions": names}))
+    return found
 
 
 def run_limits(
@@ -57,11 +78,7 @@ def run_limits(
     contamination: Sequence[Contamination], repeats: Mapping[str, Any],
 ) -> list[Document]:  # fmt: skip
     """What a reader must know beside the level: each with its reason and numbers."""
-    found = [
-        limit("contamination_" + c.result.replace(" ", "_"), why, {"audio_modified": c.audio_modified})
-        for c in contamination
-        if c.result != "suspect" and (why := c.limit()) is not None
-    ]
+    found = unseen_limits(contamination)
     if run.get("simulated"):
         found.append(limit("simulated", "simulated data: no finding about any brain"))
     if "emg" in run.get("modalities", ()):
