@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.artifacts.windows import ROLE_NAMES, read_windows
 from pipeline.baselines.ridge import RidgeChoice
 from pipeline.baselines.tuned_ridge import tuned_ridge
+from pipeline.config.canonical import canonical, digest, with_rows
 from pipeline.config.loader import load_config
 from pipeline.config.predict import PredictStage
 from pipeline.config.simulate import SimulateConfig
@@ -150,9 +152,21 @@ def test_a_plan_of_5000_trials_reaches_its_job_by_a_file(tmp_path: Path) -> None
     file = tmp_path / "plan.json"
     file.write_text(plan.text())
     assert SessionPlan.read(file, plan.digest) == plan
-    assert len(plan.digest) == 64
+    assert plan.digest == digest(["s1_1", [json.loads(row) for row in session.rows_json.values()], plan.content])
     with pytest.raises(InputError, match="another plan"):
         SessionPlan.read(file, "0" * 64)
+
+
+def test_rows_become_part_of_a_config_as_if_it_were_written_as_a_whole() -> None:
+    """What recordings say of their config is compared with this text."""
+    rows = {r: row(r, text='"rows":null, \\ Å').json_text for r in ("t10", "t2", "A", "a_1")}
+    config = canonical({"zeta": {"rows": None, "x": 1.5}, "alpha": "rows", "sheet": None})
+    with pytest.raises(ValueError, match="too many values"):
+        with_rows(config, rows)
+    config = canonical({"zeta": 1.5, "alpha": "rows"})
+    whole = json.loads(config) | {"rows": {r: json.loads(text) for r, text in rows.items()}}
+    assert with_rows(config, rows) == canonical(whole)
+    assert with_rows(config, {}) == canonical(json.loads(config) | {"rows": {}})
 
 
 # --- scans -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,9 +18,9 @@ SETTLED_NS = 2_000_000_000
 
 
 def remembered(
-    files: Mapping[str, Path],
+    files: Mapping[str, Path | str],
     store: Path | None,
-    find: Callable[[str, Path], Any],
+    find: Callable[[str, Any], Any],
     *,
     trust: bool = False,
     keep: bool = True,
@@ -49,11 +50,13 @@ def _stored(store: Path | None) -> dict[str, list[Any]]:
     return {}
 
 
-def _entry(name: str, file: Path, known: list[Any] | None, find: Callable[[str, Path], Any], trust: bool) -> list[Any]:
+def _entry(
+    name: str, file: Path | str, known: list[Any] | None, find: Callable[[str, Any], Any], trust: bool
+) -> list[Any]:
     """The file's size, time and inode (None where it changed too recently), and its value."""
     if known and trust:
         return known
-    status = file.stat()
+    status = os.stat(file)  # noqa: PTH116  (of thousands of files, named as text)
     signature = [status.st_size, status.st_mtime_ns, status.st_ino]
     if known and known[0] == signature:
         return known

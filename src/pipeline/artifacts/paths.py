@@ -14,6 +14,8 @@ EVALUATION_SIDECAR = RESULTS / "eval.provenance.json"
 SUBJECTS_OF_ONE_PAGE = 3
 #: Name of the group in the baselines that holds the ridge which networks correct.
 SKIP = "skip"
+#: Characters of a content digest that name a run or a model.
+DIGEST_CHARACTERS = 16
 #: Folders of results that hold copies of others.
 COPIES = (("archive",), ("sweep",))
 

@@ -16,30 +16,32 @@ _PERIODIC = re.compile(r"(.+?)\1{19}$")
 
 
 def file_problem(
-    path: Path, file: str, field: str, status: os.stat_result | None = None, *, may_be_empty: bool = False
+    named: Path | str, file: str, field: str, status: os.stat_result | None = None, *, may_be_empty: bool = False
 ) -> Problem | None:
-    """The problem of a ``path`` that is no readable file with content; for a missing one the fix names a similar file.
+    """The problem of a path, ``named``, that is no readable file with content; of a missing one the fix names a
+    similar file.
 
     ``file`` and ``field`` locate the problem: the path itself, or the table cell that names it.  ``status`` is the
     file's where it is known.
     """
     try:
-        status = status or path.stat()
+        status = status or Path(named).stat()
     except FileNotFoundError:
+        path = Path(named)
         return Problem(file, field, f"{path.name}, which is missing", "a file", _nearest(path))
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or "an impossible path"
-        return Problem(file, field, f"{path.name} ({what})", "a readable file", "Correct the path.")
+        return Problem(file, field, f"{Path(named).name} ({what})", "a readable file", "Correct the path.")
     mode, size = status.st_mode, status.st_size
     if not stat.S_ISREG(mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
-        got = f"{path.name}, {kinds.get(stat.S_IFMT(mode), 'a device')}"
+        got = f"{Path(named).name}, {kinds.get(stat.S_IFMT(mode), 'a device')}"
         return Problem(file, field, got, "a file", "Name the file itself.")
-    if not os.access(path, os.R_OK):
-        return Problem(file, field, f"{path.name} (no permission)", "a readable file", "Allow reading it.")
+    if not os.access(named, os.R_OK):
+        return Problem(file, field, f"{Path(named).name} (no permission)", "a readable file", "Allow reading it.")
     if size == 0 and not may_be_empty:
         fix = "Copy or export the file again."
-        return Problem(file, field, f"{path.name}, an empty file", "a file with content", fix)
+        return Problem(file, field, f"{Path(named).name}, an empty file", "a file with content", fix)
     return None
 
 

@@ -106,16 +106,16 @@ def _headline(plan: Plan) -> str:
 def _copies(plan: Plan) -> list[Problem]:
     """One array under two ids, as the workflow refuses it; only files of one size can be that."""
     files = {
-        (row.subject, row.recording, column): path
+        (row.subject, row.recording, column): row.names[column]
         for row in plan.rows
-        for column, path in row.files().items()
-        if column in ("eeg", "audio") and path.exists()
+        for column in row.statuses
+        if column in ("eeg", "audio")
     }
-    sizes = {name: path.stat().st_size for name, path in files.items()}
+    sizes = {name: Path(path).stat().st_size for name, path in files.items()}
     often = Counter(sizes.values())
     alike = {name: path for name, path in files.items() if often[sizes[name]] > 1}
     try:
-        content = {str(p): file_sha256(p) for p in alike.values()}
+        content = {path: file_sha256(Path(path)) for path in alike.values()}
         refuse_copies(alike, content, str(plan.config.data.sheet), plan.config.train.pool == "subjects", plan.texts)
     except InputError as error:
         return error.problems

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pipeline.artifacts.files import file_sha256, write_text
 from pipeline.artifacts.memory import SETTLED_NS
-from pipeline.config.canonical import digest
+from pipeline.config.canonical import digest, text_digest
 from pipeline.errors import CannotWriteError, Problem, raise_if_any
-from pipeline.raw import headers
+from pipeline.provenance.fingerprint import PACKAGE_ROOT
 from pipeline.run.plan import Plan
 
 #: Holds the digest of what passed last.
@@ -29,12 +29,14 @@ def check_raw_files(plan: Plan) -> None:
     if looked_at and PASSED.is_file() and PASSED.read_bytes() == looked_at.encode():
         plan.refuse_copies()
         return
+    from pipeline.raw.headers import header_problems  # numpy, which a start that looks at no raw file need not load
+
     sheet = str(plan.config.data.sheet)
     problems: list[Problem] = []
     for session in plan.sessions.values():
         if plan.deleted and not plan.deleted.keys().isdisjoint(plan.raw_of(session.name)):
             continue  # its recording was made, and holds what there is
-        problems += headers.header_problems(session, plan.config.ingest, sheet)
+        problems += header_problems(session, plan.config.ingest, sheet)
     raise_if_any(problems)
     plan.refuse_copies()
     if looked_at:
@@ -47,14 +49,15 @@ def _looked_at(plan: Plan) -> str:
 
     Empty where a file changed a moment ago: it may change again within the resolution of its time.
     """
-    now_ns, signatures = time.time_ns(), []
+    settled_ns, signatures = time.time_ns() - SETTLED_NS, []
     for row in plan.rows:
+        signatures.append(row.json_text)
         for column, status in row.statuses.items():
-            if status.st_mtime_ns > now_ns - SETTLED_NS:
+            if status.st_mtime_ns > settled_ns:
                 return ""
-            own = [status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
-            signatures.append([row.recording, str(row.files()[column]), *own])
-    rows = {name: session.rows_json for name, session in plan.sessions.items()}
+            own = f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_dev}"
+            signatures.append(f"{column} {own} {row.names[column]}")
     # The stage ingest checks by the same modules, but for the one that goes over a session.
-    code = [plan.code_of("ingest"), file_sha256(Path(headers.__file__))]
-    return digest([rows, signatures, sorted(plan.deleted), plan.config_json("ingest"), code])
+    code = [plan.code_of("ingest"), file_sha256(PACKAGE_ROOT / "raw" / "headers.py")]
+    rows = text_digest("\n".join(signatures))
+    return digest([rows, sorted(plan.deleted), plan.config_json("ingest"), code])

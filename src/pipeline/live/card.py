@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged
-from pipeline.provenance.runs import DIGEST_CHARACTERS, SIDECAR
+from pipeline.provenance.runs import SIDECAR
 from pipeline.raw.modality import activity
 
 NO_LICENCE = (
@@ -32,8 +32,8 @@ def model_card(
     initial = meta.get("init_from") or {}
     others = sorted({*meta["subjects"], *initial.get("subjects", [])} - {settings["subject"]})
     shared = f"\n- its shared weights were also trained on {len(others)} other subject(s)" if others else ""
-    shared += f"\n- training started from model {initial['model'][:DIGEST_CHARACTERS]}" if initial else ""
-    return f"""# Model {settings["model"][:DIGEST_CHARACTERS]} of subject {settings["subject"]}
+    shared += f"\n- training started from model {initial['model'][: paths.DIGEST_CHARACTERS]}" if initial else ""
+    return f"""# Model {settings["model"][: paths.DIGEST_CHARACTERS]} of subject {settings["subject"]}
 
 Log-mel spectrogram of speech ({settings["n_bands"]} bands, {settings["frame_rate_hz"]:.2f} frames a second) from
 {activity([settings["modality"]])}, by `seeg-to-audio`. It sees {timing}.

@@ -28,7 +28,6 @@ from pipeline.live.graph import Graphs, of_subject, step_graphs, window_graph
 from pipeline.live.montage import Montage, montage_session, refuse_other_mel
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.model_file import load_model, model_digest
-from pipeline.provenance.runs import DIGEST_CHARACTERS
 from pipeline.run.plan import Plan
 from pipeline.signal.features.band_envelope import BandEnvelope
 from pipeline.signal.features.base import FeatureKind
@@ -85,7 +84,7 @@ def export(plan: Plan, model_file: Path, out: Path, session: str | None, licence
         | {"consumer.py": (CONSUMERS / ("stream.py" if config.causal else "windows.py")).read_bytes()},
     )
     what = "step by step" if config.causal else "window by window"
-    name = settings["model"][:DIGEST_CHARACTERS]
+    name = settings["model"][: paths.DIGEST_CHARACTERS]
     return f"model {name} of {info.subject}, {what}, montage of session {info.session}"
 
 

@@ -15,12 +15,11 @@ from pathlib import Path
 from pipeline.artifacts import aligned, mel, windows
 from pipeline.artifacts.core import Provenance, content_digest, part_digest
 from pipeline.artifacts.files import atomic_path, locked
-from pipeline.artifacts.paths import skip_of
+from pipeline.artifacts.paths import DIGEST_CHARACTERS, skip_of
 from pipeline.artifacts.sidecar import damaged_files
 from pipeline.config.canonical import digest
 from pipeline.errors import InputError, StageFailureError
 
-DIGEST_CHARACTERS = 16
 MODEL, METRICS, SIDECAR = "model.ckpt", "metrics.csv", "model.json"
 NETWORK, NETWORK_SIDECAR = "network.ckpt", "network.json"
 LOCK = "lock"

@@ -15,24 +15,24 @@ from pipeline.errors import InputError, Problem
 
 
 def content_manifest(
-    files: Iterable[Path],
+    files: Iterable[str],
     manifest: Path,
     *,
     trust: bool = False,
     check: Callable[[Mapping[str, str]], None] = lambda content: None,
 ) -> dict[str, str]:
-    """sha256 of ``files``, by their paths as passed; ``manifest`` keeps them between runs.
+    """sha256 of ``files``, by their paths; ``manifest`` keeps them between runs.
 
     With ``trust`` a hash in the manifest is used without a check: jobs of a run use the hashes of
     its main process, and the stage ingest compares them with the data that it reads.  ``check`` may
     refuse the content with an exception, before the manifest is written.
     """
-    named = {str(file): file for file in files}
-    return remembered(named, manifest, lambda _, file: file_sha256(file), trust=trust, check=check)
+    named = {file: file for file in files}
+    return remembered(named, manifest, lambda name, _: file_sha256(Path(name)), trust=trust, check=check)
 
 
 def refuse_copies(
-    arrays: Mapping[tuple[str, str, str], Path],
+    arrays: Mapping[tuple[str, str, str], str],
     content: Mapping[str, str],
     sheet: str,
     pooled: bool,
@@ -50,10 +50,11 @@ def refuse_copies(
     problems = []
     for (subject, recording, column), path in arrays.items():
         owner = (subject,) if column == "audio" and not pooled else ()
-        whose, other = first.setdefault((column, content[str(path)], *owner), (subject, recording))
+        whose, other = first.setdefault((column, content[path], *owner), (subject, recording))
+        if other == recording:
+            continue
         text = texts.get(recording, "").split()
-        is_declared = column == "audio" and whose == subject and text and text == texts.get(other, "").split()
-        if other != recording and not is_declared:
+        if not (column == "audio" and whose == subject and text and text == texts.get(other, "").split()):
             got = f"the same content as {column} of {other}"
             fix = "Name the right file, or remove the recording."
             if column == "audio" and pooled:

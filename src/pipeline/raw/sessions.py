@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pipeline.artifacts.files import read_json
-from pipeline.config.canonical import digest
+from pipeline.config.canonical import canonical, text_digest
 from pipeline.errors import InputError, Problem
 from pipeline.raw.sheet import RecordingRow
 
@@ -36,14 +36,14 @@ class Session:
         """Whether any trial has sound."""
         return any(row.audio for row in self.trials)
 
-    @cached_property
-    def rows_json(self) -> dict[str, Any]:
+    @property
+    def rows_json(self) -> dict[str, str]:
         """By recording, what the sheet says of each trial, where no file's place is part of it."""
-        return {row.recording: row.declared() for row in self.trials}
+        return {row.recording: row.json_text for row in self.trials}
 
-    def files(self) -> Iterator[tuple[RecordingRow, str, Path]]:
+    def files(self) -> Iterator[tuple[RecordingRow, str, str]]:
         """Row, column and path of each raw file."""
-        return ((row, column, path) for row in self.trials for column, path in row.files().items())
+        return ((row, column, name) for row in self.trials for column, name in row.names.items())
 
 
 def sessions_of(rows: Iterable[RecordingRow]) -> list[Session]:
@@ -78,31 +78,39 @@ def overlaps(rows: Iterable[RecordingRow], n_samples: Mapping[str, int], sheet: 
 class SessionPlan:
     """What a job gets of a session: its trials, where their files lie, and what they held when the run started.
 
-    ``files`` and ``content`` (sha256) are by recording and column; ``content`` is empty where the workflow makes
-    the files.
+    ``names`` (paths) and ``content`` (sha256) are by recording and column; ``content`` is empty where the workflow
+    makes the files.
     """
 
     session: Session
-    files: dict[str, dict[str, Path]]
+    names: dict[str, dict[str, str]]
     content: dict[str, dict[str, str]]
 
     @classmethod
     def of(cls, session: Session, content: Mapping[str, str]) -> Self:
         """The plan of a session; ``content`` is sha256 by path, or nothing."""
-        files = {row.recording: row.files() for row in session.trials}
-        digests = {r: {c: content[str(p)] for c, p in own.items()} for r, own in files.items()} if content else {}
-        return cls(session, files, digests)
+        names = {row.recording: row.names for row in session.trials}
+        digests = {r: {c: content[name] for c, name in own.items()} for r, own in names.items()} if content else {}
+        return cls(session, names, digests)
+
+    @property
+    def files(self) -> dict[str, dict[str, Path]]:
+        """The paths by recording and column."""
+        return {r: {c: Path(name) for c, name in own.items()} for r, own in self.names.items()}
 
     @cached_property
     def digest(self) -> str:
         """Of rows and content; where the files lie is no part."""
-        return digest([self.session.name, list(self.session.rows_json.values()), self.content])
+        return text_digest(f"[{json.dumps(self.session.name)},{self._rows},{canonical(self.content)}]")
 
     def text(self) -> str:
         """The file's text."""
-        files = {r: {c: str(path) for c, path in own.items()} for r, own in self.files.items()}
-        rows = list(self.session.rows_json.values())
-        return json.dumps({"session": self.session.name, "rows": rows, "files": files, "content": self.content})
+        others = {"session": self.session.name, "files": self.names, "content": self.content}
+        return f'{{"rows":{self._rows},{json.dumps(others)[1:]}'
+
+    @property
+    def _rows(self) -> str:
+        return f"[{','.join(self.session.rows_json.values())}]"
 
     @classmethod
     def read(cls, path: Path, expected: str) -> Self:
@@ -118,9 +126,10 @@ class SessionPlan:
         try:
             values = read_json(path)
             trials = tuple(RecordingRow(**row, folder=Path()) for row in values["rows"])
-            files = {r: {c: Path(file) for c, file in own.items()} for r, own in values["files"].items()}
-            return cls(Session(values["session"], trials), files, values["content"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            plan = cls(Session(values["session"], trials), values["files"], values["content"])
+            _ = plan.files
+            return plan
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _replaced(path, str(error)) from None
 
 

@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from pipeline.config.canonical import canonical
 from pipeline.config.checks import file_problem, id_problem, periodic_problem
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.raw.modality import MODALITIES
@@ -30,6 +31,8 @@ UNITS = ("uV", "mV", "V", "nV", "a.u.")
 
 _MAX_BYTES = 10_000_000
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+#: What :class:`PurePosixPath` leaves as it is.
+_PLAIN_PATH = re.compile(r"(?:[^./][^/]*/)*[^./][^/]*")
 _CHOICES = {
     "eeg_units": UNITS,
     "eeg_layout": ("time_channel", "channel_time"),
@@ -105,33 +108,33 @@ class RecordingRow:
 
     def files(self) -> dict[str, Path]:
         """Column -> path of each file that the row names."""
-        return self._files
+        return {column: Path(name) for column, name in self.names.items()}
 
     @cached_property
-    def _files(self) -> dict[str, Path]:
-        # Thousands of rows are asked again and again at every start.
-        return {column: self.folder / getattr(self, column) for column in FILE_COLUMNS if getattr(self, column)}
+    def names(self) -> dict[str, str]:
+        """The same as text: thousands of rows are asked again and again at every start."""
+        folder = str(self.folder)
+        before = "" if folder == "." else f"{folder}/"
+        written = ((column, getattr(self, column)) for column in FILE_COLUMNS)
+        return {column: path if path[0] == "/" else before + path for column, path in written if path}
 
     @cached_property
     def statuses(self) -> dict[str, os.stat_result]:
         """Column -> status of each file that was there when this was first asked."""
         found = {}
-        for column, path in self._files.items():
+        for column, name in self.names.items():
             with suppress(OSError, ValueError):
-                found[column] = path.stat()
+                found[column] = os.stat(name)  # noqa: PTH116  (a Path takes as long as the call)
         return found
 
-    def canonical_json(self) -> str:
+    @cached_property
+    def json_text(self) -> str:
         """The row as JSON in which equal rows are equal texts, without the folders of the sheet and the files.
 
         It is stored in artifacts, which may be shared: a file elsewhere is named after recording and column.
         """
-        return json.dumps(self.declared(), sort_keys=True, separators=(",", ":"))
-
-    def declared(self) -> dict[str, Any]:
-        """The values of :meth:`canonical_json`."""
         values = {column: getattr(self, column) for column in COLUMNS}
-        return values | {c: self.recorded_path(c, values[c]) for c in FILE_COLUMNS if values[c]}
+        return canonical(values | {c: self.recorded_path(c, values[c]) for c in FILE_COLUMNS if values[c]})
 
     def recorded_path(self, column: str, path: str) -> str:
         """``path`` for artifacts: unchanged where it stays inside the sheet's folder, else without any folder."""
@@ -140,7 +143,7 @@ class RecordingRow:
 
     @classmethod
     def from_json(cls, text: str, folder: Path) -> RecordingRow:
-        """The row back from :meth:`canonical_json`; its paths are relative to ``folder``."""
+        """The row back from :attr:`json_text`; its paths are relative to ``folder``."""
         return cls(**json.loads(text), folder=folder)
 
 
@@ -247,7 +250,8 @@ def _parse(records: list[tuple[int, Mapping[str, str]]], sheet: Path) -> list[tu
         problems += found
     problems += _duplicates(str(sheet), values)
     raise_if_any(problems)
-    rows = [(number, RecordingRow(**row, folder=sheet.parent)) for number, row in values]
+    folder = sheet.parent
+    rows = [(number, RecordingRow(**row, folder=folder)) for number, row in values]
     raise_if_any(_session_problems(str(sheet), rows))
     return rows
 
@@ -267,7 +271,7 @@ def _parse_row(cells: Mapping[str, str], sheet: str, number: int) -> tuple[dict[
         elif name in ("subject", "recording", "session", "task"):
             problem = id_problem(cell, sheet, place)
         elif name in FILE_COLUMNS:
-            row[name] = str(PurePosixPath(cell))  # ./x is x
+            row[name] = cell if _PLAIN_PATH.fullmatch(cell) else str(PurePosixPath(cell))  # ./x is x
         elif name == "audio_channel" and not re.fullmatch(r"left|right|mean|[0-9]{1,3}", cell):
             expected = "left, right, mean or an index from 0"
             problem = Problem(sheet, place, cell, expected, "Name the channel that holds the voice.")
@@ -386,21 +390,21 @@ def _missing_files(
     sheet: Path, rows: list[tuple[int, RecordingRow]], is_made: Callable[[RecordingRow], bool]
 ) -> Iterator[Problem]:
     for number, row in rows:
-        for column, path in row.files().items():
-            problem = file_problem(path, str(sheet), f"row {number}, {column}", row.statuses.get(column))
-            if problem and _is_gone(path) and is_made(row):
+        for column, name in row.names.items():
+            problem = file_problem(name, str(sheet), f"row {number}, {column}", row.statuses.get(column))
+            if problem and _is_gone(name) and is_made(row):
                 continue
-            if not problem and ("{" in (text := str(path)) or "}" in text):
+            if not problem and ("{" in name or "}" in name):
                 fix = "Rename it, or link to it by another name."
-                got = f"{path}, which Snakemake takes for a pattern"
+                got = f"{name}, which Snakemake takes for a pattern"
                 problem = Problem(str(sheet), f"row {number}, {column}", got, "a path without { and }", fix)
             if problem:
                 yield problem
 
 
-def _is_gone(path: Path) -> bool:
+def _is_gone(name: str) -> bool:
     try:
-        path.stat()
+        Path(name).stat()
     except FileNotFoundError:
         return True
     except (OSError, ValueError):

@@ -236,7 +236,7 @@ class Plan:
     @property
     def raw_files(self) -> list[str]:
         """Every raw file, and the sheet itself where it is made here."""
-        files = [str(f) for row in self.rows for f in row.files().values()]
+        files = [name for row in self.rows for name in row.names.values()]
         return ([str(SIMULATED_SHEET)] if self.is_simulated else []) + list(dict.fromkeys(files))
 
     @cached_property
@@ -257,7 +257,7 @@ class Plan:
 
     def raw_of(self, session: str) -> list[str]:
         """The raw files of one session."""
-        return list(dict.fromkeys(str(path) for *_, path in self.sessions[session].files()))
+        return list(dict.fromkeys(name for *_, name in self.sessions[session].files()))
 
     @cached_property
     def raw_bytes(self) -> dict[str, int]:
@@ -270,9 +270,9 @@ class Plan:
         """sha256 by path of raw files that were deleted once their recording was made, as that recorded them."""
         found: dict[str, str] = {}
         for session in [] if self.is_simulated else self.sessions.values():
-            gone = [(row, column, path) for row, column, path in session.files() if column not in row.statuses]
+            gone = [(row, column, name) for row, column, name in session.files() if column not in row.statuses]
             made = dict(described(str(paths.recording(session.name)))["inputs"]) if gone else {}
-            found |= {str(path): made.get(row.recorded_path(column, str(path)), "") for row, column, path in gone}
+            found |= {name: made.get(row.recorded_path(column, name), "") for row, column, name in gone}
         return found
 
     def made_raw_of(self, session: str) -> list[str]:
@@ -302,8 +302,10 @@ class Plan:
 
     def recorded_raw(self, session: str) -> dict[str, str]:
         """The raw files of one session as its artifact names them, and where they lie."""
-        files = self.sessions[session].files()
-        return {row.recorded_path(column, str(path)): str(path) for row, column, path in files}
+        if session not in self._recorded_raw:
+            files = self.sessions[session].files()
+            self._recorded_raw[session] = {row.recorded_path(column, name): name for row, column, name in files}
+        return self._recorded_raw[session]
 
     def refuse_copies(self) -> None:
         """Raise :class:`InputError` where two recordings are one; hashes the raw files."""
@@ -475,7 +477,8 @@ class Plan:
     def _external(self) -> dict[str, str]:
         """sha256 by path of all files that no stage makes."""
         recorded = {} if self.is_simulated else {k: v for s in self.sessions for k, v in self.recorded_raw(s).items()}
-        raw = {name: self._content[path] for name, path in recorded.items()}
+        content = self._content
+        raw = {name: content[path] for name, path in recorded.items()}
         return {**raw, **self.speech, **self.vocoder_files, **self.initial_models}
 
     @cached_property
@@ -537,6 +540,10 @@ class Plan:
         return {}
 
     @cached_property
+    def _recorded_raw(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    @cached_property
     def _config_json(self) -> dict[str, str]:
         return {}
 
@@ -559,14 +566,14 @@ class Plan:
     @cached_property
     def _hashes(self) -> dict[str, str]:
         """sha256 by path of every file that no stage makes: in one call, since the manifest holds those of the last."""
-        columns = [(row, column, path) for row in self.rows for column, path in row.files().items()]
-        arrays = {(r.subject, r.recording, c): path for r, c, path in columns if c in ("eeg", "audio")}
-        arrays = {} if self.is_simulated else {k: path for k, path in arrays.items() if str(path) not in self.deleted}
+        columns = [(row, column, name) for row in self.rows for column, name in row.names.items()]
+        arrays = {(r.subject, r.recording, c): name for r, c, name in columns if c in ("eeg", "audio")}
+        arrays = {} if self.is_simulated else {k: name for k, name in arrays.items() if name not in self.deleted}
         pooled = self.config.train.pool == "subjects"
         check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet), pooled=pooled, texts=self.texts)
         raw = [] if self.is_simulated else [file for file in self.raw_files if file not in self.deleted]
         named = [*filter(None, _vocoder_files(self.config).values()), *self._initial.values()]
-        files = [*map(Path, raw), *self._clips, *map(Path, dict.fromkeys(named))]
+        files = [*raw, *map(str, self._clips), *dict.fromkeys(named)]
         return self.deleted | content_manifest(files, RAW_MANIFEST, trust=self.is_job, check=check)
 
 

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.files import read_json
-from pipeline.artifacts.paths import RESULTS, fold_of
+from pipeline.artifacts.paths import DIGEST_CHARACTERS, RESULTS, fold_of
 from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.variants import FINAL, FULL
 from pipeline.errors import InputError, Problem
 from pipeline.provenance.freshness import content_of
 from pipeline.provenance.outputs import Output
 from pipeline.provenance.runs import (
-    DIGEST_CHARACTERS,
     METRICS,
     MODEL,
     SIDECAR,

@@ -12,7 +12,6 @@ from pipeline.artifacts import paths
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar
 from pipeline.config.variants import FINAL
 from pipeline.errors import InputError, Problem
-from pipeline.provenance.runs import DIGEST_CHARACTERS
 
 ROWS = ("model", "ridge", "mean_template", "mean_spectrum")
 COLUMNS = {"pearson_r": "r", "pearson_r_speech": "r speech", "mse": "MSE", "mcd_db": "MCD dB"}
@@ -82,7 +81,7 @@ def _fold_models(subjects: dict[str, Any]) -> list[str]:
 
 
 def _name(content_digest: str) -> str:
-    return content_digest[:DIGEST_CHARACTERS]
+    return content_digest[: paths.DIGEST_CHARACTERS]
 
 
 def _claim(claims: dict[str, Any]) -> list[str]:

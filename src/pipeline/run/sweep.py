@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import paths
-from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import atomic_path, write_text
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar, write_sidecar
 from pipeline.config.combinations import Combination
@@ -114,6 +113,8 @@ def _is_kept(combination: Combination, made_from: str) -> bool:
 
 
 def _keep(combination: Combination, made_from: str) -> None:
+    from pipeline.artifacts.core import Provenance  # h5py, which a start without a sweep should not wait for
+
     folder = FOLDER / combination.name
     for name in KEPT:
         with atomic_path(folder / name) as temporary:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts.aligned import aligned_trials
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import write_text
-from pipeline.artifacts.paths import fold_of
+from pipeline.artifacts.paths import DIGEST_CHARACTERS, fold_of
 from pipeline.artifacts.ridge_skip import read_ridge_skip, read_ridge_skips
 from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged, sidecar_contents, write_sidecar
 from pipeline.config.ensemble import EnsembleStage
@@ -29,7 +29,6 @@ from pipeline.data.groups import model_groups, owners_of
 from pipeline.data.loading import inner_fold_of, read_subjects, training_data
 from pipeline.errors import Problem, raise_if_any
 from pipeline.provenance.runs import (
-    DIGEST_CHARACTERS,
     METRICS,
     MODEL,
     NETWORK_SIDECAR,
