@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, jobs_run, snakemake
-from entry import Lab
+from entry import Lab, brain, voice
 from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.artifacts.windows import ROLE_NAMES, read_windows
@@ -27,6 +27,7 @@ from pipeline.config.window import SplitConfig
 from pipeline.data.splits import ROLES, Block, Timeline, split, stimulus_groups, windows_in
 from pipeline.data.subject import load_subject
 from pipeline.doctor import preflight
+from pipeline.doctor.command import check_run
 from pipeline.errors import InputError
 from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import load_model
@@ -439,6 +440,33 @@ def test_the_doctor_has_a_paragraph_for_a_session(lab: Lab) -> None:
     (one,) = plan.sessions.values()
     text = session_text(examine(one, settings_of(plan)))
     assert text.startswith("s1_1 (subject s1)\n  trials 2, of 8.0 to 8.0 s, median 8.0 s\n  muscle 16.0 s, 4 channels")
+
+
+def test_the_doctor_has_two_lines_for_each_of_many_sessions(lab: Lab) -> None:
+    """Six sessions: what holds for all is said once, and a silent trial is named with its own session."""
+    row = lab.rows[0]
+    for i in range(1, 7):
+        np.save(lab.folder / f"eeg{i}.npy", brain(i))
+        np.save(lab.folder / f"voice{i}.npy", voice(i))
+    files = [{"recording": f"run{i}", "eeg": f"eeg{i}.npy", "audio": f"voice{i}.npy"} for i in range(1, 7)]
+    lab.rows = [row | own | {"session": str(i), "modality": "emg"} for i, own in enumerate(files, 1)]
+    lab.write_sheet()
+    lab.monkeypatch.chdir(lab.folder)
+    said: list[str] = []
+    check_run(load_plan(Path(), [Path("my.yaml")], [], is_job=False), said.append)
+    lines = "\n".join(said).splitlines()
+    assert len([line for line in lines if line.startswith("s1_")]) == 6
+    assert len([line for line in lines if line.startswith("  clock  ")]) == 6
+    assert [line.split(": ")[0] for line in lines if line.startswith("note")] == ["note    all sessions"]
+    assert any(line.startswith("leak    all sessions: no") for line in lines)
+    assert len(lines) < 30
+    np.save(lab.folder / "voice3.npy", np.zeros_like(voice(3)))
+    said.clear()
+    with pytest.raises(InputError, match=r"voice3\.npy.*silence"):
+        check_run(load_plan(Path(), [Path("my.yaml")], [], is_job=False), said.append)
+    (silent,) = (text for text in said if text.startswith("s1_3  ✗"))
+    assert "\n  ✗ " in silent
+    assert "silence" in silent
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from pipeline.doctor.device import device_text
 from pipeline.doctor.folds import SubjectFolds, subject_folds
 from pipeline.doctor.recordings import EXCERPT_S, Examined, Settings, examine
 from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.evaluation.levels import listed
 from pipeline.raw.bids import is_bad
 from pipeline.raw.manifest import refuse_copies
 from pipeline.raw.modality import source
@@ -34,6 +35,9 @@ from pipeline.run.plan import Plan
 Say = Callable[[str], None]
 _MOST_BAD = 8
 _MOST_NAMED = 10
+#: More sessions have two lines each.
+_PARAGRAPHS = 5
+_LEAK_OF = f"on {EXCERPT_S:g} s at most; the run checks everything"
 
 
 def check_run(plan: Plan, say: Say = print) -> None:
@@ -48,9 +52,12 @@ def check_run(plan: Plan, say: Say = print) -> None:
         return
     settings = settings_of(plan)
     recordings = []
+    many = len(plan.sessions) > _PARAGRAPHS
     for session in plan.sessions.values():
         recordings.append(examine(session, settings))
-        say("\n" + session_text(recordings[-1]))
+        say(session_lines(recordings[-1]) if many else "\n" + session_text(recordings[-1]))
+    if many:
+        say(shared_text(recordings))
     problems = [p for found in recordings for p in found.problems] + _copies(plan)
     subjects: list[SubjectFolds] = []
     stage = WindowStage.from_json(stage_json("window", config))
@@ -166,12 +173,43 @@ def session_text(found: Examined) -> str:
     if found.infos:
         lines.append("  tables " + _tables(found))
     if found.contamination:
-        lines.append(f"  leak   {found.contamination}, on {EXCERPT_S:g} s at most; the run checks everything")
+        lines.append(f"  leak   {found.contamination}, {_LEAK_OF}")
     lines += [f"  note   {text}" for text in found.suggestions]
-    lines += [f"  ! {text}" for text in found.warnings[:_MOST_NAMED]] + _more(found.warnings)
+    return "\n".join(lines + _findings(found))
+
+
+def session_lines(found: Examined) -> str:
+    """A session in two lines, with its trials that have a problem; :func:`shared_text` has the rest."""
+    signal = source(found.row.modality)
+    facts = [f"trials {_trials(list(found.lengths_s.values()))}"] if len(found.lengths_s) > 1 else []
+    if found.n_samples:
+        seconds, channels = found.n_samples / found.row.eeg_rate_hz, f"{found.n_channels} channels"
+        facts.append(f"{signal} {seconds:.1f} s, {channels} at {found.row.eeg_rate_hz:g} Hz, {_bad(found)}")
+    has_sound = any(row.audio for row in found.session.trials)
+    facts.append(f"sound {sum(found.sounds_s.values()):.1f} s" if has_sound else "no sound: it can be predicted")
+    lines = [f"{found.session.name}{'  ✗' * bool(found.problems)}  {'; '.join(facts)}"]
+    lines += [f"  clock  {_clock(found, signal)}"] if found.sounds_s else []
+    return "\n".join(lines + _findings(found))
+
+
+def shared_text(recordings: Sequence[Examined]) -> str:
+    """What was found of leaks, and notes, each once with the sessions that it holds for."""
+    sessions: dict[tuple[str, str], list[str]] = {}
+    for found in recordings:
+        leak = "no evidence" if found.contamination.startswith("no evidence") else found.contamination
+        said = [("leak", f"{leak}, {_LEAK_OF}")] if leak else []
+        for line in [*said, *(("note", text) for text in found.suggestions)]:
+            sessions.setdefault(line, []).append(found.session.name)
+    every = len(recordings)
+    names = {line: "all sessions" if len(own) == every else listed(own) for line, own in sessions.items()}
+    return "\n".join(f"{kind}    {names[kind, text]}: {text}" for kind, text in sorted(sessions))
+
+
+def _findings(found: Examined) -> list[str]:
+    """Warnings and problems, a line each."""
+    lines = [f"  ! {text}" for text in found.warnings[:_MOST_NAMED]] + _more(found.warnings)
     shown = found.problems[:_MOST_NAMED]
-    lines += [f"  ✗ {_place(p, found)}{p.got} (expected {p.expected})" for p in shown] + _more(found.problems)
-    return "\n".join(lines)
+    return [*lines, *(f"  ✗ {_place(p, found)}{p.got} (expected {p.expected})" for p in shown), *_more(found.problems)]
 
 
 def _trials(lengths_s: Sequence[float]) -> str:
@@ -223,11 +261,11 @@ def _tables(found: Examined) -> str:
 def folds_text(subjects: Sequence[SubjectFolds]) -> str:
     """Windows and minutes of each role, one line per subject and fold."""
     wide = max(7, *(len(one.subject) for one in subjects))
-    lines = [f"{'subject':{wide}}  fold  " + "".join(f"{role:>22}" for role in ROLES)]
+    lines = [f"{'subject':{wide}}  fold  " + "".join(f"{role:>25}" for role in ROLES)]
     for one in subjects:
         for fold, roles in one.counts.items():
             cells = [f"{roles[role].windows} windows, {roles[role].minutes:.1f} min" for role in ROLES]
-            lines.append(f"{one.subject:{wide}}  {fold:4d}  " + "".join(f"{cell:>22}" for cell in cells))
+            lines.append(f"{one.subject:{wide}}  {fold:4d}  " + "".join(f"{cell:>25}" for cell in cells))
     return "\n".join(lines)
 
 
