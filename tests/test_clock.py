@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.signal.blocks import array_reader
-from pipeline.signal.clock import (
-    LagEstimate,
-    audio_to_neural_s,
-    feature_energy,
-    neural_audio_lag,
-    neural_to_audio_s,
-    sound_envelope,
-)
+from pipeline.signal.clock import audio_to_neural_s, neural_to_audio_s
+from pipeline.signal.lag import LagEstimate, feature_energy, neural_audio_lag, sound_envelope
 
 RATE_HZ = 100.0
 

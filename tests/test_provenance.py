@@ -122,6 +122,11 @@ def test_evaluate_starts_without_what_only_its_page_needs() -> None:
     assert imported_at_start("evaluate", {"matplotlib", "jinja2"}) == []
 
 
+@pytest.mark.parametrize("stage", ["ingest", "window", "contamination"])
+def test_stages_that_neither_filter_nor_solve_start_without_scipy(stage: str) -> None:
+    assert imported_at_start(stage, {"scipy"}) == []
+
+
 def imported_at_start(stage: str, modules: set[str]) -> list[str]:
     """Which of ``modules`` a stage's script imports before it does anything."""
     script = ROOT / "workflow/scripts" / f"{stage}.py"

@@ -29,16 +29,9 @@ from pipeline.raw.scan import AudioScan, NeuralScan, silence_problems
 from pipeline.raw.sessions import Session
 from pipeline.raw.sheet import RecordingRow
 from pipeline.signal.blocks import array_reader
-from pipeline.signal.clock import (
-    LagEstimate,
-    audio_to_neural_s,
-    common_frames,
-    feature_energy,
-    neural_audio_lag,
-    neural_to_audio_s,
-    sound_envelope,
-)
+from pipeline.signal.clock import audio_to_neural_s, common_frames, neural_to_audio_s
 from pipeline.signal.features.stack import Features
+from pipeline.signal.lag import LagEstimate, feature_energy, neural_audio_lag, sound_envelope
 from pipeline.signal.reference import Reference, bad_channels, declared_use, selected_channels
 from pipeline.signal.resample import resampled_length, resampler_support_s
 

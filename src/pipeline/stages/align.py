@@ -16,15 +16,9 @@ from pipeline.config.align import AlignStage
 from pipeline.errors import InputError, Problem
 from pipeline.raw.modality import source
 from pipeline.signal.blocks import Reader, array_reader, joined_reader
-from pipeline.signal.clock import (
-    audio_to_neural_s,
-    common_frames,
-    feature_energy,
-    neural_audio_lag,
-    neural_to_audio_s,
-    sound_envelope,
-)
+from pipeline.signal.clock import audio_to_neural_s, common_frames, neural_to_audio_s
 from pipeline.signal.features.stack import Features
+from pipeline.signal.lag import feature_energy, neural_audio_lag, sound_envelope
 from pipeline.signal.reference import ChannelVerdict, Reference, bad_channels, selected_channels
 from pipeline.signal.resample import resample_blocks, resampled_length, resampler_support_s
 from pipeline.stage import Stage
