@@ -26,6 +26,7 @@ from pipeline.vocoder.base import Vocoder
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan import HifiGan
 from pipeline.vocoder.hifigan_config import read_hifigan_config
+from pipeline.vocoder.pulses import Pulses
 
 RATE_HZ = 22050
 COLUMNS = ("vocoder", "mel", "r", "r, worst band", "r, worst clip", "MAE [nat]", "STOI", "s per s of sound")
@@ -44,7 +45,9 @@ def main() -> None:
     print(f"{len(clips)} clips, {sum(map(len, clips)) / RATE_HZ:.0f} s\n\n{HEAD}")
     for flavor in ("tacotron2", "hifigan"):
         mel = MelConfig(flavor=flavor)
-        print(row("Griffin-Lim", clips, mel, GriffinLim(mel_filter_bank(mel), mel, VocodeConfig())), flush=True)
+        griffin_lim = GriffinLim(mel_filter_bank(mel), mel, VocodeConfig())
+        print(row("Griffin-Lim", clips, mel, griffin_lim), flush=True)
+        print(row("pulses", clips, mel, Pulses(griffin_lim, VocodeConfig().pitch_hz)), flush=True)
     mel = MelConfig(flavor="hifigan")
     for name, checkpoint, config in options.checkpoint:
         print(row(name, clips, mel, HifiGan(Path(checkpoint), read_hifigan_config(Path(config), mel))), flush=True)

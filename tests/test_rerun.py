@@ -595,8 +595,10 @@ def test_a_subject_that_comes_back_is_only_scored_again(work: Work) -> None:
 
 
 def test_another_checkpoint_reruns_vocode(work: Work) -> None:
+    work.configure("vocode.vocoder", "pulses")
+    assert work.run() == times("vocode*2 evaluate"), work.output
     write_checkpoint(work.folder / "voice", seed=1)
-    assert work.run("--dry-run") == Counter(), "Griffin-Lim reads no checkpoint"
+    assert work.run("--dry-run") == Counter(), "pulses read no checkpoint"
     work.configure("vocode.vocoder", "hifigan")
     assert work.run() == times("vocode*2 evaluate"), work.output
     work.touch("voice/*")

@@ -1,7 +1,8 @@
-"""Griffin-Lim: the mel of the sound that it makes is the mel that it was given."""
+"""Griffin-Lim and pulses: the mel of the sound that they make is, or follows, the mel that they were given."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from pipeline.config.mel import MelConfig
 from pipeline.config.vocode import VocodeConfig
 from pipeline.signal.mel import log_mel, mel_filter_bank
-from pipeline.vocoder import griffin_lim
+from pipeline.vocoder import griffin_lim, pulses
 from pipeline.vocoder.base import Vocoder
 from pipeline.vocoder.griffin_lim import GriffinLim
+from pipeline.vocoder.pulses import Pulses
 
 SPEECH = Path(__file__).parents[2] / "shared" / "data" / "ljspeech32" / "LJ001-0002.npy"
 
@@ -97,3 +99,54 @@ def test_long_mels_are_done_in_stretches(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_silence_stays_silent() -> None:
     silence = np.full((40, 80), np.log(1e-5), np.float32)
     assert np.abs(vocoder_of(MelConfig())(silence)).max() < 1e-3
+
+
+# --- pulses ---------------------------------------------------------------------------------------------------------
+
+
+def pulses_of(mel: MelConfig, pitch_hz: float = 120.0) -> Pulses:
+    return Pulses(vocoder_of(mel), pitch_hz)
+
+
+@pytest.mark.parametrize("flavor", ["tacotron2", "hifigan"])
+def test_pulses_keep_time_and_mel(flavor: str) -> None:
+    config = MelConfig(flavor=flavor)  # type: ignore[arg-type]
+    mel = log_mel(chirp(2.0), 22050, config)
+    sound = pulses_of(config)(mel)
+    assert sound.dtype == np.float32
+    assert len(sound) == len(vocoder_of(config, iterations=1)(mel))
+    again = log_mel(np.clip(sound, -1, 1), 22050, config)
+    loudness, found = mel.mean(axis=1), again.mean(axis=1)[: len(mel)]
+    assert np.corrcoef(loudness[: len(found)], found)[0, 1] > 0.97
+    late = np.corrcoef(loudness[: len(found) - 4], found[4:])[0, 1]
+    assert late < np.corrcoef(loudness[: len(found)], found)[0, 1] - 0.05
+
+
+@pytest.mark.parametrize("pitch_hz", [100.0, 137.0])
+def test_pulses_have_the_pitch(pitch_hz: float) -> None:
+    sound = pulses_of(MelConfig(), pitch_hz)(np.full((80, 80), -3.0, np.float32)).astype(np.float64)
+    likeness = np.correlate(sound, sound, "full")[len(sound) - 1 :]
+    assert 60 + np.argmax(likeness[60:400]) == pytest.approx(22050 / pitch_hz, abs=1.5)
+
+
+def wavering(sound: np.ndarray) -> float:
+    """Standard deviation over time of the level of third octaves in frames of 26 ms, as STOI takes them [nats]."""
+    length = 564
+    frames = np.lib.stride_tricks.sliding_window_view(sound, length)[length:-length:256] * np.hanning(length)
+    power, hz = np.abs(np.fft.rfft(frames, axis=1)) ** 2, np.fft.rfftfreq(length, 1 / 22050)
+    edges = 300 * 2 ** (np.arange(13) / 3)
+    bands = [power[:, (hz >= a) & (hz < b)].sum(axis=1) for a, b in itertools.pairwise(edges)]
+    return float(np.log(bands).std(axis=1).mean())
+
+
+def test_a_steady_spectrum_stays_steady() -> None:
+    """The reason for pulses."""
+    steady = np.full((200, 80), -3.0, np.float32)
+    assert wavering(pulses_of(MelConfig())(steady)) < 0.1 < 0.3 < wavering(vocoder_of(MelConfig())(steady))
+
+
+def test_pulses_of_long_mels_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    mel = log_mel(chirp(3.0), 22050, MelConfig())
+    whole = pulses_of(MelConfig())(mel)
+    monkeypatch.setattr(pulses, "FRAMES_AT_ONCE", 64)
+    np.testing.assert_allclose(pulses_of(MelConfig())(mel), whole, atol=1e-6)

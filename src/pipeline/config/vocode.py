@@ -11,12 +11,12 @@ from pipeline.config.mel import MelConfig
 
 
 class VocodeConfig(Section):
-    """Which vocoder; the numbers are fast Griffin-Lim's (Perraudin et al. 2013)."""
+    """Which vocoder; iterations, momentum and seed are fast Griffin-Lim's (Perraudin et al. 2013)."""
 
-    vocoder: Literal["griffin_lim", "hifigan"] = Field(
+    vocoder: Literal["griffin_lim", "pulses", "hifigan"] = Field(
         "griffin_lim",
-        description="Vocoder: griffin_lim needs no training; hifigan needs a checkpoint and the mel that it was "
-        "trained on (mel.flavor: hifigan)",
+        description="Vocoder: griffin_lim needs no training; nor do pulses, which keep one pitch and give predicted "
+        "mels a higher STOI; hifigan needs a checkpoint and the mel that it was trained on (mel.flavor: hifigan)",
     )
     checkpoint: str | None = Field(None, description="Generator checkpoint of HiFi-GAN (g_…), read by hifigan")
     checkpoint_config: str | None = Field(None, description="The config.json that came with the checkpoint")
@@ -26,6 +26,7 @@ class VocodeConfig(Section):
         40, ge=0, description="Multiplicative updates from the mel filters' pseudo-inverse to the spectrum"
     )
     seed: int = Field(0, ge=0, description="Seed of the first phases of Griffin-Lim")
+    pitch_hz: float = Field(120.0, ge=50, le=400, description="Pitch of the vocoder pulses [Hz]")
 
 
 class ExportAudio(Section):

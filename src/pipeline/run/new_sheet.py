@@ -174,7 +174,7 @@ def _warn_of_bad_channels(recording: Path, front_end: FrontEnd) -> None:
 
 def _vocoder_files(config: VocodeStage) -> list[Path]:
     """The vocoder's checkpoint and its config, checked against the model's mel; nothing where it has none."""
-    if config.vocode.vocoder == "griffin_lim" or config.export.audio == "none":
+    if config.vocode.vocoder != "hifigan" or config.export.audio == "none":
         return []
     return list(checkpoint_files(config.vocode, config.mel))
 

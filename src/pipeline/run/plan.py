@@ -579,7 +579,7 @@ class Plan:
 
 def _vocoder_files(config: Config) -> dict[str, str | None]:
     """The files that the vocoder is read from, by the key that names them."""
-    if config.vocode.vocoder == "griffin_lim" or not config.writes_sound:
+    if config.vocode.vocoder != "hifigan" or not config.writes_sound:
         return {}
     named = {"checkpoint": config.vocode.checkpoint, "checkpoint_config": config.vocode.checkpoint_config}
     return {key: file and str(Path(file)) for key, file in named.items()}

@@ -25,6 +25,7 @@ from pipeline.vocoder.base import Vocoder
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan_config import read_hifigan_config
 from pipeline.vocoder.loudness import WORD_MARGIN_S, Wave, equally_loud, excerpt
+from pipeline.vocoder.pulses import Pulses
 from pipeline.vocoder.wav import clipped_wav
 
 LABEL_CHARACTERS = 40
@@ -44,7 +45,7 @@ def vocode(stage: Stage[VocodeStage]) -> str:
     n_words = 0
     try:
         # HiFi-GAN is slow enough to show how far it is within a block.
-        for block in stage.progress(fold.blocks, "blocks") if isinstance(vocoder, GriffinLim) else fold.blocks:
+        for block in fold.blocks if config.vocode.vocoder == "hifigan" else stage.progress(fold.blocks, "blocks"):
             sounds = {"predicted": vocoder(block.series["model"])}
             if wants_all and "target" in block.series:
                 sounds["vocoded_true"] = vocoder(block.series["target"])
@@ -63,8 +64,9 @@ def vocode(stage: Stage[VocodeStage]) -> str:
 
 def _vocoder(stage: Stage[VocodeStage]) -> Vocoder:
     config = stage.config
-    if config.vocode.vocoder == "griffin_lim":
-        return GriffinLim(mel_filter_bank(config.mel), config.mel, config.vocode)
+    if config.vocode.vocoder != "hifigan":
+        griffin_lim = GriffinLim(mel_filter_bank(config.mel), config.mel, config.vocode)
+        return griffin_lim if config.vocode.vocoder == "griffin_lim" else Pulses(griffin_lim, config.vocode.pitch_hz)
     checkpoint, config_file = stage.files["checkpoint"]
     shape = read_hifigan_config(config_file, config.mel)
     # Griffin-Lim should not wait for torch.
