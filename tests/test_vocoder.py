@@ -150,3 +150,22 @@ def test_pulses_of_long_mels_are_those_of_the_whole(monkeypatch: pytest.MonkeyPa
     whole = pulses_of(MelConfig())(mel)
     monkeypatch.setattr(pulses, "FRAMES_AT_ONCE", 64)
     np.testing.assert_allclose(pulses_of(MelConfig())(mel), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("flavor", ["tacotron2", "hifigan"])
+@pytest.mark.parametrize("cuts", [[1], [3, 1, 20], [0, 7], [1000]])
+def test_pulses_of_frames_as_they_come_are_those_of_the_whole(flavor: str, cuts: list[int]) -> None:
+    mel = np.random.default_rng(0).normal(-4, 1, (61, 80)).astype(np.float32)
+    vocoder = pulses_of(MelConfig(flavor=flavor))
+    for _ in range(2):  # what finished leaves nothing behind
+        sounds, start = [], 0
+        for cut in itertools.cycle(cuts):
+            sounds.append(vocoder.push(mel[start : start + cut]))
+            start += cut
+            if start >= len(mel):
+                break
+        np.testing.assert_allclose(
+            np.concatenate([*sounds, vocoder.finish()]), pulses_of(MelConfig(flavor=flavor))(mel), atol=1e-6
+        )
+    assert sum(map(len, sounds)) == 61 * 256 - vocoder.griffin_lim.padding, "a hop for each frame, at once"
+    assert not len(vocoder.finish())

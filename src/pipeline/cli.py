@@ -269,10 +269,13 @@ def _add_live(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--lsl-loopback", type=Path, metavar="FILE", help="write a config of this machine alone, and use it"
     )
-    parser.add_argument("--vocoder", choices=["griffin_lim", "hifigan"], help="default: the config's vocode.vocoder")
+    parser.add_argument(
+        "--vocoder", choices=["griffin_lim", "pulses", "hifigan"], help="default: the config's vocode.vocoder"
+    )
     parser.add_argument(
         "--look-ahead", type=int, metavar="FRAMES",
-        help="frames that the vocoder waits for: better, later (default: 2, of HiFi-GAN all that it depends on)",
+        help="frames that the vocoder waits for: better, later (default: 2, of HiFi-GAN all that it depends on; "
+        "pulses wait for none)",
     )  # fmt: skip
     parser.add_argument("--wav", type=Path, metavar="FILE", help="write the sound")
     parser.add_argument("--mel", type=Path, metavar="FILE", help="write the mel (frame, band) [nats] as .npy")

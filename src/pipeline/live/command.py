@@ -35,6 +35,7 @@ from pipeline.vocoder.base import StreamingVocoder
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan import HifiGan, StreamingHifiGan
 from pipeline.vocoder.hifigan_config import checkpoint_files, read_hifigan_config
+from pipeline.vocoder.pulses import Pulses
 from pipeline.vocoder.streaming import StreamingGriffinLim
 
 
@@ -158,7 +159,7 @@ def _session(
     cost_ms, lasts_ms = 1e3 * session.fastest_step_s(), 1e3 * session.step_lasts_s
     say(f"decoding and vocoding a step of {lasts_ms:.0f} ms takes {cost_ms:.1f} ms at best")
     if in_time and cost_ms > lasts_ms:
-        fix = "Take --vocoder griffin_lim or a smaller generator, a GPU, or of a replay --speed max"
+        fix = "Take --vocoder pulses or griffin_lim, a smaller generator, a GPU, or of a replay --speed max"
         got, expected = f"{cost_ms:.0f} ms of computing for a step", f"at most the {lasts_ms:.0f} ms that it lasts"
         raise InputError(Problem("live", "", got, expected, fix))
     return session
@@ -166,8 +167,11 @@ def _session(
 
 def _vocoder(plan: Plan, outputs: Outputs, step_frames: int) -> StreamingVocoder:
     config = plan.config
-    if (outputs.vocoder or config.vocode.vocoder) == "griffin_lim":
+    kind = outputs.vocoder or config.vocode.vocoder
+    if kind != "hifigan":
         griffin_lim = GriffinLim(mel_filter_bank(config.mel), config.mel, config.vocode)
+        if kind == "pulses":
+            return Pulses(griffin_lim, config.vocode.pitch_hz)
         return StreamingGriffinLim(griffin_lim, 2 if outputs.look_ahead is None else outputs.look_ahead)
     checkpoint, config_file = checkpoint_files(config.vocode, config.mel)
     shape = read_hifigan_config(config_file, config.mel)
