@@ -322,6 +322,12 @@ def test_the_limits_of_shifts_hold_to_the_frame(monkeypatch: pytest.MonkeyPatch)
         return [(0, chance.NullBlock(*rng.normal(size=(2, frames, 2)), "rec", "one"))]
 
     assert [chance.exchanges(trial(n), rate_hz) for n in (118, 119)] == [True, False]
+    halves = [*trial(59), *trial(59), *trial(119)]
+    assert not chance.exchanges(halves, rate_hz), "no more than half of it lies in blocks below 12 s"
+    assert chance.exchanges([*halves, *trial(0)], rate_hz)
+    assert not chance.exchanges([*trial(79), *trial(119)], rate_hz)
+    few = chance.exchange_test([*trial(40)] * 2, active, rate_hz, 50, rng, "start")
+    assert few.minutes_needed == pytest.approx(5 * 4.0 / 60)
     assert [chance.can_shift(trial(n)[0][1], rate_hz) for n in (119, 120)] == [False, True]
     assert chance.shift_test(trial(120), active, rate_hz, 50, 6.0, rng).independent > 0
     none = chance.shift_test(trial(120), active, rate_hz, 50, 6.05, rng)
@@ -332,6 +338,14 @@ def test_the_limits_of_shifts_hold_to_the_frame(monkeypatch: pytest.MonkeyPatch)
     assert (enough.independent, enough.reason, len(enough.values)) == (99, None, 51)
     assert few.reason == "98 independent shifts (one in 1.20 s of test sound), 99 needed"
     assert few.minutes_needed == pytest.approx(99 * 1.2 / 60)
+
+
+def test_trials_are_laid_onto_each_other_at_their_ends_and_at_the_voice_where_it_is_known() -> None:
+    voiced = chance.NullBlock(*np.zeros((2, 50, 2)), "rec", "one", onset=10, offset=40)
+    assert chance.anchors_of(voiced, "start") == (0, 50)
+    assert chance.anchors_of(voiced, "voice") == (0, 10, 40, 50)
+    assert chance.anchors_of(replace(voiced, offset=None), "voice") == (0, 10, 50, 50)
+    assert chance.anchors_of(replace(voiced, onset=None), "voice") == (0, 50)
 
 
 def test_who_knows_where_speech_stands_in_a_trial_is_at_chance() -> None:

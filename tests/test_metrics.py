@@ -235,7 +235,17 @@ def test_the_width_of_an_interval_is_that_of_its_formulas(memory: float) -> None
     assert intervals.neighbours_correlation(np.ones(n)) == pytest.approx(1 / n * (1 + 3 / n) + n**-0.5)
 
 
-@pytest.mark.parametrize("folds", [[[1001]], [[1201, 97]], [[333, 334], [95, 400]], [[5000], [5000]], [[130] * 12]])
+@pytest.mark.parametrize(
+    "folds",
+    [
+        [[1001]],
+        [[1201, 97]],
+        [[333, 334], [95, 400]],
+        [[484, 866, 520], [131, 355, 613]],
+        [[5000], [5000]],
+        [[130] * 12],
+    ],
+)
 def test_a_piece_is_the_longest_of_which_there_are_ten(folds: list[list[int]]) -> None:
     """Of at most 12 s, and of 1 s where none gives ten."""
     lengths = [n for n in range(81, 961) if sum(len(metrics.piece_starts(own, n)) for own in folds) >= 10]

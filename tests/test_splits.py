@@ -128,6 +128,18 @@ def test_of_two_sessions_of_one_trial_each_the_end_of_one_validates() -> None:
     ]  # fmt: skip
 
 
+def test_the_last_trial_of_a_session_validates_where_the_fraction_is_less_than_one() -> None:
+    trials = [Timeline(f"r{i}", f"s{i // 5}", 0, 400) for i in range(10)]
+    config = SplitConfig(by="session", folds=2, validation_fraction=0.05)
+    for fold, last in ((0, 9), (1, 4)):
+        blocks = split(trials, fold, config, 60, RATE_HZ)
+        assert [b.recording for b in blocks if b.role == "validation"] == [last]
+        assert {b.recording for b in blocks if b.role == "train"} == set(range(last - 4, last))
+    ordered = SplitConfig(by="session", folds=3, order="chronological")
+    with pytest.raises(InputError, match=r"Set split\.folds: 1"):
+        split(trials, 0, ordered, 60, RATE_HZ)
+
+
 def test_half_a_minute_validates_at_its_beginning_where_the_end_is_tested() -> None:
     blocks = split([Timeline("a", "1", 0, 2584)], 4, SplitConfig(), 225, RATE_HZ)
     assert [(b.role, b.start, b.stop) for b in blocks] == [
