@@ -30,6 +30,7 @@ from pipeline.model.inference import latency_frames, predict_continuous
 from pipeline.model.model_file import load_model, save_model
 from pipeline.model.network import Seq2Seq, make_network
 from pipeline.model.presets import Architecture, NetworkRole
+from pipeline.provenance.fingerprint import plugin_code
 from pipeline.run.plan import load_plan
 from pipeline.signal.blocks import array_reader
 from pipeline.signal.features.stack import Features
@@ -92,6 +93,63 @@ def test_an_installed_plugin_is_found_with_its_version_and_files_and_nothing_is_
     assert (found.distribution, found.version, found.folder) == ("mylab", "1.0", installed)
     assert set(found.files()) == {"mylab/__init__.py", "mylab/features.py", "mylab/network.py"}
     assert not any(name.split(".")[0] == "mylab" for name in sys.modules)
+
+
+def test_files_of_an_editor_and_mistakes_in_other_modules_are_no_end(installed: Path, tmp_path: Path) -> None:
+    """The code of a package is that of its files, also where one of them is no Python; hidden files are none of it."""
+    before = plugin_code([FEATURE])
+    place, added = installed / "mylab", []
+    for name in (".network.py.swp", "network.py~", ".ipynb_checkpoints/network-checkpoint.py", "__pycache__/x.pyc"):
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text("def b(:")
+        added.append(place / name)
+    assert plugin_code([FEATURE]) == before
+    added.append(place / "template.py")
+    added[-1].write_text("def b(:")
+    assert plugin_code([FEATURE]).keys() - before.keys() == {"mylab/template.py"}
+    for file in added:
+        file.unlink()
+
+
+def test_a_package_without_init_is_named_as_such(installed: Path) -> None:
+    init = installed / "mylab" / "__init__.py"
+    text = init.read_text()
+    init.unlink()
+    with pytest.raises(InputError, match=r"no package mylab with __init__\.py"):
+        plugins.find(FEATURE)
+    init.write_text(text)
+
+
+def test_a_missing_plugin_stands_among_the_other_problems_of_a_config(installed: Path, tmp_path: Path) -> None:
+    (config := tmp_path / "config.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "align": {"features": [{"kind": "nolab.features:A"}, {"kind": FEATURE, "frame_length_s": -1.0}]},
+                "model": {"network": "nolab.network:B"},
+                "train": {"lr": -1.0},
+            }
+        )
+    )
+    with pytest.raises(InputError) as error:
+        load_config([config])
+    found = [str(problem) for problem in error.value.problems]
+    assert len(found) == 4, found
+    for part in ("nolab.features:A", "nolab.network:B", "train.lr", "the documentation of the plug-in"):
+        assert sum(part in text for text in found) == 1, (part, found)
+
+
+def test_a_model_of_other_plugin_code_is_refused(installed: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_model(path := tmp_path / "model.ckpt", Ensemble.of([make_network(A)]), {})
+    load_model(path)
+    module = installed / "mylab" / "network.py"
+    text = module.read_text()
+    module.write_text(text + "\n# a remark\n")
+    load_model(path)
+    module.write_text(text + "\nMORE = 1\n")
+    with pytest.raises(InputError, match=r"mylab\.network:Convolutions.*other code in mylab/network\.py"):
+        load_model(path)
+    module.write_text(text)
 
 
 def test_the_working_directory_never_counts(

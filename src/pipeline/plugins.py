@@ -31,6 +31,7 @@ from urllib.request import url2pathname
 from pipeline.errors import InputError, Problem
 
 GROUP = "seeg_to_audio.plugins"
+_LEFT_OUT = re.compile(r"(^|/)(\.|__pycache__/)|~$")
 PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
@@ -45,13 +46,13 @@ class Plugin:
     names: tuple[str, ...]
 
     def files(self) -> dict[str, Path]:
-        """All files of its packages and modules, by path below the folder."""
+        """All files of its packages and modules, by path below the folder, but hidden ones and copies of an editor."""
         found = []
         for name in self.names:
             package, module = self.folder / name, self.folder / f"{name}.py"
             found += [file for file in package.rglob("*") if file.is_file()] if package.is_dir() else [module]
         named = {file.relative_to(self.folder).as_posix(): file for file in sorted(found)}
-        return {name: file for name, file in named.items() if "__pycache__" not in file.parts}
+        return {name: file for name, file in named.items() if not _LEFT_OUT.search(name)}
 
 
 def is_reference(text: object) -> bool:
@@ -80,13 +81,17 @@ def find(reference: str) -> Plugin:
     top = reference.partition(":")[0].partition(".")[0]
     for distribution in distributions(path=_searched()):
         values = [entry.value for entry in distribution.entry_points if entry.group == GROUP]
-        if reference in values and (found := _places(distribution, top)):
+        if not values or (record := distribution.read_text("RECORD")) is None:  # which every installer writes
+            continue
+        if reference in values and (found := _places(distribution, record, top)):
             name = str(distribution.metadata["Name"])
             return Plugin(reference, name, distribution.version, *found)
         declared += values
     others = f" (installed are {', '.join(sorted(set(declared)))})" if declared else ""
     fix = f'pip install the distribution of {top}, whose metadata declare it as an entry point of the group "{GROUP}"'
     got = f"no installed distribution that declares it{others}"
+    if reference in declared:
+        got, fix = f"no package {top} with __init__.py, nor a module {top}.py", "Install the distribution anew"
     raise InputError(Problem("plug-in", reference, got, "an installed plug-in", fix))
 
 
@@ -123,16 +128,13 @@ def _module(plugin: Plugin, name: str) -> Any:
         except BaseException:
             del sys.modules[top]
             raise
-    if not Path(str(sys.modules[top].__file__)).is_relative_to(plugin.folder):
+    if not Path(str(sys.modules[top].__file__)).resolve().is_relative_to(plugin.folder.resolve()):
         raise ImportError(f"another package {top} is imported already")
     return import_module(name)
 
 
-def _places(distribution: Distribution, top: str) -> tuple[Path, tuple[str, ...]] | None:
+def _places(distribution: Distribution, record: str, top: str) -> tuple[Path, tuple[str, ...]] | None:
     """The folder and the names of a distribution's packages and modules; None where ``top`` is not among them."""
-    record = distribution.read_text("RECORD")
-    if record is None:  # no installer wrote these metadata
-        return None
     listed = (distribution.read_text("top_level.txt") or "").split()
     if root := _editable(distribution):
         for folder in (root / "src", root):

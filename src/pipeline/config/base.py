@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
+
+from pipeline.errors import InputError
 
 
 class Section(BaseModel):
@@ -29,6 +33,15 @@ class Section(BaseModel):
     def from_json(cls, text: str) -> Self:
         """The section back from :meth:`canonical_json`."""
         return cls.model_validate_json(text)
+
+
+@contextmanager
+def as_value_error() -> Iterator[None]:
+    """Let pydantic collect an :class:`InputError` among the other problems of a config."""
+    try:
+        yield
+    except InputError as error:
+        raise ValueError(error) from None
 
 
 S = TypeVar("S", bound=Section)

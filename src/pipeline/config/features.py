@@ -18,9 +18,10 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from pipeline import plugins
-from pipeline.config.base import Section
+from pipeline.config.base import Section, as_value_error
 from pipeline.errors import InputError, Problem
 
 #: Input that already is a feature is at most so many times as fast as the mel's frames; anything faster is a signal.
@@ -171,13 +172,19 @@ def _of_plugin(value: Any, built_in: ValidatorFunctionWrapHandler) -> FeatureSec
     kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
     if not plugins.is_reference(kind):
         return built_in(value)
-    section = feature_section(kind)
+    with as_value_error():
+        section = feature_section(kind)
     assert section is not None
     try:
         return section.model_validate(value)
     except ValidationError as error:
-        found: list[Any] = [{**item, "loc": (kind, *item["loc"])} for item in error.errors(include_url=False)]
-        raise ValidationError.from_exception_data(error.title, found) from None
+        raise ValidationError.from_exception_data(error.title, [_at(kind, item) for item in error.errors()]) from None
+
+
+def _at(kind: Any, item: Any) -> InitErrorDetails:
+    """A problem with a plug-in's key, below its kind."""
+    error = PydanticCustomError(item["type"], item["msg"], item.get("ctx"))
+    return {"type": error, "loc": (kind, *item["loc"]), "input": item["input"]}
 
 
 Feature = Annotated[SerializeAsAny[BuiltIn], WrapValidator(_of_plugin, json_schema_input_type=BuiltIn | PluginEntry)]

@@ -138,6 +138,9 @@ def _problems(source: str, error: ValidationError) -> Iterator[Problem]:
         if item["type"] == "extra_forbidden":
             yield _unknown_key(source, item["loc"])
             continue
+        if item["type"] == "value_error" and isinstance(inner := item["ctx"]["error"].args[0], InputError):
+            yield from inner.problems
+            continue
         if item["type"] == "value_error":
             got, expected = item["msg"].removeprefix("Value error, "), "values that agree"
         else:
@@ -181,7 +184,8 @@ def _fix(value: Any, place: str) -> str:
         return "Write true or false"
     if isinstance(value, str) and re.fullmatch(r"[-+.0-9eE_]+", value):
         return "Write the number without quotes"
-    return f"Look up {place or 'the key'} in config/README.md"
+    where = "config/README.md" if ":" not in place else "the documentation of the plug-in"
+    return f"Look up {place or 'the key'} in {where}"
 
 
 def _unknown_key(source: str, loc: tuple[int | str, ...]) -> Problem:

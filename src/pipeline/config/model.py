@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from pipeline import plugins
-from pipeline.config.base import Section
+from pipeline.config.base import Section, as_value_error
 
 Preset = Literal["auto", "tiny", "strong", "medium", "large"]
 
@@ -25,7 +25,8 @@ class NetworkKind(Section):
     @classmethod
     def _is_installed(cls, network: str | None) -> str | None:
         if network is not None:
-            plugins.find(network)
+            with as_value_error():
+                plugins.find(network)
         return network
 
 

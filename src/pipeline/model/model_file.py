@@ -20,6 +20,7 @@ from pipeline.artifacts.files import atomic_path
 from pipeline.errors import InputError, Problem
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.presets import Architecture
+from pipeline.provenance.fingerprint import plugin_code
 
 SCHEMA = "seeg-to-audio/model/1"
 
@@ -46,6 +47,11 @@ def _architectures(model: Ensemble) -> list[dict[str, Any]]:
     return [network.a.as_dict() for network in model.networks]
 
 
+def _plugin_code(architectures: list[dict[str, Any]]) -> dict[str, str]:
+    """Hash by path of the files of the networks' plug-ins."""
+    return plugin_code(sorted({a["network"] for a in architectures if a.get("network")}))
+
+
 def _digest(architectures: list[dict[str, Any]], tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(architectures, sort_keys=True).encode())
     for name in sorted(tensors):
@@ -57,12 +63,14 @@ def _digest(architectures: list[dict[str, Any]], tensors: Mapping[str, Tensor]) 
 
 def save_model(path: Path, model: Ensemble, meta: Mapping[str, Any]) -> None:
     """Write the released model; ``meta`` is any JSON value.  Equal models and metas give equal bytes."""
-    header = {
+    header: dict[str, Any] = {
         "schema": SCHEMA,
         "architectures": _architectures(model),
         "digest": model_digest(model),
         "meta": dict(meta),
     }
+    if code := _plugin_code(header["architectures"]):
+        header["plugins"] = code
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     text = json.dumps(header, sort_keys=True, allow_nan=False)
     write_atomically(path, serialise({"header": text, "header_sha256": _sha256(text), "tensors": tensors}))
@@ -82,7 +90,8 @@ def _of_each_subject(tensors: Mapping[str, Tensor], model: Ensemble) -> dict[str
 def load_model(path: Path) -> tuple[Ensemble, dict[str, Any]]:
     """The model, in evaluation mode on the CPU, and its meta.
 
-    Raises :class:`InputError` where the file is damaged, foreign or of another schema.
+    Raises :class:`InputError` where the file is damaged, foreign or of another schema, or the code of a plug-in of its
+    networks is not that of training.
     """
     try:
         content = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
@@ -93,6 +102,7 @@ def load_model(path: Path) -> tuple[Ensemble, dict[str, Any]]:
             raise ValueError(f"schema {header['schema']}")
         if _digest(header["architectures"], content["tensors"]) != header["digest"]:
             raise ValueError("values that do not match their digest")
+        _refuse_other_plugins(path, header)
         model = Ensemble([Architecture(**values) for values in header["architectures"]])
         model.load_state_dict(_of_each_subject(content["tensors"], model))
     except (FileNotFoundError, InputError):  # a plug-in that is not installed is named as such
@@ -102,3 +112,15 @@ def load_model(path: Path) -> tuple[Ensemble, dict[str, Any]]:
         problem = Problem(str(path), "", got, f"a model file of schema {SCHEMA}", "Run the train stage again.")
         raise InputError(problem) from error
     return model.eval(), header["meta"]
+
+
+def _refuse_other_plugins(path: Path, header: Mapping[str, Any]) -> None:
+    code = _plugin_code(header["architectures"])
+    changed = {name for name, _ in code.items() ^ header.get("plugins", {}).items()}
+    if changed:
+        named = ", ".join(sorted({a["network"] for a in header["architectures"] if a.get("network")}))
+        got, fix = (
+            f"other code in {', '.join(sorted(changed))}",
+            "Install the version that it was trained with, or train",
+        )
+        raise InputError(Problem(str(path), named, got, "the plug-in that the model was trained with", fix))

@@ -13,7 +13,7 @@ import ast
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -49,12 +49,12 @@ def code_fingerprints(
     return {Path(script).stem: _closure(_script_name(script), by_name, data) for script in scripts}
 
 
-def plugin_code(config_json: str) -> dict[str, str]:
-    """Hash by path of every file of the plug-ins that a stage's config names; nothing of them is imported.
+def plugin_code(references: Iterable[str]) -> dict[str, str]:
+    """Hash by path of every file of these plug-ins; nothing of them is imported.
 
     Raises :class:`InputError` where one is not installed.
     """
-    found = (plugins.find(reference) for reference in plugins.named_in(json.loads(config_json)))
+    found = map(plugins.find, references)
     return {name: _plugin_file(file) for plugin in found for name, file in plugin.files().items()}
 
 
@@ -64,7 +64,7 @@ def code_now(script: str | Path, config_json: str) -> dict[str, str]:
     A job of a run looks only at modules that changed.
     """
     own = code_fingerprints([Path(script)], CODE_MANIFEST, keep=False)[Path(script).stem]
-    return own | plugin_code(config_json)
+    return own | plugin_code(plugins.named_in(json.loads(config_json)))
 
 
 def code_at_start(script: str) -> dict[str, str]:
@@ -120,10 +120,11 @@ def _beside(folder: Path) -> list[Path]:
 def _plugin_file(file: Path) -> str:
     content = file.read_bytes()
     if file.suffix == ".py":
-        tree = ast.parse(content, filename=file.name)
-        for node in ast.walk(tree):
-            _drop_docstring(node)
-        content = _dumped(tree).encode()
+        with suppress(SyntaxError, ValueError):  # a template, or a mistake that the import will name
+            tree = ast.parse(content, filename=file.name)
+            for node in ast.walk(tree):
+                _drop_docstring(node)
+            content = _dumped(tree).encode()
     return hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]
 
 

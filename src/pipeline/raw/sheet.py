@@ -114,7 +114,7 @@ class RecordingRow:
     def names(self) -> dict[str, str]:
         """The same as text: thousands of rows are asked again and again at every start."""
         folder = str(self.folder)
-        before = "" if folder == "." else f"{folder}/"
+        before = "" if folder == "." else folder.rstrip("/") + "/"
         written = ((column, getattr(self, column)) for column in FILE_COLUMNS)
         return {column: path if path[0] == "/" else before + path for column, path in written if path}
 

@@ -5,6 +5,7 @@ Read by the Snakefile at every start, so it imports nothing that is slow.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pipeline import plugins
 from pipeline.artifacts import paths
 from pipeline.artifacts.files import write_text
 from pipeline.config.canonical import digest, with_rows
@@ -556,7 +558,8 @@ class Plan:
         """The code fingerprint of every stage as its modules, and those of its plug-ins, stand."""
         scripts = [self.home / "workflow" / "scripts" / f"{stage}.py" for stage in STAGES]
         own = code_fingerprints(scripts, CODE_MANIFEST)
-        return {stage: code | plugin_code(self.config_json(stage)) for stage, code in own.items()}
+        named = {stage: plugins.named_in(json.loads(self.config_json(stage))) for stage in own}
+        return {stage: code | plugin_code(named[stage]) for stage, code in own.items()}
 
     @property
     def _content(self) -> dict[str, str]:
