@@ -207,7 +207,13 @@ static void __attribute__((constructor)) loaded(void) { mkdir(MARKER, 0700); }
 
 def _artifact(lab: Lab) -> Path:
     path = lab.folder / "artifact.h5"
-    values = {"result": "none", "matrix": np.zeros((4, 4)), "frequencies_hz": np.arange(4.0), "lags_s": np.arange(4.0)}
+    values = {
+        "result": "none",
+        "channels": {},
+        "matrix": np.zeros((4, 4)),
+        "frequencies_hz": np.arange(4.0),
+        "lags_s": np.arange(4.0),
+    }
     contamination.write_contamination(path, values, Provenance())
     return path
 
