@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import plugins
 from pipeline.config.loader import load_config, parse_override
 from pipeline.evaluation.methods import Run, methods_text
 
@@ -82,6 +83,17 @@ def test_another_config_gives_other_words(override: str, gone: str, come: str) -
     assert come not in before
     assert gone not in after
     assert come in after
+
+
+def test_the_way_of_prediction_is_the_one_that_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network with a step is run in one pass and has a latency; one of a plug-in is not said to have attention."""
+    stepwise = DOCUMENT | {"subjects": {"s1": DOCUMENT["subjects"]["s1"] | {"algorithmic_latency_ms": 11.6}}}
+    assert "in one pass over each stretch" in text_of("causal=true", document=stepwise)
+    monkeypatch.setattr(plugins, "find", lambda name: None)
+    found = text_of("causal=true", "model.network=mylab.network:Convolutions")
+    assert "2 networks (of the plug-in mylab.network:Convolutions;" in found
+    assert "before it, with causal filters, to the spectrogram" in found
+    assert "stitched from overlapping windows" in found
 
 
 def test_what_the_run_found_stands_in_it() -> None:

@@ -22,7 +22,7 @@ from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.levels import MEANINGS
 from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, document_json, score
 from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
-from pipeline.report import figures, page, view_scores
+from pipeline.report import figures, page, view_chance, view_scores
 from pipeline.report.extras import Attention, Contacts, LearningCurve, ReportExtras
 from pipeline.report.page import OF_SUBJECT, report_html, subject_html
 from pipeline.report.view import ci_text
@@ -52,6 +52,17 @@ def make_fold(fold: int = 0, subject: str = "sub1") -> FoldPredictions:
         Sound(22050, *waves),
     )  # fmt: skip
     return FoldPredictions(subject, fold, 0, RATE_HZ, (block,), 0.0, missing={"mean_template": "no events"})
+
+
+def cut(fold: FoldPredictions, frames: int) -> FoldPredictions:
+    """The first frames of a fold, without sound and words."""
+    own = fold.blocks[0]
+    predictions = {name: mel[:frames] for name, mel in own.predictions.items() if mel is not None}
+    block = replace(
+        own, times_s=own.times_s[:frames], target=own.target[:frames], bad=own.bad[:frames], events=(), sound=None,
+        predictions=predictions,
+    )  # fmt: skip
+    return replace(fold, blocks=(block,))
 
 
 def make_extras() -> ReportExtras:
@@ -182,6 +193,27 @@ def test_the_draws_of_a_null_are_shown_with_what_was_observed(full: str) -> None
     assert [line.get_xdata()[0] for line in figure.axes[0].lines] == [0.15, 0.5]
 
 
+def test_the_mean_null_stands_beside_what_its_own_subjects_have() -> None:
+    """A subject with too little sound cannot be tested: it counts for neither the draws nor what was observed."""
+    folds = [make_fold(k, subject) for subject in ("a", "b") for k in range(2)]
+    short = [cut(make_fold(k, "short"), 400) for k in range(2)]
+    document = score([*folds, *short], CONFIG, ChanceConfig(), RunContext({}))
+    chance = document["summary"]["chance"]
+    alone = score(folds, CONFIG, ChanceConfig(), RunContext({}))["summary"]["chance"]
+    assert (chance["subjects_tested"], chance["subjects"]) == (2, 3)
+    assert chance["pearson_r_without_drift"] == pytest.approx(alone["pearson_r_without_drift"])
+    assert view_chance.histograms(document)[0].caption.startswith("Mean over 2 testable subjects: ")
+    (note,) = (t.note for t in view_scores.head(document, share=False).tiles if t.label.startswith("Chance"))
+    assert note.startswith("r without slow drift of 2 testable subjects ")
+
+
+def test_a_fold_without_words_stands_beside_one_with_words() -> None:
+    with_words, without = make_fold(0), make_fold(1)
+    without = replace(without, blocks=(replace(without.blocks[0], events=()),))
+    words = score([with_words, without], CONFIG, ChanceConfig(), RunContext({}))["summary"]["words"]
+    assert words["by_prediction"]["model"]["unseen"]["rank_accuracy"] is not None
+
+
 def pages(n_subjects: int) -> tuple[str, str]:
     """The report of some subjects, and the page of the second one."""
     folds = [make_fold(fold, f"sub{k}") for k in range(n_subjects) for fold in range(2)]
@@ -196,7 +228,7 @@ def pages(n_subjects: int) -> tuple[str, str]:
 
 def test_many_subjects_have_a_page_each_and_few_have_none() -> None:
     report, own = pages(4)
-    assert set(re.findall(r'alt="(.*?): r without slow drift of', report)) == {"Mean over subjects"}
+    assert set(re.findall(r'alt="(.*?): r without slow drift of', report)) == {"Mean over 4 testable subjects"}
     assert set(re.findall(r'alt="(.*?): r without slow drift of', own)) == {"sub1"}
     links = {source for source in Page(report).sources if not source.startswith(("data:", "#"))}
     assert (

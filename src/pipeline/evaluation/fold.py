@@ -246,7 +246,7 @@ def swap_words(
     fold = prepared.fold
     labels = [e.label for b in fold.blocks for e in b.events]
     if not labels:
-        return {}, {}, {"reason": "no events"}
+        return {}, {}, {"reason": "no events", "scores": {}}
     seen = [label in fold.training_labels for label in labels]
     frames = words.segment_frames(fold.blocks, fold.frame_rate_hz)
     document: Document = {

@@ -134,7 +134,7 @@ def is_first_look(document: Document) -> bool:
     return any(limit["limit"] == "one_fold" for limit in document["claims"]["limits"])
 
 
-def model(_: Document, run: Run) -> str:
+def model(document: Document, run: Run) -> str:
     """The decoder and what it is compared with."""
     config, metas = run.config, run.models
     window, train, causal = config["window"], config["train"], config["causal"]
@@ -142,16 +142,18 @@ def model(_: Document, run: Run) -> str:
     networks = [name for name in weights if name != "ridge"]
     corrected = sum("corrector" in name for name in networks)
     decoder = "autoregressive decoder" if config["model"].get("feedback", True) else "decoder without feedback"
-    joined = "in one pass over each stretch" if causal else "stitched from overlapping windows"
-    sides = "before it, with causal filters and attention" if causal else "before and after it"
+    in_one_pass = all("algorithmic_latency_ms" in own for own in document["subjects"].values())
+    joined = "in one pass over each stretch" if in_one_pass else "stitched from overlapping windows"
     listed = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     before = sorted({m["init_from"]["model"][:16] for m in metas if m.get("init_from")})
+    network, attention = "sequence-to-sequence network", " and attention"
     kind = f"convolutional and recurrent encoder, attention, {decoder}"
     if plugin := config["model"].get("network"):
-        kind = f"of the plug-in {plugin}"
+        network, attention, kind = "network", "", f"of the plug-in {plugin}"
+    sides = f"before it, with causal filters{attention}" if causal else "before and after it"
     started = f", from the weights of {plural(len(before), 'earlier model')} ({', '.join(before)})" if before else ""
     return (
-        f"Model. {plural(len(networks), 'sequence-to-sequence network')} ({kind}; "
+        f"Model. {plural(len(networks), network)} ({kind}; "
         f"preset {' and '.join(sorted({m['preset'] for m in metas}))}; "
         f"{corrected} correcting the ridge regression) mapped windows of {window['length_s']:g} s, with "
         f"{window['context_s']:g} s {sides}, to the spectrogram. They were trained "

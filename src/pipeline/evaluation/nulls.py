@@ -126,7 +126,12 @@ def chance_document(nulls: Nulls, reason: str) -> Document:
 
 def model_part(own: Document, bands: Values) -> Document:
     """The model's figures where readers look for them, and its bands."""
-    found: Document = {"pearson_r_p95": own["pearson_r"]["p95"], "p_value": own["pearson_r"]["p_value"]}
+    over_all = own["pearson_r"]
+    found: Document = {
+        "pearson_r_without_drift": over_all["pearson_r_without_drift"],
+        "pearson_r_p95": over_all["p95"],
+        "p_value": over_all["p_value"],
+    }
     if "pearson_r_speech" in own:
         speech = own["pearson_r_speech"]
         found |= {

@@ -13,7 +13,7 @@ from pipeline.evaluation.levels import LEVELS
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, Document
 from pipeline.report import figures
-from pipeline.report.view import Picture, Table, Text, missing, number, p_text, scored
+from pipeline.report.view import Picture, Table, Text, counted, missing, number, p_text, scored
 
 COUNTED = ("counts", "edges")
 NULL_HEAD = ("Prediction", "r without slow drift", "p", "p, speech frames", "word swap p, annotated onset",
@@ -72,7 +72,8 @@ def histograms(document: Document) -> list[Picture]:
     own = {
         s: found["chance"][MODEL]["pearson_r"] for s, found in document["subjects"].items() if MODEL in found["chance"]
     }
-    found = {"Mean over subjects": {**over, "p95": over["pearson_r_p95"]}} if len(own) > 1 else {}
+    mean = f"Mean over {counted(over['subjects_tested'], 'testable subject')}"
+    found = {mean: {**over, "p95": over["pearson_r_p95"]}} if len(own) > 1 else {}
     each = own if len(own) <= SUBJECTS_OF_ONE_PAGE else {}
     return [histogram(name, null) for name, null in {**found, **each}.items() if null.get("histogram")]
 

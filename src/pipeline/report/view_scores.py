@@ -165,8 +165,11 @@ def around(entry: Mapping[str, Any], metric: str, digits: int) -> str:
 
 
 def without_drift(chance: Mapping[str, Any], digits: int) -> str:
-    """What chance is compared with."""
-    return f"r without slow drift {number(chance['pearson_r_without_drift'], digits)}, p = {p_text(chance['p_value'])}"
+    """What chance is compared with, over which subjects where not all are testable."""
+    tested = chance["subjects_tested"]
+    of = f" of {counted(tested, 'testable subject')}" if tested < chance["subjects"] else ""
+    r = number(chance["pearson_r_without_drift"], digits)
+    return f"r without slow drift{of} {r}, p = {p_text(chance['p_value'])}"
 
 
 def claim_sentence(claims: Mapping[str, Any]) -> str:
