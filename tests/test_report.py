@@ -149,7 +149,7 @@ def test_over_people_regions_are_averaged_and_shafts_are_not() -> None:
     assert [picture.caption.split(":")[0] for picture in found.pictures] == [
         "By shaft, one", "By shaft, two", "By region, mean over 2 subjects",
     ]  # fmt: skip
-    summary = importance(document, {}, regions_alone=True)
+    summary = importance(document, {}, summary=True)
     assert [picture.caption.split(":")[0] for picture in summary.pictures] == ["By region, mean over 2 subjects"]
 
 
@@ -214,13 +214,27 @@ def test_a_fold_without_words_stands_beside_one_with_words() -> None:
     assert words["by_prediction"]["model"]["unseen"]["rank_accuracy"] is not None
 
 
-def pages(n_subjects: int) -> tuple[str, str]:
-    """The report of some subjects, and the page of the second one."""
+def at_chance(fold: FoldPredictions) -> FoldPredictions:
+    """The fold with a model that knows nothing of the target."""
+    block = fold.blocks[0]
+    noise = np.cumsum(np.random.default_rng(20 + fold.fold).normal(0, 0.3, block.target.shape), axis=0)
+    predictions = {**block.predictions, "model": noise.astype(np.float32)}
+    return replace(fold, blocks=(replace(block, predictions=predictions),))
+
+
+def pages(n_subjects: int, unlinked: str = "", suspect: str = "") -> tuple[str, str]:
+    """The report of some subjects, and the page of the second one; each has a session without a test block, too."""
     folds = [make_fold(fold, f"sub{k}") for k in range(n_subjects) for fold in range(2)]
+    folds = [at_chance(fold) if fold.subject in unlinked.split() else fold for fold in folds]
     folds = [replace(f, blocks=(replace(f.blocks[0], session=f"{f.subject}_s"),)) for f in folds]
-    found = [replace(make_extras().contamination[0], recording=f"sub{k}_s") for k in range(n_subjects)]
-    extras = replace(make_extras(), contamination=found, curves={}, attention={})
-    document = score(folds, CONFIG, ChanceConfig(), RunContext({}, contamination=found))
+    sessions = {f"sub{k}": [f"sub{k}_s", f"sub{k}_training"] for k in range(n_subjects)}
+    found = [replace(make_extras().contamination[0], recording=s) for own in sessions.values() for s in own]
+    found = [
+        replace(c, result="suspect", p_adjusted=0.001, lag_s=0.0) if suspect and c.recording.startswith(suspect) else c
+        for c in found
+    ]
+    extras = replace(make_extras(), contamination=found, curves={}, attention={}, sessions=sessions)
+    document = score(folds, CONFIG, ChanceConfig(), RunContext({}, contamination=found, sessions=sessions))
     return report_html(document, folds, extras, CONFIG), subject_html(
         document, folds, extras, CONFIG, "sub1", "all.html"
     )
@@ -245,8 +259,38 @@ def test_a_subjects_page_holds_what_is_its_own_and_nothing_of_others() -> None:
     assert set(re.findall(r'<section id="(\w+)"', own)) == set(OF_SUBJECT)
     assert "Supported claim for sub1" in own
     assert "<td>sub1_s</td>" in own
+    assert "<td>sub1_training</td>" in own, "a session that was never tested"
     assert not re.search(r"sub[023]\b", own)
     assert Page(own).open == []
+
+
+def test_a_subjects_page_has_no_number_of_the_group() -> None:
+    """Whether the other subjects have a link changes nothing on it."""
+    report, own = pages(4, unlinked="sub1")
+    other_report, other = pages(4, unlinked="sub0 sub1 sub2 sub3")
+    assert report != other_report
+    assert own == other
+    assert "Supported claim for sub1: no link: no link between prediction and sound was shown." in own
+    assert "<h3>Latency of the brain activity</h3>" in own
+    for of_all in ("subjects testable", "smallest possible p", "Model minus", "Words seen", "retrained models"):
+        assert of_all in report
+        assert of_all not in own
+
+
+def test_a_leak_is_told_on_the_pages_of_those_whom_it_concerns() -> None:
+    for suspect, told in (("sub1", True), ("sub2", False)):
+        report, own = pages(4, suspect=suspect)
+        assert "Sound may have leaked" in report
+        assert ("Sound may have leaked" in own) == told
+
+
+def test_a_shared_copy_stands_alone_and_a_summary_does_not() -> None:
+    folds = [make_fold(fold, f"sub{k}") for k in range(4) for fold in range(2)]
+    document = score(folds, CONFIG, ChanceConfig(), RunContext({}))
+    del document["subjects"]["sub3"]["chance"]["model"]
+    shown = [report_html(document, folds, ReportExtras(), CONFIG, share=share) for share in (False, True)]
+    drawn = [len(re.findall(r'alt=".*?: r without slow drift of', html)) for html in shown]
+    assert drawn == [1, 4]
 
 
 def test_versions_are_listed_and_a_mixture_is_told(full: str) -> None:
@@ -292,8 +336,10 @@ def test_no_text_that_the_template_takes_is_html(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(page, "Page", lambda **parts: made.append(make(**parts)) or made[-1])
     make_page(make_extras())
     plain, nasty = (
-        Page(page.TEMPLATES.get_template("page.html.j2").render(page=with_text(made[0], text)))
+        Page(page.TEMPLATES.get_template("page.html.j2").render(page=replace(with_text(own, text), sections=headings)))
+        for own in made
         for text in ("plain", NASTY)
+        for headings in [dict.fromkeys(own.sections, text)]
     )
     assert nasty.tags == plain.tags
     assert NASTY in nasty.sources

@@ -52,13 +52,15 @@ class ReportExtras:
 
     ``versions`` says by package and version how many of the scored outputs were made with it.
     ``band_hz`` (n_mels,) are the centres of the mel bands.  ``curves`` are keyed by (subject, fold)
-    and hold one curve per network, by its name; ``attention`` by (subject, fold), ``contacts`` by subject.
+    and hold one curve per network, by its name; ``attention`` by (subject, fold), ``contacts`` by subject, as are
+    ``sessions``, the names of all that the sheet has.
     """
 
     curves: Mapping[tuple[str, int], Mapping[str, LearningCurve]] = field(default_factory=dict)
     attention: Mapping[tuple[str, int], Attention] = field(default_factory=dict)
     contacts: Mapping[str, Contacts] = field(default_factory=dict)
     contamination: Sequence[Contamination] = ()
+    sessions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     band_hz: Values | None = None
     config_text: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +76,7 @@ def read_extras(inputs: EvaluationInputs, config: EvaluateStage) -> ReportExtras
         attention={n: a for n in names if (a := _attention(predictions[n], windows[n[0]]))},
         contacts={n[0]: c for n in names if (c := _contacts(predictions[n]))},
         contamination=inputs.context.contamination,
+        sessions=inputs.context.sessions,
         band_hz=extra(predictions[names[0]], "band_hz"),
         config_text=json.dumps(recorded_config(inputs, config), indent=1, sort_keys=True),
         provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},

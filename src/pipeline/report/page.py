@@ -77,7 +77,8 @@ def report_html(
 ) -> str:
     """The whole page; a shared copy stands alone."""
     pages = {} if share else paths.subject_pages(document["subjects"])
-    return _html(document, folds, extras, config, SECTIONS, [(page.name, s) for s, page in pages.items()], share=share)
+    links = [(page.name, s) for s, page in pages.items()]
+    return _html(document, folds, extras, config, SECTIONS, links, share=share, summary=bool(pages))
 
 
 def subject_html(
@@ -85,13 +86,15 @@ def subject_html(
     summary: str,
 ) -> str:  # fmt: skip
     """The page of one subject: what the summary, whose file's name is given, leaves to it."""
-    sessions = {block.session for fold in folds if fold.subject == subject for block in fold.blocks}
-    claims = document["claims"]
+    sessions, claims = extras.sessions.get(subject, ()), document["claims"]
+    limits = [
+        own for own in claims["limits"] if own["limit"] != "contamination" or subject in own["numbers"]["subjects"]
+    ]
     own = {
         **document,
         "subjects": {subject: document["subjects"][subject]},
         "contamination": [found for found in document["contamination"] if found["recording"] in sessions],
-        "claims": {**claims, "tests": None, "by_subject": {subject: claims["by_subject"][subject]}},
+        "claims": {**claims, "limits": limits, "tests": None, "by_subject": {subject: claims["by_subject"][subject]}},
     }
     of_subject = replace(
         extras,
@@ -108,8 +111,9 @@ def subject_html(
 def _html(
     document: Document, folds: Sequence[FoldPredictions], extras: ReportExtras, config: EvaluateConfig,
     sections: Mapping[str, str], links: Sequence[tuple[str, str]], *, share: bool = False, subject: str = "",
+    summary: bool = False,
 ) -> str:  # fmt: skip
-    """A page of these sections, of all subjects or, where it is named, of one."""
+    """A page of these sections, of all subjects or, where it is named, of one; a ``summary`` has pages beside it."""
     page = Page(
         sections=sections,
         links=links,
@@ -118,10 +122,12 @@ def _html(
         measures=view_measures.measures(document),
         sound=view_sound.examples(folds, config, extras.band_hz, share=share),
         bands=view_scores.bands(document, extras.band_hz),
-        subjects=view_scores.subjects(document),
-        chance=view_chance.chance(document),
+        subjects=view_scores.subjects(document, tested=not subject),
+        chance=view_chance.subject_chance(document, subject)
+        if subject
+        else view_chance.chance(document, summary=summary),
         attention=view_model.attention(document, extras),
-        importance=view_model.importance(document, {} if share else extras.contacts, regions_alone=len(links) > 1),
+        importance=view_model.importance(document, {} if share else extras.contacts, summary=summary),
         training=view_model.training(extras),
         contamination=view_checks.contamination(document, extras),
         audit=view_checks.audit(document),

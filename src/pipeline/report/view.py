@@ -76,6 +76,11 @@ def p_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.2g}" if value >= 0.0001 else f"{value:.0e}"
 
 
+def level_text(level: str | None) -> str:
+    """A level of a claim for reading."""
+    return "not testable" if level is None else level.replace("_", " ")
+
+
 def ci_text(ci95: Sequence[float] | None, fold_spread: Sequence[float] | None = None, digits: int = 3) -> str:
     """A 95 % interval for reading; without one the spread over folds, where there is that."""
     if ci95 is not None:

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.artifacts.paths import SUBJECTS_OF_ONE_PAGE
 from pipeline.evaluation.fold import ALIGNMENTS
 from pipeline.evaluation.levels import LEVELS
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, Document
 from pipeline.report import figures
-from pipeline.report.view import Picture, Table, Text, counted, missing, number, p_text, scored
+from pipeline.report.view import Picture, Table, Text, counted, level_text, missing, number, p_text, scored
 
 COUNTED = ("counts", "edges")
 NULL_HEAD = ("Prediction", "r without slow drift", "p", "p, speech frames", "word swap p, annotated onset",
              "word swap p, sound onset", "rank accuracy", "rank accuracy p")  # fmt: skip
+SHIFTED = 4
+"""The columns of :data:`NULL_HEAD` before those of words, which are of all subjects together."""
 
 
 @dataclass(frozen=True)
@@ -30,51 +31,75 @@ class SeenWords:
 
 @dataclass(frozen=True)
 class Chance:
-    """How chance was drawn, the nulls of all predictions, what could not be tested and why."""
+    """How chance was drawn, the nulls of all predictions, what could not be tested and why.
+
+    What is of all subjects together stands last, and a page of one subject has none of it.
+    """
 
     test: str
     independent: str
-    word_swap_note: str
-    subjects_tested: str
-    subjects: str
-    smallest_p: str
     pictures: Sequence[Picture]
     table: Table | None
     levels: Table
     untested: Sequence[Text]
-    words: SeenWords | None
-    retrained: Text
+    over: OverSubjects | None = None
+    words: SeenWords | None = None
+    retrained: Text | None = None
 
 
-def chance(document: Document) -> Chance:
-    """All nulls of the summary."""
+@dataclass(frozen=True)
+class OverSubjects:
+    """How many subjects could be tested, the smallest p over them, and what the word swap is."""
+
+    tested: str
+    subjects: str
+    smallest_p: str
+    word_swap_note: str
+
+
+def chance(document: Document, *, summary: bool) -> Chance:
+    """All nulls of the summary; ``summary`` leaves those of each subject to the subject's page."""
     found, words = document["summary"]["chance"], document["summary"]["words"]
     reasons = (("Chance", found["reason"]), ("The word-swap test", words["reason"]))
     return Chance(
         test=found["test"] or "not drawn",
         independent=number(found["independent"], 0),
-        word_swap_note=words["note"],
-        subjects_tested=str(found["subjects_tested"]),
-        subjects=str(found["subjects"]),
-        smallest_p=p_text(found["smallest_p"]),
-        pictures=histograms(document),
+        pictures=histograms(document, summary=summary),
         table=null_table(document),
         levels=level_table(document["claims"]),
         untested=[missing(what, reason) for what, reason in reasons if reason],
+        over=OverSubjects(
+            str(found["subjects_tested"]), str(found["subjects"]), p_text(found["smallest_p"]), words["note"]
+        ),
         words=seen_words(words),
         retrained=retrained(found["retrained"]),
     )
 
 
-def histograms(document: Document) -> list[Picture]:
-    """The model's draws without a link beside what was observed: over several subjects, and of each of a few."""
+def subject_chance(document: Document, subject: str) -> Chance:
+    """The nulls of one subject alone."""
+    found = document["subjects"][subject]["chance"]
+    own = found.get(MODEL, {}).get("pearson_r", {"reason": "the model has no r"})
+    rows = [null_row(name, found[name], {})[:SHIFTED] for name in scored(document) if name in found]
+    return Chance(
+        test=own.get("test", "not drawn"),
+        independent=number(own.get("independent"), 0),
+        pictures=histograms(document),
+        table=Table(NULL_HEAD[:SHIFTED], rows, main=title(MODEL)) if rows else None,
+        levels=level_table(document["claims"]),
+        untested=[missing("Chance", f"not testable: {own['reason']}")] if own["reason"] else [],
+    )
+
+
+def histograms(document: Document, *, summary: bool = False) -> list[Picture]:
+    """The model's draws without a link beside what was observed: over several subjects, and of each if no summary."""
     over = document["summary"]["chance"]
     own = {
         s: found["chance"][MODEL]["pearson_r"] for s, found in document["subjects"].items() if MODEL in found["chance"]
     }
     mean = f"Mean over {counted(over['subjects_tested'], 'testable subject')}"
     found = {mean: {**over, "p95": over["pearson_r_p95"]}} if len(own) > 1 else {}
-    each = own if len(own) <= SUBJECTS_OF_ONE_PAGE else {}
+    each = {} if summary else own
     return [histogram(name, null) for name, null in {**found, **each}.items() if null.get("histogram")]
 
 
@@ -94,7 +119,7 @@ def level_table(claims: Document) -> Table:
     if claims["tests"] is not None:
         own.insert(0, ("over subjects", claims["level"], claims["tests"]))
     rows = [
-        [subject, "not testable" if level is None else level, *(p_text(tests[name]["p_value"]) for name in LEVELS[1:])]
+        [subject, level_text(level), *(p_text(tests[name]["p_value"]) for name in LEVELS[1:])]
         for subject, level, tests in own
     ]
     return Table(["Subject", "level", *(f"{name} p" for name in LEVELS[1:])], rows)

@@ -118,15 +118,15 @@ def own_delay(document: Document) -> str:
 # -- importance -----------------------------------------------------------------------------------
 
 
-def importance(document: Document, contacts: Mapping[str, Contacts], *, regions_alone: bool = False) -> Importance:
+def importance(document: Document, contacts: Mapping[str, Contacts], *, summary: bool = False) -> Importance:
     """Loss of r by shaft of each subject, and by region; over people regions alone are averaged.
 
-    ``regions_alone`` leaves the shafts and the contacts to the pages of the subjects.
+    ``summary`` leaves the shafts and the contacts to the pages of the subjects.
 
     Shafts of two people have equal names and lie in different places.
     """
     own = {s: found["permutation_importance"] for s, found in document["subjects"].items() if found.get(IMPORTANCE)}
-    shafts = {} if regions_alone else {subject: found for subject, found in own.items() if found["shaft"]}
+    shafts = {} if summary else {subject: found for subject, found in own.items() if found["shaft"]}
     parts = [("shaft", {subject: found}) for subject, found in shafts.items()]
     regions = {subject: found for subject, found in own.items() if found["region"]}
     parts += [("region", regions)] if regions else []
@@ -136,7 +136,7 @@ def importance(document: Document, contacts: Mapping[str, Contacts], *, regions_
     if not parts and not lacking:
         lacking = [missing("Permutation importance", "it was not computed")]
     pictures = [importance_picture(kind, found) for kind, found in parts]
-    placed = {} if regions_alone else contacts
+    placed = {} if summary else contacts
     maps = [contact_map(s, own[s], found) for s, found in placed.items() if s in own]
     tables = [importance_table(*part) for part in parts]
     return Importance(pictures, [m for m in maps if m][:MOST_PICTURES], tables, list(dict.fromkeys(lacking)))

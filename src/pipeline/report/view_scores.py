@@ -8,12 +8,25 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.evaluation.levels import MEANINGS
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, TEACHER_FORCED, Document, Values
 from pipeline.raw.modality import activity
 from pipeline.report import figures
 from pipeline.report.bands import band_curves, chance_of_bands, never_scored
-from pipeline.report.view import Picture, Table, Text, ci_text, counted, digits_of, missing, number, p_text, scored
+from pipeline.report.view import (
+    Picture,
+    Table,
+    Text,
+    ci_text,
+    counted,
+    digits_of,
+    level_text,
+    missing,
+    number,
+    p_text,
+    scored,
+)
 
 COLUMNS = {
     "pearson_r": "r", "pearson_r_speech": "r speech", "pearson_r_without_bad": "r without bad",
@@ -37,8 +50,9 @@ class Tile:
 
 @dataclass(frozen=True)
 class Head:
-    """Banners on the kind of data, what was scored, the four figures that count, and what may be said."""
+    """The page's title, what was recorded, banners, what was scored, the four figures that count, and the claims."""
 
+    title: str
     activity: str
     banners: Sequence[str]
     lead: str
@@ -69,7 +83,7 @@ class Subjects:
 
     picture: Picture | None
     tests: Table | None
-    note: Text
+    note: Text | None
     folds: Table
 
 
@@ -79,26 +93,16 @@ class Subjects:
 def head(document: Document, *, share: bool, subject: str = "") -> Head:
     """What stands above the sections; of one subject its own scores and level alone."""
     summary, claims = document["summary"], document["claims"]
+    recorded, digits = activity(claims.get("modalities", ())), digits_of(document)
+    before = recorded, banners(claims, share=share), lead(document)
     if subject:
-        own = claims["by_subject"][subject]
-        level = "not testable" if own["level"] is None else own["level"]
-        said = [f"Supported claim for {subject}: {level}."]
-        return Head(
-            f"{activity(claims.get('modalities', ()))}, {subject}",
-            banners(claims, share=share),
-            lead(document),
-            subject_tiles(document["subjects"][subject], digits_of(document)),
-            said,
-        )
+        level = claims["by_subject"][subject]["level"]
+        meaning = "" if level is None else f": {MEANINGS[level]}"
+        said = [f"Supported claim for {subject}: {level_text(level)}{meaning}."]
+        return Head(f"{recorded}, {subject}", *before, subject_tiles(document["subjects"][subject], digits), said)
     sentences = [d["sentence"] for name, d in summary["differences"].items() if summary[name]["role"] == "baseline"]
     said = [claim_sentence(claims), *(f"Limit: {limit['reason']}." for limit in claims["limits"])]
-    return Head(
-        activity(claims.get("modalities", ())),
-        banners(claims, share=share),
-        lead(document),
-        tiles(summary, digits_of(document)),
-        [*said, *sentences],
-    )
+    return Head(recorded, *before, tiles(summary, digits), [*said, *sentences])
 
 
 def banners(claims: Mapping[str, Any], *, share: bool) -> list[str]:
@@ -174,8 +178,7 @@ def without_drift(chance: Mapping[str, Any], digits: int) -> str:
 
 def claim_sentence(claims: Mapping[str, Any]) -> str:
     """What the nulls allow to be said."""
-    level = "not testable" if claims["level"] is None else claims["level"].replace("_", " ")
-    return f"Supported claim: {level}: {claims['meaning']} ({claims['level_reason']})."
+    return f"Supported claim: {level_text(claims['level'])}: {claims['meaning']} ({claims['level_reason']})."
 
 
 # -- all predictions ------------------------------------------------------------------------------
@@ -242,8 +245,8 @@ def bands(document: Document, band_hz: Values | None) -> Bands:
     return Bands(pictures, Text(left_out if always else "Every band is scored in at least one fold.", "note"))
 
 
-def subjects(document: Document) -> Subjects:
-    """What each subject scores."""
+def subjects(document: Document, *, tested: bool) -> Subjects:
+    """What each subject scores, and the tests over subjects where they are wanted."""
     compared = [
         n for n, v in scored(document).items()
         if v["pearson_r"] is not None and v["role"] in ("model", "baseline", "variant")
@@ -253,7 +256,8 @@ def subjects(document: Document) -> Subjects:
     if compared:
         drawn = figures.by_subject([title(n) for n in compared], means)
         picture = Picture(drawn, "Each subject's mean over folds, joined by a line.")
-    return Subjects(picture, *group_tests(document["summary"]["group"]["tests"]), fold_table(document))
+    tests, note = group_tests(document["summary"]["group"]["tests"]) if tested else (None, None)
+    return Subjects(picture, tests, note, fold_table(document))
 
 
 def group_tests(tests: Mapping[str, Document]) -> tuple[Table | None, Text]:
