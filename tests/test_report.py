@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -390,6 +392,15 @@ def test_shared_copy_leaves_out_what_identifies(full: str) -> None:
     assert Page(shared).tags.count("img") == Page(full).tags.count("img") - 1
     assert "contacts where the table" in full
     assert "contacts where the table" not in shared
+    assert "word labels and places of contacts are left out" in shared
+
+
+def test_the_gallery_is_of_a_simulated_run_that_has_all_pictures() -> None:
+    draw = runpy.run_path(str(Path(__file__).parents[1] / "tools/gallery.py"))["pictures"]
+    for simulated, refused in ((False, "this run is of recordings"), (True, "no picture of: contacts, importance, ")):
+        document = score([make_fold()], CONFIG, ChanceConfig(), RunContext({"simulated": simulated}))
+        with pytest.raises(SystemExit, match=refused):
+            draw(document, [make_fold()], make_extras(), CONFIG)
 
 
 def test_players_of_words_can_be_bounded_and_need_sound() -> None:

@@ -8,49 +8,59 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.sidecar import read_sidecar
-from pipeline.config.evaluate import EvaluateStage
+from pipeline.config.evaluate import EvaluateConfig, EvaluateStage
 from pipeline.evaluation.inputs import Scope, read_inputs
+from pipeline.evaluation.types import Document, FoldPredictions
 from pipeline.report import view_chance, view_model, view_scores, view_sound
-from pipeline.report.extras import read_extras
+from pipeline.report.extras import ReportExtras, read_extras
 from pipeline.report.view import Picture
 
 COLOURS = 128
 OUT = Path(__file__).resolve().parents[1] / "docs" / "images" / "gallery"
 
 
-def pictures() -> dict[str, Picture]:
-    """The first picture of each part of the report, by the name of its file."""
-    config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_SIDECAR)["config_json"])
-    document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
-    inputs = read_inputs(Scope.of_last_run(), config)
-    extras = read_extras(inputs, config)
-    shown = view_sound.examples(inputs.folds, config.evaluate, extras.band_hz, share=False).examples[0].shown
-    assert shown is not None
+def pictures(
+    document: Document, folds: Sequence[FoldPredictions], extras: ReportExtras, config: EvaluateConfig
+) -> dict[str, Picture]:
+    """The first picture of each part of the report, by the name of its file.
+
+    Raises :class:`SystemExit` where the run is not simulated, or has no such picture.
+    """
+    if not document["claims"]["simulated"]:
+        raise SystemExit("The pictures of the docs are of simulated data; this run is of recordings.")
+    examples = view_sound.examples(folds, config, extras.band_hz, share=False).examples
     importance = view_model.importance(document, extras.contacts)
-    curves = [p for name in ("val_loss", "val_r") if (p := view_model.learning_curves(extras, name))]
-    return {
-        "spectrograms": shown.picture,
-        "bands": view_scores.bands(document, extras.band_hz).pictures[0],
-        "scores": view_scores.scores(document).pictures[0],
-        "null": view_chance.histograms(document)[0],
-        "attention": view_model.attention(document, extras).pictures[0],
-        "contacts": importance.contacts[0],
-        "importance": importance.pictures[0],
-        "learning_curve": curves[0],
-        "validation_r": curves[1],
+    found = {
+        "spectrograms": [example.shown.picture for example in examples if example.shown],
+        "bands": view_scores.bands(document, extras.band_hz).pictures,
+        "scores": view_scores.scores(document).pictures,
+        "null": view_chance.histograms(document),
+        "attention": view_model.attention(document, extras).pictures,
+        "contacts": importance.contacts,
+        "importance": importance.pictures,
+        "learning_curve": [p for p in [view_model.learning_curves(extras, "val_loss")] if p],
+        "validation_r": [p for p in [view_model.learning_curves(extras, "val_r")] if p],
     }
+    if lacking := [name for name, own in found.items() if not own]:
+        raise SystemExit(f"This run has no picture of: {', '.join(lacking)}. Run gallery.yaml of docs/gallery.md.")
+    return {name: own[0] for name, own in found.items()}
 
 
 def main() -> None:
     """Write each picture as the file that its data URI holds."""
+    config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_SIDECAR)["config_json"])
+    document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
+    inputs = read_inputs(Scope.of_last_run(), config)
+    drawn = pictures(document, inputs.folds, read_extras(inputs, config), config.evaluate)
     OUT.mkdir(parents=True, exist_ok=True)
-    for name, picture in pictures().items():
+    for name, picture in drawn.items():
         kind, _, text = picture.uri.partition(";base64,")
         content = base64.b64decode(text)
         if kind == "data:image/png":

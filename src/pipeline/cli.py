@@ -468,7 +468,9 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("report", help="draw the page of results/eval.json again")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     parser.add_argument(
-        "--share", action="store_true", help="leave out true sound, target spectrograms and word labels"
+        "--share",
+        action="store_true",
+        help="leave out true sound, target spectrograms, word labels and places of contacts",
     )
     parser.set_defaults(command=_report)
 

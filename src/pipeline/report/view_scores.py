@@ -115,7 +115,8 @@ def banners(claims: Mapping[str, Any], *, share: bool) -> list[str]:
     if any(limit["limit"] == "one_fold" for limit in claims["limits"]):
         lines.append("A first look: one fold was scored.")
     if share:
-        lines.append("Copy for sharing: true sound, target spectrograms and word labels are left out.")
+        left_out = "true sound, target spectrograms, word labels and places of contacts"
+        lines.append(f"Copy for sharing: {left_out} are left out.")
     return lines
 
 
