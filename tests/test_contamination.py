@@ -13,10 +13,12 @@ import scipy.signal
 import scipy.stats
 
 from conftest import jobs_run, snakemake
-from pipeline.artifacts.contamination import read_contamination
+from pipeline.artifacts.contamination import read_contamination, write_contamination
+from pipeline.artifacts.core import Provenance
 from pipeline.config.contamination import ContaminationConfig
 from pipeline.evaluation import contamination, leak_spectra, leak_statistic
 from pipeline.evaluation.contamination import Contamination, check_contamination, corrected
+from pipeline.evaluation.inputs import contaminations
 from pipeline.evaluation.leak_spectra import SignalPair
 
 NEURAL_HZ, AUDIO_HZ = 1000.0, 8000.0
@@ -66,10 +68,24 @@ def use_of(**use: str) -> dict[str, str]:
 
 
 def test_the_suspect_channels_are_named_and_how_to_leave_them_out() -> None:
+    """A run of one session gets the line of the config, with what is excluded already, by channel or region."""
     found = check(*recording(0, leak=1.0), channels=use_of(a1="excluded"))
     assert (found.channel_name, list(found.suspects())) == ("a3", ["a3"])
-    assert 'align: {channels: {exclude: ["a1", "a3"]}}' in str(found.limit()), "with what is excluded already"
+    status = "status bad for a3 in the channel table of r"
+    assert str(found.limit()).endswith(f"out of features and check: {status}")
+    alone = str(replace(found, exclude=("insula",)).limit())
+    assert alone.endswith(f'check: align: {{channels: {{exclude: ["insula", "a3"]}}}}, or {status}')
     assert found.document()["suspect_channels"] == {"a3": found.p}
+
+
+def test_only_the_check_of_a_run_with_one_session_knows_what_the_config_excludes(tmp_path: Path) -> None:
+    files = [tmp_path / f"{session}.h5" for session in ("s1_a", "s2_a")]
+    for file in files:
+        found = check(*recording(0, leak=1.0), channels=use_of(a1="excluded"))
+        write_contamination(file, vars(found), Provenance('{"align": {"channels": {"exclude": ["insula"]}}}'))
+    assert [own.exclude for own in contaminations(files)] == [None, None]
+    (alone,) = contaminations(files[:1])
+    assert 'exclude: ["insula", "a3"]' in str(corrected([alone], 0.01)[0].limit())
 
 
 @pytest.mark.parametrize("use", ["excluded", "bad"])
@@ -88,6 +104,20 @@ def test_a_leak_into_all_channels_cannot_be_left_out() -> None:
     found = check(neural, sound)
     assert list(found.suspects()) == ["ch001", "ch002", "ch003", "ch004"]
     assert "no channel would be left" in str(found.limit())
+
+
+def test_a_channel_that_could_not_be_tested_is_none_that_is_left() -> None:
+    neural, sound = recording(0, leak=1.0)
+    neural[:, [0, 1]] = 0
+    found = check(neural, sound, channels=use_of(a4="excluded"))
+    assert list(found.channels["use"]) == ["constant", "constant", "used", "excluded"]
+    assert "no channel would be left" in str(found.limit())
+
+
+def test_a_session_none_of_whose_channels_is_used_says_so() -> None:
+    assert check(*recording(0), channels=dict.fromkeys("abcd", "bad")).reason == "no channel is used"
+    neural, sound = recording(0)
+    assert check(0 * neural, sound).reason == "a signal is constant"
 
 
 def test_channels_are_named_by_the_corrected_level() -> None:
@@ -479,7 +509,7 @@ def test_the_lines_of_the_config_that_a_suspicion_names_end_it(tmp_path: Path) -
     found = Contamination(**read_contamination(file))
     truth = json.loads(next(tmp_path.rglob("truth.json")).read_text())
     assert list(found.suspects()) == [c["name"] for c in truth["recordings"][0]["channels"] if c["leaks"]]
-    (lines,) = re.findall(r"align: \{channels: \{exclude: \[.*?\]\}\}", str(found.limit()))
+    (lines,) = re.findall(r"align: \{channels: \{exclude: \[.*?\]\}\}", str(replace(found, exclude=[]).limit()))
     config.write_text(config.read_text() + lines + "\n")
     result = snakemake(tmp_path, str(file.relative_to(tmp_path)))
     assert jobs_run(result.stdout) == ["contamination"]

@@ -166,26 +166,31 @@ def test_a_suspected_session_belongs_to_one_subject() -> None:
     assert limit["numbers"] == {"subjects": ["s1_2"], "sessions": ["s1_2_a"]}
 
 
-def test_the_smallest_p_of_the_suspected_sessions_counts() -> None:
+def test_each_suspected_session_says_which_of_its_channels_to_leave_out() -> None:
+    """Of two subjects whose channels have other names: no line of the config would hold for both."""
+    channels = CHANNELS["channels"] | {"name": ["x", "y"]}
     found = [
-        Contamination("s1_a", "suspect", p=0.002, **CHANNELS),
+        Contamination("s1_a", "suspect", p_adjusted=0.002, channel=0, lag_s=0.0, **CHANNELS),
         Contamination("s1_b", "no evidence", p=0.5),
-        Contamination("s1_c", "suspect", p=0.03, p_adjusted=0.04, **CHANNELS),
+        Contamination("s2_a", "suspect", p_adjusted=0.004, channel=0, lag_s=0.0, channels=channels, level=0.01),
     ]
-    (own,) = suspects({"s1": ["s1_a", "s1_b", "s1_c"], "s2": ["s2_a"]}, found).values()
-    assert "s1_a, s1_c (contamination check, p = 0.002)" in leaked(own)
-    assert 'exclude: ["a"]}}, or status bad in the channel table of s1_c' in leaked(own)
+    (limit,) = suspected_limits(suspects({"s1": ["s1_a", "s1_b"], "s2": ["s2_a"]}, found))
+    first, second = (str(found[k].limit()) for k in (0, 2))
+    assert limit["reason"] == f"no link is claimed for s1, s2: {first}; {second}"
+    assert first.endswith("check: status bad for a in the channel table of s1_a")
+    assert second.endswith("check: status bad for x in the channel table of s2_a")
+    assert leaked(found[:1]) == first
 
 
 def test_one_limit_names_all_sessions_of_which_the_check_says_the_same() -> None:
     names = [f"s{k}_a" for k in range(9)]
     numbers = {"sessions": names}
-    own = {name: [Contamination(name, "suspect", p=0.002, **CHANNELS)] for name in names}
+    own = {name: [Contamination(name, "suspect", p_adjusted=0.002, channel=0, lag_s=0, **CHANNELS)] for name in names}
     (limit,) = suspected_limits(own)
     assert (limit["limit"], limit["numbers"]) == ("contamination", {"subjects": names, **numbers})
     first = "s0_a, s1_a, s2_a, s3_a, s4_a, s5_a and 3 more"
-    assert limit["reason"].count(first) == 2
-    assert limit["reason"].endswith(" and 3 more"), "remedies"
+    assert limit["reason"].startswith(f"no link is claimed for {first}: sound may have leaked into s0_a (P = 0.002, ")
+    assert limit["reason"].endswith("in the channel table of s5_a and 3 more")
     folds = [a_fold(("anna", "ben"), np.random.default_rng(11))]
     unseen = [Contamination(name, "not testable", "pitch-shifted") for name in names]
     unseen += [Contamination(name, "no evidence", p=0.5) for name in names]

@@ -93,6 +93,7 @@ def settings_of(plan: Plan) -> Settings:
         config.ingest,
         AlignStage.from_json(stage_json("align", config)),
         ContaminationStage.from_json(stage_json("contamination", config)).contamination,
+        len(plan.sessions) == 1,
     )
 
 

@@ -8,7 +8,7 @@ between the signal and sound and the contamination result come from excerpts of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,13 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Settings:
-    """The part of the config that a recording is looked at with."""
+    """The part of the config that a recording is looked at with, and whether the run has no other session."""
 
     sheet: str
     ingest: IngestConfig
     align: AlignStage
     contamination: ContaminationCheck
+    one_session: bool
 
 
 @dataclass
@@ -313,7 +314,8 @@ def _hint(excerpts: Excerpts, session: str, settings: Settings, channels: dict[s
     if found.p is None:
         return f"{found.result} ({found.reason})"
     level = "none of them" if found.detectable_db is None else f"one of {found.detectable_db:g} dB"
-    remedy = f"; {found.remedy()}" if found.result == "suspect" else ""
+    exclude = settings.align.align.channels.exclude if settings.one_session else None
+    remedy = f"; {replace(found, exclude=exclude).remedy()}" if found.result == "suspect" else ""
     return f"{found.result} (P {found.p:.2g}; of leaks added here {level} shows{remedy})"
 
 

@@ -48,8 +48,9 @@ class Contamination:
     from all recordings (:func:`corrected`).  ``leak_db`` is the level of an added leak with that score, within
     :data:`LEAKS_DB`.  ``detectable_db`` is one that is found wherever it was added (:func:`detectable_db`), None
     where not even the strongest was.  ``channels`` is a table: the ``name`` of each, its ``use`` (``used``,
-    ``excluded``, ``not included`` or ``bad``), and ``p``, that of its highest score times the number of tests; suspect
-    are those below ``level``.
+    ``constant``, ``excluded``, ``not included`` or ``bad``), and ``p``, that of its highest score times the number of
+    tests; suspect are those below ``level``.  ``exclude`` is the config's ``align.channels.exclude`` where the run has
+    no other session, else None: its names hold for all sessions.
     """
 
     recording: str
@@ -68,10 +69,11 @@ class Contamination:
     detectable_db: float | None = None
     channels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     level: float | None = None
+    exclude: Sequence[str] | None = None
 
     def document(self) -> Document:
         """What eval.json says of it (the matrix is in its artifact and in the report)."""
-        left_out = ("frequencies_hz", "lags_s", "matrix", "channels", "level")
+        left_out = ("frequencies_hz", "lags_s", "matrix", "channels", "level", "exclude")
         own = {key: value for key, value in vars(self).items() if key not in left_out}
         named = {"suspect_channels": self.suspects(), "left_out_suspect_channels": self.suspects(used=False)}
         return own | {"channel_name": self.channel_name} | named | {"limit": self.limit()}
@@ -87,16 +89,15 @@ class Contamination:
         return {name: p for name, use, p in rows if p < level and (use == "used") == used}
 
     def remedy(self) -> str:
-        """What would make the recording testable again: config lines, or a status in its channel table."""
+        """What would make the recording testable again: a status in its channel table, or a line of the config."""
         found = list(self.suspects())
         if len(found) == list(self.channels["use"]).count("used"):
             return "no channel would be left without the suspect ones: find out how the sound got in"
-        rows = zip(self.channels["name"], self.channels["use"], strict=True)
-        without = [*(name for name, use in rows if use == "excluded"), *found]
-        return (
-            f"to leave {', '.join(found)} out of features and check: align: {{channels: {{exclude: "
-            f"{json.dumps(without, ensure_ascii=False)}}}}}, or status bad in the channel table of {self.recording}"
-        )
+        how = f"status bad for {', '.join(found)} in the channel table of {self.recording}"
+        if self.exclude is not None:
+            names = json.dumps([*self.exclude, *found], ensure_ascii=False)
+            how = f"align: {{channels: {{exclude: {names}}}}}, or {how}"
+        return f"to leave what is suspect out of features and check: {how}"
 
     def limit(self) -> str | None:
         """What a claim must say of the check; None where nothing speaks against it."""
@@ -175,10 +176,12 @@ def of_session(
     """Compare every channel with the sound, and each probe with added leaks."""
     level, heard = session.background(), power(session.sound).mean(axis=0)
     emphasis = np.sqrt(np.divide(heard, level, out=np.zeros_like(level), where=level > 0)).T
-    used = emphasis.any(axis=0) & [use == "used" for use in channels.values()]
+    chosen = np.array([use == "used" for use in channels.values()])
+    used = emphasis.any(axis=0) & chosen
     probes = evenly(np.flatnonzero(used))
     if not len(probes):
-        return Contamination(recording, "not testable", "a signal is constant", audio_modified=audio_modified)
+        reason = "a signal is constant" if chosen.any() else "no channel is used"
+        return Contamination(recording, "not testable", reason, audio_modified=audio_modified)
     gains = 10 ** (np.array(LEAKS_DB)[:, None] / 20) * np.sqrt(level.sum(axis=1) / heard.sum())[probes]
     sound, (searched, unrelated) = limited(session.sound), shifts_of(len(session.sound))
     sums, with_leak = PhaseSums(sound, np.concatenate([searched, unrelated])), PhaseSums(sound, np.zeros(1, np.intp))
@@ -215,7 +218,11 @@ def of_session(
         lags_s=-searched[::-1] / FRAME_RATE_HZ,
         matrix=found.values[way, :, ::-1, channel],
         audio_modified=audio_modified,
-        channels={"name": [*channels], "use": [*channels.values()], "p": [p_of(own, tests) for own in highest]},
+        channels={
+            "name": [*channels],
+            "use": np.where(chosen & ~used, "constant", [*channels.values()]).tolist(),
+            "p": [p_of(own, tests) for own in highest],
+        },
     )
 
 

@@ -6,6 +6,7 @@ evaluate scores it; ``python -m pipeline report`` draws the report from it and e
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import soundfile
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.contamination import read_contamination
+from pipeline.artifacts.core import header
 from pipeline.artifacts.predictions import (
     BASELINES,
     PREDICTIONS,
@@ -138,14 +140,8 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
     refuse_mixture(map(str, sources))
     predictions = {n: read_predicted(paths.predictions(*n), PREDICTIONS) for n in names}
     baselines = {n: read_predicted(paths.baselines(*n), BASELINES) for n in names}
-    contamination = corrected(
-        [
-            Contamination(**read_contamination(paths.contamination(r)))
-            for w in windows.values()
-            for r in w.session_names
-        ],
-        config.contamination.alpha,
-    )
+    sessions = [paths.contamination(r) for w in windows.values() for r in w.session_names]
+    contamination = corrected(contaminations(sessions), config.contamination.alpha)
     trained_on = {n: windows if scope.pooled else {n[0]: windows[n[0]]} for n in names}
     labels = {n: frozenset[str]().union(*(_training_labels(w, n[1]) for w in trained_on[n].values())) for n in names}
     folds = [_fold(scope, windows[n[0]], n, predictions[n], baselines[n], labels[n], config.mel) for n in names]
@@ -159,6 +155,15 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
         sessions={subject: w.session_names for subject, w in windows.items()},
     )
     return EvaluationInputs(scope, folds, context, sources, windows, predictions)
+
+
+def contaminations(files: Sequence[Path]) -> list[Contamination]:
+    """The check of each session; one alone knows which channels the config excludes already."""
+    found = [Contamination(**read_contamination(file)) for file in files]
+    if len(files) == 1:
+        channels = json.loads(header(files[0])["config_json"])["align"]["channels"]
+        return [replace(found[0], exclude=channels["exclude"])]
+    return found
 
 
 def _networks(model: Path) -> list[Path]:

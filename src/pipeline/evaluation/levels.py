@@ -163,8 +163,8 @@ def claims(by_subject: Mapping[str, Tests], suspect: Mapping[str, str], limits: 
     """The level and its reason, what could not be tested, every subject's level, and the limits.
 
     ``suspect`` names the subjects whose recordings the contamination check suspects, and why: their link may be sound
-    in the recording, so they count as no link.  ``limits`` (:func:`limit`) stand before those
-    that follow from the levels.
+    in the recording, so they count as no link.  ``limits`` (:func:`limit`) stand before those that follow from the
+    levels.
     """
     tested = {subject: level_of(tests) for subject, tests in by_subject.items()}
     alone = {s: NO_LINK if s in suspect and level is not None else level for s, level in tested.items()}

@@ -43,10 +43,7 @@ def suspects(sessions: Mapping[str, Collection[str]], found: Sequence[Contaminat
 
 def leaked(found: Sequence[Contamination]) -> str:
     """Why a link in these sessions may be sound, and what to leave out."""
-    p = min(c.p_adjusted if c.p_adjusted is not None else c.p or 0.0 for c in found)
-    names = listed([c.recording for c in found])
-    said = f"sound may have leaked into the recording of {names} (contamination check, p = {p:.2g})"
-    return "; ".join([said, listed([c.remedy() for c in found], "; ")])
+    return listed([str(c.limit()) for c in found], "; ")
 
 
 def suspected_limits(suspected: Mapping[str, Sequence[Contamination]]) -> list[Document]:
