@@ -176,11 +176,9 @@ HEAD = ("session", "trials", "tested [min]", "model r", "speech", "ridge r", "sp
 
 
 def table(done: dict[str, dict[str, Any]]) -> str:
-    """A Markdown table; a row that is not done has the command that makes it."""
+    """A Markdown table of the rows that are done."""
     lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
-    for name in ROWS:
-        lines.append(f"| {' | '.join(_cells(name, done[name]))} |" if name in done else _missing(name))
-    return "\n".join(lines)
+    return "\n".join(lines + [f"| {' | '.join(_cells(name, own))} |" for name, own in done.items()])
 
 
 def _cells(name: str, done: dict[str, Any]) -> list[str]:
@@ -199,17 +197,13 @@ def _cells(name: str, done: dict[str, Any]) -> list[str]:
 def _leak(found: list[dict[str, Any]]) -> str:
     """The result of the check, with the channels that it suspects, or the leak that it sees in every session."""
     named = [f"{name}, P {p:.1g}" for own in found for name, p in own["suspect_channels"].items()]
-    levels = [own["detectable_db"] for own in found if own["detectable_db"] is not None]
+    levels = [own["detectable_db"] for own in found]
     results = ", ".join(dict.fromkeys(own["result"] for own in found))
-    return f"{results} ({'; '.join(named) or f'{max(levels):g} dB'})" if named or levels else results
+    return f"{results} ({'; '.join(named) or ('no level' if None in levels else f'{max(levels):g} dB')})"
 
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _missing(name: str) -> str:
-    return f'| {name} | not run: `python bench/emguka.py --rows "{name}"` {"| " * (len(HEAD) - 1)}'.rstrip()
 
 
 def write_page(done: dict[str, dict[str, Any]]) -> None:

@@ -455,7 +455,8 @@ def test_the_doctor_has_two_lines_for_each_of_many_sessions(lab: Lab) -> None:
     said: list[str] = []
     check_run(load_plan(Path(), [Path("my.yaml")], [], is_job=False), said.append)
     lines = "\n".join(said).splitlines()
-    assert len([line for line in lines if line.startswith("s1_")]) == 6
+    heads = [line for line in lines if line.startswith("s1_")]
+    assert [head.split("sound ")[1] for head in heads] == ["8.0 s at 16000 Hz, audio_modified unknown"] * 6
     assert len([line for line in lines if line.startswith("  clock  ")]) == 6
     assert [line.split(": ")[0] for line in lines if line.startswith("note")] == ["note    all sessions"]
     assert any(line.startswith("leak    all sessions: no") for line in lines)

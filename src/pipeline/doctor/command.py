@@ -154,23 +154,9 @@ def _too_large(found: Cost) -> list[Problem]:
 
 def session_text(found: Examined) -> str:
     """A session in a few lines; of its trials, only those with a problem are named."""
-    row, rate_hz = found.row, found.row.eeg_rate_hz
-    signal = source(row.modality)
-    lines = [f"{found.session.name} (subject {row.subject}){'' if not found.problems else '  ✗'}"]
-    if len(found.lengths_s) > 1:
-        lines.append(f"  trials {_trials(list(found.lengths_s.values()))}")
-    if found.n_samples:
-        seconds = found.n_samples / rate_hz
-        channels = f"{found.n_channels} channels at {rate_hz:g} Hz"
-        lines.append(f"  {signal:6} {seconds:.1f} s, {channels}, {row.modality}; " + _bad(found))
-    with_audio = next((r for r in found.session.trials if r.audio), None)
-    if found.sounds_s and with_audio and with_audio.audio_rate_hz:
-        seconds = sum(found.sounds_s.values())
-        sound = f"{seconds:.1f} s at {with_audio.audio_rate_hz:g} Hz, audio_modified {with_audio.audio_modified}"
-        lines.append(f"  sound  {sound}")
-        lines.append(f"  clock  {_clock(found, signal)}")
-    elif with_audio is None:
-        lines.append("  sound  none: it can be predicted, not trained on")
+    lines = [f"{found.session.name} (subject {found.row.subject}){'  ✗' * bool(found.problems)}"]
+    lines += [f"  {kind:6} {text}" for kind, text in _facts(found)]
+    lines += [f"  clock  {_clock(found)}"] if found.sounds_s else []
     if found.infos:
         lines.append("  tables " + _tables(found))
     if found.contamination:
@@ -181,15 +167,9 @@ def session_text(found: Examined) -> str:
 
 def session_lines(found: Examined) -> str:
     """A session in two lines, with its trials that have a problem; :func:`shared_text` has the rest."""
-    signal = source(found.row.modality)
-    facts = [f"trials {_trials(list(found.lengths_s.values()))}"] if len(found.lengths_s) > 1 else []
-    if found.n_samples:
-        seconds, channels = found.n_samples / found.row.eeg_rate_hz, f"{found.n_channels} channels"
-        facts.append(f"{signal} {seconds:.1f} s, {channels} at {found.row.eeg_rate_hz:g} Hz, {_bad(found)}")
-    has_sound = any(row.audio for row in found.session.trials)
-    facts.append(f"sound {sum(found.sounds_s.values()):.1f} s" if has_sound else "no sound: it can be predicted")
-    lines = [f"{found.session.name}{'  ✗' * bool(found.problems)}  {'; '.join(facts)}"]
-    lines += [f"  clock  {_clock(found, signal)}"] if found.sounds_s else []
+    facts = "; ".join(f"{kind} {text}" for kind, text in _facts(found))
+    lines = [f"{found.session.name}{'  ✗' * bool(found.problems)}  {facts}"]
+    lines += [f"  clock  {_clock(found)}"] if found.sounds_s else []
     return "\n".join(lines + _findings(found))
 
 
@@ -204,6 +184,23 @@ def shared_text(recordings: Sequence[Examined]) -> str:
     every = len(recordings)
     names = {line: "all sessions" if len(own) == every else listed(own) for line, own in sessions.items()}
     return "\n".join(f"{kind}    {names[kind, text]}: {text}" for kind, text in sorted(sessions))
+
+
+def _facts(found: Examined) -> list[tuple[str, str]]:
+    """What there is of trials, signal and sound."""
+    row, facts = found.row, []
+    if len(found.lengths_s) > 1:
+        facts.append(("trials", _trials(list(found.lengths_s.values()))))
+    if found.n_samples:
+        seconds, channels = found.n_samples / row.eeg_rate_hz, f"{found.n_channels} channels at {row.eeg_rate_hz:g} Hz"
+        facts.append((source(row.modality), f"{seconds:.1f} s, {channels}, {row.modality}; {_bad(found)}"))
+    with_audio = next((r for r in found.session.trials if r.audio), None)
+    if with_audio is None:
+        facts.append(("sound", "none: it can be predicted, not trained on"))
+    elif found.sounds_s and with_audio.audio_rate_hz:
+        sound = f"{sum(found.sounds_s.values()):.1f} s at {with_audio.audio_rate_hz:g} Hz"
+        facts.append(("sound", f"{sound}, audio_modified {with_audio.audio_modified}"))
+    return facts
 
 
 def _findings(found: Examined) -> list[str]:
@@ -234,16 +231,16 @@ def _bad(found: Examined) -> str:
     return f"{len(found.bad)} bad: " + ", ".join(shown) + (" …" if len(found.bad) > _MOST_BAD else "")
 
 
-def _clock(found: Examined, signal: str) -> str:
+def _clock(found: Examined) -> str:
     row, lag = found.row, found.lag
     offsets = {r.audio_offset_s for r in found.session.trials}
-    source = {"assumed": "ASSUMED", "file": "from the files"}.get(row.audio_offset_from or "", "declared")
-    text = f"{source} {row.audio_offset_s:+g} s, {row.audio_drift_ppm:g} ppm"
+    stated = {"assumed": "ASSUMED", "file": "from the files"}.get(row.audio_offset_from or "", "declared")
+    text = f"{stated} {row.audio_offset_s:+g} s, {row.audio_drift_ppm:g} ppm"
     if len(offsets) > 1:
-        text = f"{source} {min(offsets):+g} to {max(offsets):+g} s"
+        text = f"{stated} {min(offsets):+g} to {max(offsets):+g} s"
     if lag is None or lag.lag_s is None:
         return text + (f"; no lag estimate ({lag.reason})" if lag else "")
-    return text + f"; the {signal} leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
+    return text + f"; the {source(row.modality)} leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
 
 
 def _tables(found: Examined) -> str:
