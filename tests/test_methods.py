@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from pipeline import plugins
+from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.sidecar import write_sidecar
 from pipeline.config.loader import load_config, parse_override
+from pipeline.config.stages import stage_json
+from pipeline.evaluation.inputs import vocoder_of
 from pipeline.evaluation.methods import Run, methods_text
 
 DOCUMENT: dict[str, Any] = {
@@ -20,7 +24,7 @@ DOCUMENT: dict[str, Any] = {
     },
     "audit": {"passed": True},
     "subjects": {"s1": {"folds": [{"duration_s": 90.0}, {"duration_s": 60.0}]}},
-    "summary": {"chance": {"test": "shifts", "independent": 193, "alpha": 0.01}},
+    "summary": {"chance": {"test": "shifts", "independent": 193, "alpha": 0.01}, "model": {"stoi_vocoder": None}},
 }  # fmt: skip
 MODEL = {
     "feature_names": {"s1": ["a", "b", "c"]}, "preset": "strong",
@@ -103,6 +107,23 @@ def test_what_the_run_found_stands_in_it() -> None:
     for words in ("simulated muscle activity", "test included", "a first look", "LEAK"):
         assert words in found, words
         assert words not in text_of(), words
+    summary = DOCUMENT["summary"] | {"model": {"stoi_vocoder": "HiFi-GAN"}}
+    assert "STOI of sound by HiFi-GAN." in text_of(document=DOCUMENT | {"summary": summary})
+    assert "STOI" not in text_of()
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("vocode.seed=1", "Griffin-Lim"),
+        ("vocode={vocoder: pulses, pitch_hz: 95}", "pulses of 95 Hz"),
+        ("vocode={vocoder: hifigan, checkpoint: g, checkpoint_config: c}", "HiFi-GAN"),
+    ],
+)
+def test_the_vocoder_is_that_of_the_sound(tmp_path: Path, override: str, named: str) -> None:
+    config = stage_json("vocode", load_config([], [parse_override("mel.flavor=hifigan"), parse_override(override)]))
+    write_sidecar(tmp_path / "provenance.json", "vocode", [], Provenance(config))
+    assert vocoder_of(tmp_path / "provenance.json") == named
 
 
 def test_a_run_holds_its_methods_in_eval_json_and_the_report(chain: Path) -> None:
@@ -110,5 +131,7 @@ def test_a_run_holds_its_methods_in_eval_json_and_the_report(chain: Path) -> Non
     assert "simulated brain activity" in methods
     assert "3-fold cross-validation" in methods
     assert "numpy" in methods
+    assert "STOI of sound by Griffin-Lim." in methods
     page = (chain / "results/report.html").read_text()
+    assert "STOI and ESTOI are those of sound by Griffin-Lim." in page
     assert methods.split("\n\n")[3].split("'")[0] in page

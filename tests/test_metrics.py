@@ -451,7 +451,9 @@ def test_stoi_stands_beside_its_ceiling() -> None:
     samples = 1199 * 256
     voice = (np.abs(np.sin(np.arange(samples) / 4000)) * rng.normal(0, 0.1, samples)).astype(np.float32)
     near, far = (voice + rng.normal(0, s, samples).astype(np.float32) for s in (0.01, 0.1))
-    sound = Sound(22050, true=voice, vocoded_true=near, predicted=far)
+    sound = Sound(22050, true=voice, vocoded_true=near, predicted=far, vocoder="pulses of 120 Hz")
     summary = scored(fold_of(replace(one, sound=sound)), evaluate=EvaluateConfig(bootstrap=100))["summary"]
     assert summary["model"]["stoi"] < summary["vocoded_true"]["stoi"] <= 1
     assert summary["vocoded_true"]["role"] == "oracle"
+    vocoders = [summary[name]["stoi_vocoder"] for name in ("model", "vocoded_true", "ridge")]
+    assert vocoders == ["pulses of 120 Hz", "pulses of 120 Hz", None]

@@ -231,12 +231,13 @@ def _fold(
     if "mean_template" not in baseline.blocks[0].series:
         missing["mean_template"] = "no events to lock the template to"
     variants = {_row_name(v): read_predicted(paths.predictions(*name, v), PREDICTIONS) for v in scope.variants}
+    vocoder = vocoder_of(paths.sound_sidecar(*name)) if scope.has_sound else ""
     blocks = []
     for i, (own, others) in enumerate(zip(predicted.blocks, baseline.blocks, strict=True)):
         if (own.recording, own.start) != (others.recording, others.start):
             raise ValueError(f"{name[0]} fold {name[1]}: predictions and baselines hold different test blocks")
         series = {**own.series, **others.series, **{v: fold.blocks[i].series["model"] for v, fold in variants.items()}}
-        sound = _sound(paths.sound(*name), own) if scope.has_sound else None
+        sound = replace(_sound(paths.sound(*name), own), vocoder=vocoder) if scope.has_sound else None
         if sound is not None and sound.vocoded_true is not None:
             series[VOCODED_TRUE] = mel_of_vocoded(sound.vocoded_true, own.series["target"], mel)
         blocks.append(_block(windows, own, series, sound))
@@ -328,6 +329,13 @@ def _training_labels(windows: Windows, fold: int) -> frozenset[str]:
         for e in events.get(b.recording, ())
         if b.start <= e.onset_s * rate_hz < b.stop
     )
+
+
+def vocoder_of(sidecar: Path) -> str:
+    """Which vocoder made a folder of sound, in words."""
+    config = json.loads(read_sidecar(sidecar)["config_json"])["vocode"]
+    names = {"griffin_lim": "Griffin-Lim", "pulses": f"pulses of {config['pitch_hz']:g} Hz", "hifigan": "HiFi-GAN"}
+    return names[config["vocoder"]]
 
 
 def _sound(folder: Path, block: PredictedBlock) -> Sound:

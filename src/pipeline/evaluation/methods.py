@@ -171,6 +171,8 @@ def statistics(document: Document, run: Run) -> str:
     chance, evaluate = document["summary"]["chance"], run.config["evaluate"]
     drawn = f"{chance['test'] or 'no test'}, {chance['independent'] or 'no'} independent draws"
     speech = {"energy": "by energy", "events": "by annotated events"}[evaluate["speech_frames"]]
+    vocoder = document["summary"]["model"]["stoi_vocoder"]
+    stoi = f", STOI of sound by {vocoder}" if vocoder else ""
     return (
         "Statistics. Pearson's r was taken over time within each band and averaged over bands, folds and subjects, "
         f"on all frames and on speech frames ({speech}). Chance was drawn per subject with all folds together, after "
@@ -178,7 +180,7 @@ def statistics(document: Document, run: Run) -> str:
         "that reach r) / (1 + draws). Levels of a claim (timing, loudness, beyond loudness, content) were tested in "
         f"this order, each at {chance['alpha']:g}; over subjects: {document['claims']['group']}. Intervals are "
         f"bootstraps of pieces of test sound ({evaluate['bootstrap']} resamples). Errors were scored as they are and "
-        "after a gain and an offset per band fitted on validation blocks."
+        f"after a gain and an offset per band fitted on validation blocks{stoi}."
     )
 
 

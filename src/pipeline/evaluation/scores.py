@@ -266,6 +266,8 @@ def entry(scored: Sequence[FoldScores], name: str, draw: Draw) -> Document:
         values[metric] = mean_score(scored, name, metric)
         if values[metric] is None:
             reasons[metric] = why_missing(scored, name, metric)
+    vocoders = [b.sound.vocoder for s in scored for b in s.fold.blocks if b.sound is not None]
+    values["stoi_vocoder"] = None if values["stoi"] is None else vocoders[0]
     for metric in ("pearson_r", "pearson_r_speech", "mse", "mae", "mcd_db"):
         found = replicated(scored, [name], metric, draw)
         values[f"{metric}_ci95"] = None if found is None else interval(found)

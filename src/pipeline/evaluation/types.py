@@ -33,12 +33,13 @@ RETRAINED_NULL = "retrained_null_"
 
 @dataclass(frozen=True)
 class Sound:
-    """Waveforms (samples,) of one test block at one rate; ``None`` where it was not made."""
+    """Waveforms (samples,) of one test block at one rate, ``None`` where it was not made; and who made them."""
 
     rate_hz: int
     true: NDArray[np.float32] | None = None
     vocoded_true: NDArray[np.float32] | None = None
     predicted: NDArray[np.float32] | None = None
+    vocoder: str = ""
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,10 @@ class Head:
 
 @dataclass(frozen=True)
 class Scores:
-    """The table of all predictions, which of them have no r and why, and r with its intervals."""
+    """The table of all predictions, what made the sound, which have no r and why, and r with its intervals."""
 
     table: Table
+    vocoder: str | None
     undefined: Sequence[Text]
     pictures: Sequence[Picture]
 
@@ -198,7 +199,8 @@ def scores(document: Document) -> Scores:
         for name, values in entries.items()
         if values["pearson_r"] is None
     ]
-    return Scores(score_table(entries, digits_of(document)), undefined, [p for p in pictures if p])
+    vocoder = document["summary"][MODEL].get("stoi_vocoder")
+    return Scores(score_table(entries, digits_of(document)), vocoder, undefined, [p for p in pictures if p])
 
 
 def score_table(entries: Mapping[str, Document], digits: int) -> Table:
