@@ -114,7 +114,7 @@ def test_drift_of_a_short_trial_is_its_line() -> None:
 
 def test_lines_of_a_trial_explain_its_drift_up_to_8_s() -> None:
     rng, rate_hz = np.random.default_rng(0), 5.0
-    for frames in (1, 3, 7, 39):
+    for frames in (1, 2, 3, 7, 39):
         lines, series = drift.lines_of(frames, rate_hz), rng.normal(size=(frames, 3))
         np.testing.assert_allclose(lines.T @ lines, np.diag([1, float(frames > 1)]), atol=1e-12)
         np.testing.assert_allclose(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+import mutants
 from mutants import MODULES, ROOT, Edited, forked, sampled
 
 SOURCE = '''\
@@ -44,6 +47,35 @@ def test_an_edited_module_is_imported_in_place_of_its_file(tmp_path: Path, monke
     assert forked(lambda: ends_with("while True: pass"), 0) < 0
     assert file.read_text() == SOURCE
     assert file.stem not in sys.modules
+
+
+def test_an_exception_in_a_fork_ends_the_fork() -> None:
+    parent = os.getpid()
+    try:
+        code = forked(lambda: 1 // 0, 20)
+    finally:
+        if os.getpid() != parent:
+            os._exit(0)
+    assert code == 1
+
+
+def test_an_edit_whose_tests_took_too_long_is_not_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    took_s, codes = 0.1, iter([0, -signal.SIGALRM, 1, 0])
+
+    def ran(_: object, durations: mutants.Durations) -> int:
+        durations.of["a"] = took_s
+        return 0
+
+    monkeypatch.setattr(mutants, "run_tests", ran)
+    monkeypatch.setattr(mutants, "forked", lambda *_: next(codes))
+    n, left = mutants.survivors("evaluation.drift", 3, 0)
+    assert (n, len(left)) == (3, 2)
+    assert capsys.readouterr().out.count("not known") == 1
+    took_s = mutants.LONGEST_S
+    with pytest.raises(SystemExit, match="each of its tests takes"):
+        mutants.survivors("evaluation.drift", 3, 0)
 
 
 def test_every_module_and_its_tests_exist() -> None:

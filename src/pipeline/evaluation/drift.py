@@ -37,7 +37,7 @@ def without_drift(series: Values, frame_rate_hz: float) -> Values:
 def line(series: Values) -> Values:
     """The straight line of best fit of each column over time."""
     time = np.arange(len(series)) - (len(series) - 1) / 2
-    slope = time @ series / max(float(time @ time), 1.0)
+    slope = time @ series / max(float(time @ time), 0.5)  # 0.5 of two frames, 0 of one
     return np.asarray(series.mean(axis=0) + time[:, None] * slope)
 
 
@@ -46,7 +46,7 @@ def lines_of(frames: int, frame_rate_hz: float) -> Values:
     if not is_short(frames, frame_rate_hz):
         return np.zeros((frames, 2))
     found = np.stack([np.ones(frames), np.arange(frames) - (frames - 1) / 2], axis=1)
-    return np.asarray(found / np.maximum(np.linalg.norm(found, axis=0), 1.0))
+    return np.asarray(found / np.maximum(np.linalg.norm(found, axis=0), 0.5))
 
 
 def is_short(frames: int, frame_rate_hz: float) -> bool:
