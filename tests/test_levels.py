@@ -9,9 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
+from scipy.stats import zscore
 
 from pipeline.artifacts.aligned import Event
-from pipeline.baselines.references import REFERENCES, reference_mels, word_templates
+from pipeline.baselines.references import (
+    DENSE_LAGS_S,
+    LAGS_S,
+    PENALTY,
+    REFERENCES,
+    fit_course,
+    reference_mels,
+    voice_of,
+    word_templates,
+)
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import utterance_tests
 from pipeline.evaluation.audit import AuditResult
@@ -335,6 +345,50 @@ def test_a_reference_finds_what_loudness_tells() -> None:
     for name in ("loudness", "loudness_linear"):
         assert np.corrcoef(found[name][:, 1], mel[3100:3900, 1])[0, 1] > 0.98
     assert np.corrcoef(found["voice"][:, 1], mel[3100:3900, 1])[0, 1] < 0.95
+
+
+def test_a_voice_is_on_inside_events_and_above_the_threshold() -> None:
+    mel = np.full((10, 2), -6, np.float32)
+    mel[3], mel[4] = -5, -4
+    events = [Event(-0.1, 0.2, "a"), Event(0.4, 0.21, "b"), Event(0.9, 0.5, "c")]
+    inside, loud = voice_of(mel, events, -5.0, 10.0).T
+    np.testing.assert_array_equal(np.flatnonzero(inside), [0, 4, 5, 9])
+    np.testing.assert_array_equal(np.flatnonzero(loud), [4])
+
+
+@pytest.mark.parametrize("knots", [(), (-0.5, 0.5)])
+def test_a_reference_is_a_ridge_on_edge_padded_lags(knots: tuple[float, ...]) -> None:
+    rng = np.random.default_rng(0)
+    course, mel = rng.normal(size=(300, 1)), rng.normal(size=(300, 2)).astype(np.float32)
+    found = fit_course([course], [mel], 100.0, 0, knots).predict(course)
+    columns = [course, *(np.maximum(course - k, 0) for k in knots), *(np.where(course > k, 1.0, 0.0) for k in knots)]
+    lags = {round(100 * s) for s in (DENSE_LAGS_S if knots else LAGS_S)}
+    most = max(lags)
+    padded = np.pad(np.concatenate(columns, axis=1), ((most, most), (0, 0)), mode="edge")
+    rows = zscore(np.concatenate([padded[most + k :][:300] for k in sorted(lags | {-k for k in lags})], axis=1))
+    weights = np.linalg.solve(rows.T @ rows + PENALTY * np.eye(rows.shape[1]), rows.T @ (mel - mel.mean(axis=0)))
+    np.testing.assert_allclose(found, rows @ weights + mel.mean(axis=0), atol=1e-4)
+
+
+def test_a_template_is_the_mean_of_the_words_that_lie_in_one_span() -> None:
+    rng = np.random.default_rng(0)
+    mel = rng.normal(-8, 0.01, (1000, 3)).astype(np.float32)
+    onsets = [100, 301, 500, 700]
+    for onset in onsets:
+        mel[onset + 7 : onset + 50] += 5
+    events = [Event(k / 100, 0.5, "a") for k in onsets]
+    firsts = [voice_onset_frame(mel.mean(axis=1, dtype=float), k, 50) for k in onsets]
+    assert all(abs(first - onset - 7) <= 2 for first, onset in zip(firsts, onsets, strict=True))
+    spans = [(0, 100, firsts[1] + 60), (0, 501, 690), (0, 700, firsts[3] + 59)]
+    found = word_templates([mel], spans, {0: events}, 100.0)
+    expected = np.mean([mel[first : first + 60] for first in firsts[:2]], axis=0)
+    np.testing.assert_allclose(found["a"], expected, atol=1e-5)
+
+
+def test_without_a_model_no_level_can_be_tested() -> None:
+    found = subject_tests([], None, 10, (0,))
+    assert list(found) == list(LEVELS[1:])
+    assert {test.reason for test in found.values()} == {"the model has no r"}
 
 
 def test_where_a_voice_sets_in() -> None:
