@@ -17,12 +17,14 @@ from pipeline.artifacts.trials import within
 from pipeline.config.base import pick
 from pipeline.config.ensemble import ModelSettings
 from pipeline.config.loader import load_config
+from pipeline.config.mel import MelConfig
 from pipeline.data.spans import covered_frames
 from pipeline.data.subject import normalised_features, rows_per_frame
 from pipeline.live.decoder import Clock, LiveDecoder
 from pipeline.live.montage import Montage
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
+from pipeline.model.model_file import save_model
 from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import Architecture
 
@@ -75,6 +77,19 @@ class Lab:
         self.names = feature_columns(self.aligned)
         self.trials = aligned_trials(self.aligned)
         self.model = random_model(self.names, self.offline_rows(), self.trials[0], self.config)
+
+    def save(self, model: Ensemble, **config: Any) -> Path:
+        """The file of a model, as if this session had been in its training."""
+        recordings = [t.recording for t in self.trials]
+        settings = self.config.model_copy(update=config).model_dump(mode="json")
+        mel = MelConfig().model_dump(mode="json") | settings["mel"]
+        meta = {
+            "subjects": ["sim01"], "feature_names": {"sim01": self.names}, "recordings": recordings,
+            "config": settings, "hop_frames": 8, "simulated": True, "fold": 0, "variant": "full", "preset": "tiny",
+            "mel": mel,
+        }  # fmt: skip
+        save_model(self.work / "model.ckpt", model, meta)
+        return self.work / "model.ckpt"
 
     def offline_rows(self) -> list[np.ndarray]:
         n_frames = {info.recording: covered_frames(info, self.config.mel)[1] for info in self.trials}

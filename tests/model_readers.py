@@ -60,7 +60,7 @@ def _exported(folder: Path, isolated: Isolated | None) -> None:
 
 
 def _in_export(folder: Path, found: Sequence[Edit]) -> None:
-    files = sorted((folder / "exported").iterdir())
+    files = sorted(path for path in (folder / "exported").iterdir() if path.suffix != ".py")
     edited(files[found[0].place % len(files)], found)
 
 

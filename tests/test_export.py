@@ -30,7 +30,7 @@ from pipeline.live.folder import write_folder
 from pipeline.live.montage import Montage, refuse_other_mel
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
-from pipeline.model.model_file import model_digest, save_model
+from pipeline.model.model_file import model_digest
 from pipeline.model.network import Seq2Seq
 from pipeline.model.presets import Architecture
 from pipeline.model.roll_out import EnsembleStepper
@@ -55,16 +55,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def exported(lab: Lab, model: Ensemble, out: Path, session: str | None = SESSION, **config: Any) -> str:
+def exported(
+    lab: Lab, model: Ensemble, out: Path, session: str | None = SESSION, *changes: dict[str, Any], **config: Any
+) -> str:
     """Export a model as if the lab's session had been in its training."""
-    meta = {
-        "subjects": ["sim01"], "feature_names": {"sim01": lab.names}, "recordings": [t.recording for t in lab.trials],
-        "config": lab.config.model_copy(update=config).model_dump(mode="json"), "hop_frames": 8, "simulated": True,
-        "fold": 0, "variant": "full", "preset": "tiny",
-    }  # fmt: skip
-    save_model(lab.work / "model.ckpt", model, meta)
+    lab.save(model, **config)
     with contextlib.chdir(lab.work):
-        plan = load_plan(ROOT, [Path("config.json")], [], is_job=False)
+        plan = load_plan(ROOT, [Path("config.json")], list(changes), is_job=False)
         return export(plan, Path("model.ckpt"), out, session, None)
 
 
@@ -99,9 +96,34 @@ def test_the_consumer_gives_the_live_mel_without_torch(lab: Lab, folder: Path, t
     np.testing.assert_allclose(found, expected, atol=SCALE * expected.std(), rtol=0)
     assert about["first_frame"] == decoder.first_frame
     assert about["unit"] == "µV"
+    assert about["vocoder"]["look_ahead_frames"] == 2
     cut = runpy.run_path(str(folder / "consumer.py"))["Decoder"](folder)
     pieces = [cut.push(samples[chunk][:, read]) for chunk in chunks(len(samples), 1000, np.random.default_rng(0))]
     np.testing.assert_allclose(np.concatenate(pieces), found, atol=SCALE * expected.std(), rtol=0)
+
+
+@needs_onnx
+def test_settings_name_the_look_ahead_of_griffin_lim_alone(lab: Lab, tmp_path: Path) -> None:
+    exported(lab, lab.model, tmp_path / "out", SESSION, {"vocode": {"vocoder": "pulses"}})
+    assert "look_ahead_frames" not in json.loads((tmp_path / "out/settings.json").read_text())["vocoder"]
+
+
+@needs_onnx
+def test_the_consumer_checks_what_it_loads(folder: Path) -> None:
+    decoder = runpy.run_path(str(folder / "consumer.py"))["Decoder"]
+    (folder / "MODEL_CARD.md").write_text("# Our model")
+    decoder(folder)
+    for name in ("settings.json", "filters.npz", "step.onnx"):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content + b" ")
+        with pytest.raises(ValueError, match=f"{name}: got other content"):
+            decoder(folder)
+        (folder / name).write_bytes(content)
+    (folder / "files.json").write_text("{}")
+    np.save(folder / "in.npy", np.zeros((1, 6)))
+    command = [sys.executable, folder / "consumer.py", folder / "in.npy", folder / "out.npy"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
 
 
 class Unstreamed(FeatureKind[LowPassConfig]):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from conftest import snakemake
+from conftest import ROOT, snakemake
 from live_lab import SCALE, Lab, chunks
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.cli import main
@@ -189,6 +189,13 @@ def test_the_lag_of_an_envelope_is_found(lag_ms: int) -> None:
     assert abs(envelope_lag(live[:4], true[:4], 86.13)[0]) <= 23, "half of a short one"
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_frame_has_no_lag() -> None:
+    lag_ms, *r = envelope_lag(np.ones(1), np.ones(1), 86.13)
+    assert lag_ms == 0
+    assert np.isnan(r).all()
+
+
 class Kept:
     """A sink that keeps what it gets."""
 
@@ -204,6 +211,34 @@ class Kept:
         raise AssertionError
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_docs_program_decodes(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = lab.samples(lab.trials[0])
+    chunks_left, montage = iter(np.array_split(samples, 100)), lab.decoder(lab.trials[0]).montage
+
+    class Driver:
+        labels, rate_hz = montage.names, montage.rate_hz
+
+        def get(self) -> tuple[np.ndarray, None]:
+            time.sleep(len(samples) / 100 / self.rate_hz)
+            if (chunk := next(chunks_left, None)) is None:
+                raise KeyboardInterrupt
+            return chunk, None
+
+    monkeypatch.chdir(tmp_path)
+    for file in (lab.save(lab.model), lab.aligned):
+        stands = "results/train/sim01/fold0/model.ckpt" if file.suffix == ".ckpt" else f"results/aligned/{file.name}"
+        Path(stands).parent.mkdir(parents=True)
+        Path(stands).symlink_to(file)
+    section = (ROOT / "docs/live.md").read_text().partition("## In your own program")[2].partition("\n## ")[0]
+    known: dict[str, Any] = {"names_of_my_channels": Driver.labels, "samples": samples, "my_driver": Driver()}
+    for program in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
+        exec(program, known)
+    sound, rate_hz = soundfile.read("live.wav")
+    assert rate_hz == 22050
+    assert 1 < len(sound) / rate_hz < len(samples) / montage.rate_hz, "some is dropped where the machine is slow"
+
+
 # --- the command ----------------------------------------------------------------------------------------------------
 
 CHAIN: dict[str, Any] = {
@@ -216,6 +251,16 @@ CHAIN: dict[str, Any] = {
     "export": {"audio": "none"},
     "predict": {"importance": False},
 }
+
+
+def test_a_quiet_replay_shows_its_score_alone(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.live.command.score_lines", lambda *_: iter(["r 0.5"]))
+    monkeypatch.chdir(lab.work)
+    options = ["--config", "config.json", "--run", str(lab.save(lab.model)), "--replay", lab.trials[0].recording]
+    assert main(["live", *options, "--speed", "max", "--quiet", "--score"]) == 0
+    assert capsys.readouterr().out == "r 0.5\n"
 
 
 @pytest.mark.slow

@@ -415,6 +415,30 @@ def test_a_stream_that_is_not_there_or_without_labels_is_refused(loopback: Path)
 
 
 @needs_lsl
+def test_a_stream_whose_clock_does_not_answer_has_the_senders_stamps(loopback: Path, monkeypatch: Any) -> None:
+    import pylsl
+
+    from pipeline.live import lsl
+
+    def slow(*_: object) -> None:
+        raise pylsl.util.TimeoutError
+
+    amplifier, said = Amplifier("deaf"), list[str]()
+    with monkeypatch.context() as changed:
+        changed.setattr(pylsl.StreamInlet, "time_correction", slow)
+        source = lsl.LslSource("deaf", 2.0, said.append)
+    assert said == ["the clock of deaf does not answer (UDP): time stamps are the sender's"]
+    stamped_s = amplifier.clock() + 1e6
+    amplifier.outlet.push_chunk(np.zeros((1, 3), np.float32), stamped_s)
+    chunk = next(chunk for chunk in iter(source.read, None) if len(chunk.samples))
+    assert chunk.times_s is not None
+    assert chunk.times_s[0] == stamped_s
+    monkeypatch.setattr(pylsl.StreamInlet, "info", slow)
+    with pytest.raises(InputError, match="no answer of deaf"):
+        lsl.LslSource("deaf", 2.0)
+
+
+@needs_lsl
 def test_mel_and_sound_go_out_as_streams(loopback: Path) -> None:
     import pylsl
 

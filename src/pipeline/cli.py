@@ -305,12 +305,14 @@ def _live(options: argparse.Namespace) -> None:
         options.sound_device,
     )
     plan, model = _plan(options), _model_file(options)
-    say: Callable[[str], None] = (lambda _: None) if options.quiet else partial(print, flush=True)
+    show = partial(print, flush=True)
+    say: Callable[[str], None] = (lambda _: None) if options.quiet else show
     if options.lsl is not None:
         listen_to_lsl(plan, model, options.lsl, outputs, say, montage_of=options.session, seconds=options.seconds)
         return
     paced = options.speed == "1"
-    replay(plan, model, options.replay, outputs, say, chunk_s=options.chunk_s, paced=paced, score=options.score)
+    score = show if options.score else None
+    replay(plan, model, options.replay, outputs, say, chunk_s=options.chunk_s, paced=paced, score=score)
 
 
 def _live_problems(options: argparse.Namespace) -> Iterator[Problem]:

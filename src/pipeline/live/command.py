@@ -36,7 +36,7 @@ from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan import HifiGan, StreamingHifiGan
 from pipeline.vocoder.hifigan_config import checkpoint_files, read_hifigan_config
 from pipeline.vocoder.pulses import Pulses
-from pipeline.vocoder.streaming import StreamingGriffinLim
+from pipeline.vocoder.streaming import LOOK_AHEAD, StreamingGriffinLim
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def replay(
     *,
     chunk_s: float = 0.02,
     paced: bool = True,
-    score: bool = False,
+    score: Callable[[str], None] | None = None,
 ) -> None:
-    """Play a recording of the sheet to a model.
+    """Play a recording of the sheet to a model; ``score`` is told the lines of its score, where there is one.
 
     Raises :class:`InputError` where there is no such recording, or where it does not fit the model.
     """
@@ -95,7 +95,7 @@ def replay(
     decoder = _decoder(model, meta, info, _clock(info), info.session)
     for earlier in _before(plan, row) if decoder.config.train.normalisation == "causal_running" else ():
         _settle(plan, decoder, earlier, trials[earlier.recording])
-    session = _session(plan, decoder, outputs, say, in_time=paced, keep=score)
+    session = _session(plan, decoder, outputs, say, in_time=paced, keep=score is not None)
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
         montage = decoder.montage
         order = montage.order_of(raw.channel_names)
@@ -105,9 +105,9 @@ def replay(
             outputs.open(session, plan.config.mel, closing)
             play(session, source, montage.rate_hz, paced=paced, say=say)
     say(session.line())
-    if score:
+    if score is not None:
         for line in score_lines(session, info):
-            say(line)
+            score(line)
 
 
 def listen_to_lsl(
@@ -129,7 +129,7 @@ def listen_to_lsl(
     info = montage_session(meta, montage_of)
     decoder = _decoder(model, meta, info, Clock(), montage_of or WHOLE)
     session = _session(plan, decoder, outputs, say)  # before samples come, which would wait
-    source = LslSource(name)
+    source = LslSource(name, say=say)
     Mending(decoder.montage, Description.of(source), say)  # refuses a stream that does not fit
     with ExitStack() as closing:
         outputs.open(session, plan.config.mel, closing, source.now)
@@ -172,7 +172,7 @@ def _vocoder(plan: Plan, outputs: Outputs, step_frames: int) -> StreamingVocoder
         griffin_lim = GriffinLim(mel_filter_bank(config.mel), config.mel, config.vocode)
         if kind == "pulses":
             return Pulses(griffin_lim, config.vocode.pitch_hz)
-        return StreamingGriffinLim(griffin_lim, 2 if outputs.look_ahead is None else outputs.look_ahead)
+        return StreamingGriffinLim(griffin_lim, LOOK_AHEAD if outputs.look_ahead is None else outputs.look_ahead)
     checkpoint, config_file = checkpoint_files(config.vocode, config.mel)
     shape = read_hifigan_config(config_file, config.mel)
     hifigan = HifiGan(checkpoint, shape, device_of(config.runtime.accelerator))

@@ -38,9 +38,9 @@ from pipeline.signal.frame_power import edge_rows
 from pipeline.signal.framing import FrameStream, Framing
 from pipeline.signal.mel import mel_filter_bank
 from pipeline.signal.normalisation import SETTLE_S, Running
+from pipeline.vocoder.streaming import LOOK_AHEAD
 
 CONSUMERS = Path(__file__).with_name("consumer")
-LOOK_AHEAD = 2  # the streaming vocoder's frames, as in ``live``
 KINDS = (BandEnvelope, LowPass, BandLimitedSignal, Given)  # which the consumer of a causal model can compute
 Arrays = dict[str, np.ndarray]
 
@@ -101,6 +101,8 @@ def _common(plan: Plan, montage: Montage, info: AlignedInfo) -> dict[str, Any]:
         plan.config.mel,
         plan.config.vocode.model_dump(mode="json", exclude={"checkpoint", "checkpoint_config"}),
     )
+    if plan.config.vocode.vocoder == "griffin_lim":
+        vocode["look_ahead_frames"] = LOOK_AHEAD
     channels = [montage.names[i] for i in montage.reference.columns.tolist()]
     return {
         "schema": "seeg-to-audio/export/1",
@@ -114,7 +116,7 @@ def _common(plan: Plan, montage: Montage, info: AlignedInfo) -> dict[str, Any]:
         "mel": mel.model_dump(mode="json"),
         "frame_rate_hz": mel.frame_rate_hz,
         "first_frame_s": mel.first_frame_s,
-        "vocoder": vocode | {"look_ahead_frames": LOOK_AHEAD},
+        "vocoder": vocode,
     }
 
 

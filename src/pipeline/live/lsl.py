@@ -6,7 +6,7 @@ stream.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -53,32 +53,41 @@ def write_loopback(path: Path) -> None:
 class LslSource:
     """The stream of a name.  Channels are named by their labels; what is lost is looked for under the same name.
 
-    Time stamps are brought to this machine's clock, :meth:`now`, by what LSL measures of the sender's.
+    Time stamps are brought to this machine's clock, :meth:`now`, by what LSL measures of the sender's; where that does
+    not answer, they are the sender's, which ``say`` is told.
 
-    Raises :class:`InputError` where there is no such stream, several, or one without labels or a nominal rate.
+    Raises :class:`InputError` where there is no such stream, several, or one that does not answer, without labels or
+    without a nominal rate.
     """
 
     names: Sequence[str]
     rate_hz: float
 
-    def __init__(self, name: str, resolve_s: float = RESOLVE_S) -> None:
-        self.name, self._lsl = name, _pylsl()
+    def __init__(self, name: str, resolve_s: float = RESOLVE_S, say: Callable[[str], None] = print) -> None:
+        self.name, self._say, self._lsl = name, say, _pylsl()
         found = self._lsl.resolve_byprop("name", name, 2, resolve_s) or self._lsl.resolve_byprop("name", name, 1, 0.1)
         if len(found) != 1:
             others = ", ".join(sorted({info.name() for info in self._lsl.resolve_streams(1.0)})) or "none at all"
             got, fix = f"{len(found)} streams of this name", f"Name one of the streams there: {others}"
             raise InputError(Problem("--lsl", "", f"{got}: {name}", "one stream", fix))
-        self._open(found[0])
+        try:
+            self._open(found[0])
+        except StreamLostError as error:
+            fix = "Start the stream again, or let its TCP port through the firewall"
+            raise InputError(Problem("--lsl", "", f"no answer of {name}", "a stream that answers", fix)) from error
 
     def _open(self, found: object) -> None:
+        late = self._lsl.util.TimeoutError
         try:
-            self._inlet = self._lsl.StreamInlet(
-                found, max_buflen=1, recover=False, processing_flags=self._lsl.proc_clocksync, as_numpy=True
-            )
+            self._connect(found, self._lsl.proc_clocksync)
             info = self._inlet.info(RESOLVE_S)
-            self._inlet.time_correction(RESOLVE_S)  # the first one takes long: before samples come
+            try:
+                self._inlet.time_correction(RESOLVE_S)  # the first one takes long: before samples come
+            except late:
+                self._say(f"the clock of {self.name} does not answer (UDP): time stamps are the sender's")
+                self._connect(found, self._lsl.proc_none)  # with the other flag no chunk would come
             self._inlet.open_stream(RESOLVE_S)
-        except (self._lsl.util.LostError, TimeoutError) as error:
+        except (self._lsl.util.LostError, late) as error:
             raise StreamLostError(self.name) from error
         self.rate_hz = float(info.nominal_srate())
         self.names = _labels(info)
@@ -86,6 +95,9 @@ class LslSource:
             got = "no labels of channels" if not self.names else "an irregular rate"
             fix = "Describe the stream: desc/channels/channel/label, and its nominal rate"
             raise InputError(Problem("--lsl", self.name, got, "named channels at a nominal rate", fix))
+
+    def _connect(self, found: object, flags: int) -> None:
+        self._inlet = self._lsl.StreamInlet(found, max_buflen=1, recover=False, processing_flags=flags, as_numpy=True)
 
     def read(self) -> Chunk:
         try:

@@ -27,8 +27,8 @@ def score_lines(session: Session, info: AlignedInfo) -> Iterator[str]:
     true, _ = next(iter(read_mels(paths.mel(info.session), [info.recording])))
     first, grid = session.decoder.first_frame, session.decoder.config.mel
     n = min(len(session.mel), len(true) - first)
-    if n <= 0:
-        yield "no score: the recording is shorter than a step"
+    if n < 2:
+        yield "no score: fewer than two frames were decoded whose sound is known"
         return
     target, mel, bands = true[first : first + n], session.mel[:n], active_bands(true)
     r = np.nanmean(correlation_per_band(mel, target)[bands])
@@ -53,7 +53,7 @@ def envelope_lag(live: NDArray[np.floating], true: NDArray[np.floating], rate_hz
     Without lag, and NaN, where one of them is constant.
     """
     frames = np.arange(len(true))
-    largest_ms = min(MAX_LAG_MS, int(500 * len(true) / rate_hz))
+    largest_ms = min(MAX_LAG_MS, int(500 * (len(true) - 1) / rate_hz))
     lags_ms = np.arange(-largest_ms, largest_ms + 1)
     r = []
     for lag_frames in lags_ms * rate_hz / 1e3:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.vocoder.griffin_lim import TINY, GriffinLim
 
 Waveform = NDArray[np.float32]
+LOOK_AHEAD = 2  # frames
 _DRAWN = np.float32(0.01)  # share of a frame's magnitude with drawn phases, before the first iteration
 
 
@@ -25,7 +26,7 @@ class StreamingGriffinLim:
     frames are cut, they are the same.
     """
 
-    def __init__(self, vocoder: GriffinLim, look_ahead: int = 2, iterations: int = 8) -> None:
+    def __init__(self, vocoder: GriffinLim, look_ahead: int = LOOK_AHEAD, iterations: int = 8) -> None:
         self.vocoder, self.look_ahead, self.iterations = vocoder, look_ahead, iterations
         self.sample_rate_hz, self.hop = vocoder.sample_rate_hz, vocoder.hop_length
         self.reads = look_ahead + 1

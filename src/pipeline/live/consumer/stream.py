@@ -7,6 +7,7 @@
 """
 
 import hashlib
+import io
 import json
 import sys
 from pathlib import Path
@@ -16,29 +17,28 @@ import onnxruntime
 from scipy.signal import sosfilt, sosfilt_zi
 
 
-def refuse_damaged(folder):
-    """End where a file of the export is not what it was."""
-    bad = "files.json"
+def read(folder, name):
+    """The content of a file of the export.  Raises ValueError where it is not what it was."""
     try:
-        for bad, digest in json.loads((folder / "files.json").read_text()).items():
-            if hashlib.sha256((folder / bad).read_bytes()).hexdigest() != digest:
-                break
-        else:
-            return
-    except (OSError, ValueError, AttributeError, TypeError):
+        content = (folder / name).read_bytes()
+        if json.loads((folder / "files.json").read_text())[name] == hashlib.sha256(content).hexdigest():
+            return content
+    except (OSError, ValueError, LookupError, TypeError):
         pass
-    print(f"error: {folder / bad}: got other content, expected that of the export. Fix: Export again", file=sys.stderr)
-    sys.exit(2)
+    raise ValueError(f"{folder / name}: got other content, expected that of the export. Fix: Export again")
 
 
 class Decoder:
-    """One trial; the same mel however its samples are cut.  Another trial takes another decoder."""
+    """One trial; the same mel however its samples are cut.  Another trial takes another decoder.
+
+    Raises ValueError where a file of ``folder`` is not what it was.
+    """
 
     def __init__(self, folder):
-        refuse_damaged(folder)
-        self.about, self.arrays = json.loads((folder / "settings.json").read_text()), np.load(folder / "filters.npz")
-        self.arrays = dict(self.arrays)
-        self.begin, self.step = (onnxruntime.InferenceSession(folder / f"{name}.onnx") for name in ("begin", "step"))
+        self.about = json.loads(read(folder, "settings.json"))
+        self.arrays = dict(np.load(io.BytesIO(read(folder, "filters.npz"))))
+        graphs = [read(folder, f"{name}.onnx") for name in ("begin", "step")]
+        self.begin, self.step = map(onnxruntime.InferenceSession, graphs)
         self.filters, self.signals, self.n_samples = {}, {}, 0
         self.rows, self.n_frames, self.state = np.zeros((0, len(self.arrays["columns"])), np.float32), 0, None
         self.mean = self.square = self.weight = 0.0
@@ -117,6 +117,11 @@ class Decoder:
 
 
 if __name__ == "__main__":
-    samples, decoder = np.load(sys.argv[1]), Decoder(Path(__file__).parent)
+    samples = np.load(sys.argv[1])
+    try:
+        decoder = Decoder(Path(__file__).parent)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     pieces = np.array_split(samples, len(samples) // 50 + 1)
     np.save(sys.argv[2], np.concatenate([decoder.push(piece) for piece in pieces]))

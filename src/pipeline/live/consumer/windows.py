@@ -15,26 +15,24 @@ import numpy as np
 import onnxruntime
 
 
-def refuse_damaged(folder):
-    """End where a file of the export is not what it was."""
-    bad = "files.json"
+def read(folder, name):
+    """The content of a file of the export.  Raises ValueError where it is not what it was."""
     try:
-        for bad, digest in json.loads((folder / "files.json").read_text()).items():
-            if hashlib.sha256((folder / bad).read_bytes()).hexdigest() != digest:
-                break
-        else:
-            return
-    except (OSError, ValueError, AttributeError, TypeError):
+        content = (folder / name).read_bytes()
+        if json.loads((folder / "files.json").read_text())[name] == hashlib.sha256(content).hexdigest():
+            return content
+    except (OSError, ValueError, LookupError, TypeError):
         pass
-    print(f"error: {folder / bad}: got other content, expected that of the export. Fix: Export again", file=sys.stderr)
-    sys.exit(2)
+    raise ValueError(f"{folder / name}: got other content, expected that of the export. Fix: Export again")
 
 
 def decode(folder, rows):
-    """Windows that overlap, added up with triangular weights; beyond its ends the recording's edge frames repeat."""
-    refuse_damaged(folder)
-    about = json.loads((folder / "settings.json").read_text())
-    window = onnxruntime.InferenceSession(folder / "window.onnx")
+    """Windows that overlap, added up with triangular weights; beyond its ends the recording's edge frames repeat.
+
+    Raises ValueError where a file of ``folder`` is not what it was.
+    """
+    about = json.loads(read(folder, "settings.json"))
+    window = onnxruntime.InferenceSession(read(folder, "window.onnx"))
     m, length, context = about["rows_per_frame"], about["length_frames"], about["context_frames"]
     if about["normalised_by_recording"]:
         std = rows.std(axis=0, dtype=float)
@@ -60,4 +58,10 @@ def inside(index, n, m):
 
 
 if __name__ == "__main__":
-    np.save(sys.argv[2], decode(Path(__file__).parent, np.load(sys.argv[1])))
+    rows = np.load(sys.argv[1])
+    try:
+        mel = decode(Path(__file__).parent, rows)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    np.save(sys.argv[2], mel)
