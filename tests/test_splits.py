@@ -312,6 +312,8 @@ def test_windows_lie_in_their_blocks_and_training_avoids_annotations(text: str) 
         for role in ROLES:
             for _, start in windows.of(fold, role).tolist():
                 assert any(b.start <= start and start + 96 <= b.stop for b in windows.blocks_of(fold, role))
+        trained = {i for _, start in windows.of(fold, "train").tolist() for i in range(start, start + 96)}
+        assert trained == {i for b in windows.blocks_of(fold, "train") for i in range(b.start, b.stop)}
         for _, start in windows.of(fold, "train").tolist():
             assert start + 96 + 26 <= int(100 * RATE_HZ) or start - 26 >= int(102 * RATE_HZ)
     assert [(b.start, b.stop) for b in windows.bad] == [(8613, 8786)]
