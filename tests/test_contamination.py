@@ -213,6 +213,15 @@ def test_unrelated_signals_have_normal_scores() -> None:
         assert np.mean(found[:, way] > 2.326) < 0.02
 
 
+def test_only_a_frequency_that_holds_has_a_mean_and_a_size_of_its_own() -> None:
+    around = np.tile([-1.0, 1.0], 50)
+    values = np.broadcast_to(np.stack([0.5 + around, 0.7 + 0.1 * around, 3 * around])[:, :, None], (2, 3, 100, 1))
+    products = leak_statistic.Products(values, np.zeros_like(values))
+    found = leak_statistic.Chance.of(products, np.ones((3, 1)), np.ones(1, bool))
+    np.testing.assert_allclose(found.mean[..., 0], 2 * [[0, 0.7, 0]])
+    np.testing.assert_allclose(found.size[..., 0], 2 * [[1, np.sqrt(0.5), 3]])
+
+
 def test_signals_that_change_where_the_voice_is_are_not_suspect() -> None:
     """Trials with the voice in their middle, where muscles drown the line that the rest of a trial holds.
 

@@ -156,6 +156,11 @@ def test_chronological_trains_on_the_past_only() -> None:
         assert last["train"] < first["validation"] < last["validation"] < first["test"]
 
 
+def test_chronological_has_one_inner_fold() -> None:
+    ordered = stage().model_copy(update={"split": SplitConfig(order="chronological")})
+    assert len(window_index([info()], [300 * 22050 // 256 + 1], ordered).inner_folds) == 1
+
+
 def test_held_out_words_are_not_trained_on() -> None:
     config = SplitConfig(by="label")
     for b in split(LONG, 0, config, 60, RATE_HZ):
