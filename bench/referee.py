@@ -128,7 +128,7 @@ ROWS = {
         "plain", spectrum, 0.3, passed_off="envelope"),
     "speaker": _wrong("which of two speakers, word by word", BEYOND_LOUDNESS, "two_speakers", of_words("speaker")),
     "turns": _wrong("which of two speakers, in turns", BEYOND_LOUDNESS, "turns", of_words("speaker")),
-    "speaker_column": _wrong("which of two speakers, one in each of 40 trials, with a column speaker", TIMING,
+    "speaker_column": _wrong("which of two speakers, one in each of 40 trials, with a column speaker", LOUDNESS,
         "plain", of_words("speaker")),
     "pitch": _wrong("each word's pitch, unrelated to the word", BEYOND_LOUDNESS, "plain", of_words("pitch")),
     "loudness_speaker": _wrong("loudness course and speaker", BEYOND_LOUDNESS, "two_speakers", loudness_and_speaker),
