@@ -314,7 +314,8 @@ def leak_claims(seed: int) -> dict[str, Any]:
     sound = spoken(seed * 100, "plain")
     raw, found = referee_raw.leaky(sound.wave, seed)
     fold = fold_of("s00", seed * 100, "plain", sound, referee_raw.high_gamma(raw, len(sound.mel)), seed % 5, None)
-    return dict(score([fold], EVALUATE, CHANCE, RunContext({}, contamination=[found]))["claims"])
+    context = RunContext({}, contamination=[found], sessions={"s00": [found.recording]})
+    return dict(score([fold], EVALUATE, CHANCE, context)["claims"])
 
 
 def run(name: str, seed: int) -> dict[str, Any]:
