@@ -17,7 +17,6 @@ SEED ?= 0
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PARALLEL_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist worksteal
 export PYTHONNOUSERSITE = 1
 
 # Without GPU=1, and where TORCH says nothing else, torch comes from PyTorch's own index: on Linux, PyPI's is a build
@@ -36,10 +35,10 @@ run: $(VENV)/.ready $(if $(GPU),$(VENV)/.cuda)
 	$(BIN)/python main.py --config config/config.yaml --cores $(CORES)
 
 test: $(VENV)/.ready $(VENV)/.voices
-	$(PARALLEL_TESTS) -m "not slow and not slurm"
+	$(BIN)/python -m pytest -m "not slow and not slurm"
 
 test-slow: $(VENV)/.ready $(VENV)/.voices
-	$(PARALLEL_TESTS) -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist worksteal -m slow
 
 test-slurm: $(VENV)/.slurm
 	$(BIN)/python -m pytest -m slurm -rs
