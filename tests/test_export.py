@@ -27,6 +27,7 @@ from pipeline.live.card import scores_of
 from pipeline.live.decoder import LiveDecoder
 from pipeline.live.export import export
 from pipeline.live.folder import write_folder
+from pipeline.live.graph import _onnx
 from pipeline.live.montage import Montage, refuse_other_mel
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
@@ -271,3 +272,12 @@ def test_the_card_has_the_scores_of_the_model_and_no_others(tmp_path: Path, monk
     assert "**timing** (because)" in text
     assert "- limit: so" in text
     assert "eval.json` scores this model" in scores_of(Path("model.ckpt"), "f" * 64, "s1")[0]
+
+
+def test_an_operator_that_onnx_lacks_is_named() -> None:
+    class Curvature(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.diff(x, n=2)
+
+    with pytest.raises(InputError, match=r"model\.network.*torch\.diff of higher order.*operators that ONNX has"):
+        _onnx(Curvature(), (torch.zeros(1, 5),), ["x"], ["y"])

@@ -185,7 +185,7 @@ def _onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outpu
 def _difference(g: Any, x: Any, order: int, axis: int, before: Any, after: Any) -> Any:
     """``torch.diff`` in ONNX, which the exporter does not know."""
     if order != 1 or not after.node().mustBeNone():
-        raise NotImplementedError("differences of higher order, or with an end")
+        raise torch.onnx.errors.OnnxExporterError("torch.diff of higher order, or with an end")
     if not before.node().mustBeNone():
         x = g.op("Concat", before, x, axis_i=axis)
     ends = [[g.op("Constant", value_t=torch.tensor([i])) for i in span] for span in ((1, 2**62, axis), (0, -1, axis))]
