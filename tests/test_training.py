@@ -388,11 +388,13 @@ def module_without_chance(devices: int) -> DecoderTraining:
 
 
 @pytest.mark.parametrize("key", ModelConfig.model_fields)
-def test_every_key_of_the_model_reaches_the_networks(key: str) -> None:
+def test_every_key_of_the_model_reaches_the_networks(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.plugins.load", {"mylab.network:Other": type("Other", (Seq2Seq,), {})}.__getitem__)
     other = {
         "preset": "tiny", "encoder_width": 24, "encoder_hidden": 20, "decoder_hidden": 20, "heads": 2,
         "reduction_factor": 2, "attention_bias": False, "attention_width_s": 0.1, "attention_offset_s": 0.1,
         "ridge_skip": False, "networks": 1, "postnet": True, "band_filters": 3, "feedback": False,
+        "network": "mylab.network:Other",
     }  # fmt: skip
     data, plain = make_data(m=3), ModelConfig(preset="medium", networks=2)
 
@@ -400,7 +402,11 @@ def test_every_key_of_the_model_reaches_the_networks(key: str) -> None:
         built = [build_network(data, role, model, TrainConfig(), False) for role in network_roles(model)]
         shapes = [{name: (*x.shape,) for name, x in n.state_dict().items()} for n in built]
         bias = [
-            {"bias": n.decoder.attention.bias().detach().numpy().tobytes(), "feedback": bytes([n.decoder.feedback])}
+            {
+                "bias": n.decoder.attention.bias().detach().numpy().tobytes(),
+                "feedback": bytes([n.decoder.feedback]),
+                "class": type(n).__name__.encode(),
+            }
             for n in built
         ]
         return [{**s, **b} for s, b in zip(shapes, bias, strict=True)]
