@@ -122,9 +122,9 @@ def alone(work: Path) -> Run:
 def judge(m: Measured) -> list[Figure]:
     jobs = int((m.work / "2 000 jobs" / "jobs").read_text())
     return [
-        Figure("1 subject, CPU [s]", m["1 subject"].cpu, "<=", 1.5),
+        Figure("1 subject, CPU [s]", m["1 subject"].cpu, "<=", 1.3),
         Figure("of it Snakemake alone [s]", m["Snakemake alone"].cpu),
-        Figure(f"{jobs} jobs, CPU [s]", m["2 000 jobs"].cpu, "<=", 6.0),
+        Figure(f"{jobs} jobs, CPU [s]", m["2 000 jobs"].cpu, "<=", 4.0),
     ]
 
 
