@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import sys
 from pathlib import Path
 
 import h5py
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, jobs_run, snakemake
-from entry import Lab, brain, voice
+from entry import Lab, brain, plan_options, stage_config, voice
 from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.artifacts.windows import ROLE_NAMES, read_windows
@@ -468,6 +470,44 @@ def test_the_doctor_has_two_lines_for_each_of_many_sessions(lab: Lab) -> None:
     (silent,) = (text for text in said if text.startswith("s1_3  ✗"))
     assert "\n  ✗ " in silent
     assert "silence" in silent
+
+
+def test_a_further_trial_costs_each_stage_as_much_as_the_one_before(lab: Lab) -> None:
+    """Counted in calls of Python functions, so that no clock decides."""
+    lab.monkeypatch.chdir(lab.folder)
+    np.save("eeg1.npy", brain()[:1500])
+    np.save("voice1.npy", voice()[:24000])
+    given = {
+        "eeg": "eeg1.npy",
+        "eeg_units": "uV",
+        "audio": "voice1.npy",
+        "audio_rate_hz": 16000.0,
+        "eeg_rate_hz": 1000.0,
+    }
+
+    def calls(stage: str, n: int, *options: str) -> int:
+        counter = itertools.count()
+        sys.setprofile(lambda *event: next(counter) if event[1] == "call" else None)
+        try:
+            outcome = lab.script(stage, stage_config(stage), *options, "--output", f"{stage}{n}.h5")
+        finally:
+            sys.setprofile(None)
+        assert outcome.code == 0, outcome.errors
+        return next(counter)
+
+    def stages(n: int) -> list[int]:
+        """Calls of each stage, for a session of ``n`` trials."""
+        (session,) = sessions_of(row(f"t{i:02d}", session="one", **given) for i in range(n))
+        return [
+            calls("ingest", n, *plan_options("plan.json", SessionPlan.of(session, {}))),
+            calls("align", n, "--recording", f"ingest{n}.h5"),
+            calls("contamination", n, "--recording", f"ingest{n}.h5"),
+            calls("mel", n, "--aligned", f"align{n}.h5"),
+        ]
+
+    stages(1)  # imports
+    for few, more, many in zip(stages(8), stages(16), stages(32), strict=True):
+        assert many - more < 2.2 * (more - few)
 
 
 @pytest.fixture

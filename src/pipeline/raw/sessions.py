@@ -93,7 +93,7 @@ class SessionPlan:
         digests = {r: {c: content[name] for c, name in own.items()} for r, own in names.items()} if content else {}
         return cls(session, names, digests)
 
-    @property
+    @cached_property
     def files(self) -> dict[str, dict[str, Path]]:
         """The paths by recording and column."""
         return {r: {c: Path(name) for c, name in own.items()} for r, own in self.names.items()}
