@@ -70,10 +70,11 @@ def main() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal of ASCII shows what it can
     arguments, for_snakemake = _parser().parse_known_args()
-    # --config takes several values, and targets after it look like more of them.
+    # --config and --set take several values, and targets after them look like more of them.
     after = [str(path) for path in arguments.config[1:] if _targets([str(path)]) and path != RESOLVED_CONFIG]
     configs = [path for path in arguments.config if str(path) not in after]
-    for_snakemake = [*for_snakemake, *after]
+    settings = [text for text in arguments.set if not _targets([text])]
+    for_snakemake = [*for_snakemake, *after, *_targets(arguments.set)]
     dry, targets = bool({"-n", "--dry-run"} & set(for_snakemake)), _targets(for_snakemake)
     # The config of a dry run is not the one that results/ was made with.
     file = RESOLVED_CONFIG.with_name(".dry_run.json") if dry else RESOLVED_CONFIG
@@ -81,7 +82,10 @@ def main() -> int:
     try:
         if problem := _cores_problem(arguments.cores):
             raise InputError(problem)
-        plan = load_plan(HOME, configs, list(map(parse_override, arguments.set)), is_job=False)
+        if for_snakemake and not for_snakemake[0].startswith("-") and not _targets(for_snakemake[:1]):
+            expected, fix = "an option, or a file under results/", "Correct it; main.py --help lists main.py's options"
+            raise InputError(Problem("command line", "", for_snakemake[0], expected, fix))
+        plan = load_plan(HOME, configs, list(map(parse_override, settings)), is_job=False)
         check_raw_files(plan)
         sweep = [] if targets else combinations(plan.config)
         with owned_folder(SCRIPTS, dry=dry) as recovered:
@@ -116,7 +120,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, nargs="+", required=True, help=".toml, .yaml or .json; later ones win")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. train.lr=1e-3")
+    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. train.lr=1e-3")
     parser.add_argument("--cores", help="cores to use (default: all here; on a cluster as many as there are)")
     return parser
 

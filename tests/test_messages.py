@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,51 @@ def test_targets_may_follow_the_config_and_a_dry_run_is_a_table(tmp_path: Path) 
     assert [line.split() for line in table[1:5]] == [[s, "1"] for s in ("simulate", "ingest", "align", "mel")]
     assert table[5] == "4 job(s) would run; with --verbose: each of them, and why"
     assert "rule align:" not in result.stdout + result.stderr
+    assert len([line for line in lines if line.split() == ["stage", "jobs"]]) == 1, "once"
+
+
+def test_set_takes_several_values_and_targets_may_follow_them(tmp_path: Path) -> None:
+    settings = ["--set", "causal=true", "simulate.minutes=2", "results/mel/sim01_run01.h5", "--dry-run"]
+    result = started(tmp_path, "--config", "config.yaml", *settings)
+    assert result.returncode == 0, result.stderr
+    assert "4 job(s) would run" in result.stderr
+    resolved = json.loads((tmp_path / "results/.dry_run.json").read_text())
+    assert (resolved["causal"], resolved["simulate"]["minutes"]) == (True, 2.0)
+
+
+def test_a_word_that_is_neither_option_nor_target_is_refused_without_a_wall_of_options(tmp_path: Path) -> None:
+    result = started(tmp_path, "--config", "config.yaml", "--cores", "1", "resluts/eval.json")
+    assert result.returncode == 2
+    expected = "got resluts/eval.json, expected an option, or a file under results/. Fix: "
+    assert result.stderr.startswith(f"error: command line: {expected}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_console_command_runs_the_workflow_in_any_folder(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("simulate: {minutes: 1.0}\n")
+    command = [sys.executable, "-P", "-m", "pipeline", "run", "my.yaml", "--dry-run", "results/mel/sim01_run01.h5"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "4 job(s) would run" in result.stderr
+
+
+def test_without_the_checkout_run_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.cli._home", lambda: tmp_path)
+    assert main(["run", "my.yaml"]) == 2
+    assert "expected the checkout with its workflow. Fix: Clone the repository" in capsys.readouterr().err
+
+
+def test_usage_names_the_command_that_was_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for called, name in [("/usr/bin/seeg-to-audio", "seeg-to-audio"), ("pipeline/__main__.py", "python -m pipeline")]:
+        monkeypatch.setattr(sys, "argv", [called])
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        assert capsys.readouterr().out.startswith(f"usage: {name} ")
 
 
 FILES = {

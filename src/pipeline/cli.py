@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if given[:1] == ["run"]:
+            return _run(given[1:])
+        options = _parser().parse_args(given)
         return int(options.command(options) or 0)
     except InputError as error:
         print(error, file=sys.stderr)
@@ -69,8 +72,10 @@ def _unusable(error: OSError) -> Problem:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__.splitlines()[0])
+    name = "seeg-to-audio" if Path(sys.argv[0]).stem == "seeg-to-audio" else "python -m pipeline"
+    parser = argparse.ArgumentParser(prog=name, description=f"Commands of the workflow: ``{name} COMMAND``.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("run", help="run the workflow in this folder with a config, as main.py of the checkout does")
     _add_simulate(commands)
     _add_import(commands)
     _add_doctor(commands)
@@ -87,6 +92,25 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_recover(commands)
     return parser
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """``main.py`` of the checkout in the working directory: ``run my.yaml …`` is ``main.py --config my.yaml …``.
+
+    Replaces this process, so that signals reach ``main.py`` itself.
+    """
+    main_file = _home() / "main.py"
+    if not main_file.is_file():
+        fix = "Clone the repository, and install it from there: pip install -c constraints.txt -e ."
+        raise InputError(Problem("run", str(main_file), "no such file", "the checkout with its workflow", fix))
+    named = [] if not arguments or arguments[0].startswith("-") else ["--config"]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, str(main_file), *named, *arguments])
+
+
+def _home() -> Path:
+    """The checkout."""
+    return Path(__file__).resolve().parents[2]
 
 
 def _add_simulate(commands: argparse._SubParsersAction) -> None:
@@ -386,8 +410,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     from pipeline.config.loader import parse_override
     from pipeline.run.plan import load_plan
 
-    files, home = _config_files(options), Path(__file__).resolve().parents[2]
-    return load_plan(home, files, list(map(parse_override, options.set)), is_job=False)
+    return load_plan(_home(), _config_files(options), list(map(parse_override, options.set)), is_job=False)
 
 
 def _config_files(options: argparse.Namespace) -> list[Path]:
@@ -494,5 +517,5 @@ def _add_recover(commands: argparse._SubParsersAction) -> None:
 def _recover(options: argparse.Namespace) -> None:
     from pipeline.run.ownership import owned_folder
 
-    with owned_folder(Path(__file__).resolve().parents[2] / "workflow" / "scripts") as done:
+    with owned_folder(_home() / "workflow" / "scripts") as done:
         print("\n".join(done) or "nothing to recover")

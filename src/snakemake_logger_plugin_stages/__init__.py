@@ -27,9 +27,14 @@ class LogHandler(LogHandlerBase):
     has_formatter = True
     needs_rulegraph = False
 
+    #: The line of the counts, which Snakemake sends twice in a dry run.
+    counts = ""
+
     def emit(self, record: logging.LogRecord) -> None:
-        is_dry = bool(self.common_settings.dryrun)
-        if line := line_of(record, is_dry):
+        line = line_of(record, bool(self.common_settings.dryrun))
+        if getattr(record, "event", None) == LogEvent.RUN_INFO:
+            line, self.counts = ("" if line == self.counts else line), line
+        if line:
             print(line, file=sys.stderr, flush=True)
 
 
