@@ -175,6 +175,25 @@ def test_what_would_stop_the_run_is_named_with_its_fix(
     assert "Ready." not in shown.out
 
 
+def test_a_table_that_cannot_be_read_does_not_make_channels_bad(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = work / "raw/sim01_run01_events.tsv"
+    table.write_text("onset\tduration\n" + "1,5\t1\n" * 9)
+    assert main(["doctor", "config.yaml"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "row 2 and 8 more, onset]: got 1,5, expected a plain number" in line
+
+
+def test_what_is_not_known_of_a_sheet_is_said(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite_sheet(work, lambda text: text.replace("\tnone\t", "\tunknown\t").replace("\t0.137\t40.0\t", "\t0\t0\t"))
+    table = work / "raw/sim01_run01_channels.tsv"
+    table.write_text(table.read_text().replace("LA1\t", "TTL\t"))
+    assert main(["doctor", "config.yaml"]) == 0
+    printed = capsys.readouterr().out
+    assert "clock  by the sheet +0 s, 0 ppm" in printed
+    assert "not testable (no evidence, but the sound may have been modified after recording; P " in printed
+    assert "note   TTL by name no electrodes, and used: to leave them out, write bad" in printed
+
+
 def test_all_problems_come_at_once(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     silence(work)
     cut_file(work)

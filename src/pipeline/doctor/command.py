@@ -234,7 +234,8 @@ def _bad(found: Examined) -> str:
 def _clock(found: Examined) -> str:
     row, lag = found.row, found.lag
     offsets = {r.audio_offset_s for r in found.session.trials}
-    stated = {"assumed": "ASSUMED", "file": "from the files"}.get(row.audio_offset_from or "", "declared")
+    sources = {"assumed": "ASSUMED", "file": "from the files", "declared": "declared"}
+    stated = sources.get(row.audio_offset_from or "", "declared" if row.audio_offset_s else "by the sheet")
     text = f"{stated} {row.audio_offset_s:+g} s, {row.audio_drift_ppm:g} ppm"
     if len(offsets) > 1:
         text = f"{stated} {min(offsets):+g} to {max(offsets):+g} s"
