@@ -83,6 +83,20 @@ def test_without_the_checkout_run_says_how_to_get_it(
     assert "expected the checkout with its workflow. Fix: Clone the repository" in capsys.readouterr().err
 
 
+def test_an_unknown_option_shows_the_usage_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["doctor", "my.yaml", "--sett", "fold=0"])
+    printed = capsys.readouterr().err
+    assert "doctor [-h]" in printed
+    assert "unrecognized arguments: --sett fold=0" in printed
+
+
+def test_a_setting_of_simulate_may_carry_its_section(tmp_path: Path) -> None:
+    options = ["--minutes", "0.2", "--channels", "4", "--set", "simulate.eeg_rate_hz=512"]
+    assert main(["simulate", "--out", str(tmp_path / "raw"), *options]) == 0
+    assert "\t512\t" in (tmp_path / "raw/recordings.tsv").read_text()
+
+
 def test_usage_names_the_command_that_was_called(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

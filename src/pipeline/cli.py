@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given[:1] == ["run"]:
             return _run(given[1:])
-        options = _parser().parse_args(given)
+        options, unknown = _parser().parse_known_args(given)
+        if unknown:
+            options.usage_of.error(f"unrecognized arguments: {' '.join(unknown)}")
         return int(options.command(options) or 0)
     except InputError as error:
         print(error, file=sys.stderr)
@@ -91,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_summary(commands)
     _add_report(commands)
     _add_recover(commands)
+    for one in commands.choices.values():
+        one.set_defaults(usage_of=one)
     return parser
 
 
@@ -133,7 +137,7 @@ def _simulate(options: argparse.Namespace) -> None:
 
     names = ("mode", "minutes", "channels", "seed", "subjects", "recordings", "speech")
     overrides = [{"simulate": {name: getattr(options, name) for name in names}}]
-    overrides += [parse_override(f"simulate.{text}") for text in options.set]
+    overrides += [parse_override(f"simulate.{text.removeprefix('simulate.')}") for text in options.set]
     sheet = write_subjects(load_config([], overrides).simulate, options.out)
     print(f"simulated data, sheet: {sheet}")
 

@@ -97,12 +97,18 @@ def settings_of(plan: Plan) -> Settings:
     )
 
 
+def counted(n: int, what: str) -> str:
+    """``1 session``, ``2 sessions``."""
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def _headline(plan: Plan) -> str:
     config = plan.config
     folds = f"fold {config.fold}" if isinstance(config.fold, int) else "all folds"
     final = " and the final model" if config.makes_final else ""
     return (
-        f"{len(plan.rows)} recordings in {len(plan.sessions)} sessions of {len(plan.subjects)} subjects, "
+        f"{counted(len(plan.rows), 'recording')} in {counted(len(plan.sessions), 'session')} of "
+        f"{counted(len({row.subject for row in plan.rows}), 'subject')}, "
         f"{folds} of {config.split.folds}{final}, split by "
         f"{config.split.by}, preset {config.model.preset}{', causal' if config.causal else ''}"
     )
