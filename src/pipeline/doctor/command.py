@@ -247,7 +247,12 @@ def _clock(found: Examined) -> str:
         text = f"{stated} {min(offsets):+g} to {max(offsets):+g} s"
     if lag is None or lag.lag_s is None:
         return text + (f"; no lag estimate ({lag.reason})" if lag else "")
-    return text + f"; the {source(row.modality)} leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
+    if not lag.confidence:
+        return f"{text}; no lag stands out: where the sound was recorded on a clock of its own, check the offset"
+    verb = "leads" if lag.lag_s >= 0 else "follows"
+    return (
+        f"{text}; the {source(row.modality)} {verb} by {1e3 * abs(lag.lag_s):.0f} ms (confidence {lag.confidence:.2f})"
+    )
 
 
 def _tables(found: Examined) -> str:
