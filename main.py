@@ -80,7 +80,7 @@ def main() -> int:
     file = RESOLVED_CONFIG.with_name(".dry_run.json") if dry else RESOLVED_CONFIG
     command = _command(file, arguments.cores, for_snakemake)
     try:
-        if problem := _cores_problem(arguments.cores):
+        if problem := _cores_problem(arguments.cores) or _slurm_problem(for_snakemake):
             raise InputError(problem)
         if for_snakemake and not for_snakemake[0].startswith("-") and not _targets(for_snakemake[:1]):
             expected, fix = "an option, or a file under results/", "Correct it; main.py --help lists main.py's options"
@@ -130,6 +130,18 @@ def _cores_problem(cores: str | None) -> Problem | None:
     if cores in (None, "all") or (cores.isdecimal() and int(cores) > 0):
         return None
     return Problem("--cores", "", cores, "1 or more, or all", "Leave it out for all cores of this machine")
+
+
+def _slurm_problem(others: list[str]) -> Problem | None:
+    """Without its plugin Snakemake knows no executor slurm, and prints all its options instead."""
+    pairs = [o.split("=", 1) if "=" in o else [o, after] for o, after in zip(others, [*others[1:], ""], strict=True)]
+    wanted = [
+        option for option, value in pairs if option in ("--profile", "--executor", "-e") and Path(value).name == "slurm"
+    ]
+    if not wanted or find_spec("snakemake_executor_plugin_slurm"):
+        return None
+    fix = f"Install it: make -C {shlex.quote(str(HOME))} slurm"
+    return Problem(wanted[0], "", "slurm without its plugin", "the package snakemake-executor-plugin-slurm", fix)
 
 
 def _command(config: Path, cores: str | None, others: list[str]) -> list[str]:

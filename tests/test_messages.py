@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
@@ -36,6 +37,17 @@ def test_a_number_of_cores_that_starts_nothing_is_refused_at_once(tmp_path: Path
     assert result.returncode == 2
     assert result.stderr.startswith(f"error: --cores: got {cores}, expected 1 or more, or all. Fix: ")
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.skipif(bool(find_spec("snakemake_executor_plugin_slurm")), reason="the plugin is installed")
+@pytest.mark.parametrize("arguments", [["--profile", "some/profiles/slurm"], ["--profile=slurm/"], ["-e", "slurm"]])
+def test_slurm_without_its_plugin_is_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    result = started(tmp_path, "--config", "config.yaml", *arguments)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert (
+        "got slurm without its plugin, expected the package snakemake-executor-plugin-slurm. Fix: Install it: " in line
+    )
 
 
 def test_targets_may_follow_the_config_and_a_dry_run_is_a_table(tmp_path: Path) -> None:
