@@ -70,18 +70,22 @@ def main() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal of ASCII shows what it can
     arguments, for_snakemake = _parser().parse_known_args()
-    # --config takes several values, and targets after it look like more of them.
+    # --config and --set take several values, and targets after them look like more of them.
     after = [str(path) for path in arguments.config[1:] if _targets([str(path)]) and path != RESOLVED_CONFIG]
     configs = [path for path in arguments.config if str(path) not in after]
-    for_snakemake = [*for_snakemake, *after]
+    settings = [text for text in arguments.set if not _targets([text])]
+    for_snakemake = [*for_snakemake, *after, *_targets(arguments.set)]
     dry, targets = bool({"-n", "--dry-run"} & set(for_snakemake)), _targets(for_snakemake)
     # The config of a dry run is not the one that results/ was made with.
     file = RESOLVED_CONFIG.with_name(".dry_run.json") if dry else RESOLVED_CONFIG
     command = _command(file, arguments.cores, for_snakemake)
     try:
-        if problem := _cores_problem(arguments.cores):
+        if problem := _cores_problem(arguments.cores) or _slurm_problem(for_snakemake):
             raise InputError(problem)
-        plan = load_plan(HOME, configs, list(map(parse_override, arguments.set)), is_job=False)
+        if for_snakemake and not for_snakemake[0].startswith("-") and not _targets(for_snakemake[:1]):
+            expected, fix = "an option, or a file under results/", "Correct it; main.py --help lists main.py's options"
+            raise InputError(Problem("command line", "", for_snakemake[0], expected, fix))
+        plan = load_plan(HOME, configs, list(map(parse_override, settings)), is_job=False)
         check_raw_files(plan)
         sweep = [] if targets else combinations(plan.config)
         with owned_folder(SCRIPTS, dry=dry) as recovered:
@@ -116,7 +120,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, nargs="+", required=True, help=".toml, .yaml or .json; later ones win")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. train.lr=1e-3")
+    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. train.lr=1e-3")
     parser.add_argument("--cores", help="cores to use (default: all here; on a cluster as many as there are)")
     return parser
 
@@ -126,6 +130,18 @@ def _cores_problem(cores: str | None) -> Problem | None:
     if cores in (None, "all") or (cores.isdecimal() and int(cores) > 0):
         return None
     return Problem("--cores", "", cores, "1 or more, or all", "Leave it out for all cores of this machine")
+
+
+def _slurm_problem(others: list[str]) -> Problem | None:
+    """Without its plugin Snakemake knows no executor slurm, and prints all its options instead."""
+    pairs = [o.split("=", 1) if "=" in o else [o, after] for o, after in zip(others, [*others[1:], ""], strict=True)]
+    wanted = [
+        option for option, value in pairs if option in ("--profile", "--executor", "-e") and Path(value).name == "slurm"
+    ]
+    if not wanted or find_spec("snakemake_executor_plugin_slurm"):
+        return None
+    fix = f"Install it: make -C {shlex.quote(str(HOME))} slurm"
+    return Problem(wanted[0], "", "slurm without its plugin", "the package snakemake-executor-plugin-slurm", fix)
 
 
 def _command(config: Path, cores: str | None, others: list[str]) -> list[str]:

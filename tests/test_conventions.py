@@ -15,6 +15,7 @@ import yaml
 
 from conftest import ROOT, SMALL, jobs_run, snakemake
 from pipeline.config.loader import load_config
+from pipeline.run.prologue import with_numbers
 
 OUTER = """\
 configfile: "lab.yaml"
@@ -171,6 +172,33 @@ def test_a_bad_config_of_the_module_is_refused(outer: Path) -> None:
     result = subprocess.run(command, cwd=outer, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "[train.seed]: got -1" in result.stdout
+
+
+def test_a_deployed_project_reads_the_default_config(tmp_path: Path) -> None:
+    """Snakemake reads it as YAML 1.1, where 1e-05 is a text; with it come values of --config."""
+    module = OUTER.format(snakefile=str(ROOT / "workflow/Snakefile"))
+    (tmp_path / "Snakefile").write_text(
+        module.replace("lab.yaml", "config.yaml").replace('config["decoding"]', "config")
+    )
+    shutil.copy2(ROOT / "config/config.yaml", tmp_path)
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--config", "train={lr: 2e-4}", "--", "poster.txt"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert "decoding_evaluate" in result.stdout
+
+
+def test_texts_that_yaml_1_1_takes_for_no_numbers_are_numbers() -> None:
+    given = {"a": ["1e-05", "-2E3"], "b": {"c": "1.5e-3", "d": "1e", "e": "e5", "f": True, "g": "1"}}
+    wanted = {"a": [1e-5, -2000.0], "b": {"c": 1.5e-3, "d": "1e", "e": "e5", "f": True, "g": "1"}}
+    assert with_numbers(given) == wanted
+
+
+def test_the_command_of_the_configuration_page_starts(tmp_path: Path) -> None:
+    (line,) = re.findall(r"^snakemake .*", (ROOT / "config/README.md").read_text(), re.MULTILINE)
+    (tmp_path / "my.yaml").write_text("simulate: {minutes: 1}\n")
+    command = [sys.executable, "-m", *line.split(), "--dry-run", "--snakefile", str(ROOT / "Snakefile")]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
 
 
 def test_the_report_has_captions_and_categories(finished: Path) -> None:

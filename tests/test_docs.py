@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
+from pipeline.raw.sheet import COLUMNS
 
 PAGES = sorted(p.name for p in (ROOT / "docs").glob("*.md"))
 
@@ -36,6 +37,13 @@ def test_every_page_has_one_title_and_says_what_it_is_for() -> None:
         text = (ROOT / "docs" / name).read_text(encoding="utf-8")
         prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
         assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1, name
+
+
+def test_every_column_of_the_sheet_is_explained() -> None:
+    explained = (ROOT / "docs/import.md").read_text()
+    rows = [line.split("|")[1] for line in explained.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert set(COLUMNS) <= named
 
 
 def test_the_citation_file_holds_what_the_format_requires() -> None:

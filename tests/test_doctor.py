@@ -19,12 +19,13 @@ from pipeline.config.stages import stage_json
 from pipeline.config.window import WindowStage
 from pipeline.data.splits import ROLES
 from pipeline.doctor import device
-from pipeline.doctor.command import check_run, settings_of
+from pipeline.doctor.command import check_run, counted, session_lines, settings_of
 from pipeline.doctor.cost import cost
 from pipeline.doctor.folds import subject_folds
-from pipeline.doctor.recordings import examine
+from pipeline.doctor.recordings import Examined, examine
 from pipeline.errors import InputError
 from pipeline.run.plan import Plan, load_plan
+from pipeline.signal.lag import LagEstimate
 from pipeline.simulation.subject import write_subjects
 
 CONFIG = """\
@@ -173,6 +174,44 @@ def test_what_would_stop_the_run_is_named_with_its_fix(
     assert "Fix: " in shown.err
     assert "cannot start" in shown.out
     assert "Ready." not in shown.out
+
+
+def test_a_table_that_cannot_be_read_does_not_make_channels_bad(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = work / "raw/sim01_run01_events.tsv"
+    table.write_text("onset\tduration\n" + "1,5\t1\n" * 9)
+    assert main(["doctor", "config.yaml"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "row 2 and 8 more, onset]: got 1,5, expected a plain number" in line
+
+
+@pytest.mark.parametrize(
+    ("lag_s", "confidence", "said"),
+    [
+        (0.102, 0.4, "the brain leads by 102 ms (confidence 0.40)"),
+        (-0.05, 0.2, "the brain follows by 50 ms (confidence 0.20)"),
+        (-0.692, 0.0, "no lag stands out: where the sound was recorded on a clock of its own, check the offset"),
+    ],
+)
+def test_a_lag_is_said_where_it_stands_out(made: Path, lag_s: float, confidence: float, said: str) -> None:
+    session = load_plan(
+        made, [made / "config.yaml"], [{"data": {"sheet": str(made / "raw/recordings.tsv")}}], False
+    ).sessions["sim01_run01"]
+    found = Examined(session, sounds_s={"sim01_run01": 90.0})
+    found.lag = LagEstimate(lag_s, 0.3, confidence, 0.1, None, None, "")
+    assert f"clock  declared +0.137 s, 40 ppm; {said}" in session_lines(found)
+
+
+def test_what_is_not_known_of_a_sheet_is_said(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite_sheet(work, lambda text: text.replace("\tnone\t", "\tunknown\t").replace("\t0.137\t40.0\t", "\t0\t0\t"))
+    table = work / "raw/sim01_run01_channels.tsv"
+    table.write_text(table.read_text().replace("LA1\t", "TTL\t"))
+    assert main(["doctor", "config.yaml"]) == 0
+    printed = capsys.readouterr().out
+    assert "clock  by the sheet +0 s, 0 ppm" in printed
+    assert printed.startswith("2 recordings in 2 sessions of 2 subjects, ")
+    assert counted(1, "subject") == "1 subject"
+    assert "not testable (no evidence, but the sound may have been modified after recording; P " in printed
+    assert "note   TTL by name no electrodes, and used: to leave them out, write bad" in printed
 
 
 def test_all_problems_come_at_once(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

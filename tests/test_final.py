@@ -253,10 +253,15 @@ def test_without_a_final_model_the_command_that_makes_one_is_named(copy: Path, m
     result = pipeline(copy, "predict", "--subject", "sim01", "--recording", "sim01_run01")
     assert result.returncode == 2
     assert "sim01, which has no final model" in result.stderr
-    assert "Fix: Make it: python main.py --config results/config.json --set fold=final" in result.stderr
+    assert (
+        "Fix: Make it: seeg-to-audio run results/config.json --set fold=final, or take the model of a fold: --fold 0"
+        in result.stderr
+    )
     assert sorted(Path("results").rglob("*")) == before, "nothing is trained"
     with pytest.raises(InputError, match=r"no model of fold 7.*--set fold=7"):
         model_of("sim01", 7)
+    with pytest.raises(InputError, match=r"Fix: Name one of the subjects with a model \(sim01\)"):
+        model_of("Sim01", 0)
     with pytest.raises(InputError, match="--subject"):
         model_of("../sim01", FINAL)
 

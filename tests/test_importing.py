@@ -20,11 +20,13 @@ import soundfile
 from imports import imported
 from pipeline.cli import main
 from pipeline.errors import InputError
+from pipeline.importing.command import import_recordings
 from pipeline.importing.naming import ids, key, safe_id
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording, Signal
 from pipeline.importing.writing import BLOCK_BYTES, write_recordings
 from pipeline.raw.bids import read_annotations, read_channels, read_electrodes, read_events
+from pipeline.raw.electrode_names import no_electrodes
 from pipeline.raw.sheet import RecordingRow, read_sheet
 
 EEG_HZ, SOUND_HZ, SECONDS = 512, 8000, 12
@@ -200,6 +202,44 @@ def test_edf_with_a_microphone_channel(edf: Path, tmp_path: Path) -> None:
     assert marks.duration_s[0] == 2.0
 
 
+def test_marks_without_a_duration_become_events_where_they_are_asked_for(edf: Path, tmp_path: Path) -> None:
+    options = {"sound": "MIC", "drop": ("TEMP",), "event_duration": "0.25"}
+    (row,) = imported(edf, tmp_path / "raw", **options)
+    events = read_events(row.path("events"))  # type: ignore[arg-type]
+    assert (events.onset_s, events.duration_s, events.label) == ((3.0, 4.0), (0.5, 0.25), ("ja", "x"))
+    assert read_annotations(row.path("annotations")).description == ("BAD_move",)  # type: ignore[arg-type]
+    (row,) = imported(edf, tmp_path / "raw2", **options, words_match="[xy]")
+    assert read_events(row.path("events")).label == ("x",)  # type: ignore[arg-type]
+    assert read_annotations(row.path("annotations")).description == ("BAD_move", "ja")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("option", ["words", "names", "layout"])
+def test_an_option_that_the_format_does_not_read_is_refused(edf: Path, tmp_path: Path, option: str) -> None:
+    with pytest.raises(InputError, match=f"--{option}: got the option for mne files, expected "):
+        imported(edf, tmp_path / "raw", sound="MIC", drop=("TEMP",), **{option: "time_channel"})
+
+
+def test_what_is_no_electrode_by_its_name_and_sound_that_is_not_taken_are_said(edf: Path, tmp_path: Path) -> None:
+    edf.with_name("sub-01_task-talk_run-2_ieeg_Mikro.wav").touch()
+    edfio = pytest.importorskip("edfio")
+    signals = [edfio.EdfSignal(EEG_UV[:, 0], EEG_HZ, label=name, physical_dimension="uV") for name in ("LA1", "Trig 1")]
+    edfio.Edf(signals).write(edf)
+    said: list[str] = []
+    import_recordings(edf, tmp_path / "raw", Options(), dry_run=True, say=said.append)
+    assert "note   by their names no electrodes: Trig 1; to leave them out: --drop 'Trig 1'" in said[0]
+    assert "not trained on (sub-01_task-talk_run-2_ieeg_Mikro.wav beside it: --sound-file takes one)" in said[0]
+    assert no_electrodes(["TTL", "Trig 1", "DC01", "EKG", "LA 1", "EMG1", "STG2"], "ieeg") == [
+        "TTL", "Trig 1", "DC01", "EKG", "EMG1",
+    ]  # fmt: skip
+    assert no_electrodes(["EMG1", "EKG"], "emg") == ["EKG"]
+
+
+def test_of_sound_with_two_channels_the_option_is_named(edf: Path, tmp_path: Path) -> None:
+    soundfile.write(edf.with_suffix(".wav"), np.zeros((100, 2)), SOUND_HZ)
+    with pytest.raises(InputError, match=r"--sound-channel\]: got 2 channels .* Fix: Say which is the voice: --sound"):
+        imported(edf, tmp_path / "raw", sound_file=edf.with_suffix(".wav"), drop=("TEMP", "MIC"))
+
+
 def test_bids_tables_choose_channels_and_give_events_on_the_neural_clock(edf: Path, tmp_path: Path) -> None:
     stem = edf.parent / "sub-01_task-talk"
     rows = [("MIC", "AUDIO"), ("TEMP", "TEMP"), ("RB2", "ECG"), ("RB1", "SEEG"), ("LA2", "SEEG"), ("LA1", "SEEG")]
@@ -324,7 +364,7 @@ def test_fif_with_a_first_sample_bad_channels_and_positions(tmp_path: Path) -> N
     raw.save(tmp_path / "s2_raw.fif", verbose="ERROR", fmt="double")
     soundfile.write(tmp_path / "voice.flac", np.stack([SOUND, SOUND // 2], 1), SOUND_HZ, subtype="PCM_16")
     voice = {"sound_file": tmp_path / "voice.flac"}
-    with pytest.raises(InputError, match="audio_channel"):
+    with pytest.raises(InputError, match="--sound-channel"):
         imported(tmp_path / "s2_raw.fif", tmp_path / "raw", **voice)
     (row,) = imported(tmp_path / "s2_raw.fif", tmp_path / "raw", sound_channel="right", **voice)
     eeg, sound = arrays(row)
@@ -476,7 +516,7 @@ SIDECARS = {
     ("s1_eeg.json", '{"SamplingFrequency": ' + "9" * 5000 + "}"): "Exceeds the limit",
     ("s1_eeg.json", "[" * 100_000): "nest too deep",
     ("s1_eeg.json", "[1]"): "a rate in Hz",
-    ("s1_events.tsv", "onset\tduration\n" + "9" * 5000 + "\t1\n"): "1 of 1 events outside",
+    ("s1_events.tsv", "onset\tduration\n" + "9" * 5000 + "\t1\n"): "a plain number",
     ("s1_channels.tsv", "name\n" + "a" * 200_000 + "\n"): "1 channels",
     ("s1_channels.tsv", "\n\n"): "no channel ch001",
 }

@@ -108,7 +108,13 @@ def test_one_table_of_markers_over_many_sounds(trials: Path, tmp_path: Path) -> 
     assert events(rows[0]) == [(0.1, 0.2, "nee"), (0.7, 0.25, "last"), (1.0, 0.2, "ja")]
     assert events(rows[7]) == [(0.7, 0.25, "last")]
     assert {r.events_are for r in rows} == {"cue"}
-    table.write_text(table.read_text() + "\nother.wav\t1\t1\tx\nother.wav\t2\t1\ty\n")
+    with pytest.raises(InputError) as refused:
+        table.write_text(table.read_text().replace("0.7", "0,7"))
+        imported(trials, tmp_path / "raw2", **options)
+    (problem,) = refused.value.problems
+    assert (problem.file, problem.field) == (str(table), "row 4 and 7 more, onset")
+    assert problem.fix == "Write a point in place of the decimal comma."
+    table.write_text(table.read_text().replace("0,7", "0.7") + "\nother.wav\t1\t1\tx\nother.wav\t2\t1\ty\n")
     with pytest.raises(InputError, match=r"2 markers of 1 other files \(other.wav"):
         imported(trials, tmp_path / "raw2", **options)
 
@@ -173,6 +179,15 @@ def events_in_ms(trials: Path) -> None:
         path.write_text("onset\tduration\ttrial_type\n1500\t300\tword\n700\t200\tword\n")
 
 
+def decimal_commas(trials: Path) -> None:
+    for path in trials.glob("*_events.tsv"):
+        path.write_text("onset\tduration\tlabel\n" + "".join(f"1,{n}\t0,1\tword\n" for n in range(9)))
+
+
+def semicolons(trials: Path) -> None:
+    (trials / "s2_001_0000_events.tsv").write_text("\ufeffonset;duration;label\r\n0,5;0,1;word\r\n")
+
+
 def rate_of_a_sidecar(trials: Path) -> None:
     (trials / "s2_002_0002_emg.json").write_text('{"SamplingFrequency": 625}')
 
@@ -184,6 +199,12 @@ def rate_of_a_sidecar(trials: Path) -> None:
         (no_sound, [], "none for 1 of 8 trials (s2_001_0003_emg.npy)"),
         (another_channel_count, [], "also ch004"),
         (events_in_ms, [], "2 of 2 events outside, the first at 1500; they look like milliseconds"),
+        (
+            decimal_commas,
+            ["--dry-run"],
+            "s2_001_0000_events.tsv and 7 more files[row 2 and 8 more, onset]: got 1,0",
+        ),
+        (semicolons, ["--dry-run"], "s2_001_0000_events.tsv[header]: got semicolons between columns, expected tabs"),
         (rate_of_a_sidecar, [], "got 600 Hz, expected the 625 Hz of s2_002_0002_emg.json"),
         (None, ["--eeg-rate", "1200"], "eeg_rate_hz 600 would fit the sound"),
         (None, ["--pattern", "{subject}_{day}_{trial}_emg.npy"], "{day}, expected one of {subject}"),

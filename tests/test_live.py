@@ -309,7 +309,7 @@ def test_a_replay_gives_the_predictions_of_the_run(
             assert "step by step, montage of session sim01_run01" in capsys.readouterr().out
             assert "\nCC0." in Path("exported/MODEL_CARD.md").read_text()
         assert main([*command[:-1], "nobody"]) == 2
-        assert "a recording of the run's sheet" in capsys.readouterr().err
+        assert "a recording of the run's sheet. Fix: Name one of " in capsys.readouterr().err
 
 
 # --- the vocoder ----------------------------------------------------------------------------------------------------

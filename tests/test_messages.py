@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
@@ -37,6 +39,17 @@ def test_a_number_of_cores_that_starts_nothing_is_refused_at_once(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
+@pytest.mark.skipif(bool(find_spec("snakemake_executor_plugin_slurm")), reason="the plugin is installed")
+@pytest.mark.parametrize("arguments", [["--profile", "some/profiles/slurm"], ["--profile=slurm/"], ["-e", "slurm"]])
+def test_slurm_without_its_plugin_is_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    result = started(tmp_path, "--config", "config.yaml", *arguments)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert (
+        "got slurm without its plugin, expected the package snakemake-executor-plugin-slurm. Fix: Install it: " in line
+    )
+
+
 def test_targets_may_follow_the_config_and_a_dry_run_is_a_table(tmp_path: Path) -> None:
     result = started(tmp_path, "--config", "config.yaml", "results/mel/sim01_run01.h5", "--dry-run")
     assert result.returncode == 0, result.stderr
@@ -45,6 +58,65 @@ def test_targets_may_follow_the_config_and_a_dry_run_is_a_table(tmp_path: Path) 
     assert [line.split() for line in table[1:5]] == [[s, "1"] for s in ("simulate", "ingest", "align", "mel")]
     assert table[5] == "4 job(s) would run; with --verbose: each of them, and why"
     assert "rule align:" not in result.stdout + result.stderr
+    assert len([line for line in lines if line.split() == ["stage", "jobs"]]) == 1, "once"
+
+
+def test_set_takes_several_values_and_targets_may_follow_them(tmp_path: Path) -> None:
+    settings = ["--set", "causal=true", "simulate.minutes=2", "results/mel/sim01_run01.h5", "--dry-run"]
+    result = started(tmp_path, "--config", "config.yaml", *settings)
+    assert result.returncode == 0, result.stderr
+    assert "4 job(s) would run" in result.stderr
+    resolved = json.loads((tmp_path / "results/.dry_run.json").read_text())
+    assert (resolved["causal"], resolved["simulate"]["minutes"]) == (True, 2.0)
+
+
+def test_a_word_that_is_neither_option_nor_target_is_refused_without_a_wall_of_options(tmp_path: Path) -> None:
+    result = started(tmp_path, "--config", "config.yaml", "--cores", "1", "resluts/eval.json")
+    assert result.returncode == 2
+    expected = "got resluts/eval.json, expected an option, or a file under results/. Fix: "
+    assert result.stderr.startswith(f"error: command line: {expected}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_console_command_runs_the_workflow_in_any_folder(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("simulate: {minutes: 1.0}\n")
+    command = [sys.executable, "-P", "-m", "pipeline", "run", "my.yaml", "--dry-run", "results/mel/sim01_run01.h5"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "4 job(s) would run" in result.stderr
+
+
+def test_without_the_checkout_run_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.cli._home", lambda: tmp_path)
+    assert main(["run", "my.yaml"]) == 2
+    assert "expected the checkout with its workflow. Fix: Clone the repository" in capsys.readouterr().err
+
+
+def test_an_unknown_option_shows_the_usage_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["doctor", "my.yaml", "--sett", "fold=0"])
+    printed = capsys.readouterr().err
+    assert "doctor [-h]" in printed
+    assert "unrecognized arguments: --sett fold=0" in printed
+
+
+def test_a_setting_of_simulate_may_carry_its_section(tmp_path: Path) -> None:
+    options = ["--minutes", "0.2", "--channels", "4", "--set", "simulate.eeg_rate_hz=512"]
+    assert main(["simulate", "--out", str(tmp_path / "raw"), *options]) == 0
+    assert "\t512\t" in (tmp_path / "raw/recordings.tsv").read_text()
+
+
+def test_usage_names_the_command_that_was_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for called, name in [("/usr/bin/seeg-to-audio", "seeg-to-audio"), ("pipeline/__main__.py", "python -m pipeline")]:
+        monkeypatch.setattr(sys, "argv", [called])
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        assert capsys.readouterr().out.startswith(f"usage: {name} ")
 
 
 FILES = {

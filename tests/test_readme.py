@@ -27,7 +27,7 @@ BY_CI = {"make run", "make test"}
 WHOLE_RUNS = {
     "snakemake --cores 8 results/eval.json",
     "python main.py --config config/config.toml",
-    "python main.py --config my.yaml",
+    "seeg-to-audio run my.yaml",
 }
 
 
@@ -89,8 +89,8 @@ def ordered(commands: list[str]) -> list[object]:
 @pytest.mark.parametrize("command", ordered(COMMANDS))
 def test_a_command_of_the_readme_works(checkout: Path, command: str) -> None:
     if "my.yaml" in command and not (checkout / "raw").exists():
-        assert run("python -m pipeline simulate --out raw --minutes 3 --channels 16", checkout).returncode == 0
-    if command.startswith("python -m pipeline simulate"):
+        assert run("seeg-to-audio simulate --out raw --minutes 3 --channels 16", checkout).returncode == 0
+    if command.startswith("seeg-to-audio simulate"):
         shutil.rmtree(checkout / "raw", ignore_errors=True)
     result = run(command, checkout)
     assert result.returncode == 0, result.stderr[-3000:]

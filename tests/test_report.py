@@ -22,7 +22,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_inner_folds, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.levels import MEANINGS
-from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, document_json, score
+from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, document_json, score, why_missing
 from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
 from pipeline.report import figures, page, view_chance, view_scores
 from pipeline.report.extras import Attention, Contacts, LearningCurve, ReportExtras
@@ -465,6 +465,31 @@ def test_a_curve_for_each_network() -> None:
     pages = [make_page(e).split('id="training"')[1].split("</section>")[0] for e in (extras, both)]
     assert pages[0].count("<img") == pages[1].count("<img") == 1
     assert pages[0] != pages[1]
+
+
+def test_a_curve_of_one_point_is_seen_and_a_longer_one_is_a_line() -> None:
+    one, two = np.array([40.0]), np.array([40.0, 80.0])
+    figure = figures.lines_figure({"short": (one, one), "long": (two, two)}, "x", "y")
+    assert [line.get_marker() for line in figure.axes[0].lines] == ["o", "None"]
+
+
+@pytest.mark.parametrize("subject", ["P01", "sub-01_task-words_acq-long"])
+def test_no_legend_is_wider_than_its_picture(subject: str) -> None:
+    step = np.arange(3.0)
+    names = [f"{subject}, fold {k} 0-corrector" for k in range(5)]
+    figure = figures.lines_figure({name: (step, step) for name in names}, "x", "y")
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+
+
+def test_why_the_contamination_check_says_so_wraps(full: str) -> None:
+    assert '<table class="why">' in full.split('id="contamination"')[1].split("</section>")[0]
+    assert re.search(r"table\.why td:last-child[^}]*white-space: normal", full)
+
+
+def test_that_the_true_sound_was_not_vocoded_is_a_choice_of_the_config() -> None:
+    assert "export.audio is not all" in why_missing([], "vocoded_true", "pearson_r")
 
 
 def test_equal_input_gives_equal_page(full: str) -> None:

@@ -378,6 +378,8 @@ BAD_BIDS: list[tuple[Callable[[Path], object], str, str, str]] = [
     (read_events, "onset\ttrial_type\n1\tword\n", "duration", "no such column"),
     (read_events, "onset\tduration\nn/a\t1\n", "row 2, onset", "n/a"),
     (read_events, "onset\tduration\n1\t-1\n", "row 2, duration", "-1"),
+    (read_events, "onset\tduration\n" + "1,5\t1\n" * 5, "row 2 and 4 more, onset", "1,5"),
+    (read_events, "onset,duration\n1,1\n", "header", "commas between columns"),
     (read_events, "onset\tduration\n1 s\t1\n", "row 2, onset", "1 s"),
     (read_events, "onset\tduration\nnan\t1\n", "row 2, onset", "nan"),
     (read_annotations, "onset\tduration\n1\t1\n", "description", "no such column"),

@@ -139,6 +139,12 @@ def test_only_the_lines_of_snakemake_that_matter_are_printed(printed: logging.Lo
     assert bool(line_of(printed)) == bool(shown)
 
 
+def test_progress_counts_the_jobs_that_were_announced() -> None:
+    """The rule ``all`` is a job of Snakemake's alone."""
+    lines = [line_of(record(None, event="progress", done=done, total=4), targets=1) for done in (2, 3, 4)]
+    assert lines == ["2 of 3 jobs done", "3 of 3 jobs done", ""]
+
+
 def test_failures_of_main_are_short(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("simulate: {minutes: 0.6, channels: 6}\n")
     (tmp_path / "results/recordings/sim01_run01.h5").mkdir(parents=True)

@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if given[:1] == ["run"]:
+            return _run(given[1:])
+        options, unknown = _parser().parse_known_args(given)
+        if unknown:
+            options.usage_of.error(f"unrecognized arguments: {' '.join(unknown)}")
         return int(options.command(options) or 0)
     except InputError as error:
         print(error, file=sys.stderr)
@@ -69,8 +74,10 @@ def _unusable(error: OSError) -> Problem:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__.splitlines()[0])
+    name = "seeg-to-audio" if Path(sys.argv[0]).stem == "seeg-to-audio" else "python -m pipeline"
+    parser = argparse.ArgumentParser(prog=name, description=f"Commands of the workflow: ``{name} COMMAND``.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("run", help="run the workflow in this folder with a config, as main.py of the checkout does")
     _add_simulate(commands)
     _add_import(commands)
     _add_doctor(commands)
@@ -86,7 +93,28 @@ def _parser() -> argparse.ArgumentParser:
     _add_summary(commands)
     _add_report(commands)
     _add_recover(commands)
+    for one in commands.choices.values():
+        one.set_defaults(usage_of=one)
     return parser
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """``main.py`` of the checkout in the working directory: ``run my.yaml …`` is ``main.py --config my.yaml …``.
+
+    Replaces this process, so that signals reach ``main.py`` itself.
+    """
+    main_file = _home() / "main.py"
+    if not main_file.is_file():
+        fix = "Clone the repository, and install it from there: pip install -c constraints.txt -e ."
+        raise InputError(Problem("run", str(main_file), "no such file", "the checkout with its workflow", fix))
+    named = [] if not arguments or arguments[0].startswith("-") else ["--config"]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, str(main_file), *named, *arguments])
+
+
+def _home() -> Path:
+    """The checkout."""
+    return Path(__file__).resolve().parents[2]
 
 
 def _add_simulate(commands: argparse._SubParsersAction) -> None:
@@ -109,7 +137,7 @@ def _simulate(options: argparse.Namespace) -> None:
 
     names = ("mode", "minutes", "channels", "seed", "subjects", "recordings", "speech")
     overrides = [{"simulate": {name: getattr(options, name) for name in names}}]
-    overrides += [parse_override(f"simulate.{text}") for text in options.set]
+    overrides += [parse_override(f"simulate.{text.removeprefix('simulate.')}") for text in options.set]
     sheet = write_subjects(load_config([], overrides).simulate, options.out)
     print(f"simulated data, sheet: {sheet}")
 
@@ -386,8 +414,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     from pipeline.config.loader import parse_override
     from pipeline.run.plan import load_plan
 
-    files, home = _config_files(options), Path(__file__).resolve().parents[2]
-    return load_plan(home, files, list(map(parse_override, options.set)), is_job=False)
+    return load_plan(_home(), _config_files(options), list(map(parse_override, options.set)), is_job=False)
 
 
 def _config_files(options: argparse.Namespace) -> list[Path]:
@@ -494,5 +521,5 @@ def _add_recover(commands: argparse._SubParsersAction) -> None:
 def _recover(options: argparse.Namespace) -> None:
     from pipeline.run.ownership import owned_folder
 
-    with owned_folder(Path(__file__).resolve().parents[2] / "workflow" / "scripts") as done:
+    with owned_folder(_home() / "workflow" / "scripts") as done:
         print("\n".join(done) or "nothing to recover")

@@ -27,20 +27,27 @@ class LogHandler(LogHandlerBase):
     has_formatter = True
     needs_rulegraph = False
 
+    #: The line of the counts, which Snakemake sends twice in a dry run; and whether the rule ``all`` is among them.
+    counts, targets = "", 0
+
     def emit(self, record: logging.LogRecord) -> None:
-        is_dry = bool(self.common_settings.dryrun)
-        if line := line_of(record, is_dry):
+        if getattr(record, "event", None) == LogEvent.RUN_INFO:
+            self.targets = record.__dict__["stats"].get("all", 0)
+        line = line_of(record, bool(self.common_settings.dryrun), self.targets)
+        if getattr(record, "event", None) == LogEvent.RUN_INFO:
+            line, self.counts = ("" if line == self.counts else line), line
+        if line:
             print(line, file=sys.stderr, flush=True)
 
 
-def line_of(record: logging.LogRecord, is_dry: bool = False) -> str:
-    """What to print for a message of Snakemake's; empty for nothing."""
+def line_of(record: logging.LogRecord, is_dry: bool = False, targets: int = 0) -> str:
+    """What to print for a message of Snakemake's; empty for nothing.  ``targets``: jobs that run nothing (``all``)."""
     event = getattr(record, "event", None)
     if event == LogEvent.RUN_INFO:
         return (_table if is_dry else _jobs)(record.__dict__["stats"])
     if event == LogEvent.PROGRESS:
-        done, total = record.__dict__["done"], record.__dict__["total"]
-        return f"{done} of {total} jobs done"
+        done, total = record.__dict__["done"], record.__dict__["total"] - targets
+        return f"{done} of {total} jobs done" if done <= total else ""
     if event == LogEvent.JOB_ERROR:
         return _failure(record)
     text = record.getMessage() if record.msg else ""

@@ -26,7 +26,7 @@ INTRODUCTION = """\
 own contains only the keys that differ. Unknown keys are refused, with the most similar known key.
 
 ```
-snakemake --cores 8 --configfile my.yaml results/eval.json
+snakemake --cores 8 results/eval.json --configfile my.yaml
 python main.py --config my.toml --set train.lr=1e-3
 ```
 

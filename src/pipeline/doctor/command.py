@@ -97,12 +97,18 @@ def settings_of(plan: Plan) -> Settings:
     )
 
 
+def counted(n: int, what: str) -> str:
+    """``1 session``, ``2 sessions``."""
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def _headline(plan: Plan) -> str:
     config = plan.config
     folds = f"fold {config.fold}" if isinstance(config.fold, int) else "all folds"
     final = " and the final model" if config.makes_final else ""
     return (
-        f"{len(plan.rows)} recordings in {len(plan.sessions)} sessions of {len(plan.subjects)} subjects, "
+        f"{counted(len(plan.rows), 'recording')} in {counted(len(plan.sessions), 'session')} of "
+        f"{counted(len({row.subject for row in plan.rows}), 'subject')}, "
         f"{folds} of {config.split.folds}{final}, split by "
         f"{config.split.by}, preset {config.model.preset}{', causal' if config.causal else ''}"
     )
@@ -234,13 +240,19 @@ def _bad(found: Examined) -> str:
 def _clock(found: Examined) -> str:
     row, lag = found.row, found.lag
     offsets = {r.audio_offset_s for r in found.session.trials}
-    stated = {"assumed": "ASSUMED", "file": "from the files"}.get(row.audio_offset_from or "", "declared")
+    sources = {"assumed": "ASSUMED", "file": "from the files", "declared": "declared"}
+    stated = sources.get(row.audio_offset_from or "", "declared" if row.audio_offset_s else "by the sheet")
     text = f"{stated} {row.audio_offset_s:+g} s, {row.audio_drift_ppm:g} ppm"
     if len(offsets) > 1:
         text = f"{stated} {min(offsets):+g} to {max(offsets):+g} s"
     if lag is None or lag.lag_s is None:
         return text + (f"; no lag estimate ({lag.reason})" if lag else "")
-    return text + f"; the {source(row.modality)} leads by {1e3 * lag.lag_s:.0f} ms (confidence {lag.confidence:.2f})"
+    if not lag.confidence:
+        return f"{text}; no lag stands out: where the sound was recorded on a clock of its own, check the offset"
+    verb = "leads" if lag.lag_s >= 0 else "follows"
+    return (
+        f"{text}; the {source(row.modality)} {verb} by {1e3 * abs(lag.lag_s):.0f} ms (confidence {lag.confidence:.2f})"
+    )
 
 
 def _tables(found: Examined) -> str:

@@ -18,7 +18,7 @@ from pipeline.artifacts.aligned import AlignedInfo
 from pipeline.config.align import AlignStage
 from pipeline.config.contamination import ContaminationCheck
 from pipeline.config.ingest import IngestConfig
-from pipeline.doctor.suggestions import suggestions
+from pipeline.doctor.suggestions import other_channels, suggestions
 from pipeline.errors import InputError, Problem
 from pipeline.evaluation.contamination import check_contamination
 from pipeline.evaluation.leak_spectra import SignalPair
@@ -177,7 +177,8 @@ def _judge(found: Examined, looking: _Looking, settings: Settings) -> None:
     neural = looking.tables[0][1].neural
     report = looking.scan.finish(str(neural.path) if alone else found.session.name)
     was_read = not found.problems
-    found.problems += report.problems
+    if looking.excerpts.samples:  # else no sample was read, since the first trial has a problem
+        found.problems += report.problems
     if found.sounds_s and was_read:
         sound = next(raw.sound for _, raw in looking.tables if raw.sound)
         name = str(sound.path) if alone else found.session.name
@@ -187,6 +188,10 @@ def _judge(found: Examined, looking: _Looking, settings: Settings) -> None:
         found.row.modality, rate_hz, settings.align.align, looking.excerpts.samples if was_read else ()
     )
     channels = looking.tables[0][1].channel_table(rate_hz, report.bad)
+    used = declared_use(channels, settings.align.align.channels)
+    found.suggestions += other_channels(
+        [name for name, use in zip(channels["name"], used, strict=True) if use == "used"], found.row.modality
+    )
     for number, (row, recording) in enumerate(looking.tables):
         annotations = recording.annotation_table(report.missing_annotations(rate_hz, number))
         found.infos.append(_aligned_info(row, recording, channels, annotations, settings.align))
@@ -316,7 +321,8 @@ def _hint(excerpts: Excerpts, session: str, settings: Settings, channels: dict[s
     level = "none of them" if found.detectable_db is None else f"one of {found.detectable_db:g} dB"
     exclude = settings.align.align.channels.exclude if settings.one_session else None
     remedy = f"; {replace(found, exclude=exclude).remedy()}" if found.result == "suspect" else ""
-    return f"{found.result} (P {found.p:.2g}; of leaks added here {level} shows{remedy})"
+    reason = f"{found.reason}; " if found.reason else ""
+    return f"{found.result} ({reason}P {found.p:.2g}; of leaks added here {level} shows{remedy})"
 
 
 # --- what align will say ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.config.align import AlignConfig
+from pipeline.raw.electrode_names import no_electrodes
 
 EMG_BANDS_HZ = ((20.0, 60.0), (70.0, 170.0), (170.0, 280.0))
 MAINS_HZ = (50, 60)
@@ -31,6 +32,13 @@ def suggestions(modality: str, rate_hz: float, config: AlignConfig, excerpts: Se
     if mains and mains != config.line_noise_hz:
         found.append(f"the mains show at {mains} Hz: align.line_noise_hz is {config.line_noise_hz:g}")
     return found
+
+
+def other_channels(names: Sequence[str], modality: str) -> list[str]:
+    """A sentence on channels that are used although their names are those of triggers, inputs or the heart."""
+    found = no_electrodes(names, modality)
+    fix = "write bad into the column status of the channel table, or import with --drop"
+    return [f"{', '.join(found)} by name no electrodes, and used: to leave them out, {fix}"] if found else []
 
 
 def _features(modality: str, rate_hz: float) -> list[str]:

@@ -37,6 +37,7 @@ from pipeline.evaluation.types import (
     ORACLES,
     RETRAINED_NULL,
     TEACHER_FORCED,
+    VOCODED_TRUE,
     Document,
     FoldPredictions,
     Values,
@@ -298,6 +299,8 @@ def why_missing(scored: Sequence[FoldScores], name: str, metric: str) -> str:
     if metric in ("stoi", "estoi"):
         has_sound = any("stoi" in s.document["scores"].get(MODEL, {}) for s in scored)
         return "sound is made of the model's prediction only" if has_sound else "no sound was made (export.audio)"
+    if name == VOCODED_TRUE:
+        return "the true sound was not vocoded: export.audio is not all"
     if any(name in s.document["scores"] for s in scored):
         return "no annotated bad frames" if metric == "pearson_r_without_bad" else "no such frames"
     return "not computed"

@@ -6,6 +6,7 @@ that were matched by their names are only listed; ``--yes`` confirms the matches
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,11 +16,13 @@ from pathlib import Path
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing import bids_root, matlab, mne_files, npy_pairs, nwb, xdf
 from pipeline.importing.cuts import cut
+from pipeline.importing.naming import named_like
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording
 from pipeline.importing.trials import find_trials, with_facts
 from pipeline.importing.writing import SHEET, check_together, refuse_existing, sessions, size_bytes, write_recordings
 from pipeline.raw.bids import REGION_COLUMNS, is_bad
+from pipeline.raw.electrode_names import no_electrodes
 from pipeline.raw.modality import source as source_of
 
 #: Format -> endings of its files, and what finds its recordings.
@@ -30,6 +33,13 @@ FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Path, Options], list[Found]]
     "bids": ((), bids_root.find),
     "npy": ((".npy",), npy_pairs.find),
     "xdf": (xdf.SUFFIXES, xdf.find),
+}
+#: Options that some formats alone read, and what serves the others.
+READ_BY = {
+    "words": (("nwb", "xdf"), "Give a table with --events, or choose marks by --words-match."),
+    "words_match": (("xdf", "mne", "bids"), "Give a table with --events."),
+    "names": (("matlab",), "Give a table with --channels."),
+    "layout": (("matlab", "npy"), "Leave it out: the file says which axis is which."),
 }
 _LISTED = "NWB, EDF, BDF, BrainVision (.vhdr), FIF, XDF, MATLAB (.mat) or .npy files"
 _MOST_ALONE = 3
@@ -52,7 +62,9 @@ def import_recordings(
     Raises InputError with the problems of all recordings; nothing has been written by then.
     """
     refuse_existing(out, append)
-    endings, find = FORMATS[file_format or format_of(source, options.pattern)]
+    chosen = file_format or format_of(source, options.pattern)
+    raise_if_any(_unread(options, chosen))
+    endings, find = FORMATS[chosen]
     found = find_trials(source, options, find, endings) if options.pattern else find(source, options)
     found = with_facts(found, options)
     if not found:
@@ -95,6 +107,17 @@ def format_of(source: Path, pattern: str | None = None) -> str:
     return "bids" if is_bids and fitting == ["mne"] else fitting[0]
 
 
+def _unread(options: Options, file_format: str) -> list[Problem]:
+    """Options that recordings of this format do not read."""
+    return [
+        Problem(
+            f"--{name.replace('_', '-')}", "", f"the option for {file_format} files", f"{' or '.join(kinds)} files", fix
+        )
+        for name, (kinds, fix) in READ_BY.items()
+        if getattr(options, name) is not None and file_format not in kinds
+    ]
+
+
 def _notes(source: Path, found: Mapping[str, Sequence[Recording]]) -> list[str]:
     """What somebody may have overlooked."""
     notes = []
@@ -134,7 +157,7 @@ def _checked(found: Sequence[Found], options: Options) -> list[Recording]:
 def _summarised(problems: Sequence[Problem]) -> list[Problem]:
     """Problems that many files share as one, which names the first."""
     alike: dict[tuple[str, ...], list[Problem]] = {}
-    for problem in problems:
+    for problem in dict.fromkeys(problems):
         alike.setdefault((problem.field, problem.got, problem.expected, problem.fix), []).append(problem)
     return [problem for same in alike.values() for problem in (same if len(same) <= _MOST_ALONE else [_of_many(same)])]
 
@@ -173,10 +196,15 @@ def described(recording: Recording, options: Options) -> str:
         clock = _clock_text(recording)
         lines.append(f"  sound  {sound.duration_s:.1f} s at {sound.rate_hz:g} Hz, {clock}")
     else:
-        lines.append("  sound  none: this recording can be predicted, not trained on")
+        beside = named_like(recording.file)
+        hint = f" ({', '.join(beside[:_MOST_ALONE])} beside it: --sound-file takes one)" if beside else ""
+        lines.append(f"  sound  none: this recording can be predicted, not trained on{hint}")
     lines.append("  tables " + _tables_text(recording, options))
     if recording.left_out:
         lines.append("  left out: " + ", ".join(f"{name} ({why})" for name, why in recording.left_out.items()))
+    if others := no_electrodes([row["name"] for row in recording.channels], recording.modality):
+        quoted = " ".join(shlex.quote(name) for name in others)
+        lines.append(f"  note   by their names no electrodes: {', '.join(others)}; to leave them out: --drop {quoted}")
     return "\n".join(lines)
 
 

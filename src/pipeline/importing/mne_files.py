@@ -2,7 +2,8 @@
 
 Neural channels come in volts, as mne gives them, where the file states a unit of theirs; ``--units`` fills in
 where it does not.  ``--sound`` names a channel that holds the sound.  Annotations with a duration become
-events, BAD intervals and marks without one annotations.  Nothing is resampled: mne would bring the channels of
+events, and with ``--event-duration`` or ``--words-match`` marks without one, too; BAD intervals and other marks become
+annotations.  Nothing is resampled: mne would bring the channels of
 an EDF file to the highest rate, so that those of other rates have to be left out.
 """
 
@@ -36,7 +37,7 @@ from pipeline.importing.recording import (
     unknown_channels,
 )
 from pipeline.importing.sound import scaled
-from pipeline.importing.tables import interval, tables_of
+from pipeline.importing.tables import interval, marker_label, tables_of
 from pipeline.raw.bids import is_bad
 
 SUFFIXES = (".edf", ".bdf", ".vhdr", ".fif", ".fif.gz")
@@ -80,8 +81,8 @@ def _opened(file: Path, options: Options, closing: ExitStack) -> Recording:
     neural = _read(file, [names[i] for i in keep], closing)
     sound, matched = _sound(file, options, closing)
     if "events" not in tables and sound is not None:
-        tables["events"] = _events(neural)
-    tables["annotations"] = [*tables.get("annotations", []), *_marks(neural)]
+        tables["events"] = _events(neural, options)
+    tables["annotations"] = [*tables.get("annotations", []), *_marks(neural, options)]
     if "electrodes" not in tables and (places := _places(neural)):
         tables["electrodes"] = places
     gain_uv, got, declared = _gain_uv(neural, options)
@@ -274,22 +275,32 @@ def _intervals(raw: Any) -> list[tuple[float, float, str]]:
     return [(float(onset) - start_s, float(duration), str(text)) for onset, duration, text in found]
 
 
-def _is_event(duration_s: float, text: str) -> bool:
-    return duration_s > 0 and not is_bad(text) and not text.upper().startswith(("EDGE", "NEW SEGMENT"))
+def _labels(raw: Any, options: Options) -> list[tuple[float, float, str, str | None]]:
+    """Onset and duration [s] and text of each annotation, and its label where it is an event.
 
-
-def _events(raw: Any) -> list[Row]:
-    rows = []
+    BrainVision writes ``kind/description``; a pattern may fit either the whole or the description.
+    """
+    label_of = marker_label(options)
+    marks_too = options.event_duration is not None or options.words_match is not None
+    found = []
     for onset_s, duration_s, text in _intervals(raw):
-        kind, _, label = text.rpartition("/")  # BrainVision: Comment/word
-        if _is_event(duration_s, text):
-            rows.append(interval(onset_s, duration_s, trial_type=kind or "event", label=label))
-    return rows
+        own = label_of(text.rpartition("/")[2]) or label_of(text)
+        no_event = is_bad(text) or text.upper().startswith(("EDGE", "NEW SEGMENT"))
+        found.append((onset_s, duration_s, text, own if (duration_s > 0 or marks_too) and not no_event else None))
+    return found
 
 
-def _marks(raw: Any) -> list[Row]:
-    found = _intervals(raw)
-    return [interval(max(0.0, o), d, description=text) for o, d, text in found if not _is_event(d, text)]
+def _events(raw: Any, options: Options) -> list[Row]:
+    return [
+        interval(onset_s, duration_s, trial_type=text.rpartition("/")[0] or "event", label=label)
+        for onset_s, duration_s, text, label in _labels(raw, options)
+        if label is not None
+    ]
+
+
+def _marks(raw: Any, options: Options) -> list[Row]:
+    found = _labels(raw, options)
+    return [interval(max(0.0, o), d, description=text) for o, d, text, label in found if label is None]
 
 
 def _places(raw: Any) -> list[Row]:

@@ -108,6 +108,11 @@ def sounds_in(folder: Path) -> list[Path]:
     return [p for p in sorted(folder.iterdir()) if p.suffix.lower() in SOUND_SUFFIXES and kind(p) == "sound"]
 
 
+def named_like(file: Path) -> list[str]:
+    """Names of the sound files in the same folder that begin as ``file`` does."""
+    return [p.name for p in sounds_in(file.parent) if p != file and p.name.lower().startswith(file.stem.lower())]
+
+
 def repeated(names: Iterable[str], known: Sequence[str] = ()) -> list[str]:
     """Names that come more than once, or are known already, in any case."""
     seen = {name.lower() for name in known}

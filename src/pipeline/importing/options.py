@@ -101,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--sound-file", type=Path, metavar="FILE", help=".wav, .flac or .npy")
     what.add_argument("--sound-channel", metavar="CHANNEL", help="left, right, mean or an index from 0")
     what.add_argument("--words", metavar="NAME", help="NWB: a series of words, or TABLE:COLUMN; XDF: a marker stream")
-    what.add_argument("--words-match", metavar="REGEX", help="XDF: the markers that are events; a group is the label")
+    what.add_argument("--words-match", metavar="REGEX", help="XDF, BrainVision, EDF: markers that are events")
     what.add_argument("--names", metavar="VARIABLE", help="MATLAB: the channels' names")
     what.add_argument("--drop", nargs="+", default=[], metavar="CHANNEL", help="channels to leave out")
     _add_declarations(parser)

@@ -26,7 +26,16 @@ BLOCK_SAMPLES = 1 << 20
 
 def sound_of_file(path: Path, options: Options, closing: ExitStack) -> Signal:
     """A ``.wav``, ``.flac`` or ``.npy`` file; only the last needs ``--sound-rate``.  Raises InputError."""
-    reader = closing.enter_context(open_audio(path, options.sound_channel))
+    try:
+        reader = closing.enter_context(open_audio(path, options.sound_channel))
+    except InputError as error:
+        fix = "Say which is the voice: --sound-channel"
+        raise InputError(
+            replace(p, field="--sound-channel", got=p.got.replace("audio_channel", "--sound-channel"), fix=fix)
+            if p.field == "audio_channel"
+            else p
+            for p in error.problems
+        ) from None
     rate = reader.rate_hz if reader.rate_hz is not None else rate_hz(options.sound_rate, "--sound-rate", path)
     raise_if_any(rate_problems(str(path), "rate", rate, sidecar_rates(path)))
     return scaled(Signal(reader.read, reader.n_samples, 1, rate, clocked=False), path, options)

@@ -7,17 +7,18 @@ entities (``sub-01``, ``task-x``) are also the file's, as BIDS has it; ``space-`
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 
 from pipeline.artifacts.files import read_json, write_text
 from pipeline.config.checks import file_problem
-from pipeline.errors import InputError, Problem
+from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing.naming import entities, key
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Row
+from pipeline.raw.bids import is_number, number_problems, separator_problem
 
 CHANNELS = (
     "name", "type", "units", "sampling_frequency", "low_cutoff", "high_cutoff", "status", "status_description",
@@ -38,7 +39,7 @@ def tables_of(file: Path, options: Options) -> dict[str, list[Row]]:
         named: Path | None = getattr(options, kind)
         path = named or _beside(file, kind)
         if path:
-            found[kind] = read_rows(path)
+            found[kind] = _timed(path, read_rows(path)) if kind in ("events", "annotations") else read_rows(path)
     return found
 
 
@@ -91,7 +92,10 @@ def read_rows(path: Path) -> list[Row]:
     except UnicodeDecodeError:
         wrong = Problem(str(path), "encoding", "bytes that are not UTF-8", "UTF-8", "Save it as UTF-8.")
         raise InputError(wrong) from None
-    lines = [line.split("\t") for line in re.split(r"\r\n|\n|\r", text) if line]
+    texts = [line for line in re.split(r"\r\n|\n|\r", text) if line]
+    if texts and (wrong_separator := separator_problem(path, texts[0])):
+        raise InputError(wrong_separator)
+    lines = [line.split("\t") for line in texts]
     names = [name.strip() for name in lines[0]] if lines else []
     return [{k: (v or "n/a").strip() for k, v in zip_longest(names, row[: len(names)]) if k} for row in lines[1:]]
 
@@ -106,7 +110,7 @@ def markers(path: Path) -> dict[str, list[Row]]:
 
 @lru_cache(maxsize=4)
 def _markers(path: Path, changed_ns: int) -> dict[str, list[Row]]:
-    rows, found = read_rows(path), dict[str, list[Row]]()
+    rows, found = _timed(path, read_rows(path)), dict[str, list[Row]]()
     column = next((c for c in ("file", "recording") if rows and c in rows[0]), None)
     if column is None:
         fix = "Say in a column file or recording which sound, or which recording, each marker belongs to."
@@ -115,6 +119,33 @@ def _markers(path: Path, changed_ns: int) -> dict[str, list[Row]]:
         own = {name: text for name, text in row.items() if name != column}
         found.setdefault(Path(row[column]).name, []).append(own)
     return found
+
+
+def _timed(path: Path, rows: list[Row]) -> list[Row]:
+    """The same rows.  Raises InputError where an onset or a duration is no number."""
+    cells = {column: [row.get(column, "n/a") for row in rows] for column in ("onset", "duration")}
+    for column, column_texts in cells.items():
+        numbered = enumerate(column_texts, 2)
+        wrong = [(f"row {n}", text, "a plain number") for n, text in numbered if text != "n/a" and not is_number(text)]
+        raise_if_any(number_problems(path, column, wrong))
+    return rows
+
+
+def marker_label(options: Options) -> Callable[[str], str | None]:
+    """The label of a marker's text by ``--words-match``, or None where it is no event.  Raises InputError."""
+    try:
+        fits = re.compile(options.words_match or "(.*)", re.DOTALL)
+    except (re.error, RecursionError, OverflowError) as error:
+        got = f"{options.words_match} ({error})"
+        raise InputError(Problem("--words-match", "", got, "a regular expression", "Correct it.")) from None
+
+    def label(text: str) -> str | None:
+        match = fits.fullmatch(text.strip())
+        if not match or not text.strip():
+            return None
+        return " ".join((match.group(1) if match.groups() else text).split()) or "n/a"
+
+    return label
 
 
 def lasting(rows: Sequence[Row], duration: str | None) -> list[Row]:

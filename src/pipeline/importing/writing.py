@@ -54,8 +54,11 @@ def refuse_existing(out: Path, append: bool) -> None:
 def check_together(recordings: Sequence[Recording], out: Path, options: Options) -> None:
     """Raise InputError where ids come twice, sessions disagree within, or the disk is too small."""
     known = [row["recording"] for row in _sheet_rows(out)]
+    fix = "Give --recording, or --subject-from."
+    if known:
+        fix += f" To import it again, remove its row from {out / SHEET}, and its files."
     problems = [
-        Problem(str(out), "recording", f"{name} twice", "ids of their own", "Give --recording, or --subject-from.")
+        Problem(str(out), "recording", f"{name} twice", "ids of their own", fix)
         for name in repeated((r.recording for r in recordings), known)
     ]
     for session in sessions(recordings).values():

@@ -8,7 +8,6 @@ the drift between the two follow from the stamps.  A marker stream becomes event
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from pipeline.importing.assembly import assembled, channel_rows, separate_sound
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording, Row, Signal, unit_gain_uv
 from pipeline.importing.sound import scaled
-from pipeline.importing.tables import interval, tables_of
+from pipeline.importing.tables import interval, marker_label, tables_of
 from pipeline.raw.agreement import rate_problems
 
 SUFFIXES = (".xdf", ".xdfz")
@@ -250,15 +249,8 @@ def _description(info: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _words(stream: Mapping[str, Any], clock: Stream, options: Options) -> Iterator[Row]:
     """One event for each marker, onset on the clock of the sound (without sound: of the brain)."""
-    try:
-        fits = re.compile(options.words_match or "(.*)", re.DOTALL)
-    except (re.error, RecursionError, OverflowError) as error:
-        got = f"{options.words_match} ({error})"
-        raise InputError(Problem("--words-match", "", got, "a regular expression", "Correct it.")) from None
+    label_of = marker_label(options)
     for values, stamp in zip(stream["time_series"], stream["time_stamps"], strict=True):
-        text = str(values[0]).strip()
-        match = fits.fullmatch(text)
-        if match and text:
+        if label := label_of(str(values[0])):
             onset_s = (float(stamp) - clock.start_s) * clock.stretch
-            label = " ".join((match.group(1) if match.groups() else text).split())
-            yield interval(onset_s, 0.0, trial_type="marker", label=label or "n/a")
+            yield interval(onset_s, 0.0, trial_type="marker", label=label)

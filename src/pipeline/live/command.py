@@ -182,7 +182,8 @@ def _vocoder(plan: Plan, outputs: Outputs, step_frames: int) -> StreamingVocoder
 def _row(plan: Plan, recording: str) -> RecordingRow:
     found = next((row for row in plan.rows if row.recording == recording), None)
     if found is None:
-        fix = "Name a recording of the sheet"
+        known = [row.recording for row in plan.rows if row.audio]
+        fix = f"Name one of {', '.join(known[:10])}{' …' if len(known) > 10 else ''}"
         raise InputError(Problem("--replay", "", recording, "a recording of the run's sheet", fix))
     return found
 

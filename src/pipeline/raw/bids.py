@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,6 +23,9 @@ _MOST_NAMES = 5  # most names in a message
 #: Columns of an electrode table that may hold the region, the first that is there counts.
 REGION_COLUMNS = ("region", "roi", "anatomy", "location")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+#: Cells with the same mistake that are named one by one.
+_MOST_CELLS = 3
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,34 @@ def read_annotations(path: Path) -> Annotations:
     return Annotations(*_by_onset(onset_s, duration_s, table.texts(text or "description")))
 
 
+def separator_problem(path: Path, header: str) -> Problem | None:
+    """A table whose first line has commas or semicolons, and no tab, between its columns."""
+    between = next((name for mark, name in ((";", "semicolons"), (",", "commas")) if mark in header), None)
+    if between is None or "\t" in header:
+        return None
+    return Problem(str(path), "header", f"{between} between columns", "tabs", "Save it as tab-separated text.")
+
+
+def number_problems(path: Path, column: str, wrong: Sequence[tuple[str, str, str]]) -> list[Problem]:
+    """A problem for each of the cells (place, text, what was expected), or one for many of a kind in ``column``."""
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for place, text, expected in wrong:
+        kinds.setdefault(expected, []).append((place, text))
+    found = []
+    for expected, cells in kinds.items():
+        comma = all(_DECIMAL_COMMA.fullmatch(text) for _, text in cells)
+        fix = "Write a point in place of the decimal comma." if comma else "Correct the number, or write n/a."
+        more = f" and {len(cells) - 1} more" if len(cells) > _MOST_CELLS else ""
+        for place, text in cells[:1] if more else cells:
+            found.append(Problem(str(path), ", ".join(filter(None, [place + more, column])), text[:80], expected, fix))
+    return found
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell is a plain finite number."""
+    return bool(_NUMBER.fullmatch(text)) and math.isfinite(float(text))
+
+
 def unmatched_names(names: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
     """Those of ``names`` that ``others`` lack, in their order: channels without an electrode, or the opposite."""
     known = set(others)
@@ -229,6 +260,8 @@ class _Table:
         lines = [(n, line) for n, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
         if not lines:
             raise InputError(Problem(str(self.path), "", "an empty file", "a table with a header", "Fill it."))
+        if wrong := separator_problem(self.path, lines[0][1]):
+            raise InputError(wrong)
         header = [name.strip() for name in lines[0][1].split("\t")]
         for name in {name for name in header if header.count(name) > 1}:
             self.problem(None, name, "several columns of that name", "one", "Remove the others.")
@@ -263,18 +296,16 @@ class _Table:
         self, column: str, above: float = -math.inf, at_least: float = -math.inf, missing: float = math.nan
     ) -> tuple[float, ...]:
         """The finite numbers of a column; ``missing`` for an empty cell."""
-        return tuple(
-            missing if text == "n/a" else self._number(line, column, text, lambda v: v > above and v >= at_least)
-            for line, text in zip(self.lines, self.texts(column), strict=True)
-        )
-
-    def _number(self, line: int, column: str, text: str, allowed: Callable[[float], bool]) -> float:
-        value = float(text) if _NUMBER.fullmatch(text) else math.nan
-        if math.isfinite(value) and allowed(value):
-            return value
-        expected = "a plain number" if not math.isfinite(value) else "a number in range"
-        self.problem(line, column, text, expected, "Correct the number, or write n/a.")
-        return math.nan
+        values, wrong = [], []
+        for line, text in zip(self.lines, self.texts(column), strict=True):
+            value = missing if text == "n/a" else float(text) if is_number(text) else math.nan
+            if text != "n/a" and not (value > above and value >= at_least):
+                expected = "a plain number" if math.isnan(value) else "a number in range"
+                wrong.append((f"row {line}", text, expected))
+                value = math.nan
+            values.append(value)
+        self.problems += number_problems(self.path, column, wrong)
+        return tuple(values)
 
     def spans(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Onsets and durations [s]; an onset must be there, a missing duration is 0."""

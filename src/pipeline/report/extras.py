@@ -118,5 +118,5 @@ def switched_off_html() -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Report switched off</title></head>'
         "<body><p>The report was switched off (evaluate.report: false). The scores are in eval.json; "
-        "<code>python -m pipeline report --out FILE</code> draws the page.</p></body></html>\n"
+        "<code>seeg-to-audio report --out FILE</code> draws the page.</p></body></html>\n"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,11 @@ def axes(height_in: float, columns: int = 1, **options: Any) -> tuple[Figure, li
     """A figure half a page wide and its axes."""
     figure = Figure(figsize=(WIDTH_IN, height_in))
     return figure, list(figure.subplots(1, columns, squeeze=False, **options).ravel())
+
+
+def legend_columns(labels: Iterable[str], most: int) -> int:
+    """How many columns of a legend fit above a figure of half a page: a line of it holds some 60 characters."""
+    return max(1, min(most, 60 // (max(map(len, labels), default=0) + 6)))
 
 
 def label_bands(axis: Axis, band_hz: Values | None) -> None:
@@ -190,7 +195,7 @@ def by_subject(names: Sequence[str], means: Mapping[str, Sequence[float | None]]
     ax.set_xlim(-0.4, len(names) - 0.6)
     ax.set_ylabel("r, all frames")
     if len(means) <= len(CYCLE):
-        figure.legend(loc="outside upper left", ncols=4)
+        figure.legend(loc="outside upper left", ncols=legend_columns(means, 4))
     return data_uri(figure)
 
 
@@ -227,7 +232,8 @@ def lines_figure(
     figure, (ax,) = axes(2.5)
     for number, (name, (x, y)) in enumerate(curves.items()):
         finite = np.isfinite(y)
-        ax.plot(x[finite], y[finite], color=CYCLE[number % len(CYCLE)], linewidth=1.3, label=name,
+        marker = "o" if finite.sum() == 1 else "None"  # a single point has no line
+        ax.plot(x[finite], y[finite], marker=marker, color=CYCLE[number % len(CYCLE)], linewidth=1.3, label=name,
                 linestyle=("-", "--", ":")[number // len(CYCLE) % 3])  # fmt: skip
     for mark in marks:
         ax.axvline(mark, color=GREY, linestyle=":", linewidth=1)
@@ -235,7 +241,7 @@ def lines_figure(
     ax.set_ylabel(y_label)
     ax.grid(color="#f0f1f3", linewidth=0.6)
     if len(curves) <= 2 * len(CYCLE):
-        figure.legend(loc="outside upper left", ncols=3)
+        figure.legend(loc="outside upper left", ncols=legend_columns(curves, 3))
     return figure
 
 

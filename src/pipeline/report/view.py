@@ -22,7 +22,9 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells below a head; the row whose first cell is ``main`` stands out; ``kind`` text: cells of words."""
+    """Rows of cells below a head; the row whose first cell is ``main`` stands out; ``kind`` text: cells of words;
+    why: words in the last cell of a row.
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]

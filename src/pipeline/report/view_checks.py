@@ -59,7 +59,7 @@ def contamination(document: Document, extras: ReportExtras) -> ContaminationChec
     """Results as eval.json has them, matrices from the artifacts."""
     rows = [contamination_row(found) for found in document["contamination"]]
     head = ["Recording", "result", "normal score", "P", "corrected P", "a leak from … on would show", "why"]
-    table = Table(head, rows) if rows else None
+    table = Table(head, rows, kind="why") if rows else None
     return ContaminationCheck(table, matrices(extras.contamination) if rows else [])
 
 

@@ -119,7 +119,7 @@ def predict_session(
     gridded = dict(zip(n_frames, features, strict=True))
     mels = _mels(mel)
     if not mels and any(info.has_audio for info in trials):
-        text = "warning: %s is not there: predictions without the true mel. To have it: python main.py --config %s %s"
+        text = "warning: %s is not there: predictions without the true mel. To have it: seeg-to-audio run %s %s"
         logging.getLogger("predict").warning(text, mel, RESOLVED_CONFIG, mel)
     blocks = []
     for info in trials:
@@ -188,8 +188,14 @@ def model_of(subject: str, fold: Fold) -> Path:
         names = " and ".join(str(file.with_name(MODEL)) for file in found)
         what = "final model" if fold == FINAL else f"model of fold {fold}"
         config = RESOLVED_CONFIG if RESOLVED_CONFIG.is_file() else "CONFIG"
-        make = f"Make it: python main.py --config {config} --set fold={fold}"
-        fix = "Name one of them: --run DIGEST, see python -m pipeline runs" if found else make
+        fix = f"Make it: seeg-to-audio run {config} --set fold={fold}"
+        modelled = {file.parents[1].name for file in (paths.RESULTS / "train").glob("*/*/model.json")}
+        if found:
+            fix = "Name one of them: --run DIGEST, see seeg-to-audio runs"
+        elif modelled and not modelled & {subject, POOLED}:
+            fix = f"Name one of the subjects with a model ({', '.join(sorted(modelled)[:MOST_NAMED])})"
+        elif fold == FINAL and modelled:
+            fix += ", or take the model of a fold: --fold 0"
         raise InputError(Problem("--subject", "", f"{subject}, which has {names or f'no {what}'}", f"one {what}", fix))
     refuse_damaged(found[0])
     return found[0].with_name(MODEL)

@@ -495,7 +495,7 @@ class Plan:
     def refuse_own_start(self) -> None:
         """Raise :class:`InputError` where training would start from a model that this run makes."""
         made = {str(Path(file).resolve()): file for key in self._initial for file in self._models_of(*key)}
-        fix = "Name its run's digest (python -m pipeline runs), or copy it to another folder"
+        fix = "Name its run's digest (seeg-to-audio runs), or copy it to another folder"
         raise_if_any(
             Problem("config", INIT_FROM, file, "a model that this run does not make", fix)
             for file in dict.fromkeys(self._initial.values())
@@ -623,6 +623,6 @@ def _rows(config: Config) -> list[RecordingRow]:
         sheet = sheet.relative_to(Path.cwd())  # the same files, however it was named
     rows = read_sheet(sheet, lambda row: paths.recording(row.session_name).is_file())
     if not any(row.audio for row in rows):
-        fix = "Name the sound in the column audio; predict alone needs python -m pipeline predict"
+        fix = "Name the sound in the column audio; to predict alone: seeg-to-audio predict"
         raise InputError(Problem(config.data.sheet, "audio", "no recording with sound", "at least one", fix))
     return rows

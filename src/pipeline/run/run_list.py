@@ -175,5 +175,5 @@ def named_model(prefix: str, train_folder: Path, place: tuple[str, str] = ("--ru
         names = ", ".join(name[:DIGEST_CHARACTERS] for name in found or models)
         got = f"{prefix or 'nothing'}, with which the names of {len(found)} models begin"
         expected = f"the beginning of one of {names}" if names else "a finished model, and there is none"
-        raise InputError(Problem(*place, got, expected, "See python -m pipeline runs"))
+        raise InputError(Problem(*place, got, expected, "See seeg-to-audio runs"))
     return models[found[0]][0] / MODEL

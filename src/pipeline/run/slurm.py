@@ -111,7 +111,7 @@ def refuse_orphans() -> None:
         return  # nothing can be submitted either, and says so
     if orphans:
         got = f"Slurm jobs of a run that was killed: {_named(orphans)}"
-        raise InputError(Problem(".", "", got, "none", "Run python -m pipeline recover, then start again"))
+        raise InputError(Problem(".", "", got, "none", "Run seeg-to-audio recover, then start again"))
 
 
 class Rule(Protocol):

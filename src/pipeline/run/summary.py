@@ -77,7 +77,7 @@ def _fold_models(subjects: dict[str, Any]) -> list[str]:
         text = ", ".join(f"fold{fold['fold']} {_name(model)}" for fold, model in named)
         lines += textwrap.wrap(f"models       {subject}: {text}", WIDTH, subsequent_indent=" " * 13)
     more = len(subjects) - SUBJECTS
-    return [*lines, f"             {more} more subjects: python -m pipeline runs"] if more > 0 else lines
+    return [*lines, f"             {more} more subjects: seeg-to-audio runs"] if more > 0 else lines
 
 
 def _name(content_digest: str) -> str:
