@@ -42,6 +42,7 @@ class Isolated:
 
     def __init__(self) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *sys.path])}
+        environment["OMP_NUM_THREADS"] = "1"  # a fork has no other threads, and would wait for them
         self._server = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

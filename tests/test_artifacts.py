@@ -160,6 +160,18 @@ def test_what_is_no_whole_artifact_is_refused(tmp_path: Path, name: str) -> None
     assert "rerun the stage align" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change", [lambda f: f.__delitem__("words/label"), lambda f: f.create_dataset("words/x", (1,), "f4")]
+)
+def test_a_column_more_or_less_is_damage(tmp_path: Path, change) -> None:
+    """Some columns need not be there, so whoever reads them would not miss one."""
+    with create(path := tmp_path / "a.h5", SCHEMA, Provenance()) as writer:
+        writer.table("words", {"onset": [0.5], "label": ["ja"]}, "word")
+    damaged(path, change)
+    with opened(path, SCHEMA) as artifact, pytest.raises(InputError, match=r"words\]: got damaged data \(columns"):
+        artifact.table("words")
+
+
 def test_an_array_without_labels_of_its_axes_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:

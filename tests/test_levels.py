@@ -451,6 +451,18 @@ def test_too_few_utterances_are_not_testable_and_say_how_many_minutes_they_need(
     assert found["loudness"].minutes_needed == pytest.approx(900 / RATE_HZ / 60 * 20 / 12)
 
 
+@pytest.mark.parametrize("n_labels", [1, 2])
+def test_content_takes_words_of_two_labels(n_labels: int) -> None:
+    """Words of one label alone cannot be told apart; of two they can."""
+    fold = a_fold(tuple("abcdef"[: 6 // n_labels]), np.random.default_rng(10))
+    fold = replace(fold, templates={f"w{k}": fold.templates[f"w{k}"] for k in range(n_labels)})
+    null = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
+    found = subject_tests([Prepared(fold, EvaluateConfig())], null, 50, [0])["content"]
+    if n_labels == 1:
+        assert found.reason == "the test words whose label occurs in training are all the same"
+    assert (found.p_value is not None) == (n_labels == 2), found.reason
+
+
 def limits_of(folds: list[FoldPredictions], run: dict | None = None, **found: Any) -> dict[str, dict]:
     """The limits of a run by name."""
     scored = [score_fold(fold, EvaluateConfig(stoi=False), ChanceConfig(), [0, k]) for k, fold in enumerate(folds)]

@@ -425,3 +425,191 @@ def test_a_run_with_plugins_and_after_an_edit(site: Path, tree: Path, tmp_path: 
         assert rerun() == {"train", "ensemble", "predict", "evaluate"}
     finally:
         module.write_text(text)
+
+
+# --- what else a package may do -------------------------------------------------------------------------------------
+
+
+def distribution(folder: Path, **files: str | bytes) -> Path:
+    """A distribution ``other`` with a class other:Mine and whole metadata, but for ``files``."""
+    given: dict[str, str | bytes] = {
+        "METADATA": "Name: other\nVersion: 2\n",
+        "RECORD": "other/__init__.py,,\n",
+        "entry_points.txt": "[seeg_to_audio.plugins]\nmine = other:Mine\n",
+        "__init__.py": "class Mine: pass\n",
+    } | {name.replace("_json", ".json"): content for name, content in files.items()}
+    for name, content in given.items():
+        file = folder / ("other" if name.endswith(".py") else "other-2.dist-info") / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+@pytest.fixture
+def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    yield tmp_path / "site"
+    sys.modules.pop("other", None)
+
+
+BROKEN: dict[str, dict[str, str | bytes]] = {
+    "no texts": {"RECORD": b"\xff"},
+    "entries without values": {"entry_points.txt": "[seeg_to_audio.plugins]\nmine\n"},
+    "entries in another encoding": {"entry_points.txt": b"\xff\xfe"},
+    "no name": {"METADATA": "Version: 2\n"},
+    "no version": {"METADATA": "Name: other\n"},
+    "a list": {"direct_url_json": "[]"},
+    "no place": {"direct_url_json": '{"dir_info": {"editable": true}}'},
+    "a place that is a number": {"direct_url_json": '{"dir_info": {"editable": true}, "url": 5}'},
+    "brackets without end": {"direct_url_json": "[" * 100_000},
+    "no JSON": {"direct_url_json": "{"},
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_metadata_are_named_and_hide_no_other_plugin(installed: Path, other: Path, name: str) -> None:
+    distribution(other, **BROKEN[name])
+    assert plugins.find(FEATURE).version == "1.0"
+    with pytest.raises(InputError, match=r"metadata that cannot be read in .*site: .*Error"):
+        plugins.find("other:Mine")
+
+
+ENDS = {
+    "exit": ("import sys\nsys.exit(0)", "SystemExit: 0"),
+    "an end of its own": ("class End(BaseException): pass\nraise End", "End"),
+    "an error without a text": ("class E(Exception):\n    def __str__(self): return 1 / 0\nraise E", "E"),
+    "an error of many words": ("raise ValueError('x' * 10_000)", f"ValueError: {'x' * 200}"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_module_that_ends_the_process_is_an_error(other: Path, name: str) -> None:
+    code, said = ENDS[name]
+    distribution(other, **{"__init__.py": code})
+    with pytest.raises(InputError, match=rf"^error: plug-in\[other:Mine\]: got {said}, expected a module that can be"):
+        plugins.load("other:Mine")
+
+
+def test_what_a_module_prints_is_no_output_of_a_command(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    distribution(other, **{"__init__.py": "print('hello')\nclass Mine: pass\n"})
+    plugins.load("other:Mine")
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_linked_packages_count_and_links_in_circles_end(other: Path, tmp_path: Path) -> None:
+    """Also a module whose expressions no syntax tree can hold."""
+    distribution(other)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "__init__.py").write_text("A = 1\n")
+    (other / "other" / "inner").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(other / "other")
+    (other / "other" / "above").symlink_to("..")
+    (other / "other" / "deep.py").write_text(f"x = {'+'.join('1' * 20_000)}\n")
+    before = plugin_code(["other:Mine"])
+    assert set(before) == {"other/__init__.py", "other/deep.py", "other/inner/__init__.py"}
+    (tmp_path / "elsewhere" / "__init__.py").write_text("A = 2\n")
+    assert plugin_code(["other:Mine"])["other/inner/__init__.py"] != before["other/inner/__init__.py"]
+
+
+KEYS = """
+from pydantic import Field, model_validator
+from pipeline.config.features import FeatureSection
+class Keys(FeatureSection):
+    value: object = None
+{body}
+class Mine:
+    section = Keys
+"""
+SECTIONS = {
+    "labels that fail": ("    @property\n    def labels(self): raise RuntimeError('no labels')", "no labels"),
+    "labels of numbers": ("    @property\n    def labels(self): return (1, 2)", r"labels \(1, 2\)"),
+    "no labels": ("    @property\n    def labels(self): return ()", r"labels \(\)"),
+    "a reason that fails": ("    def why_not(self, rate): raise RuntimeError('no reason')", "no reason"),
+    "a check that fails": (
+        "    @model_validator(mode='after')\n    def c(self): raise TypeError('no check')",
+        "no check",
+    ),
+    "a check without words": (
+        "    @model_validator(mode='after')\n    def c(self): raise ValueError",
+        "values that do not",
+    ),
+    "a default that is no text": ("    mine: object = object()", "Unable to serialize"),
+}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_keys_that_cannot_be_used_are_named(other: Path, name: str) -> None:
+    body, said = SECTIONS[name]
+    distribution(other, **{"__init__.py": KEYS.format(body=body)})
+    with pytest.raises(InputError, match=said):
+        load_config([], [{"align": {"features": [{"kind": "other:Mine"}]}}])
+
+
+def refused(installed: Path, change: str, instead: str, said: str) -> None:
+    """The documented feature with another line is refused when it is used."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "mylab"]:
+        del sys.modules[name]
+    file = installed / "mylab" / "features.py"
+    text = file.read_text()
+    assert change in text
+    file.write_text(text.replace(change, instead))
+    try:
+        made, samples, times_s = features(True)
+        with pytest.raises(InputError, match=said):
+            made.support_s(True)
+            list(made.blocks(array_reader(samples), len(samples), times_s, True))
+    finally:
+        file.write_text(text)
+
+
+YIELD = "yield start, framing.matrix(times_s, first, len(steps)) @ steps"
+MADE = "framing.matrix(times_s, first, len(steps)) @ steps"
+BLOCKS = {
+    "NaN": (f"made = {MADE}; made[3] = np.nan; yield start, made", "got NaN or infinity"),
+    "too large for float32": (f"yield start, 1e300 * ({MADE}).astype(float)", "got NaN or infinity"),
+    "too few frames": (f"yield start, ({MADE})[:-5]", "got 355 frames, expected 360"),
+    "too many frames": (f"yield start, {MADE}; yield start + 360, {MADE}", "got 720 frames, expected 360"),
+    "another place": (f"yield start + 1, {MADE}", "got row 1 after 0 rows"),
+    "too few columns": (f"yield start, ({MADE})[:, 1:]", r"got a block \(360, 2\) of float32, expected \(frame, 3\)"),
+    "one axis": (f"yield start, ({MADE})[:, 0]", r"got a block \(360,\)"),
+    "objects": (f"yield start, ({MADE}).astype(object)", "of object"),
+    "no pair": (f"yield {MADE}", "got a ndarray of blocks"),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_of_a_plugin_are_checked(installed: Path, name: str) -> None:
+    refused(installed, YIELD, *BLOCKS[name])
+
+
+@pytest.mark.parametrize(
+    "support", ["(float('nan'), 0.0)", "(-1.0, 0.0)", "(1.0, float('inf'))", "(1.0, 0.1)", "'long'"]
+)
+def test_a_support_that_is_no_time_is_refused(installed: Path, support: str) -> None:
+    """The purge gap between blocks follows from it."""
+    refused(installed, "return past_s + 1 / self.sampling.rate_hz, future_s", f"return {support}", "got a support of")
+
+
+def test_a_plugin_changes_nothing_that_others_read(installed: Path) -> None:
+    made, samples, times_s = features(True)
+    stream = made.stream(lambda start, stop: times_s[start:stop])
+    inner = stream._parts[0]
+    given: list[np.ndarray] = []
+    inner.push = lambda samples, push=inner.push: (given.append(samples), push(samples))[1]  # type: ignore[method-assign]
+    stream.push(samples)
+    assert not given[0].flags.writeable
+    assert samples.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        refused(installed, "framing = self._framing(causal)", "frame_times_s += 1", "never")
+
+
+def test_an_error_of_a_plugin_is_named_by_file_and_line(installed: Path) -> None:
+    made, samples, times_s = features(True)
+    made.kinds[0].sampling = None  # type: ignore[assignment]
+    with pytest.raises(AttributeError) as caught:
+        list(made.blocks(array_reader(samples), len(samples), times_s, True))
+    assert re.fullmatch(
+        r"error: plug-in\[mylab 1\.0\]: got AttributeError: .* \(mylab/features\.py, line \d+\), expected .*",
+        str(plugins.raised_in(caught.value)),
+    )
+    assert plugins.raised_in(ValueError()) is None

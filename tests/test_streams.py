@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import resource
 import sys
 import threading
 import time
@@ -17,11 +18,11 @@ import pytest
 
 from pipeline.config.align import AlignConfig
 from pipeline.config.mel import MelConfig
-from pipeline.errors import InputError
+from pipeline.errors import CannotWriteError, InputError
 from pipeline.live import stream
 from pipeline.live.listen import listen
 from pipeline.live.montage import Montage
-from pipeline.live.sinks import MelSink, SoundDevice, WavSink
+from pipeline.live.sinks import ClockFile, MelSink, SoundDevice, WavSink
 from pipeline.live.stream import Chunk, Description, Mending, Piece, StreamLostError
 from pipeline.signal.features.stack import Features
 from pipeline.signal.reference import Reference
@@ -290,6 +291,27 @@ def test_files_are_whole_under_their_names_once_they_are_closed(tmp_path: Path) 
         assert np.frombuffer(wav.readframes(300), "<i2")[::100].tolist() == [-32767, -16384, 16384]
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy")[:, 0], np.repeat([0, 1, 2], 5))
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("make", [
+    lambda path: WavSink(path, 22050), lambda path: MelSink(path, 4), ClockFile,
+], ids=["wav", "mel", "clock"])  # fmt: skip
+@pytest.mark.parametrize("n", [1, 1000])
+def test_of_a_file_that_cannot_be_written_nothing_stays(tmp_path: Path, make: Callable[[Path], Any], n: int) -> None:
+    """Whether that shows as a piece is written, or at the end."""
+    sink = make(tmp_path / "a")
+    piece = (np.zeros((100, 4), np.float32), np.zeros(1000, np.float32))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limit[1]))
+    try:
+        with pytest.raises(CannotWriteError, match=r"a: got file too large"):
+            for _ in range(n):
+                sink.write(0, 0, 0, 0.0) if isinstance(sink, ClockFile) else sink.write(*piece)
+            sink.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    sink.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 class Device:

@@ -7,6 +7,8 @@ import os
 
 # No filter of HDF5 is loaded from HDF5_PLUGIN_PATH, read when h5py is imported: a file could name any code there.
 os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
+# Nor any plug-in of pydantic, for which it would read the metadata of everything that is installed.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 __all__ = ["Model", "Prediction", "load_model", "load_predictions", "load_scores", "to_mne", "to_xarray"]
 

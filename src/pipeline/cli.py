@@ -15,7 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import EXIT_BAD_INPUT, InputError, Problem, StageFailureError, printable, raise_if_any
+from pipeline import plugins
+from pipeline.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    InputError,
+    Problem,
+    StageFailureError,
+    printable,
+    raise_if_any,
+)
 from pipeline.importing.options import Options, add_arguments
 
 if TYPE_CHECKING:
@@ -42,6 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         print(_unusable(error), file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if (problem := plugins.raised_in(error)) is None:
+            raise
+        print(problem, file=sys.stderr)
         return EXIT_BAD_INPUT
 
 

@@ -7,7 +7,7 @@ A plug-in is an entry point of the group :data:`GROUP`, as an installed distribu
 
 The metadata have to be those that an installer wrote (with a ``RECORD``).  The working directory is never searched,
 neither for metadata nor for modules, unless a distribution that is installed as editable says that it lies there.
-Nothing of a plug-in is imported before :func:`load`.
+Nothing of a plug-in is imported before :func:`load`.  What its code raises later is named by :func:`raised_in`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import json
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.machinery import PathFinder
@@ -33,6 +34,7 @@ from pipeline.errors import InputError, Problem
 GROUP = "seeg_to_audio.plugins"
 _LEFT_OUT = re.compile(r"(^|/)(\.|__pycache__/)|~$")
 PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+MOST_SAID = 200
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Plugin:
         found = []
         for name in self.names:
             package, module = self.folder / name, self.folder / f"{name}.py"
-            found += [file for file in package.rglob("*") if file.is_file()] if package.is_dir() else [module]
+            found += _below(package) if package.is_dir() else [module]
         named = {file.relative_to(self.folder).as_posix(): file for file in sorted(found)}
         return {name: file for name, file in named.items() if not _LEFT_OUT.search(name)}
 
@@ -77,20 +79,24 @@ def find(reference: str) -> Plugin:
 
     Raises :class:`InputError` where no installed distribution declares it, or where its files are not found.
     """
-    declared = []
+    declared, unreadable = [], []
     top = reference.partition(":")[0].partition(".")[0]
     for distribution in distributions(path=_searched()):
-        values = [entry.value for entry in distribution.entry_points if entry.group == GROUP]
-        if not values or (record := distribution.read_text("RECORD")) is None:  # which every installer writes
-            continue
-        if reference in values and (found := _places(distribution, record, top)):
-            name = str(distribution.metadata["Name"])
-            return Plugin(reference, name, distribution.version, *found)
-        declared += values
+        try:
+            values = [entry.value for entry in distribution.entry_points if entry.group == GROUP]
+            if not values or (record := distribution.read_text("RECORD")) is None:  # which every installer writes
+                continue
+            declared += values
+            if reference in values and (found := _places(distribution, record, top)):
+                name, version = distribution.metadata["Name"], distribution.metadata["Version"]
+                return Plugin(reference, _filled(name), _filled(version), *found)
+        except Exception as error:  # of metadata that no installer wrote, anything
+            unreadable.append(f"{distribution.locate_file('')}: {said(error)}")
     others = f" (installed are {', '.join(sorted(set(declared)))})" if declared else ""
+    others += f" (metadata that cannot be read in {', '.join(unreadable)})" if unreadable else ""
     fix = f'pip install the distribution of {top}, whose metadata declare it as an entry point of the group "{GROUP}"'
     got = f"no installed distribution that declares it{others}"
-    if reference in declared:
+    if reference in declared and not unreadable:
         got, fix = f"no package {top} with __init__.py, nor a module {top}.py", "Install the distribution anew"
     raise InputError(Problem("plug-in", reference, got, "an installed plug-in", fix))
 
@@ -103,15 +109,62 @@ def load(reference: str) -> type:
     plugin = find(reference)
     module_name, _, name = reference.partition(":")
     try:
-        with _without_working_directory():
+        with _without_working_directory(), redirect_stdout(sys.stderr):
             found = getattr(_module(plugin, module_name), name, None)
-    except Exception as error:
-        got = f"{type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit(0) too, which would end a run as if it were done
+        got = said(error)
         fix = f"Repair {plugin.distribution} {plugin.version}, or install what it needs"
         raise InputError(Problem("plug-in", reference, got, "a module that can be imported", fix)) from error
     if not isinstance(found, type):
         fix = f"Define class {name} in {module_name}"
         raise InputError(Problem("plug-in", reference, f"no class {name}", "a class", fix))
+    _loaded[reference] = plugin
+    return found
+
+
+#: The plug-ins of this process.
+_loaded: dict[str, Plugin] = {}
+
+
+def raised_in(error: BaseException) -> Problem | None:
+    """What code of a loaded plug-in raised; None where ``error`` did not pass through any."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for plugin in _loaded.values():
+            with suppress(ValueError):  # a file elsewhere
+                file = Path(frame.f_code.co_filename).relative_to(plugin.folder)
+                if file.parts[:1] and file.parts[0].removesuffix(".py") in plugin.names:
+                    got, fix = f"{said(error)} ({file}, line {line})", f"Repair {plugin.distribution}"
+                    return Problem("plug-in", f"{plugin.distribution} {plugin.version}", got, "no error", fix)
+    return None
+
+
+def said(error: BaseException) -> str:
+    """Type and text of an error of somebody's code, whose text may fail too."""
+    try:
+        text = str(error)[:MOST_SAID]
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _filled(text: str | None) -> str:
+    if not text:
+        raise ValueError("no name or no version")
+    return text
+
+
+def _below(folder: Path) -> list[Path]:
+    """All files below a folder, and below packages that links there lead to, each folder once."""
+    found, seen = [], set[str]()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))
+        inner = [Path(place, name) for name in folders]
+        folders[:] = [
+            f.name for f in inner if not f.is_symlink() or (_is_package(f) and os.path.realpath(f) not in seen)
+        ]
+        found += [file for file in (Path(place, name) for name in names) if file.is_file()]
     return found
 
 
@@ -156,7 +209,11 @@ def _editable(distribution: Distribution) -> Path | None:
 
 
 def _is_module(folder: Path, name: str) -> bool:
-    return name.isidentifier() and ((folder / name / "__init__.py").is_file() or (folder / f"{name}.py").is_file())
+    return name.isidentifier() and (_is_package(folder / name) or (folder / f"{name}.py").is_file())
+
+
+def _is_package(folder: Path) -> bool:
+    return (folder / "__init__.py").is_file()
 
 
 def _searched() -> list[str]:

@@ -168,7 +168,7 @@ def run_stage(
             )
             stage.refuse_edits(code)
             outcome = work(stage)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit(0) of a plug-in would say that the stage is done
         _exit(_report_error(error, log, arguments.log))
     log.info("%s: done in %.1f s: %s", name, time.perf_counter() - started, outcome)
     _exit(0)
@@ -185,9 +185,12 @@ def _reuse_memory() -> None:
         c_library.mallopt(M_MMAP_THRESHOLD, 32 << 20)
 
 
-def _report_error(error: Exception, log: logging.Logger, file: Path) -> int:
+def _report_error(error: BaseException, log: logging.Logger, file: Path) -> int:
     """Log the error; returns the exit code, which is the last line of the log."""
     details = logging.getLogger(DETAILS)
+    if not isinstance(error, InputError | StageFailureError) and (problem := plugins.raised_in(error)):
+        details.error("%s", traceback.format_exc())
+        error = InputError(problem)
     if isinstance(error, InputError):
         code = EXIT_BAD_INPUT
         for problem in error.problems:

@@ -45,8 +45,10 @@ from pipeline.errors import InputError, Problem
 
 SCHEMA_PREFIX = "seeg-to-audio/"
 PROVENANCE = ("stage", "config_json", "code_fingerprint", "inputs", "output", "versions")
+#: The root attribute with the columns of each table, as JSON.
+TABLES = "tables"
 MISSING = "no such file"
-RESERVED = ("schema", "schema_version", *PROVENANCE, "content_digest", "complete", ATTRIBUTES_CHECKSUM)
+RESERVED = ("schema", "schema_version", *PROVENANCE, "content_digest", "complete", TABLES, ATTRIBUTES_CHECKSUM)
 CHUNK_BYTES = 1 << 19
 BLOCK_BYTES = 1 << 24
 #: Short arrays of an artifact that are kept once they are read: a trial's brain and sound.
@@ -183,6 +185,7 @@ class ArtifactWriter:
         self._streams: dict[str, StreamedArray] = {}
         self._unfilled: list[StreamedArray] = []
         self._reserved = 0
+        self._tables: set[str] = set()
 
     def attributes(self, **values: Any) -> None:
         """Root attributes that belong to the content; ``None`` is left out."""
@@ -229,6 +232,7 @@ class ArtifactWriter:
 
     def table(self, group: str, columns: Mapping[str, Sequence[Any] | np.ndarray], dim: str) -> None:
         """A group of equally long columns; texts are stored with a fixed length."""
+        self._tables.add(group)
         for name, values in columns.items():
             self.array(f"{group}/{name}", _column(values), [dim])
 
@@ -248,6 +252,9 @@ class ArtifactWriter:
             above, _, own_name = name.rpartition("/")
             self._groups[name] = objects.make_group(self._group(above), own_name)
         return self._groups[name]
+
+    def _columns(self, group: str) -> list[str]:
+        return sorted(name.removeprefix(f"/{group}/") for name in self._streams if name.startswith(f"/{group}/"))
 
     def _require_space(self, size: int) -> None:
         """For one array more of ``size`` bytes, and for what the others still lack."""
@@ -272,6 +279,7 @@ class ArtifactWriter:
             "inputs": json.dumps(sorted(map(list, provenance.inputs))),
             "output": provenance.output,
             "versions": json.dumps({**versions.installed(), **provenance.plugins}),
+            TABLES: json.dumps({group: self._columns(group) for group in sorted(self._tables)}),
             "complete": True,
         }
         for name, value in values.items():
@@ -416,9 +424,12 @@ class Artifact:
         return name
 
     def table(self, group: str) -> dict[str, list[Any]]:
-        """The columns of a table as lists, texts as ``str``."""
+        """The columns of a table as lists, texts as ``str``; those that were written, where the file says which."""
+        written = self.attribute(TABLES)
         with _damage_named(self.path, group, self.stage):
             names = list(self.file[group]) if group in self.file else []
+            if written is not None and sorted(names) != (columns := json.loads(written).get(group, [])):
+                raise ValueError(f"columns {', '.join(names)} of {', '.join(columns)}")
         columns = {name: self.read(f"{group}/{name}") for name in names}
         return {name: _plain(values) for name, values in columns.items()}
 

@@ -176,9 +176,14 @@ def _of_plugin(value: Any, built_in: ValidatorFunctionWrapHandler) -> FeatureSec
         section = feature_section(kind)
     assert section is not None
     try:
-        return section.model_validate(value)
+        entry = section.model_validate(value)
     except ValidationError as error:
         raise ValidationError.from_exception_data(error.title, [_at(kind, item) for item in error.errors()]) from None
+    labels = entry.labels
+    if not (isinstance(labels, tuple) and labels and all(isinstance(label, str) for label in labels)):
+        raise ValueError(f"{kind} has labels {labels!r:.80}, not a text for each column that a channel gives")
+    entry.canonical_json()  # a ValueError where a key is nothing that a config can hold
+    return entry
 
 
 def _at(kind: Any, item: Any) -> InitErrorDetails:

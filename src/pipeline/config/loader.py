@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from pipeline import plugins
 from pipeline.config.base import Section, subsection
 from pipeline.config.checks import file_problem
 from pipeline.config.features import feature_section
@@ -119,6 +120,9 @@ def load_config(files: Iterable[Path], overrides: Iterable[Mapping[str, Any]] = 
         return Config.model_validate(merged)
     except ValidationError as error:
         raise InputError(_problems(source, error)) from None
+    except Exception as error:
+        raise_if_any(filter(None, [plugins.raised_in(error)]))
+        raise
 
 
 def _merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,11 +142,13 @@ def _problems(source: str, error: ValidationError) -> Iterator[Problem]:
         if item["type"] == "extra_forbidden":
             yield _unknown_key(source, item["loc"])
             continue
-        if item["type"] == "value_error" and isinstance(inner := item["ctx"]["error"].args[0], InputError):
+        if item["type"] == "value_error" and isinstance(
+            inner := next(iter(item["ctx"]["error"].args), None), InputError
+        ):
             yield from inner.problems
             continue
         if item["type"] == "value_error":
-            got, expected = item["msg"].removeprefix("Value error, "), "values that agree"
+            got, expected = item["msg"].removeprefix("Value error, ") or "values that do not", "values that agree"
         else:
             got = "nothing" if item["type"] == "missing" else _shown(item["input"])
             expected = item["msg"].removeprefix("Input should be ")

@@ -5,11 +5,12 @@ A sink has ``write`` and ``close``; :class:`~pipeline.live.lsl.LslSink` is anoth
 
 from __future__ import annotations
 
+import sys
 import time
 import wave
 from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from pipeline.artifacts.files import atomic_path
+from pipeline.artifacts.files import WRITE_ERRORS, atomic_path, writing
 from pipeline.errors import InputError, Problem
 
 Array = NDArray[np.float32]
@@ -37,47 +38,76 @@ class Sink(Protocol):
         ...
 
 
-class WavSink:
-    """A wav of 16 bits, clipped, under its name once it is closed."""
+class _Filled:
+    """A file that is filled piece by piece and has its name once it is closed.
 
-    def __init__(self, path: Path, rate_hz: int) -> None:
-        self._stack = ExitStack()
-        temporary = self._stack.enter_context(atomic_path(path))
-        self._file = self._stack.enter_context(wave.open(str(temporary), "wb"))  # noqa: SIM115
-        self._file.setparams((1, 2, rate_hz, 0, "NONE", ""))
+    Nothing of it stays where a piece cannot be written, which raises :class:`pipeline.errors.CannotWriteError`.
+    """
 
-    def write(self, mel: Array, sound: Array) -> None:
-        self._file.writeframesraw(np.round(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+    def __init__(self, path: Path) -> None:
+        self._path, self._stack = path, ExitStack()
+        self._temporary = self._stack.enter_context(atomic_path(path))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with writing(self._path, WRITE_ERRORS):
+                yield
+        except Exception:
+            with suppress(Exception):  # the same once more, as the file is closed
+                self._stack.__exit__(*sys.exc_info())
+            self._stack.close()
+            self._finish = lambda: None  # type: ignore[method-assign]
+            raise
+
+    def _finish(self) -> None:
+        """What is written last."""
 
     def close(self) -> None:
+        with self._writing():
+            self._finish()
         self._stack.close()
 
 
-class MelSink:
+class WavSink(_Filled):
+    """A wav of 16 bits, clipped, under its name once it is closed."""
+
+    def __init__(self, path: Path, rate_hz: int) -> None:
+        super().__init__(path)
+        with self._writing():
+            self._file = self._stack.enter_context(wave.open(str(self._temporary), "wb"))  # noqa: SIM115
+            self._file.setparams((1, 2, rate_hz, 0, "NONE", ""))
+
+    def write(self, mel: Array, sound: Array) -> None:
+        with self._writing():
+            self._file.writeframesraw(np.round(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+class MelSink(_Filled):
     """``.npy`` (frame, band), under its name once it is closed."""
 
     _HEADER = 128  # bytes; numpy's smallest
 
     def __init__(self, path: Path, n_bands: int) -> None:
-        self._stack = ExitStack()
-        temporary = self._stack.enter_context(atomic_path(path))
-        self._file = self._stack.enter_context(temporary.open("wb"))
-        self._file.write(bytes(self._HEADER))
+        super().__init__(path)
         self._n, self._n_bands = 0, n_bands
+        with self._writing():
+            self._file = self._stack.enter_context(self._temporary.open("wb"))
+            self._file.write(bytes(self._HEADER))
 
     def write(self, mel: Array, sound: Array) -> None:
-        self._file.write(np.ascontiguousarray(mel, "<f4").tobytes())
+        with self._writing():
+            self._file.write(np.ascontiguousarray(mel, "<f4").tobytes())
         self._n += len(mel)
 
-    def close(self) -> None:
+    def _finish(self) -> None:
         self._file.seek(0)
         shape = (self._n, self._n_bands)
         npy.write_array_header_1_0(self._file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         assert self._file.tell() == self._HEADER
-        self._stack.close()
 
 
-class ClockFile:
+class ClockFile(_Filled):
     """A table (.tsv) of when each stretch of mel and sound came out, under its name once it is closed.
 
     ``trial``, ``mel_frame`` and ``sound_sample`` number the stretch's trial, and its first frame and sample among all
@@ -86,19 +116,17 @@ class ClockFile:
     """
 
     def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
-        self._stack, self._now = ExitStack(), now
-        temporary = self._stack.enter_context(atomic_path(path))
-        self._file = self._stack.enter_context(temporary.open("w", encoding="utf-8"))
-        self._file.write("trial\tmel_frame\tsound_sample\tsignal_s\tout_s\n")
+        super().__init__(path)
+        self._now = now
+        with self._writing():
+            self._file = self._stack.enter_context(self._temporary.open("w", encoding="utf-8"))
+            self._file.write("trial\tmel_frame\tsound_sample\tsignal_s\tout_s\n")
 
     def write(self, trial: int, mel_frame: int, sound_sample: int, signal_s: float | None) -> None:
         """Add a row, now."""
         signal = "" if signal_s is None else f"{signal_s:.6f}"
-        self._file.write(f"{trial}\t{mel_frame}\t{sound_sample}\t{signal}\t{self._now():.6f}\n")
-
-    def close(self) -> None:
-        """The table is whole."""
-        self._stack.close()
+        with self._writing():
+            self._file.write(f"{trial}\t{mel_frame}\t{sound_sample}\t{signal}\t{self._now():.6f}\n")
 
 
 class SoundDevice:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import plugins
+from pipeline.artifacts.files import file_sha256
 from pipeline.artifacts.memory import remembered
 from pipeline.artifacts.paths import RESULTS
 from pipeline.errors import InputError
@@ -118,14 +119,14 @@ def _beside(folder: Path) -> list[Path]:
 
 
 def _plugin_file(file: Path) -> str:
-    content = file.read_bytes()
     if file.suffix == ".py":
-        with suppress(SyntaxError, ValueError):  # a template, or a mistake that the import will name
-            tree = ast.parse(content, filename=file.name)
+        # A template, a mistake that the import will name, or an expression too deep for a syntax tree.
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            tree = ast.parse(file.read_bytes(), filename=file.name)
             for node in ast.walk(tree):
                 _drop_docstring(node)
-            content = _dumped(tree).encode()
-    return hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]
+            return hashlib.sha256(_dumped(tree).encode()).hexdigest()[:HASH_CHARACTERS]
+    return file_sha256(file)[:HASH_CHARACTERS]
 
 
 def _scan(name: str, file: Path) -> Scan:

@@ -17,6 +17,13 @@ import numpy as np
 Reader = Callable[[int, int], np.ndarray]
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    """The same values, which a reader cannot change."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def array_reader(array: Any) -> Reader:
     """A reader of anything that slices like an array (ndarray, memory map, h5py dataset)."""
     return lambda start, stop: np.asarray(array[start:stop])

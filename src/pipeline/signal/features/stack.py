@@ -6,15 +6,17 @@ neural clock.  Out: blocks ``(frames, columns)`` float32, entry by entry of ``al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 
+from pipeline import plugins
 from pipeline.config.align import AlignConfig
 from pipeline.config.mel_grid import MelGrid
 from pipeline.errors import InputError, Problem, raise_if_any
-from pipeline.signal.blocks import Reader
+from pipeline.signal.blocks import Reader, read_only
 from pipeline.signal.features import band_envelope, given, low_pass, signal  # noqa: F401  (a kind is known once imported)
 from pipeline.signal.features.base import Blocks, FeatureKind, Sampling, Stream
 
@@ -45,7 +47,7 @@ class Features:
 
     def support_s(self, causal: bool) -> tuple[float, float]:
         """How far a frame depends on samples before and after its time: ``(past_s, future_s)``."""
-        past_s, future_s = zip(*(kind.support_s(causal) for kind in self.kinds), strict=True)
+        past_s, future_s = zip(*(_support_s(kind, causal) for kind in self.kinds), strict=True)
         return max(past_s), max(future_s)
 
     def blocks(self, read: Reader, n_samples: int, frame_times_s: np.ndarray, causal: bool, threads: int = 1) -> Blocks:
@@ -64,12 +66,17 @@ class Features:
             ValueError: times that do not increase or lie outside the recording.
         """
         _check_times(frame_times_s, n_samples, self.rate_hz)
-        parts = [kind.blocks(read, n_samples, frame_times_s, causal, threads) for kind in self.kinds]
+        frame_times_s = read_only(frame_times_s)
+        parts = [
+            _of_plugin(kind, made, len(frame_times_s), read) if plugins.is_reference(kind.keys.kind) else made
+            for kind in self.kinds
+            for made in [kind.blocks(read, n_samples, frame_times_s, causal, threads)]
+        ]
         return ((start, self._finite(block)) for start, block in _side_by_side(parts))
 
     def stream(self, times_s: Callable[[int, int], np.ndarray]) -> FeatureStream:
         """The causal columns at the times of frames ``start`` to ``stop``, as samples come in."""
-        return FeatureStream([kind.stream(times_s) for kind in self.kinds])
+        return FeatureStream(self.kinds, [kind.stream(times_s) for kind in self.kinds])
 
     def amplitudes(self, block: np.ndarray) -> np.ndarray:
         """The block with the magnitude of columns that are signals, as the estimate of the lag takes them."""
@@ -91,13 +98,15 @@ class Features:
 class FeatureStream:
     """Columns of several streams side by side: a frame is there when all of them have it."""
 
-    def __init__(self, parts: Sequence[Stream]) -> None:
-        self._parts = parts
+    def __init__(self, kinds: Sequence[FeatureKind[Any]], parts: Sequence[Stream]) -> None:
+        self._kinds, self._parts = kinds, parts
         self._held: list[np.ndarray] | None = None
 
     def push(self, samples: np.ndarray) -> np.ndarray:
         """The frames ``(frames, columns)`` float32 that ``samples`` ``(samples, channels)``, finite, complete."""
+        samples = read_only(samples)
         new = [part.push(samples) for part in self._parts]
+        new = [_block(kind, block, samples.shape[1]) for kind, block in zip(self._kinds, new, strict=True)]
         held = new if self._held is None else [np.concatenate(pair) for pair in zip(self._held, new, strict=True)]
         n = min(map(len, held))
         self._held = [block[n:] for block in held]
@@ -110,10 +119,62 @@ def _made(config: AlignConfig, sampling: Sampling) -> list[FeatureKind[Any]]:
     for keys in config.features:
         try:
             kinds.append(FeatureKind.of(keys, sampling))
+            if plugins.is_reference(keys.kind) and not isinstance(kinds[-1].units("µV"), str):
+                raise _unlike(kinds[-1], "units that are no text", "the unit of the feature")
         except InputError as error:
             problems += error.problems
     raise_if_any(problems)
     return kinds
+
+
+def _of_plugin(kind: FeatureKind[Any], blocks: Blocks, n_frames: int, read: Reader) -> Blocks:
+    """The blocks of a plug-in.  Raises :class:`InputError` where they are not the wanted frames in order."""
+    n_channels, filled = read(0, 1).shape[1], 0
+    for item in blocks if isinstance(blocks, Iterable) else [blocks]:
+        if not (isinstance(item, tuple) and len(item) == 2):
+            raise _unlike(kind, f"a {type(item).__name__} of blocks", "pairs (start, block)")
+        start, block = item
+        if start != filled:
+            raise _unlike(kind, f"row {start} after {filled} rows", "blocks in the order of time, none left out")
+        made = _block(kind, block, n_channels)
+        filled += len(made)
+        if filled > n_frames:
+            break
+        yield start, made
+    if filled != n_frames:
+        raise _unlike(kind, f"{filled} frames", f"{n_frames} frames")
+
+
+def _block(kind: FeatureKind[Any], block: object, n_channels: int) -> np.ndarray:
+    """A block of frames; a plug-in's is checked, and copied, since its memory is its own."""
+    if not plugins.is_reference(kind.keys.kind):
+        return cast(np.ndarray, block)
+    made, n_columns = np.asarray(block), len(kind.labels) * n_channels
+    if made.ndim != 2 or made.shape[1] != n_columns or made.dtype.kind not in "fiu":
+        raise _unlike(kind, f"a block {made.shape} of {made.dtype}", f"(frame, {n_columns}) of float32")
+    with np.errstate(over="ignore"):
+        made = made.astype(np.float32)
+    if not np.isfinite(made).all():
+        raise _unlike(kind, "NaN or infinity, of finite samples", "finite numbers")
+    return made
+
+
+def _support_s(kind: FeatureKind[Any], causal: bool) -> tuple[float, float]:
+    """As the kind has it.  Raises :class:`InputError` where a plug-in's is no time: the purge gap follows from it."""
+    support_s = kind.support_s(causal)
+    if plugins.is_reference(kind.keys.kind):
+        times_s = support_s if isinstance(support_s, tuple) else ()
+        known = [isinstance(t, int | float | np.number) and 0 <= t < math.inf for t in times_s]
+        if known != [True, True] or (causal and times_s[1] > 0):
+            expected = "(past_s, 0) of a causal feature" if causal else "(past_s, future_s), finite and not below 0"
+            raise _unlike(kind, f"a support of {support_s!r:.80}", expected)
+    return support_s
+
+
+def _unlike(kind: FeatureKind[Any], got: str, expected: str) -> InputError:
+    return InputError(
+        Problem("plug-in", str(kind.keys.kind), got, expected, "Mend the class as docs/own_feature.md says")
+    )
 
 
 def _side_by_side(parts: Sequence[Blocks]) -> Iterator[tuple[int, np.ndarray]]:
