@@ -67,6 +67,7 @@ class Regime:
     ``ends``: trials of 2 to 6 s, silent for the first and last half second, which target and prediction both know.
     ``voice``: trials whose voice sets in after 0.5 to 1.5 s and ends 0.5 s before the trial, which both know; aligned
     there.
+    ``fading``: both have a course in each trial, and that of each side shrinks over the trials, at a rate of its own.
     """
 
     name: str
@@ -78,12 +79,18 @@ class Regime:
     folds: int = 1
     ends: bool = False
     voice: bool = False
+    fading: bool = False
 
     def draw(self, rng: np.random.Generator) -> tuple[list[NullFold], Alignment]:
         """Targets and predictions that have nothing to do with each other but what the regime says."""
         spacing = int((self.every_s or self.seconds) * RATE_HZ)
         frames = spacing * self.blocks * self.folds
         sides = [noise(rng, frames, self.tau_s) + drift(rng, frames, self.kind) for _ in "yp"]
+        if self.fading:
+            trial, within = np.divmod(np.arange(frames), spacing)
+            course = 3 * np.sin(np.pi * np.minimum(within / (self.seconds * RATE_HZ), 1)) ** 4
+            for side in sides:
+                side += (course * np.exp(-rng.uniform(1, 4) * trial / trial.max()))[:, None]
         blocks = [self.block(rng, sides, i, i * spacing) for i in range(self.blocks * self.folds)]
         cut = [blocks[k * self.blocks : (k + 1) * self.blocks] for k in range(self.folds)]
         return [NullFold(own, np.ones(BANDS, bool), RATE_HZ) for own in cut], "voice" if self.voice else "start"
@@ -118,6 +125,7 @@ REGIMES = (
     Regime("50 trials of 4 s, random walk", 4, 50, 6, kind="walk"),
     Regime("50 trials of 4 s, settling over 8 s", 4, 50, 6, kind="settling"),
     Regime("50 trials of 4 s, states of 20 s", 4, 50, 6, kind="states"),
+    Regime("50 trials of 4 s, the course of each side fades", 4, 50, 6, fading=True),
     Regime("50 trials of 4 s without a gap, random walk", 4, 50, kind="walk"),
     Regime("50 trials of 4 s in five folds, random walk", 4, 10, 6, kind="walk", folds=5),
     Regime("50 trials of 2 to 6 s, silent ends known", 6, 50, 6, ends=True),

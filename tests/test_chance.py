@@ -268,18 +268,21 @@ def test_long_recordings_that_can_exchange_nothing_are_shifted() -> None:
     assert found.p_value is not None
 
 
-@pytest.mark.parametrize(("folds", "in_fold", "sessions", "groups"), [(2, 10, 1, 2), (2, 10, 2, 4), (10, 1, 1, 1)])
+@pytest.mark.parametrize(("folds", "in_fold", "sessions", "groups"), [(2, 7, 1, 2), (2, 10, 2, 4), (10, 1, 1, 2), (1, 50, 1, 10)])
 def test_partners_are_of_one_session_and_fold_where_that_is_enough(
     folds: int, in_fold: int, sessions: int, groups: int
 ) -> None:
-    """Where each fold has one trial of a session, its partners lie in other folds."""
+    """Where each fold has one trial of a session, its partners lie in other folds; else about five neighbours."""
     empty = np.zeros((1, 1))
     trials = [
         (k, chance.NullBlock(empty, empty, "rec", f"session{i % sessions}"))
         for k in range(folds)
         for i in range(in_fold)
     ]
-    assert len(chance.groups_of(trials)) == groups
+    found = chance.groups_of(trials)
+    assert len(found) == groups
+    if sessions == 1:
+        assert all(np.all(np.diff(group) == 1) for group in found), "they follow one another"
 
 
 @pytest.mark.parametrize(
@@ -438,7 +441,8 @@ def test_a_best_lag_needs_a_ridge_above_chance(linked: float) -> None:
     assert ("reason" in latency) == (not linked)
 
 
-@pytest.mark.parametrize("name", ["36 s, settling over 8 s", "50 trials of 2 to 6 s, silent ends known"])
+@pytest.mark.parametrize("name", ["36 s, settling over 8 s", "50 trials of 2 to 6 s, silent ends known",
+                                  "50 trials of 4 s, the course of each side fades"])  # fmt: skip
 def test_regimes_of_the_calibration_are_at_chance(name: str) -> None:
     """A tenth of the draws of docs/statistics.md, with a margin to match."""
     (regime,) = (r for r in calibration.REGIMES if r.name == name)

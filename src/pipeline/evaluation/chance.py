@@ -30,7 +30,11 @@ SHORTEST_TO_SHIFT_S = 12.0
 BETTER_EXCHANGED_S = 24.0
 """Shifts within five blocks of 12 s give P(p < .05) of .076, exchanges of them .05 (docs/statistics.md)."""
 FEWEST_TRIALS = 5
-"""Trials of one session that can exchange partners in 100 ways or more."""
+"""Trials of one session that can exchange partners in 100 ways or more.
+
+About as many neighbours exchange partners: voice and response that both fade over a session are alike at any distance
+else (docs/statistics.md).
+"""
 ROUND_OFF = 1e-6
 
 
@@ -124,9 +128,12 @@ def exchanges(trials: Trials, rate_hz: float) -> bool:
 
 
 def groups_of(trials: Trials) -> trial_exchange.Groups:
-    """Trials that may exchange partners: of one session and fold; of one session where that leaves too few ways."""
-    groups = grouped([(k, b.session) for k, b in trials])
-    return groups if trial_exchange.distinct_orders(groups) > LEAST else grouped([b.session for _, b in trials])
+    """Trials that may exchange partners: neighbours of one session and fold.
+
+    Of one session where that leaves too few ways.
+    """
+    groups = neighbours([(k, b.session) for k, b in trials])
+    return groups if trial_exchange.distinct_orders(groups) > LEAST else neighbours([b.session for _, b in trials])
 
 
 def can_shift(block: NullBlock, rate_hz: float) -> bool:
@@ -201,6 +208,12 @@ def anchors_of(block: NullBlock, alignment: Alignment) -> tuple[int, ...]:
 def grouped(keys: Sequence[object]) -> list[np.ndarray]:
     """Places of equal keys, in the order in which keys appear."""
     return [np.array([i for i, own in enumerate(keys) if own == key]) for key in dict.fromkeys(keys)]
+
+
+def neighbours(keys: Sequence[object]) -> list[np.ndarray]:
+    """Places of equal keys, in groups of about five that follow one another."""
+    parts = [np.array_split(own, max(1, round(len(own) / FEWEST_TRIALS))) for own in grouped(keys)]
+    return [part for own in parts for part in own]
 
 
 def null_of(
