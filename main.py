@@ -22,6 +22,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
@@ -134,10 +135,9 @@ def _cores_problem(cores: str | None) -> Problem | None:
 
 def _slurm_problem(others: list[str]) -> Problem | None:
     """Without its plugin Snakemake knows no executor slurm, and prints all its options instead."""
-    pairs = [o.split("=", 1) if "=" in o else [o, after] for o, after in zip(others, [*others[1:], ""], strict=True)]
-    wanted = [
-        option for option, value in pairs if option in ("--profile", "--executor", "-e") and Path(value).name == "slurm"
-    ]
+    pairs = [o.split("=", 1) if "=" in o else [o, after] for o, after in pairwise([*others, ""])]
+    options = ("--profile", "--executor", "-e")
+    wanted = [option for option, value in pairs if option in options and Path(value).name == "slurm"]
     if not wanted or find_spec("snakemake_executor_plugin_slurm"):
         return None
     fix = f"Install it: make -C {shlex.quote(str(HOME))} slurm"

@@ -70,6 +70,14 @@ def test_set_takes_several_values_and_targets_may_follow_them(tmp_path: Path) ->
     assert (resolved["causal"], resolved["simulate"]["minutes"]) == (True, 2.0)
 
 
+def test_nothing_but_a_config_is_enough(tmp_path: Path) -> None:
+    """The config is refused for what it holds, not for what the command line lacks."""
+    (tmp_path / "my.yaml").write_text("simulate: {minutes: -1}\n")
+    result = started(tmp_path, "--config", "my.yaml")
+    assert result.returncode == 2
+    assert "simulate.minutes" in result.stderr
+
+
 def test_a_word_that_is_neither_option_nor_target_is_refused_without_a_wall_of_options(tmp_path: Path) -> None:
     result = started(tmp_path, "--config", "config.yaml", "--cores", "1", "resluts/eval.json")
     assert result.returncode == 2
