@@ -17,15 +17,18 @@ from matplotlib.figure import Figure
 
 from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.paths import subject_pages
-from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
+from pipeline.config.base import pick
+from pipeline.config.evaluate import ChanceConfig, EvaluateConfig, EvaluateStage
+from pipeline.config.loader import load_config
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_inner_folds, audit_spans, refuse_leak
 from pipeline.evaluation.contamination import Contamination
+from pipeline.evaluation.inputs import Scope, read_inputs
 from pipeline.evaluation.levels import MEANINGS
 from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, document_json, score, why_missing
 from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
 from pipeline.report import figures, page, view_chance, view_scores
-from pipeline.report.extras import Attention, Contacts, LearningCurve, ReportExtras
+from pipeline.report.extras import Attention, Contacts, LearningCurve, Recorded, ReportExtras, read_extras
 from pipeline.report.page import OF_SUBJECT, report_html, subject_html
 from pipeline.report.view import ci_text
 from pipeline.report.view_model import importance
@@ -80,6 +83,8 @@ def make_extras() -> ReportExtras:
         },
         contacts={"sub1": Contacts(np.eye(3), {"shaft": [NASTY] * 3, "region": ["STG"] * 3})},
         contamination=[found],
+        recorded=[Recorded("sub1", "ses1", 3, 2.04, 1024.0, 48000.0, {"a": "used", NASTY: "bad", "c": "used"})],
+        code="0123456789abcdef",
         config_text="train:\n  lr: 0.002 # " + NASTY,
         provenance={"code": "abc" + NASTY},
         versions={"numpy": {"1.26.4": 9}, "torch": {"2.4.0": 8, "2.5.1": 1}},
@@ -130,6 +135,26 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def full() -> str:
     return make_page(make_extras(), simulated=True)
+
+
+def test_what_was_recorded_and_by_what_it_was_scored_stands_before_the_scores(full: str) -> None:
+    own = full.split('<section id="recordings">')[1].split("</section>")[0]
+    assert full.index('id="recordings"') < full.index('id="scores"')
+    cells = re.findall(r"<td>(.*?)</td>", own)
+    assert cells[:7] == ["sub1", "ses1", "3", "2.0", "1024", "48000", "2 of 3"]
+    assert cells[7].startswith("bad: &lt;script&gt;")
+    assert "code 0123456789ab." in own
+
+
+def test_a_session_of_a_run_is_listed_with_its_rates_and_channels(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(chain)
+    config = pick(EvaluateStage, load_config([Path("config.yaml")]))
+    (own,) = read_extras(read_inputs(Scope.of_last_run(), config), config).recorded
+    simulated = load_config([Path("config.yaml")]).simulate
+    assert (own.session, own.trials, own.signal_hz) == ("sim01_run01", 1, simulated.eeg_rate_hz)
+    assert own.sound_hz == simulated.audio_rate_hz
+    assert own.minutes == pytest.approx(simulated.minutes, abs=0.05)
+    assert len(own.channels) == simulated.channels
 
 
 def test_regions_stand_in_a_table_with_their_loss_and_p(full: str) -> None:

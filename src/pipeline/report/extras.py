@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from pipeline.artifacts import paths
 from pipeline.artifacts.core import header
 from pipeline.artifacts.predictions import PredictedFold
 from pipeline.artifacts.windows import Windows
+from pipeline.config.canonical import digest
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.inputs import IMPORTANCE_KINDS, EvaluationInputs, extra
 from pipeline.evaluation.recorded import recorded_config, recorded_versions
 from pipeline.evaluation.types import Values
+from pipeline.provenance.freshness import described
 
 
 @dataclass(frozen=True)
@@ -47,19 +50,37 @@ class Contacts:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """A session: its number of trials, minutes with signal and sound, rates [Hz] of both, and ``channels``.
+
+    These are by name how each was used, as the contamination check lists them; nothing where features were given.
+    """
+
+    subject: str
+    session: str
+    trials: int
+    minutes: float
+    signal_hz: float
+    sound_hz: float
+    channels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class ReportExtras:
     """What the report shows beside the document; each part may be missing.
 
     ``versions`` says by package and version how many of the scored outputs were made with it.
     ``band_hz`` (n_mels,) are the centres of the mel bands.  ``curves`` are keyed by (subject, fold)
     and hold one curve per network, by its name; ``attention`` by (subject, fold), ``contacts`` by subject, as are
-    ``sessions``, the names of all that the sheet has.
+    ``sessions``, the names of all that the sheet has.  ``code`` is the digest of the code that made what was scored.
     """
 
     curves: Mapping[tuple[str, int], Mapping[str, LearningCurve]] = field(default_factory=dict)
     attention: Mapping[tuple[str, int], Attention] = field(default_factory=dict)
     contacts: Mapping[str, Contacts] = field(default_factory=dict)
     contamination: Sequence[Contamination] = ()
+    recorded: Sequence[Recorded] = ()
+    code: str = ""
     sessions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     band_hz: Values | None = None
     config_text: str = ""
@@ -76,12 +97,28 @@ def read_extras(inputs: EvaluationInputs, config: EvaluateStage) -> ReportExtras
         attention={n: a for n in names if (a := _attention(predictions[n], windows[n[0]]))},
         contacts={n[0]: c for n in names if (c := _contacts(predictions[n]))},
         contamination=inputs.context.contamination,
+        recorded=[own for w in windows.values() for own in _recorded(w, inputs.context.contamination)],
+        code=digest([described(str(path))["code_fingerprint"] for path in inputs.sources]),
         sessions=inputs.context.sessions,
         band_hz=extra(predictions[names[0]], "band_hz"),
         config_text=json.dumps(recorded_config(inputs, config), indent=1, sort_keys=True),
         provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},
         versions=recorded_versions(inputs),
     )
+
+
+def _recorded(windows: Windows, checks: Sequence[Contamination]) -> Iterator[Recorded]:
+    """What each session of a subject holds."""
+    rates = {(s.recording, s.signal): s.rate_hz for s in windows.spans}
+    channels = {
+        c.recording: dict(zip(c.channels.get("name", ()), c.channels.get("use", ()), strict=True)) for c in checks
+    }
+    for session in windows.session_names:
+        own = [i for i, name in enumerate(windows.sessions) if name == session]
+        frames = sum(int(stop - start) for start, stop in windows.usable[own])
+        signal_hz, sound_hz = (next((rates[i, s] for i in own if (i, s) in rates), nan) for s in ("neural", "audio"))
+        minutes = frames / windows.attributes["frame_rate_hz"] / 60
+        yield Recorded(windows.subject, session, len(own), minutes, signal_hz, sound_hz, channels.get(session, {}))
 
 
 def _curves(file: Path) -> dict[str, LearningCurve]:

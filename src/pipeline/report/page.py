@@ -36,11 +36,12 @@ TEMPLATES = Environment(
 
 
 SECTIONS = {
+    "recordings": "Recordings",
     "scores": "Scores", "examples": "Examples", "bands": "Bands", "subjects": "Subjects", "chance": "Chance",
     "attention": "Attention", "importance": "Importance", "training": "Training", "contamination": "Contamination",
     "audit": "Leak audit", "methods": "Methods", "provenance": "Config",
 }  # fmt: skip
-OF_SUBJECT = ("examples", "subjects", "chance", "attention", "importance", "training", "contamination")
+OF_SUBJECT = ("recordings", "examples", "subjects", "chance", "attention", "importance", "training", "contamination")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Page:
     links: Sequence[tuple[str, str]]
 
     head: view_scores.Head
+    recordings: view_checks.Recordings
     scores: view_scores.Scores
     measures: view_measures.Measures
     sound: view_sound.Examples
@@ -100,6 +102,7 @@ def subject_html(
         extras,
         curves={name: curves for name, curves in extras.curves.items() if name[0] == subject},
         attention={name: weights for name, weights in extras.attention.items() if name[0] == subject},
+        recorded=[own for own in extras.recorded if own.subject == subject],
         contacts={name: contacts for name, contacts in extras.contacts.items() if name == subject},
         contamination=[found for found in extras.contamination if found.recording in sessions],
     )
@@ -118,6 +121,7 @@ def _html(
         sections=sections,
         links=links,
         head=view_scores.head(document, share=share, subject=subject),
+        recordings=view_checks.recordings(extras),
         scores=view_scores.scores(document),
         measures=view_measures.measures(document),
         sound=view_sound.examples(folds, config, extras.band_hz, share=share),

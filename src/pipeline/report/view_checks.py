@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.artifacts.versions import version_now
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.types import Document
 from pipeline.report import figures
-from pipeline.report.extras import ReportExtras
+from pipeline.report.extras import Recorded, ReportExtras
 from pipeline.report.view import Picture, Table, Text, counted, number, p_text, plain
 
 MOST_PICTURES = 4
@@ -21,6 +22,14 @@ NORMALISED = {
     "causal_running": "Mean and scale of the features run along with the past; those of the mel are of the training "
     "frames.",
 }
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """A row per session, and which version of the code made the results."""
+
+    table: Table | None
+    made_by: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,24 @@ class Origin:
     versions: Table | None
     mixture: Text | None
     config: str
+
+
+def recordings(extras: ReportExtras) -> Recordings:
+    """What was recorded, session by session, and by what it was scored."""
+    head = ["Subject", "session", "trials", "minutes", "signal [Hz]", "sound [Hz]", "channels used", "left out"]
+    rows = [recordings_row(own) for own in extras.recorded]
+    made_by = f"Made by seeg-to-audio {version_now('seeg-to-audio')}, code {extras.code[:12]}." if extras.code else ""
+    return Recordings(Table(head, rows, kind="why") if rows else None, made_by)
+
+
+def recordings_row(own: Recorded) -> list[str]:
+    """A session; channels that no model used by the reason."""
+    uses = list(own.channels.values())
+    by_reason = {use: [n for n, u in own.channels.items() if u == use] for use in dict.fromkeys(uses) if use != "used"}
+    left_out = "; ".join(f"{reason}: {', '.join(names)}" for reason, names in by_reason.items())
+    used = f"{uses.count('used')} of {len(uses)}" if uses else "features as given"
+    rates = [f"{rate_hz:g}" for rate_hz in (own.signal_hz, own.sound_hz)]
+    return [own.subject, own.session, str(own.trials), f"{own.minutes:.1f}", *rates, used, left_out or "none"]
 
 
 def contamination(document: Document, extras: ReportExtras) -> ContaminationCheck:
