@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import plugins
+from pipeline.artifacts.files import WRITE_ERRORS
 from pipeline.errors import (
     EXIT_BAD_INPUT,
+    EXIT_CANNOT_WRITE,
     EXIT_INTERRUPTED,
     InputError,
     Problem,
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         print(_unusable(error), file=sys.stderr)
-        return EXIT_BAD_INPUT
+        return EXIT_CANNOT_WRITE if error.errno in WRITE_ERRORS else EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
