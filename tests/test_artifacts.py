@@ -27,7 +27,7 @@ from pipeline.artifacts.core import (
 from pipeline.artifacts.files import atomic_path
 from pipeline.artifacts.inspection import describe, verify
 from pipeline.artifacts.sidecar import read_sidecar, write_sidecar
-from pipeline.errors import InputError
+from pipeline.errors import CannotWriteError, InputError
 
 SCHEMA = Schema("sample", 3, "align")
 
@@ -430,3 +430,24 @@ def test_groups_linked_in_circles_and_arrays_of_nothing_are_refused_at_once(tmp_
                 file.create_dataset("huge", (1 << 50,), "f8", chunks=(1 << 20,))
         with pytest.raises(InputError, match=r"several names|not stored"):
             header(tmp_path / f"{name}.h5")
+
+
+@pytest.mark.parametrize(
+    ("kind", "linked"), [("device", True), ("FIFO", False), ("FIFO", True), ("folder", False), ("folder", True)]
+)
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str, linked: bool) -> None:
+    """Neither itself nor a link to it; a device of the machine is never named here."""
+    path = target = tmp_path / "out"
+    if kind == "device":
+        target = Path(os.devnull)
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    if linked:
+        (path := tmp_path / "link").symlink_to(target)
+    before = path.lstat()
+    with pytest.raises(CannotWriteError, match=f"got a {kind}, expected a file"), atomic_path(path):
+        pytest.fail("a temporary file was made")
+    assert path.lstat() == before
+    assert not list(tmp_path.glob(".*"))

@@ -8,6 +8,7 @@ import json
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from pipeline.cli import main
 from pipeline.config.mel import MelConfig
 from pipeline.config.vocode import VocodeConfig
 from pipeline.errors import InputError
+from pipeline.live import command
 from pipeline.live.decoder import LiveDecoder
 from pipeline.live.listen import listen
 from pipeline.live.montage import Montage
@@ -370,3 +372,13 @@ def test_look_ahead_buys_quality_near_the_offline_vocoder() -> None:
         streamed[look_ahead] = error(np.concatenate([streaming.push(mel), streaming.finish()]))
     assert streamed[2] < streamed[0]
     assert streamed[2] < 2 * error(griffin_lim()(mel))
+
+
+def test_a_trial_that_came_to_the_sheet_later_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its session is aligned, without it, and so for a trial before it."""
+    rows = [SimpleNamespace(recording=name, session_name="a_1") for name in ("one", "two")]
+    plan = SimpleNamespace(rows=rows, sessions={"a_1": SimpleNamespace(trials=rows)})
+    for there, lacking in (([], "two"), (["two"], "one")):
+        monkeypatch.setattr(command, "aligned_trials", lambda _, t=there: [SimpleNamespace(recording=r) for r in t])
+        with pytest.raises(InputError, match=f"got {lacking}, which results/aligned/a_1.h5 lacks"):
+            command.replay(plan, Path("model.ckpt"), "two", command.Outputs(), print)  # type: ignore[arg-type]

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import plugins
+from pipeline.artifacts.files import WRITE_ERRORS
 from pipeline.errors import (
     EXIT_BAD_INPUT,
+    EXIT_CANNOT_WRITE,
     EXIT_INTERRUPTED,
     InputError,
     Problem,
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         print(_unusable(error), file=sys.stderr)
-        return EXIT_BAD_INPUT
+        return EXIT_CANNOT_WRITE if error.errno in WRITE_ERRORS else EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -229,9 +231,10 @@ def _add_plot(commands: argparse._SubParsersAction) -> None:
 def _plot(options: argparse.Namespace) -> None:
     from pipeline.report.plots import Stretch, chosen_kind, plot
 
+    stretch = Stretch(options.start, options.seconds)
     kind = chosen_kind(options.file, options.kind)
     out = options.out or Path(f"{options.file.stem}_{kind}.png")
-    plot(options.file, kind, out, Stretch(options.start, options.seconds))
+    plot(options.file, kind, out, stretch)
     print(f"plotted {kind}: {out}")
 
 
@@ -365,6 +368,8 @@ def _live_problems(options: argparse.Namespace) -> Iterator[Problem]:
 
     if not 0 < options.chunk_s <= 60:
         yield Problem("--chunk-s", "", f"{options.chunk_s:g}", "0 to 60 s", "Give the length of a chunk")
+    if options.seconds is not None and not options.seconds > 0:
+        yield Problem("--seconds", "", f"{options.seconds:g}", "more than 0 s", "Leave it out to listen until Ctrl-C")
     if options.look_ahead is not None and not 0 <= options.look_ahead <= 32:
         yield Problem("--look-ahead", "", str(options.look_ahead), "0 to 32 frames", "Give a number of frames")
     if options.lsl is not None and options.score:
@@ -442,11 +447,15 @@ def _config_files(options: argparse.Namespace) -> list[Path]:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from pipeline.artifacts.paths import RESULTS
     from pipeline.provenance.freshness import made_with_others
 
     if not options.results.is_dir():
         fix = "Name the folder results/ of a run"
         raise InputError(Problem(str(options.results), "", "no such folder", "a results folder", fix))
+    if options.results.absolute().name != RESULTS.name:
+        fix = f"Name the folder {RESULTS}/ of a run: of another folder the one beside it would be looked at"
+        raise InputError(Problem(str(options.results), "", "a folder of another name", f"{RESULTS}/", fix))
     os.chdir(options.results.absolute().parent)  # not of what a link leads to
     plan = _plan(options)
     findings = list(plan.freshness().check(plan.outputs(), read_all=True))

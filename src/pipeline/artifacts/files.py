@@ -13,6 +13,7 @@ import re
 import resource
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -82,12 +83,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Leftovers of killed writers of the same path are removed first, and none of
     another that is at work; on an exception the temporary file is removed and ``path`` stays as it was.  Raises
-    :class:`CannotWriteError` where there is no space or no permission.
+    :class:`CannotWriteError` where there is no space, no permission, or something else than a file.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_other_than_file(path)
         for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             if _is_left(leftover):
                 leftover.unlink(missing_ok=True)
@@ -102,6 +104,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    """Raise :class:`CannotWriteError` for a device, a FIFO or a folder, itself or behind a link: none is replaced."""
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+            got = kinds.get(stat.S_IFMT(mode), "a device")
+            raise CannotWriteError(path, got, "a file, or no file yet", "Name another file")
 
 
 @cache

@@ -88,12 +88,13 @@ def replay(
     Raises :class:`InputError` where there is no such recording, or where it does not fit the model.
     """
     row = _row(plan, recording)
-    trials = {info.recording: info for info in aligned_trials(paths.aligned(row.session_name))}
+    before = _before(plan, row)
+    trials = _trials(row.session_name, [recording, *(earlier.recording for earlier in before)])
     info = trials[recording]
     model, meta = load_model(model_file)
     refuse_other_mel(plan.config.mel, meta)
     decoder = _decoder(model, meta, info, _clock(info), info.session)
-    for earlier in _before(plan, row) if decoder.config.train.normalisation == "causal_running" else ():
+    for earlier in before if decoder.config.train.normalisation == "causal_running" else ():
         _settle(plan, decoder, earlier, trials[earlier.recording])
     session = _session(plan, decoder, outputs, say, in_time=paced, keep=score is not None)
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
@@ -186,6 +187,16 @@ def _row(plan: Plan, recording: str) -> RecordingRow:
         fix = f"Name one of {', '.join(known[:10])}{' …' if len(known) > 10 else ''}"
         raise InputError(Problem("--replay", "", recording, "a recording of the run's sheet", fix))
     return found
+
+
+def _trials(session: str, recordings: list[str]) -> dict[str, AlignedInfo]:
+    """The aligned trials of a session.  Raises :class:`InputError` where these are not all among them."""
+    file = paths.aligned(session)
+    trials = {info.recording: info for info in aligned_trials(file)}
+    if missing := [name for name in recordings if name not in trials]:
+        fix = "Start main.py again: the sheet has changed since"
+        raise InputError(Problem("--replay", "", f"{missing[0]}, which {file} lacks", "an aligned recording", fix))
+    return trials
 
 
 def _before(plan: Plan, row: RecordingRow) -> list[RecordingRow]:

@@ -7,6 +7,7 @@ columns) or 114 mm, equal bytes for equal input.  Colours are distinguishable wi
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,12 +58,23 @@ DEEPEST = 6
 HATCHES = {"train": "", "validation": "//", "test": "xx"}
 
 
+#: Of a stretch; shorter ones may hold no frame.
+SHORTEST_S = 0.1
+
+
 @dataclass(frozen=True)
 class Stretch:
     """The part to show [s]; ``start_s`` None: the middle."""
 
     start_s: float | None
     length_s: float
+
+    def __post_init__(self) -> None:
+        if not self.length_s >= SHORTEST_S:
+            expected = f"at least {SHORTEST_S:g} s"
+            raise InputError(Problem("--seconds", "", f"{self.length_s:g} s", expected, "Name a longer stretch"))
+        if self.start_s is not None and math.isnan(self.start_s):
+            raise InputError(Problem("--start", "", "nan", "a time [s]", "Name a time, or leave it out"))
 
     def within(self, first_s: float, last_s: float) -> tuple[float, float]:
         """Start and stop on a time line from ``first_s`` to ``last_s``."""
