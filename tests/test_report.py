@@ -374,7 +374,7 @@ def test_no_text_that_the_template_takes_is_html(monkeypatch: pytest.MonkeyPatch
 
 def test_every_section_has_a_link_and_every_link_a_section(full: str) -> None:
     assert re.findall(r'<section id="(\w+)">', full) == re.findall(r'<a href="#(\w+)">', full)
-    assert len(re.findall("<section", full)) == 12
+    assert len(re.findall("<section", full)) == 13
 
 
 def test_a_name_that_the_template_lacks_is_no_empty_text() -> None:
