@@ -268,7 +268,9 @@ def test_long_recordings_that_can_exchange_nothing_are_shifted() -> None:
     assert found.p_value is not None
 
 
-@pytest.mark.parametrize(("folds", "in_fold", "sessions", "groups"), [(2, 7, 1, 2), (2, 10, 2, 4), (10, 1, 1, 2), (1, 50, 1, 10)])
+@pytest.mark.parametrize(
+    ("folds", "in_fold", "sessions", "groups"), [(2, 7, 1, 2), (2, 10, 2, 4), (10, 1, 1, 2), (1, 50, 1, 10)]
+)
 def test_partners_are_of_one_session_and_fold_where_that_is_enough(
     folds: int, in_fold: int, sessions: int, groups: int
 ) -> None:
