@@ -15,6 +15,7 @@ import numpy as np
 import scipy.signal
 
 from pipeline.artifacts.aligned import Event
+from pipeline.baselines.references import power_of
 from pipeline.config.mel import MelConfig
 from pipeline.signal.mel import log_mel
 from pipeline.simulation.speech import WORDS, speak
@@ -150,9 +151,17 @@ def of_words(*names: str) -> Knows:
 
 def loudness(sound: Sound, _: np.random.Generator) -> Array:
     """The course of loudness, and functions of it that are not linear."""
-    course = sound.mel.mean(axis=1)
+    return with_functions(sound.mel.mean(axis=1))
+
+
+def with_functions(course: Array) -> Array:
     z = (course - course.mean()) / course.std()
     return np.stack([z, z**2, z > -0.7, z > 0, z > 0.7, np.gradient(z)], axis=1)
+
+
+def power(sound: Sound, _: np.random.Generator) -> Array:
+    """The course of the sound's power [dB], the usual envelope, and functions of it that are not linear."""
+    return with_functions(power_of(sound.mel)[:, 0])
 
 
 def loudness_and_speaker(sound: Sound, rng: np.random.Generator) -> Array:
