@@ -35,7 +35,7 @@ run: $(VENV)/.ready $(if $(GPU),$(VENV)/.cuda)
 	$(BIN)/python main.py --config config/config.yaml --cores $(CORES)
 
 test: $(VENV)/.ready $(VENV)/.voices
-	$(BIN)/python -m pytest -m "not slow and not slurm"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist worksteal -m "not slow and not slurm"
 
 test-slow: $(VENV)/.ready $(VENV)/.voices
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist worksteal -m slow
