@@ -135,7 +135,7 @@ def test_reasons_name_each_test_up_to_the_first_that_was_not_passed() -> None:
     assert reason(0.2, 0.001, 0.001, 0.001) == "timing not (p = 0.2)" + end
     assert reason(0.01, 0.013, 0.5, 0.5) == "timing passed (p = 0.01); loudness not (p = 0.013)" + end
     assert reason(0.001, None, 0.5, 0.5) == "timing passed (p = 0.001); loudness not testable: too short" + end
-    names = ("timing", "loudness", "beyond_loudness", "content")
+    names = ("timing", "loudness", "beyond loudness", "content")
     assert reason(*[0.002] * 4) == "; ".join(f"{name} passed (p = 0.002)" for name in names) + end
     assert reason(None, 0.5, 0.5, 0.5) == "not testable: too short"
 

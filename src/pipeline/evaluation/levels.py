@@ -200,10 +200,11 @@ def level_reason(level: str | None, tests: Tests) -> str:
     if level is None:
         return f"not testable: {tests[TIMING].reason}"
     at = LEVELS.index(level) + 1
-    clauses = [f"{name} passed (p = {tests[name].p_value:.2g})" for name in LEVELS[1:at]]
+    said = {name: name.replace("_", " ") for name in LEVELS}
+    clauses = [f"{said[name]} passed (p = {tests[name].p_value:.2g})" for name in LEVELS[1:at]]
     for name in LEVELS[at : at + 1]:
-        p = tests[name].p_value
-        clauses.append(f"{name} not testable: {tests[name].reason}" if p is None else f"{name} not (p = {p:.2g})")
+        p, reason = tests[name].p_value, tests[name].reason
+        clauses.append(f"{said[name]} not testable: {reason}" if p is None else f"{said[name]} not (p = {p:.2g})")
     return "; ".join(clauses) + f"; each tested at {ALPHA:g}"
 
 

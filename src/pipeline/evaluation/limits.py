@@ -100,6 +100,6 @@ def run_limits(
         reason = f"{pieces} pieces of test sound, {LEAST_PIECES} needed for intervals"
         found.append(limit("few_pieces", reason, {"pieces": pieces, "needed": LEAST_PIECES}))
     if not all(b.speaker for s in scored for b in s.fold.blocks):
-        reason = "the sheet has no column speaker: with several voices, beyond_loudness may be knowledge of who speaks"
+        reason = "the sheet has no column speaker: of several voices, the speaker may be all that goes beyond loudness"
         found.append(limit("no_speaker_column", reason))
     return found
