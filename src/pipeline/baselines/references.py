@@ -9,8 +9,7 @@ for what is not linear;
 ``loudness_linear``: from frames 23 ms apart in the same stretch, and whether and by how much each exceeds three levels,
 as a linear decoder of loudness and of functions of it would;
 ``power``, ``power_linear``: the same two from the log power of all bands, which low bands decide: the usual envelope;
-``voice``: from whether an event, and whether a voice by energy, is on within ±0.46 s;
-``voice_nearest``: the training frames around which that was most alike, as a decoder that is not linear would.
+``voice``: from whether an event, and whether a voice by energy, is on within ±0.46 s.
 
 Mels are (frame, band) in nats, courses (frame, column), spans (recording, start, stop) in mel frames.
 """
@@ -32,8 +31,7 @@ Wide = NDArray[np.float64]
 Span = tuple[int, int, int]
 
 OF_LOUDNESS = ("loudness", "loudness_linear", "power", "power_linear")
-OF_TIMING = ("voice", "voice_nearest")
-REFERENCES = (*OF_LOUDNESS, *OF_TIMING)
+REFERENCES = (*OF_LOUDNESS, "voice")
 LAGS_S = (0.0, 0.012, 0.035, 0.06, 0.09, 0.13, 0.18, 0.24, 0.3, 0.38, 0.46)
 """Either way: as far as a decoder with 0.3 s of context reaches, whose brain leads or lags by 0.15 s."""
 DENSE_LAGS_S = tuple(0.023 * k for k in range(21))
@@ -41,10 +39,6 @@ DENSE_LAGS_S = tuple(0.023 * k for k in range(21))
 LEVELS = 3
 """Of loudness that ``loudness_linear`` and ``power_linear`` know to be exceeded."""
 COSINES = {"loudness": 250, "loudness_linear": 0, "power": 250, "power_linear": 0, "voice": 100}
-NEAREST, NEAREST_WITHIN_S = 5, (0.15, 0.3)
-"""Training frames that are averaged, and the stretches either way in which they are alike."""
-MOST_FRAMES = 10_000
-"""Training frames that are compared, evenly taken where there are more."""
 COSINE_SCALE = 0.3
 PENALTY = 3.0
 TEMPLATE_S = 0.6
@@ -122,31 +116,6 @@ def fit_course(
     return CourseModel(lags, knots, centre, scale, frequencies, phases, feature_mean, weights, mean)
 
 
-def nearest_mels(
-    courses: Sequence[Wide], mels: Sequence[Array], wanted: Sequence[Wide], frame_rate_hz: float
-) -> list[Array]:
-    """Mean mel (frame, band) [nats] of the training frames whose courses run most like each ``wanted`` one.
-
-    Five by the course within 0.15 s and five within 0.3 s, both sides standardised by training.
-    """
-    values = np.concatenate(mels)
-    kept = np.linspace(0, len(values) - 1, min(len(values), MOST_FRAMES)).astype(np.int64)
-    found = [np.zeros((len(course), values.shape[1]), np.float32) for course in wanted]
-    for within_s in NEAREST_WITHIN_S:
-        lags = lags_frames(frame_rate_hz, [lag for lag in DENSE_LAGS_S if lag <= within_s])
-        rows = np.concatenate([lagged(course, lags) for course in courses])[kept]
-        centre, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-9
-        known = ((rows - centre) / scale).astype(np.float32)
-        half = (known**2).sum(axis=1) / 2
-        for out, course in zip(found, wanted, strict=True):
-            new = ((lagged(course, lags) - centre) / scale).astype(np.float32)
-            for first in range(0, len(new), 512):
-                own = slice(first, first + 512)
-                near = np.argpartition(half - new[own] @ known.T, min(NEAREST, len(known)) - 1, axis=1)[:, :NEAREST]
-                out[own] += values[kept[near]].mean(axis=1) / len(NEAREST_WITHIN_S)
-    return found
-
-
 def loudness_of(mel: NDArray[np.floating]) -> Wide:
     """Mean log-mel of each frame, (frame, 1) [nats]."""
     return np.asarray(mel.mean(axis=1, dtype=np.float64)[:, None])
@@ -192,9 +161,6 @@ def reference_mels(
         model = fit_course([course[r][a:b] for r, a, b in train], mels, frame_rate_hz, COSINES[name], knots)
         for place, (r, a, b) in zip(found, test, strict=True):
             place[name] = model.predict(course[r][a:b])
-    known, wanted = ([voice[r][a:b] for r, a, b in spans] for spans in (train, test))
-    for place, own in zip(found, nearest_mels(known, mels, wanted, frame_rate_hz), strict=True):
-        place["voice_nearest"] = own
     return found
 
 

@@ -7,7 +7,7 @@ speaker is the same for neighbours, or a trend, and stays out; so does what is c
 =================  =============================================  ===================================
 test               taken off target and prediction                exchanged
 =================  =============================================  ===================================
-loudness           voice course and references, timing, background predictions, among five neighbours
+loudness           voice course and reference, timing, background  predictions, among five neighbours
 beyond_loudness    references of loudness and voice, background     predictions, among five neighbours
 templates          the same, and block means of timing              predicted words, in the whole fold
 templates_strict   all of the above, and the loudness course        predicted words, in the whole fold
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.baselines.references import OF_LOUDNESS, OF_TIMING
+from pipeline.baselines.references import OF_LOUDNESS
 from pipeline.evaluation.chance import ROUND_OFF, p_value
 from pipeline.evaluation.types import Values
 from pipeline.evaluation.utterances import Utterances
@@ -54,7 +54,7 @@ class Exchange:
 
 def loudness_test(found: Utterances, count: int, rng: np.random.Generator) -> Exchange:
     """Whether the prediction tells utterances apart beyond what timing and background tell."""
-    regressors = [*(found.references[name] for name in OF_TIMING), *found.floor]
+    regressors = [found.references["voice"], *found.floor]
     sides = without([found.target, found.prediction], found, regressors, found.voice_course)
     target, prediction = (without_timing(side, found) for side in sides)
     return exchange_test(
