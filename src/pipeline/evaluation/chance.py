@@ -3,8 +3,8 @@
 The folds of a subject are one test.  Slow drift comes off targets and predictions first
 (:mod:`pipeline.evaluation.drift`).  Then either predictions are shifted within their test blocks
 (:mod:`pipeline.evaluation.shifts`), or, where a test set has ten trials or more or its blocks are short, whole trials
-exchange their partners within the session (:mod:`pipeline.evaluation.trial_exchange`).  The p is no smaller than the
-number of independent shifts or exchanges allows.
+exchange their partners among neighbours of a session (:mod:`pipeline.evaluation.trial_exchange`).  The p is no smaller
+than the number of independent shifts or exchanges allows.
 """
 
 from __future__ import annotations
@@ -210,10 +210,9 @@ def grouped(keys: Sequence[object]) -> list[np.ndarray]:
     return [np.array([i for i, own in enumerate(keys) if own == key]) for key in dict.fromkeys(keys)]
 
 
-def neighbours(keys: Sequence[object]) -> list[np.ndarray]:
-    """Places of equal keys, in groups of about five that follow one another."""
-    parts = [np.array_split(own, max(1, round(len(own) / FEWEST_TRIALS))) for own in grouped(keys)]
-    return [part for own in parts for part in own]
+def neighbours(keys: Sequence[object], together: int = FEWEST_TRIALS) -> list[np.ndarray]:
+    """Places of equal keys, in groups of about ``together`` that follow one another in the order of ``keys``."""
+    return [part for own in grouped(keys) for part in np.array_split(own, max(1, round(len(own) / together)))]
 
 
 def null_of(

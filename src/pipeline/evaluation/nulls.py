@@ -19,7 +19,7 @@ VOICE_S = 0.05
 HISTOGRAM_BINS = 30
 TESTS = {
     "shift": "predictions circularly shifted within their test blocks",
-    "exchange": "trials exchange their predictions within their session",
+    "exchange": "trials exchange their predictions among neighbours of their session",
 }
 Nulls = Mapping[str, Mapping[str, Mapping[str, Null]]]
 """By subject, decoder and metric."""
