@@ -66,7 +66,7 @@ class Origin:
 
 def recordings(extras: ReportExtras) -> Recordings:
     """What was recorded, session by session, and by what it was scored."""
-    head = ["Subject", "session", "trials", "minutes", "signal [Hz]", "sound [Hz]", "channels used", "left out"]
+    head = ["Subject", "session", "trials", "minutes", "signal [Hz]", "sound [Hz]", "channels chosen", "left out"]
     rows = [recordings_row(own) for own in extras.recorded]
     drawn_by = f"Drawn by seeg-to-audio {version_now('seeg-to-audio')}, from results of code {extras.code[:12]}."
     return Recordings(Table(head, rows, kind="why") if rows else None, drawn_by if extras.code else "")
