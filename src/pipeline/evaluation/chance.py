@@ -43,7 +43,7 @@ class NullBlock:
     """A test block or trial: target and prediction (frames, n_mels) float64, both less the target's mean spectrum.
 
     ``weight`` (frames,) says which target frames count (default: all); ``onset`` is the frame in which the voice sets
-    in, ``offset`` the first after it has ended.
+    in, ``offset`` the first after it has ended.  ``place`` orders the blocks of a session by time, over all folds.
     """
 
     target: Values
@@ -53,6 +53,7 @@ class NullBlock:
     weight: Values | None = None
     onset: int | None = None
     offset: int | None = None
+    place: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,13 @@ def exchanges(trials: Trials, rate_hz: float) -> bool:
 def groups_of(trials: Trials) -> trial_exchange.Groups:
     """Trials that may exchange partners: neighbours of one session and fold.
 
-    Of one session where that leaves too few ways.
+    Of one session where that leaves too few ways: its folds may have been dealt at random, so they are put in order.
     """
     groups = neighbours([(k, b.session) for k, b in trials])
-    return groups if trial_exchange.distinct_orders(groups) > LEAST else neighbours([b.session for _, b in trials])
+    if trial_exchange.distinct_orders(groups) > LEAST:
+        return groups
+    order = np.array(sorted(range(len(trials)), key=lambda i: trials[i][1].place), dtype=np.intp)
+    return [order[own] for own in neighbours([trials[i][1].session for i in order])]
 
 
 def can_shift(block: NullBlock, rate_hz: float) -> bool:
