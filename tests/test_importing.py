@@ -212,6 +212,10 @@ def test_marks_without_a_duration_become_events_where_they_are_asked_for(edf: Pa
     (row,) = imported(edf, tmp_path / "raw2", **options, words_match="[xy]")
     assert read_events(row.path("events")).label == ("x",)  # type: ignore[arg-type]
     assert read_annotations(row.path("annotations")).description == ("BAD_move", "ja")  # type: ignore[arg-type]
+    (edf.parent / "table.tsv").write_text("onset\tduration\tlabel\n1\tn/a\tnee\n")
+    (row,) = imported(edf, tmp_path / "raw3", **options, events=edf.parent / "table.tsv")
+    assert read_events(row.path("events")).label == ("nee",)  # type: ignore[arg-type]
+    assert "x" in read_annotations(row.path("annotations")).description, "not lost"  # type: ignore[arg-type]
 
 
 def test_a_group_of_words_match_that_fits_nothing_gives_no_label() -> None:
