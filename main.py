@@ -75,7 +75,9 @@ def main() -> int:
     after = [str(path) for path in arguments.config[1:] if _targets([str(path)]) and path != RESOLVED_CONFIG]
     configs = [path for path in arguments.config if str(path) not in after]
     settings = [text for text in arguments.set if not _targets([text])]
-    for_snakemake = [*for_snakemake, *after, *_targets(arguments.set)]
+    stray = [word for word in for_snakemake[:1] if not word.startswith("-") and not _targets([word])]
+    # First, as options that take many values would take them.
+    for_snakemake = [*after, *_targets(arguments.set), *for_snakemake]
     dry, targets = bool({"-n", "--dry-run"} & set(for_snakemake)), _targets(for_snakemake)
     # The config of a dry run is not the one that results/ was made with.
     file = RESOLVED_CONFIG.with_name(".dry_run.json") if dry else RESOLVED_CONFIG
@@ -83,9 +85,9 @@ def main() -> int:
     try:
         if problem := _cores_problem(arguments.cores) or _slurm_problem(for_snakemake):
             raise InputError(problem)
-        if for_snakemake and not for_snakemake[0].startswith("-") and not _targets(for_snakemake[:1]):
+        if stray:
             expected, fix = "an option, or a file under results/", "Correct it; main.py --help lists main.py's options"
-            raise InputError(Problem("command line", "", for_snakemake[0], expected, fix))
+            raise InputError(Problem("command line", "", stray[0], expected, fix))
         plan = load_plan(HOME, configs, list(map(parse_override, settings)), is_job=False)
         check_raw_files(plan)
         sweep = [] if targets else combinations(plan.config)
@@ -120,7 +122,9 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, nargs="+", required=True, help=".toml, .yaml or .json; later ones win")
+    parser.add_argument(
+        "--config", type=Path, nargs="+", action="extend", required=True, help=".toml, .yaml or .json; later ones win"
+    )
     parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. train.lr=1e-3")
     parser.add_argument("--cores", help="cores to use (default: all here; on a cluster as many as there are)")
     return parser
@@ -134,10 +138,13 @@ def _cores_problem(cores: str | None) -> Problem | None:
 
 
 def _slurm_problem(others: list[str]) -> Problem | None:
-    """Without its plugin Snakemake knows no executor slurm, and prints all its options instead."""
+    """Without its plugin Snakemake knows no executor slurm, and prints all its options instead.
+
+    A user's own profile named ``slurm`` may be of another executor.
+    """
     pairs = [o.split("=", 1) if "=" in o else [o, after] for o, after in pairwise([*others, ""])]
-    options = ("--profile", "--executor", "-e")
-    wanted = [option for option, value in pairs if option in options and Path(value).name == "slurm"]
+    places = {"--profile": ("profiles", "slurm"), "--executor": ("slurm",), "-e": ("slurm",)}
+    wanted = [option for option, value in pairs if option in places and Path(value).parts[-2:] == places[option]]
     if not wanted or find_spec("snakemake_executor_plugin_slurm"):
         return None
     fix = f"Install it: make -C {shlex.quote(str(HOME))} slurm"

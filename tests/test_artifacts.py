@@ -451,3 +451,11 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str, linked: bool
         pytest.fail("a temporary file was made")
     assert path.lstat() == before
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("target", ["link", "nothing"])
+def test_a_link_that_leads_to_nothing_is_replaced(tmp_path: Path, target: str) -> None:
+    (link := tmp_path / "link").symlink_to(tmp_path / target)
+    with atomic_path(link) as temporary:
+        temporary.write_text("new")
+    assert (link.read_text(), link.is_symlink()) == ("new", False)

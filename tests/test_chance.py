@@ -287,6 +287,12 @@ def test_partners_are_of_one_session_and_fold_where_that_is_enough(
         assert all(np.all(np.diff(group) == 1) for group in found), "they follow one another"
 
 
+def test_neighbours_of_folds_that_were_dealt_at_random_are_neighbours_in_time() -> None:
+    empty, dealt = np.zeros((1, 1)), [7, 2, 9, 0, 4, 1, 8, 3, 6, 5]
+    trials = [(k, chance.NullBlock(empty, empty, f"t{n}", "one", place=(n, 0))) for k, n in enumerate(dealt)]
+    assert [[dealt[i] for i in group] for group in chance.groups_of(trials)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
 @pytest.mark.parametrize(
     ("seconds", "recordings", "method"),
     [([36.0], 1, "shift"), ([12.0] * 5, 1, "exchange"),

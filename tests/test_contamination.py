@@ -114,6 +114,22 @@ def test_a_channel_that_could_not_be_tested_is_none_that_is_left() -> None:
     assert "no channel would be left" in str(found.limit())
 
 
+@pytest.mark.parametrize(
+    ("options", "is_listed"), [({"audio_modified": "pitch_shifted"}, True), ({"is_raw": False}, False)]
+)
+def test_channels_of_a_session_that_cannot_be_tested_are_listed(
+    tmp_path: Path, options: dict[str, object], is_listed: bool
+) -> None:
+    """Features that were given have none."""
+    found = check(*recording(0, seconds=12), channels=use_of(a2="bad"), **options)
+    write_contamination(file := tmp_path / "c.h5", vars(found), Provenance())
+    channels = Contamination(**read_contamination(file)).channels
+    assert dict(zip(channels.get("name", ()), channels.get("use", ()), strict=True)) == (
+        use_of(a2="bad") if is_listed else {}
+    )
+    assert not found.suspects()
+
+
 def test_a_session_none_of_whose_channels_is_used_says_so() -> None:
     assert check(*recording(0), channels=dict.fromkeys("abcd", "bad")).reason == "no channel is used"
     neural, sound = recording(0)

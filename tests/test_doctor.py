@@ -19,11 +19,12 @@ from pipeline.config.stages import stage_json
 from pipeline.config.window import WindowStage
 from pipeline.data.splits import ROLES
 from pipeline.doctor import device
-from pipeline.doctor.command import check_run, counted, session_lines, settings_of
+from pipeline.doctor.command import check_run, session_lines, settings_of
 from pipeline.doctor.cost import cost
 from pipeline.doctor.folds import subject_folds
 from pipeline.doctor.recordings import Examined, examine
 from pipeline.errors import InputError
+from pipeline.evaluation.methods import plural
 from pipeline.run.plan import Plan, load_plan
 from pipeline.signal.lag import LagEstimate
 from pipeline.simulation.subject import write_subjects
@@ -209,7 +210,7 @@ def test_what_is_not_known_of_a_sheet_is_said(work: Path, capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert "clock  by the sheet +0 s, 0 ppm" in printed
     assert printed.startswith("2 recordings in 2 sessions of 2 subjects, ")
-    assert counted(1, "subject") == "1 subject"
+    assert plural(1, "subject") == "1 subject"
     assert "not testable (no evidence, but the sound may have been modified after recording; P " in printed
     assert "note   TTL by name no electrodes, and used: to leave them out, write bad" in printed
 

@@ -24,6 +24,7 @@ from pipeline.importing.command import import_recordings
 from pipeline.importing.naming import ids, key, safe_id
 from pipeline.importing.options import Options
 from pipeline.importing.recording import Found, Recording, Signal
+from pipeline.importing.tables import marker_label
 from pipeline.importing.writing import BLOCK_BYTES, write_recordings
 from pipeline.raw.bids import read_annotations, read_channels, read_electrodes, read_events
 from pipeline.raw.electrode_names import no_electrodes
@@ -211,6 +212,15 @@ def test_marks_without_a_duration_become_events_where_they_are_asked_for(edf: Pa
     (row,) = imported(edf, tmp_path / "raw2", **options, words_match="[xy]")
     assert read_events(row.path("events")).label == ("x",)  # type: ignore[arg-type]
     assert read_annotations(row.path("annotations")).description == ("BAD_move", "ja")  # type: ignore[arg-type]
+    (edf.parent / "table.tsv").write_text("onset\tduration\tlabel\n1\tn/a\tnee\n")
+    (row,) = imported(edf, tmp_path / "raw3", **options, events=edf.parent / "table.tsv")
+    assert read_events(row.path("events")).label == ("nee",)  # type: ignore[arg-type]
+    assert "x" in read_annotations(row.path("annotations")).description, "not lost"  # type: ignore[arg-type]
+
+
+def test_a_group_of_words_match_that_fits_nothing_gives_no_label() -> None:
+    label = marker_label(Options(words_match="start|word: (.*)"))
+    assert [label(text) for text in ("word:  ja", "start", "end")] == ["ja", "n/a", None]
 
 
 @pytest.mark.parametrize("option", ["words", "names", "layout"])

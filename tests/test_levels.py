@@ -32,6 +32,7 @@ from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import Prepared, score_fold
 from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests, timing_test, too_few
 from pipeline.evaluation.limits import leaked, run_limits, suspected_limits, suspects
+from pipeline.evaluation.nulls import null_fold
 from pipeline.evaluation.scores import RunContext, score
 from pipeline.evaluation.types import FoldPredictions, TestBlock
 from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, neighbours, without
@@ -424,6 +425,13 @@ def a_fold(speakers: tuple[str, ...], rng: np.random.Generator, **more: np.ndarr
                                 references=references, speaker=speaker))  # fmt: skip
     templates = {"w0": np.ones((50, 4), np.float32), "w1": np.zeros((50, 4), np.float32)}
     return FoldPredictions("a", 0, 0, RATE_HZ, tuple(blocks), -6.0, templates=templates)
+
+
+def test_a_null_knows_the_order_of_its_blocks() -> None:
+    fold = a_fold(("anna", "ben"), np.random.default_rng(7))
+    blocks = tuple(replace(block, number=7 - k, start_frame=k) for k, block in enumerate(fold.blocks))
+    null = null_fold(Prepared(replace(fold, blocks=blocks), EvaluateConfig()), "model", "pearson_r")
+    assert [block.place for block in null.blocks] == [(7, 0), (6, 1)]
 
 
 def test_words_change_places_within_a_speaker() -> None:

@@ -40,7 +40,9 @@ def test_a_number_of_cores_that_starts_nothing_is_refused_at_once(tmp_path: Path
 
 
 @pytest.mark.skipif(bool(find_spec("snakemake_executor_plugin_slurm")), reason="the plugin is installed")
-@pytest.mark.parametrize("arguments", [["--profile", "some/profiles/slurm"], ["--profile=slurm/"], ["-e", "slurm"]])
+@pytest.mark.parametrize(
+    "arguments", [["--profile", "some/profiles/slurm"], ["--profile=profiles/slurm/"], ["-e", "slurm"]]
+)
 def test_slurm_without_its_plugin_is_one_line(tmp_path: Path, arguments: list[str]) -> None:
     result = started(tmp_path, "--config", "config.yaml", *arguments)
     assert result.returncode == 2

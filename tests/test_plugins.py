@@ -613,3 +613,5 @@ def test_an_error_of_a_plugin_is_named_by_file_and_line(installed: Path) -> None
         str(plugins.raised_in(caught.value)),
     )
     assert plugins.raised_in(ValueError()) is None
+    for ran_out in (MemoryError(), type("OutOfMemoryError", (RuntimeError,), {})()):
+        assert plugins.raised_in(ran_out.with_traceback(caught.tb)) is None, "a code of its own"

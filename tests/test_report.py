@@ -31,6 +31,7 @@ from pipeline.report import figures, page, view_chance, view_scores
 from pipeline.report.extras import Attention, Contacts, LearningCurve, Recorded, ReportExtras, read_extras
 from pipeline.report.page import OF_SUBJECT, report_html, subject_html
 from pipeline.report.view import ci_text
+from pipeline.report.view_checks import recordings_row
 from pipeline.report.view_model import importance
 
 RATE_HZ = 86.1328125
@@ -144,6 +145,11 @@ def test_what_was_recorded_and_by_what_it_was_scored_stands_before_the_scores(fu
     assert cells[:7] == ["sub1", "ses1", "3", "2.0", "1024", "48000", "2 of 3"]
     assert cells[7].startswith("bad: &lt;script&gt;")
     assert "code 0123456789ab." in own
+
+
+def test_rates_that_no_fold_tells_are_dashes() -> None:
+    own = Recorded("sub1", "ses1", 3, 2.04, None, None, {})
+    assert recordings_row(own)[4:] == ["–", "–", "features as given", "none"]
 
 
 def test_a_session_of_a_run_is_listed_with_its_rates_and_channels(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import pty
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -163,14 +165,50 @@ def test_failures_of_main_are_short(tmp_path: Path) -> None:
 def test_a_run_that_stops_early_promises_no_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    start_of(monkeypatch, "--config", "my.yaml", *arguments)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("before", [["--config", "my.yaml"], ["--config", "my.yaml", "--set", "fold=0"]])
+def test_no_option_of_many_values_takes_a_target_that_stood_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = start_of(monkeypatch, *before, "results/mel/a.h5", "--forcerun", "mel")
+    assert command[-3:] == ["results/mel/a.h5", "--forcerun", "mel"]
+
+
+def test_configs_of_several_options_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``seeg-to-audio run my.yaml --config other.yaml`` gives them; later ones win."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.yaml").write_text("fold: 1\n")
+    start_of(monkeypatch, "--config", "my.yaml", "--config", "other.yaml", "--until", "mel")
+    config = json.loads((tmp_path / "results/config.json").read_text())
+    assert (config["fold"], config["simulate"]["minutes"]) == (1, 2.0)
+
+
+def test_a_profile_of_ones_own_may_be_named_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = main_module()
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    assert module._slurm_problem(["--profile", "slurm"]) is None
+    assert module._slurm_problem(["--profile", "/checkout/profiles/slurm"]) is not None
+
+
+def main_module() -> ModuleType:
     spec = importlib.util.spec_from_file_location("main", ROOT / "main.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "_snakemake", lambda *_: 0)
-    (tmp_path / "my.yaml").write_text("fold: 0\n")
-    monkeypatch.setattr(sys, "argv", ["main.py", "--config", "my.yaml", *arguments])
+    return module
+
+
+def start_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
+    """The command of Snakemake that ``main.py`` starts in the working directory."""
+    module, commands = main_module(), []
+    monkeypatch.setattr(module, "_snakemake", lambda command: commands.append(command) or 0)
+    Path("my.yaml").write_text("{fold: 0, simulate: {minutes: 2}}\n")
+    monkeypatch.setattr(sys, "argv", ["main.py", *arguments])
     assert module.main() == 0
-    assert capsys.readouterr().err == ""
+    return commands[0]

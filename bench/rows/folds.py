@@ -83,6 +83,7 @@ def _extras_of_ten(extras: ReportExtras) -> ReportExtras:
         attention={(s, k): v for s in SUBJECTS for (_, k), v in extras.attention.items()},
         contacts=dict.fromkeys(SUBJECTS, contacts),
         sessions=dict.fromkeys(SUBJECTS, sessions),
+        recorded=[replace(own, subject=s) for s in SUBJECTS for own in extras.recorded],
     )
 
 

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import plugins
 from pipeline.artifacts.files import WRITE_ERRORS
 from pipeline.errors import (
     EXIT_BAD_INPUT,
@@ -58,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except Exception as error:
+        from pipeline import plugins
+
         if (problem := plugins.raised_in(error)) is None:
             raise
         print(problem, file=sys.stderr)

@@ -74,6 +74,11 @@ def raise_if_any(problems: Iterable[Problem]) -> None:
         raise InputError(found)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of the main memory, or of a GPU: torch's own error, known by its name, since most stages run without torch."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
 def printable(text: str, but: str = "") -> str:
     """Escape control characters, ``but`` those, so that a name in a file or a file's name cannot steer the terminal."""
     if text.isprintable():

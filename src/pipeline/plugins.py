@@ -29,7 +29,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from pipeline.errors import InputError, Problem
+from pipeline.errors import InputError, Problem, is_out_of_memory
 
 GROUP = "seeg_to_audio.plugins"
 _LEFT_OUT = re.compile(r"(^|/)(\.|__pycache__/)|~$")
@@ -129,7 +129,9 @@ _loaded: dict[str, Plugin] = {}
 
 
 def raised_in(error: BaseException) -> Problem | None:
-    """What code of a loaded plug-in raised; None where ``error`` did not pass through any."""
+    """What code of a loaded plug-in raised; None where ``error`` did not pass through any, or memory ran out."""
+    if is_out_of_memory(error):
+        return None
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         for plugin in _loaded.values():
             with suppress(ValueError):  # a file elsewhere

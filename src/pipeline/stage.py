@@ -32,7 +32,15 @@ from pipeline import plugins
 from pipeline.artifacts.core import Provenance
 from pipeline.artifacts.files import WRITE_ERRORS, writing
 from pipeline.config.base import Section
-from pipeline.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_MEMORY, InputError, Problem, StageFailureError, printable
+from pipeline.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_OUT_OF_MEMORY,
+    InputError,
+    Problem,
+    StageFailureError,
+    is_out_of_memory,
+    printable,
+)
 from pipeline.provenance.fingerprint import code_now
 from pipeline.provenance.outputs import counted_as
 
@@ -199,9 +207,7 @@ def _report_error(error: BaseException, log: logging.Logger, file: Path) -> int:
         code = error.exit_code
         log.error("error: stage %s: %s", log.name, error)
     else:
-        # torch's error of a full GPU, recognised by its name: most stages run without torch.
-        is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        code = EXIT_OUT_OF_MEMORY if is_memory else 1
+        code = EXIT_OUT_OF_MEMORY if is_out_of_memory(error) else 1
         details.error("%s", traceback.format_exc())
         log.error("error: stage %s failed: %s: %s. Traceback: %s", log.name, type(error).__name__, error, file)
     details.error("%s: exit code %d", log.name, code)

@@ -108,7 +108,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def _refuse_other_than_file(path: Path) -> None:
     """Raise :class:`CannotWriteError` for a device, a FIFO or a folder, itself or behind a link: none is replaced."""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # nothing there; a link to nothing, or in a circle, is replaced
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}

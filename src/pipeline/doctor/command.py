@@ -27,6 +27,7 @@ from pipeline.doctor.folds import SubjectFolds, subject_folds
 from pipeline.doctor.recordings import EXCERPT_S, Examined, Settings, examine
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.evaluation.levels import listed
+from pipeline.evaluation.methods import plural
 from pipeline.raw.bids import is_bad
 from pipeline.raw.manifest import refuse_copies
 from pipeline.raw.modality import source
@@ -80,7 +81,7 @@ def check_run(plan: Plan, say: Say = print) -> None:
         problems += _too_large(estimated)
     problems = list(dict.fromkeys(problems))
     if problems:
-        say(f"\n{len(problems)} problem{'s' * (len(problems) > 1)}: the run cannot start.")
+        say(f"\n{plural(len(problems), 'problem')}: the run cannot start.")
     raise_if_any(problems)
     say("\nReady.")
 
@@ -97,18 +98,13 @@ def settings_of(plan: Plan) -> Settings:
     )
 
 
-def counted(n: int, what: str) -> str:
-    """``1 session``, ``2 sessions``."""
-    return f"{n} {what}{'s' * (n != 1)}"
-
-
 def _headline(plan: Plan) -> str:
     config = plan.config
     folds = f"fold {config.fold}" if isinstance(config.fold, int) else "all folds"
     final = " and the final model" if config.makes_final else ""
     return (
-        f"{counted(len(plan.rows), 'recording')} in {counted(len(plan.sessions), 'session')} of "
-        f"{counted(len({row.subject for row in plan.rows}), 'subject')}, "
+        f"{plural(len(plan.rows), 'recording')} in {plural(len(plan.sessions), 'session')} of "
+        f"{plural(len({row.subject for row in plan.rows}), 'subject')}, "
         f"{folds} of {config.split.folds}{final}, split by "
         f"{config.split.by}, preset {config.model.preset}{', causal' if config.causal else ''}"
     )

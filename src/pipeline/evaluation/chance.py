@@ -3,8 +3,8 @@
 The folds of a subject are one test.  Slow drift comes off targets and predictions first
 (:mod:`pipeline.evaluation.drift`).  Then either predictions are shifted within their test blocks
 (:mod:`pipeline.evaluation.shifts`), or, where a test set has ten trials or more or its blocks are short, whole trials
-exchange their partners within the session (:mod:`pipeline.evaluation.trial_exchange`).  The p is no smaller than the
-number of independent shifts or exchanges allows.
+exchange their partners among neighbours of a session (:mod:`pipeline.evaluation.trial_exchange`).  The p is no smaller
+than the number of independent shifts or exchanges allows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class NullBlock:
     """A test block or trial: target and prediction (frames, n_mels) float64, both less the target's mean spectrum.
 
     ``weight`` (frames,) says which target frames count (default: all); ``onset`` is the frame in which the voice sets
-    in, ``offset`` the first after it has ended.
+    in, ``offset`` the first after it has ended.  ``place`` orders the blocks of a session by time, over all folds.
     """
 
     target: Values
@@ -53,6 +53,7 @@ class NullBlock:
     weight: Values | None = None
     onset: int | None = None
     offset: int | None = None
+    place: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,13 @@ def exchanges(trials: Trials, rate_hz: float) -> bool:
 def groups_of(trials: Trials) -> trial_exchange.Groups:
     """Trials that may exchange partners: neighbours of one session and fold.
 
-    Of one session where that leaves too few ways.
+    Of one session where that leaves too few ways: its folds may have been dealt at random, so they are put in order.
     """
     groups = neighbours([(k, b.session) for k, b in trials])
-    return groups if trial_exchange.distinct_orders(groups) > LEAST else neighbours([b.session for _, b in trials])
+    if trial_exchange.distinct_orders(groups) > LEAST:
+        return groups
+    order = np.array(sorted(range(len(trials)), key=lambda i: trials[i][1].place), dtype=np.intp)
+    return [order[own] for own in neighbours([trials[i][1].session for i in order])]
 
 
 def can_shift(block: NullBlock, rate_hz: float) -> bool:
@@ -210,10 +214,9 @@ def grouped(keys: Sequence[object]) -> list[np.ndarray]:
     return [np.array([i for i, own in enumerate(keys) if own == key]) for key in dict.fromkeys(keys)]
 
 
-def neighbours(keys: Sequence[object]) -> list[np.ndarray]:
-    """Places of equal keys, in groups of about five that follow one another."""
-    parts = [np.array_split(own, max(1, round(len(own) / FEWEST_TRIALS))) for own in grouped(keys)]
-    return [part for own in parts for part in own]
+def neighbours(keys: Sequence[object], together: int = FEWEST_TRIALS) -> list[np.ndarray]:
+    """Places of equal keys, in groups of about ``together`` that follow one another in the order of ``keys``."""
+    return [part for own in grouped(keys) for part in np.array_split(own, max(1, round(len(own) / together)))]
 
 
 def null_of(

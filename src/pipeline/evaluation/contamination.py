@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import erfc, sqrt
+from math import erfc, nan, sqrt
 from typing import Any, Literal
 
 import numpy as np
@@ -49,8 +49,9 @@ class Contamination:
     :data:`LEAKS_DB`.  ``detectable_db`` is one that is found wherever it was added (:func:`detectable_db`), None
     where not even the strongest was.  ``channels`` is a table: the ``name`` of each, its ``use`` (``used``,
     ``constant``, ``excluded``, ``not included`` or ``bad``), and ``p``, that of its highest score times the number of
-    tests; suspect are those below ``level``.  ``exclude`` is the config's ``align.channels.exclude`` where the run has
-    no other session, else None: its names hold for all sessions.
+    tests; suspect are those below ``level``.  ``p`` is NaN where nothing could be tested, and the table empty of
+    features.  ``exclude`` is the config's ``align.channels.exclude`` where the run has no other session, else None: its
+    names hold for all sessions.
     """
 
     recording: str
@@ -143,15 +144,18 @@ def check_contamination(
     """
     frequencies_hz = compared_hz(neural_rate_hz, config.band_hz, line_noise_hz)
     reason = why_not(neural_rate_hz, config, frequencies_hz, is_raw, audio_modified)
+    listed: dict[str, list[Any]] = {}
+    if channels and is_raw:
+        listed = {"name": [*channels], "use": [*channels.values()], "p": [nan] * len(channels)}
     if not reason:
         session = Session.of(trials, audio_rate_hz, Spectra(neural_rate_hz, frequencies_hz))
         seconds = len(session.sound) / FRAME_RATE_HZ
         if seconds >= MIN_S:
             known = channels or {f"ch{i + 1:03d}": "used" for i in range(trials[0].neural.shape[1])}
             found = of_session(session, frequencies_hz, recording, audio_modified, known)
-            return corrected([found], ALONE_ALPHA)[0]
+            return corrected([found if found.channels else replace(found, channels=listed)], ALONE_ALPHA)[0]
         reason = f"{seconds:.1f} s of sound, {MIN_S:g} s needed"
-    return Contamination(recording, "not testable", reason, audio_modified=audio_modified)
+    return Contamination(recording, "not testable", reason, audio_modified=audio_modified, channels=listed)
 
 
 def why_not(

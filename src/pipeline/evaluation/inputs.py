@@ -314,7 +314,7 @@ def _block(windows: Windows, own: PredictedBlock, series: dict[str, Any], sound:
     return TestBlock(
         own.recording, own.start, own.time_s, series["target"], predictions, bad, events, sound,
         windows.sessions[recording], references, windows.speakers[recording],
-        windows.texts[recording] if is_whole else "",
+        windows.texts[recording] if is_whole else "", recording,
     )  # fmt: skip
 
 

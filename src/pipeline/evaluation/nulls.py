@@ -19,7 +19,7 @@ VOICE_S = 0.05
 HISTOGRAM_BINS = 30
 TESTS = {
     "shift": "predictions circularly shifted within their test blocks",
-    "exchange": "trials exchange their predictions within their session",
+    "exchange": "trials exchange their predictions among neighbours of their session",
 }
 Nulls = Mapping[str, Mapping[str, Mapping[str, Null]]]
 """By subject, decoder and metric."""
@@ -45,7 +45,7 @@ def null_fold(prepared: Prepared, name: str, metric: str) -> NullFold:
     weights, speech = prepared.by_block(prepared.weights[metric]), prepared.by_block(prepared.speech)
     rate_hz = prepared.fold.frame_rate_hz
     blocks = [
-        NullBlock(y, p, b.recording, b.session or b.recording, w, *voice(s, rate_hz))
+        NullBlock(y, p, b.recording, b.session or b.recording, w, *voice(s, rate_hz), (b.number, b.start_frame))
         for b, y, p, w, s in zip(prepared.fold.blocks, *sides, weights, speech, strict=True)
     ]
     return NullFold(blocks, prepared.active, rate_hz)

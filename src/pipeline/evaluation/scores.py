@@ -69,8 +69,8 @@ DEFINITIONS = {
     "fold_spread": "smallest and largest value of a fold: no interval",
     "chance": "per subject, folds pooled, after slow drift came off targets and predictions: predictions are "
     "circularly shifted within test blocks of at least 12 s, or, with ten trials or more or shorter blocks, trials "
-    "exchange their predictions within the session; p = (1 + #{r* ≥ r}) / (R + 1), where R is at most the number of "
-    "independent shifts or exchanges; over subjects, the mean of their nulls",
+    "exchange their predictions among about five neighbours of a session; p = (1 + #{r* ≥ r}) / (R + 1), where R is at "
+    "most the number of independent shifts or exchanges; over subjects, the mean of their nulls",
     "pearson_r_without_drift": "pearson_r of all folds together after a running mean of 4 s (of trials below 8 s: mean "
     "and slope) came off target and prediction",
     "independent": "test frames over the lag at which the autocorrelation of target and prediction falls below 0.1",

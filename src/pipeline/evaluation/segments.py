@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation import trial_exchange
-from pipeline.evaluation.chance import LEAST, grouped
+from pipeline.evaluation.chance import LEAST, neighbours
 from pipeline.evaluation.dynamic_time_warping import warped_mcd_db
 from pipeline.evaluation.fold import Prepared
 from pipeline.evaluation.metrics import cepstra, mean_of_known
@@ -88,8 +88,7 @@ def stretches(prepared: Sequence[Prepared], whole_trials: bool) -> list[Segment]
 
 def groups_of(segments: Segments) -> trial_exchange.Groups:
     """About ten neighbours of one fold and session each."""
-    places = grouped([(s.fold, s.session, s.slot) for s in segments])
-    return [part for own in places for part in np.array_split(own, max(1, round(len(own) / TOGETHER)))]
+    return neighbours([(s.fold, s.session, s.slot) for s in segments], TOGETHER)
 
 
 def cut(prepared: Sequence[Prepared], segments: Segments, name: str | None = None) -> list[Values]:

@@ -51,7 +51,8 @@ class TestBlock:
     ``BAD_…`` annotation.  ``events`` are those that start inside the block.
     ``session`` is what its recording belongs to.  ``references`` are mels of the target's shape that timing
     or loudness alone predict (:mod:`pipeline.baselines.references`), ``speaker`` whose voice it is, empty where
-    the sheet does not say, ``text`` what was said in a block that is a whole trial.
+    the sheet does not say, ``text`` what was said in a block that is a whole trial.  ``number`` is the place of its
+    recording among the subject's, in the order of time within a session.
     """
 
     __test__ = False  # not a test class, whatever its name says to pytest
@@ -68,6 +69,7 @@ class TestBlock:
     references: Mapping[str, Mel] = field(default_factory=dict)
     speaker: str = ""
     text: str = ""
+    number: int = 0
 
 
 @dataclass(frozen=True)

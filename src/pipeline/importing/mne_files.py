@@ -80,9 +80,11 @@ def _opened(file: Path, options: Options, closing: ExitStack) -> Recording:
     _refuse_mixed_rates(file, [names[i] for i in keep])
     neural = _read(file, [names[i] for i in keep], closing)
     sound, matched = _sound(file, options, closing)
-    if "events" not in tables and sound is not None:
-        tables["events"] = _events(neural, options)
-    tables["annotations"] = [*tables.get("annotations", []), *_marks(neural, options)]
+    takes_events = "events" not in tables and sound is not None
+    labels = _labels(neural, options, marks_too=takes_events)
+    if takes_events:
+        tables["events"] = _events(labels)
+    tables["annotations"] = [*tables.get("annotations", []), *_marks(labels)]
     if "electrodes" not in tables and (places := _places(neural)):
         tables["electrodes"] = places
     gain_uv, got, declared = _gain_uv(neural, options)
@@ -275,13 +277,14 @@ def _intervals(raw: Any) -> list[tuple[float, float, str]]:
     return [(float(onset) - start_s, float(duration), str(text)) for onset, duration, text in found]
 
 
-def _labels(raw: Any, options: Options) -> list[tuple[float, float, str, str | None]]:
-    """Onset and duration [s] and text of each annotation, and its label where it is an event.
+def _labels(raw: Any, options: Options, *, marks_too: bool) -> list[tuple[float, float, str, str | None]]:
+    """Onset and duration [s] and text of each annotation, and its label where it is an event; with ``marks_too`` also
+    of marks without a duration, where options ask for them.
 
     BrainVision writes ``kind/description``; a pattern may fit either the whole or the description.
     """
     label_of = marker_label(options)
-    marks_too = options.event_duration is not None or options.words_match is not None
+    marks_too &= options.event_duration is not None or options.words_match is not None
     found = []
     for onset_s, duration_s, text in _intervals(raw):
         own = label_of(text.rpartition("/")[2]) or label_of(text)
@@ -290,17 +293,16 @@ def _labels(raw: Any, options: Options) -> list[tuple[float, float, str, str | N
     return found
 
 
-def _events(raw: Any, options: Options) -> list[Row]:
+def _events(labels: Sequence[tuple[float, float, str, str | None]]) -> list[Row]:
     return [
         interval(onset_s, duration_s, trial_type=text.rpartition("/")[0] or "event", label=label)
-        for onset_s, duration_s, text, label in _labels(raw, options)
+        for onset_s, duration_s, text, label in labels
         if label is not None
     ]
 
 
-def _marks(raw: Any, options: Options) -> list[Row]:
-    found = _labels(raw, options)
-    return [interval(max(0.0, o), d, description=text) for o, d, text, label in found if label is None]
+def _marks(labels: Sequence[tuple[float, float, str, str | None]]) -> list[Row]:
+    return [interval(max(0.0, o), d, description=text) for o, d, text, label in labels if label is None]
 
 
 def _places(raw: Any) -> list[Row]:

@@ -143,7 +143,8 @@ def marker_label(options: Options) -> Callable[[str], str | None]:
         match = fits.fullmatch(text.strip())
         if not match or not text.strip():
             return None
-        return " ".join((match.group(1) if match.groups() else text).split()) or "n/a"
+        own = match.group(1) if match.groups() else text
+        return " ".join((own or "").split()) or "n/a"
 
     return label
 

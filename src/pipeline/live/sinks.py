@@ -56,7 +56,6 @@ class _Filled:
         except Exception:
             with suppress(Exception):  # the same once more, as the file is closed
                 self._stack.__exit__(*sys.exc_info())
-            self._stack.close()
             self._finish = lambda: None  # type: ignore[method-assign]
             raise
 

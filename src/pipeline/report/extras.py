@@ -6,7 +6,6 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +50,8 @@ class Contacts:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A session: its number of trials, minutes with signal and sound, rates [Hz] of both, and ``channels``.
+    """A session: its number of trials, minutes with signal and sound, rates [Hz] of both (``None`` where no fold uses
+    it), and ``channels``.
 
     These are by name how each was used, as the contamination check lists them; nothing where features were given.
     """
@@ -60,8 +60,8 @@ class Recorded:
     session: str
     trials: int
     minutes: float
-    signal_hz: float
-    sound_hz: float
+    signal_hz: float | None
+    sound_hz: float | None
     channels: Mapping[str, str]
 
 
@@ -116,7 +116,7 @@ def _recorded(windows: Windows, checks: Sequence[Contamination]) -> Iterator[Rec
     for session in windows.session_names:
         own = [i for i, name in enumerate(windows.sessions) if name == session]
         frames = sum(int(stop - start) for start, stop in windows.usable[own])
-        signal_hz, sound_hz = (next((rates[i, s] for i in own if (i, s) in rates), nan) for s in ("neural", "audio"))
+        signal_hz, sound_hz = (next((rates[i, s] for i in own if (i, s) in rates), None) for s in ("neural", "audio"))
         minutes = frames / windows.attributes["frame_rate_hz"] / 60
         yield Recorded(windows.subject, session, len(own), minutes, signal_hz, sound_hz, channels.get(session, {}))
 

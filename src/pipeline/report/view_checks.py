@@ -26,10 +26,10 @@ NORMALISED = {
 
 @dataclass(frozen=True)
 class Recordings:
-    """A row per session, and which version of the code made the results."""
+    """A row per session, and which version drew the page, of results of which code."""
 
     table: Table | None
-    made_by: str
+    drawn_by: str
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Origin:
 
 def recordings(extras: ReportExtras) -> Recordings:
     """What was recorded, session by session, and by what it was scored."""
-    head = ["Subject", "session", "trials", "minutes", "signal [Hz]", "sound [Hz]", "channels used", "left out"]
+    head = ["Subject", "session", "trials", "minutes", "signal [Hz]", "sound [Hz]", "channels chosen", "left out"]
     rows = [recordings_row(own) for own in extras.recorded]
-    made_by = f"Made by seeg-to-audio {version_now('seeg-to-audio')}, code {extras.code[:12]}." if extras.code else ""
-    return Recordings(Table(head, rows, kind="why") if rows else None, made_by)
+    drawn_by = f"Drawn by seeg-to-audio {version_now('seeg-to-audio')}, from results of code {extras.code[:12]}."
+    return Recordings(Table(head, rows, kind="why") if rows else None, drawn_by if extras.code else "")
 
 
 def recordings_row(own: Recorded) -> list[str]:
@@ -78,7 +78,7 @@ def recordings_row(own: Recorded) -> list[str]:
     by_reason = {use: [n for n, u in own.channels.items() if u == use] for use in dict.fromkeys(uses) if use != "used"}
     left_out = "; ".join(f"{reason}: {', '.join(names)}" for reason, names in by_reason.items())
     used = f"{uses.count('used')} of {len(uses)}" if uses else "features as given"
-    rates = [f"{rate_hz:g}" for rate_hz in (own.signal_hz, own.sound_hz)]
+    rates = ["–" if rate_hz is None else f"{rate_hz:g}" for rate_hz in (own.signal_hz, own.sound_hz)]
     return [own.subject, own.session, str(own.trials), f"{own.minutes:.1f}", *rates, used, left_out or "none"]
 
 
