@@ -145,14 +145,10 @@ def reference_mels(
     """:data:`REFERENCES` of each test span, (frame, band) [nats], fitted on the training spans."""
     frames = np.concatenate([mel[r][a:b] for r, a, b in train])
     threshold = speech_threshold(frames)
-    loudness, power, voice = (
-        {r: course(r) for r in {r for r, *_ in (*train, *test)}}
-        for course in (
-            lambda r: loudness_of(mel[r]),
-            lambda r: power_of(mel[r]),
-            lambda r: voice_of(mel[r], events.get(r, ()), threshold, frame_rate_hz),
-        )
-    )
+    recordings = {r for r, *_ in (*train, *test)}
+    loudness = {r: loudness_of(mel[r]) for r in recordings}
+    power = {r: power_of(mel[r]) for r in recordings}
+    voice = {r: voice_of(mel[r], events.get(r, ()), threshold, frame_rate_hz) for r in recordings}
     courses = {"loudness": loudness, "loudness_linear": loudness, "power": power, "power_linear": power, "voice": voice}
     mels = [mel[r][a:b] for r, a, b in train]
     found: list[dict[str, Array]] = [{} for _ in test]
