@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.checks import kind_of
 from pipeline.errors import CannotWriteError
 
 #: Space kept free beyond the arrays [bytes]: headers, names, the log.
@@ -111,9 +112,7 @@ def _refuse_other_than_file(path: Path) -> None:
     with suppress(OSError):  # nothing there; a link to nothing, or in a circle, is replaced
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
-            got = kinds.get(stat.S_IFMT(mode), "a device")
-            raise CannotWriteError(path, got, "a file, or no file yet", "Name another file")
+            raise CannotWriteError(path, kind_of(mode), "a file, or no file yet", "Name another file")
 
 
 @cache

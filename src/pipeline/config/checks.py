@@ -34,8 +34,7 @@ def file_problem(
         return Problem(file, field, f"{Path(named).name} ({what})", "a readable file", "Correct the path.")
     mode, size = status.st_mode, status.st_size
     if not stat.S_ISREG(mode):
-        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
-        got = f"{Path(named).name}, {kinds.get(stat.S_IFMT(mode), 'a device')}"
+        got = f"{Path(named).name}, {kind_of(mode)}"
         return Problem(file, field, got, "a file", "Name the file itself.")
     if not os.access(named, os.R_OK):
         return Problem(file, field, f"{Path(named).name} (no permission)", "a readable file", "Allow reading it.")
@@ -43,6 +42,12 @@ def file_problem(
         fix = "Copy or export the file again."
         return Problem(file, field, f"{Path(named).name}, an empty file", "a file with content", fix)
     return None
+
+
+def kind_of(mode: int) -> str:
+    """What something that is no file is, by its status."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def _nearest(path: Path) -> str:
