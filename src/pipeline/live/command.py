@@ -34,7 +34,7 @@ from pipeline.signal.mel_frames import n_frames
 from pipeline.vocoder.base import StreamingVocoder
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan import HifiGan, StreamingHifiGan
-from pipeline.vocoder.hifigan_config import checkpoint_files, read_hifigan_config
+from pipeline.vocoder.hifigan_config import checkpoint_files
 from pipeline.vocoder.pulses import Pulses
 from pipeline.vocoder.streaming import LOOK_AHEAD, StreamingGriffinLim
 
@@ -174,8 +174,7 @@ def _vocoder(plan: Plan, outputs: Outputs, step_frames: int) -> StreamingVocoder
         if kind == "pulses":
             return Pulses(griffin_lim, config.vocode.pitch_hz)
         return StreamingGriffinLim(griffin_lim, LOOK_AHEAD if outputs.look_ahead is None else outputs.look_ahead)
-    checkpoint, config_file = checkpoint_files(config.vocode, config.mel)
-    shape = read_hifigan_config(config_file, config.mel)
+    checkpoint, _, shape = checkpoint_files(config.vocode, config.mel)
     hifigan = HifiGan(checkpoint, shape, device_of(config.runtime.accelerator))
     return StreamingHifiGan(hifigan, outputs.look_ahead, step_frames)
 
