@@ -6,6 +6,9 @@ import contextlib
 import importlib.util
 import json
 import re
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -263,6 +266,24 @@ def test_a_quiet_replay_shows_its_score_alone(
     options = ["--config", "config.json", "--run", str(lab.save(lab.model)), "--replay", lab.trials[0].recording]
     assert main(["live", *options, "--speed", "max", "--quiet", "--score"]) == 0
     assert capsys.readouterr().out == "r 0.5\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_replay_that_is_ended_leaves_whole_files(lab: Lab, tmp_path: Path, number: signal.Signals) -> None:
+    files = {name: tmp_path / f"out.{name}" for name in ("wav", "mel", "clock")}
+    command = [sys.executable, "-P", "-m", "pipeline", "live", "--config", "config.json"]
+    command += ["--run", str(lab.save(lab.model)), "--replay", lab.trials[0].recording]
+    command += [word for name, file in files.items() for word in (f"--{name}", str(file))]
+    with subprocess.Popen(command, cwd=lab.work, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        next(line for line in running.stdout if line.startswith("level"))
+        running.send_signal(number)
+        assert "interrupted: what was decoded so far is kept" in running.stdout.read()
+    assert running.returncode == 0
+    mel, (sound, _) = np.load(files["mel"]), soundfile.read(files["wav"])
+    assert 0 < len(mel) < 5 * lab.config.mel.frame_rate_hz, "some of the trial"
+    assert len(sound) == (len(mel) - 1) * 256
+    assert sorted(tmp_path.iterdir()) == sorted(files.values()), "nothing else is left"
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -73,7 +74,8 @@ class Printable(io.TextIOWrapper):
 
 
 def command() -> int:
-    """The console command: :func:`main`, printing in a way that no terminal stumbles over."""
+    """The console command: :func:`main`, printing in a way that no terminal stumbles over; SIGTERM is as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name in ("stdout", "stderr"):
         plain = getattr(sys, name)
         if isinstance(plain, io.TextIOWrapper):  # none where it is closed
