@@ -24,15 +24,18 @@ from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.cli import main
 from pipeline.config.mel import MelConfig
 from pipeline.config.vocode import VocodeConfig
+from pipeline.data.spans import covered_frames
+from pipeline.data.subject import normalised_features
 from pipeline.errors import InputError
 from pipeline.live import command
-from pipeline.live.decoder import LiveDecoder
+from pipeline.live.decoder import Clock, LiveDecoder
 from pipeline.live.listen import listen
 from pipeline.live.montage import Montage
 from pipeline.live.replay import Session
 from pipeline.live.score import envelope_lag
 from pipeline.live.sinks import ClockFile
 from pipeline.live.stream import Chunk
+from pipeline.model.inference import predict_continuous
 from pipeline.signal.mel import log_mel, mel_filter_bank
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan import HifiGan
@@ -54,6 +57,22 @@ def test_streamed_is_offline(lab: Lab, largest: int) -> None:
         n = min(len(found), len(expected))
         np.testing.assert_allclose(found[:n], expected[:n], atol=SCALE * expected.std(), rtol=0)
         decoder.reset()
+
+
+@pytest.mark.parametrize("longer", [3, -5])
+def test_of_a_trial_the_frames_of_its_sound_count(lab: Lab, longer: int) -> None:
+    """Running normalisation of the next trial is the offline one, whether sound or signal ends first."""
+    spans = [covered_frames(info, lab.config.mel) for info in lab.trials]
+    lengths = {info.recording: stop + longer for info, (_, stop) in zip(lab.trials, spans, strict=True)}
+    offline = normalised_features(lab.aligned, lab.names, lengths, lab.config)
+    decoder = lab.decoder(lab.trials[0])
+    for info, rows, (start, stop) in zip(lab.trials, offline, spans, strict=True):
+        length = lengths[info.recording]
+        decoder.reset(Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature, length))
+        found = np.concatenate([decoder.push(part) for part in np.array_split(lab.samples(info), 40)])
+        expected = predict_continuous(lab.model, rows, start, min(stop, length), 24).mel
+        n = min(len(found), len(expected))
+        np.testing.assert_allclose(found[:n], expected[:n], atol=SCALE * expected.std(), rtol=0)
 
 
 def test_without_a_sound_the_clock_is_the_signals_own(lab: Lab) -> None:

@@ -207,14 +207,12 @@ def _before(plan: Plan, row: RecordingRow) -> list[RecordingRow]:
 def _settle(plan: Plan, decoder: LiveDecoder, row: RecordingRow, info: AlignedInfo) -> None:
     """Let a decoder see a trial, and begin the next one."""
     clock, length = decoder.clock, n_frames(info.n_audio, plan.config.mel) if info.has_audio else None
-    decoder.clock = Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature, length)
-    decoder.reset()
+    decoder.reset(Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature, length))
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
         order = decoder.montage.order_of(raw.channel_names)
         for chunk in blocks(raw.neural):
             decoder.push(chunk[:, order])
-    decoder.clock = clock
-    decoder.reset()
+    decoder.reset(clock)
 
 
 def _refuse_other_subject(info: AlignedInfo, subjects: list[str]) -> None:
