@@ -280,11 +280,21 @@ CHAIN: dict[str, Any] = {
 def test_a_quiet_replay_shows_its_score_alone(
     lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.live.command.score_lines", lambda *_: iter(["r 0.5"]))
+    monkeypatch.setattr("pipeline.live.command.score_lines", lambda session, _: iter([f"{session.n_frames} frames"]))
     monkeypatch.chdir(lab.work)
     options = ["--config", "config.json", "--run", str(lab.save(lab.model)), "--replay", lab.trials[0].recording]
-    assert main(["live", *options, "--speed", "max", "--quiet", "--score"]) == 0
-    assert capsys.readouterr().out == "r 0.5\n"
+    assert main(["live", *options, "--speed", "max", "--quiet", "--score", "--seconds", "2"]) == 0
+    n, word = capsys.readouterr().out.split()
+    assert word == "frames"
+    assert 1.5 < int(n) / lab.config.mel.frame_rate_hz < 2
+
+
+def test_options_that_contradict_each_other_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["live", "--subject", "s", "--replay", "r", "--session", "t", "--wav", "out", "--mel", "./out"]
+    assert main(command) == 2
+    shown = capsys.readouterr().err
+    assert "--session with --replay" in shown
+    assert "one file for several outputs" in shown
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -79,11 +79,12 @@ def replay(
     outputs: Outputs,
     say: Callable[[str], None],
     *,
+    seconds: float | None = None,
     chunk_s: float = 0.02,
     paced: bool = True,
     score: Callable[[str], None] | None = None,
 ) -> None:
-    """Play a recording of the sheet to a model; ``score`` is told the lines of its score, where there is one.
+    """Play a recording of the sheet, or its first ``seconds``, to a model; ``score`` is told the lines of its score.
 
     Raises :class:`InputError` where there is no such recording, or where it does not fit the model.
     """
@@ -101,7 +102,8 @@ def replay(
         montage = decoder.montage
         order = montage.order_of(raw.channel_names)
         size = max(1, round(chunk_s * montage.rate_hz))
-        source = (chunk[:, order] for chunk in chunks(raw.neural.read, raw.neural.n_samples, size))
+        n = raw.neural.n_samples if seconds is None else round(min(raw.neural.n_samples, seconds * montage.rate_hz))
+        source = (chunk[:, order] for chunk in chunks(raw.neural.read, n, size))
         with ExitStack() as closing:
             outputs.open(session, plan.config.mel, closing)
             play(session, source, montage.rate_hz, paced=paced, say=say)
