@@ -104,6 +104,26 @@ def test_the_consumer_gives_the_live_mel_without_torch(lab: Lab, folder: Path, t
 
 
 @needs_onnx
+def test_the_consumer_goes_from_trial_to_trial_as_live_does(lab: Lab, folder: Path) -> None:
+    """Trials that end anywhere, within a step and before the first frame too."""
+    rng, samples = np.random.default_rng(1), lab.samples(lab.trials[0])
+    live = LiveDecoder(lab.model, lab.config, Montage.of_session(lab.aligned, lab.names))
+    alone = runpy.run_path(str(folder / "consumer.py"))["Decoder"](folder)
+    read = [live.montage.names.index(name) for name in alone.about["channels"]]
+    for n in (0, 1, 20, *rng.integers(200, 1500, 12)):
+        for decoder in (live, alone):
+            decoder.reset()
+        start = int(rng.integers(0, len(samples) - 1500))
+        mels = [(live.push(samples[part]), alone.push(samples[part][:, read])) for part in cut(start, start + n, rng)]
+        expected, found = (np.concatenate(own) for own in zip(*mels, strict=True))
+        np.testing.assert_allclose(found, expected, atol=SCALE * lab.model.networks[0].mel_scale.mean().item(), rtol=0)
+
+
+def cut(start: int, stop: int, rng: np.random.Generator) -> list[slice]:
+    return [slice(start + c.start, start + c.stop) for c in chunks(stop - start, 300, rng)] or [slice(0, 0)]
+
+
+@needs_onnx
 def test_settings_name_the_look_ahead_of_griffin_lim_alone(lab: Lab, tmp_path: Path) -> None:
     exported(lab, lab.model, tmp_path / "out", SESSION, {"vocode": {"vocoder": "pulses"}})
     assert "look_ahead_frames" not in json.loads((tmp_path / "out/settings.json").read_text())["vocoder"]

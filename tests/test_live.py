@@ -6,6 +6,9 @@ import contextlib
 import importlib.util
 import json
 import re
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,15 +24,18 @@ from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.cli import main
 from pipeline.config.mel import MelConfig
 from pipeline.config.vocode import VocodeConfig
+from pipeline.data.spans import covered_frames
+from pipeline.data.subject import normalised_features
 from pipeline.errors import InputError
 from pipeline.live import command
-from pipeline.live.decoder import LiveDecoder
+from pipeline.live.decoder import Clock, LiveDecoder
 from pipeline.live.listen import listen
 from pipeline.live.montage import Montage
 from pipeline.live.replay import Session
 from pipeline.live.score import envelope_lag
 from pipeline.live.sinks import ClockFile
 from pipeline.live.stream import Chunk
+from pipeline.model.inference import predict_continuous
 from pipeline.signal.mel import log_mel, mel_filter_bank
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan import HifiGan
@@ -51,6 +57,22 @@ def test_streamed_is_offline(lab: Lab, largest: int) -> None:
         n = min(len(found), len(expected))
         np.testing.assert_allclose(found[:n], expected[:n], atol=SCALE * expected.std(), rtol=0)
         decoder.reset()
+
+
+@pytest.mark.parametrize("longer", [3, -5])
+def test_of_a_trial_the_frames_of_its_sound_count(lab: Lab, longer: int) -> None:
+    """Running normalisation of the next trial is the offline one, whether sound or signal ends first."""
+    spans = [covered_frames(info, lab.config.mel) for info in lab.trials]
+    lengths = {info.recording: stop + longer for info, (_, stop) in zip(lab.trials, spans, strict=True)}
+    offline = normalised_features(lab.aligned, lab.names, lengths, lab.config)
+    decoder = lab.decoder(lab.trials[0])
+    for info, rows, (start, stop) in zip(lab.trials, offline, spans, strict=True):
+        length = lengths[info.recording]
+        decoder.reset(Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature, length))
+        found = np.concatenate([decoder.push(part) for part in np.array_split(lab.samples(info), 40)])
+        expected = predict_continuous(lab.model, rows, start, min(stop, length), 24).mel
+        n = min(len(found), len(expected))
+        np.testing.assert_allclose(found[:n], expected[:n], atol=SCALE * expected.std(), rtol=0)
 
 
 def test_without_a_sound_the_clock_is_the_signals_own(lab: Lab) -> None:
@@ -258,11 +280,39 @@ CHAIN: dict[str, Any] = {
 def test_a_quiet_replay_shows_its_score_alone(
     lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.live.command.score_lines", lambda *_: iter(["r 0.5"]))
+    monkeypatch.setattr("pipeline.live.command.score_lines", lambda session, _: iter([f"{session.n_frames} frames"]))
     monkeypatch.chdir(lab.work)
     options = ["--config", "config.json", "--run", str(lab.save(lab.model)), "--replay", lab.trials[0].recording]
-    assert main(["live", *options, "--speed", "max", "--quiet", "--score"]) == 0
-    assert capsys.readouterr().out == "r 0.5\n"
+    assert main(["live", *options, "--speed", "max", "--quiet", "--score", "--seconds", "2"]) == 0
+    n, word = capsys.readouterr().out.split()
+    assert word == "frames"
+    assert 1.5 < int(n) / lab.config.mel.frame_rate_hz < 2
+
+
+def test_options_that_contradict_each_other_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["live", "--subject", "s", "--replay", "r", "--session", "t", "--wav", "out", "--mel", "./out"]
+    assert main(command) == 2
+    shown = capsys.readouterr().err
+    assert "--session with --replay" in shown
+    assert "one file for several outputs" in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_replay_that_is_ended_leaves_whole_files(lab: Lab, tmp_path: Path, number: signal.Signals) -> None:
+    files = {name: tmp_path / f"out.{name}" for name in ("wav", "mel", "clock")}
+    command = [sys.executable, "-P", "-m", "pipeline", "live", "--config", "config.json"]
+    command += ["--run", str(lab.save(lab.model)), "--replay", lab.trials[0].recording]
+    command += [word for name, file in files.items() for word in (f"--{name}", str(file))]
+    with subprocess.Popen(command, cwd=lab.work, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        next(line for line in running.stdout if line.startswith("level"))
+        running.send_signal(number)
+        assert "interrupted: what was decoded so far is kept" in running.stdout.read()
+    assert running.returncode == 0
+    mel, (sound, _) = np.load(files["mel"]), soundfile.read(files["wav"])
+    assert 0 < len(mel) < 5 * lab.config.mel.frame_rate_hz, "some of the trial"
+    assert len(sound) == (len(mel) - 1) * 256
+    assert sorted(tmp_path.iterdir()) == sorted(files.values()), "nothing else is left"
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -73,7 +74,8 @@ class Printable(io.TextIOWrapper):
 
 
 def command() -> int:
-    """The console command: :func:`main`, printing in a way that no terminal stumbles over."""
+    """The console command: :func:`main`, printing in a way that no terminal stumbles over; SIGTERM is as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name in ("stdout", "stderr"):
         plain = getattr(sys, name)
         if isinstance(plain, io.TextIOWrapper):  # none where it is closed
@@ -314,7 +316,7 @@ def _add_live(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--speed", choices=["1", "max"], default="1", help="of a replay: as recorded, or at full speed")
     parser.add_argument("--chunk-s", type=float, default=0.02, metavar="S", help="of a replay: length of a chunk [s]")
     parser.add_argument("--session", metavar="NAME", help="of a stream: it has the montage of this aligned session")
-    parser.add_argument("--seconds", type=float, metavar="S", help="of a stream: end after so long")
+    parser.add_argument("--seconds", type=float, metavar="S", help="end after so long, of a replay in its own time")
     parser.add_argument(
         "--lsl-loopback", type=Path, metavar="FILE", help="write a config of this machine alone, and use it"
     )
@@ -361,7 +363,10 @@ def _live(options: argparse.Namespace) -> None:
         return
     paced = options.speed == "1"
     score = show if options.score else None
-    replay(plan, model, options.replay, outputs, say, chunk_s=options.chunk_s, paced=paced, score=score)
+    replay(
+        plan, model, options.replay, outputs, say,
+        seconds=options.seconds, chunk_s=options.chunk_s, paced=paced, score=score,
+    )  # fmt: skip
 
 
 def _live_problems(options: argparse.Namespace) -> Iterator[Problem]:
@@ -375,6 +380,12 @@ def _live_problems(options: argparse.Namespace) -> Iterator[Problem]:
         yield Problem("--look-ahead", "", str(options.look_ahead), "0 to 32 frames", "Give a number of frames")
     if options.lsl is not None and options.score:
         yield Problem("--score", "", "--score with --lsl", "--score with --replay", "Leave one of them out")
+    if options.session and options.replay is not None:
+        fix = "Leave it out: a recording has the montage of its own session"
+        yield Problem("--session", "", "--session with --replay", "--session with --lsl", fix)
+    files = [file.absolute() for file in (options.wav, options.mel, options.clock) if file]
+    if len(set(files)) < len(files):
+        yield Problem("live", "", "one file for several outputs", "a file for each", "Name another file")
     if options.session and (problem := id_problem(options.session, "--session", "")):
         yield problem
 

@@ -13,7 +13,7 @@ from pipeline.provenance.runs import SIDECAR
 from pipeline.raw.modality import activity
 
 NO_LICENCE = (
-    "Not stated. The weights hold statistics of a person's brain and voice: whoever answers for the recordings "
+    "Not stated. The weights hold statistics of a person's recordings and voice: whoever answers for the recordings "
     "decides who may use them (`--licence TEXT` writes the decision here)"
 )
 EVALUATION = paths.RESULTS / "eval.json"
@@ -52,14 +52,14 @@ at {settings["rate_hz"]:g} Hz: `settings.json`
 ## Limits
 
 - This person, these electrodes, this montage and amplifier. For any other the output means nothing.
-- Statistics of the voices and brains that it was trained on are in the weights: treat them as the data themselves.
+- Statistics of the voices and recordings that it was trained on are in the weights: treat them as the data themselves.
 - Nothing here was tried at a bedside. Not a medical device.
 - The graphs' mel differs from torch's by at most {settings["difference_from_torch"]:.0e} of its standard deviation.
 
 ## Licence
 
 {licence or NO_LICENCE}.
-The scripts `consumer.py` are BSD-3-Clause, as `seeg-to-audio` is.
+The script `consumer.py` is BSD-3-Clause, as `seeg-to-audio` is.
 """
 
 

@@ -34,7 +34,7 @@ from pipeline.signal.mel_frames import n_frames
 from pipeline.vocoder.base import StreamingVocoder
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan import HifiGan, StreamingHifiGan
-from pipeline.vocoder.hifigan_config import checkpoint_files, read_hifigan_config
+from pipeline.vocoder.hifigan_config import checkpoint_files
 from pipeline.vocoder.pulses import Pulses
 from pipeline.vocoder.streaming import LOOK_AHEAD, StreamingGriffinLim
 
@@ -79,11 +79,12 @@ def replay(
     outputs: Outputs,
     say: Callable[[str], None],
     *,
+    seconds: float | None = None,
     chunk_s: float = 0.02,
     paced: bool = True,
     score: Callable[[str], None] | None = None,
 ) -> None:
-    """Play a recording of the sheet to a model; ``score`` is told the lines of its score, where there is one.
+    """Play a recording of the sheet, or its first ``seconds``, to a model; ``score`` is told the lines of its score.
 
     Raises :class:`InputError` where there is no such recording, or where it does not fit the model.
     """
@@ -101,7 +102,8 @@ def replay(
         montage = decoder.montage
         order = montage.order_of(raw.channel_names)
         size = max(1, round(chunk_s * montage.rate_hz))
-        source = (chunk[:, order] for chunk in chunks(raw.neural.read, raw.neural.n_samples, size))
+        n = raw.neural.n_samples if seconds is None else round(min(raw.neural.n_samples, seconds * montage.rate_hz))
+        source = (chunk[:, order] for chunk in chunks(raw.neural.read, n, size))
         with ExitStack() as closing:
             outputs.open(session, plan.config.mel, closing)
             play(session, source, montage.rate_hz, paced=paced, say=say)
@@ -174,8 +176,7 @@ def _vocoder(plan: Plan, outputs: Outputs, step_frames: int) -> StreamingVocoder
         if kind == "pulses":
             return Pulses(griffin_lim, config.vocode.pitch_hz)
         return StreamingGriffinLim(griffin_lim, LOOK_AHEAD if outputs.look_ahead is None else outputs.look_ahead)
-    checkpoint, config_file = checkpoint_files(config.vocode, config.mel)
-    shape = read_hifigan_config(config_file, config.mel)
+    checkpoint, _, shape = checkpoint_files(config.vocode, config.mel)
     hifigan = HifiGan(checkpoint, shape, device_of(config.runtime.accelerator))
     return StreamingHifiGan(hifigan, outputs.look_ahead, step_frames)
 
@@ -208,14 +209,12 @@ def _before(plan: Plan, row: RecordingRow) -> list[RecordingRow]:
 def _settle(plan: Plan, decoder: LiveDecoder, row: RecordingRow, info: AlignedInfo) -> None:
     """Let a decoder see a trial, and begin the next one."""
     clock, length = decoder.clock, n_frames(info.n_audio, plan.config.mel) if info.has_audio else None
-    decoder.clock = Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature, length)
-    decoder.reset()
+    decoder.reset(Clock(info.audio_offset_s, info.audio_drift_ppm, info.first_feature, length))
     with opened_raw(row, row.files(), plan.config.ingest, str(plan.config.data.sheet)) as raw:
         order = decoder.montage.order_of(raw.channel_names)
         for chunk in blocks(raw.neural):
             decoder.push(chunk[:, order])
-    decoder.clock = clock
-    decoder.reset()
+    decoder.reset(clock)
 
 
 def _refuse_other_subject(info: AlignedInfo, subjects: list[str]) -> None:

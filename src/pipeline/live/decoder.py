@@ -33,8 +33,8 @@ class Clock:
     """Where the sound's time 0 lies on the neural clock, t_neural = t_audio (1 + drift) + offset.
 
     ``first_feature`` is the number of the first feature on the audio clock; without it, the first that can be made.
-    ``n_frames`` are the mel frames of the trial's sound: offline, later ones do not count for the running normalisation
-    of the next trial.
+    ``n_frames`` are the mel frames of the trial's sound: offline, these count for the running normalisation of the next
+    trial, those after the signal's end as its last feature.  Without sound, all that the signal reaches count.
     """
 
     offset_s: float = 0.0
@@ -61,10 +61,17 @@ class LiveDecoder:
         self.rows_per_frame = rows_per_frame(montage.feature_rate_hz, config.mel)
         running = config.train.normalisation == "causal_running"
         self._covered = Running(len(montage.columns), config.mel.frame_rate_hz) if running else None
-        self.reset()
+        self._begin()
 
-    def reset(self) -> None:
-        """Begin a trial: its next sample is its first."""
+    def reset(self, clock: Clock | None = None) -> None:
+        """Begin a trial: its next sample is its first; its clock is that of the trial before, or another one."""
+        if self.clock.n_frames is not None and len(self._held):
+            left = self._numbers(self.clock.n_frames) - self._n_dropped
+            self._normalised(self._held[np.clip(left, 0, len(self._held) - 1)])
+        self.clock = clock or self.clock
+        self._begin()
+
+    def _begin(self) -> None:
         offset_s, drift_ppm = self.clock.offset_s, self.clock.drift_ppm
         rate_hz, grid = self.montage.feature_rate_hz, self.config.mel
         first = self.clock.first_feature
@@ -110,30 +117,34 @@ class LiveDecoder:
         n_features = self._n_dropped + len(self._held)
         if n_features == 0:
             return self._held
-        # The first row that needs a feature to come; a frame's rows are normalised together.
+        # To the first row that needs a feature to come; a frame's rows are normalised together.
         last_s = (self.first_feature + n_features) / rate_hz
-        stop = max(self._n_rows, math.ceil(((last_s - grid.first_frame_s) * grid.frame_rate_hz + 0.5) * m + 1))
-        rows = np.arange(self._n_rows, stop)
-        rows_s = grid.first_frame_s + ((rows + 0.5) / m - 0.5) / grid.frame_rate_hz
-        numbers = np.floor(rows_s * rate_hz - self.first_feature + 1e-6).astype(int)
+        numbers = self._numbers(math.ceil((last_s - grid.first_frame_s) * grid.frame_rate_hz + 0.5) + 1)
         whole = int(np.searchsorted(numbers, n_features, side="left")) // m * m
         numbers = np.clip(numbers[:whole], 0, None)
         found = self._held[np.maximum(numbers - self._n_dropped, 0)]
         self._n_rows += whole
         kept = int(numbers[-1]) if whole else self._n_dropped
         self._held, self._n_dropped = self._held[kept - self._n_dropped :], kept
-        return self._normalised(found, n_features)
+        return self._normalised(found)
 
-    def _normalised(self, rows: Array, n_features: int) -> Array:
+    def _numbers(self, n_frames: int) -> NDArray[np.intp]:
+        """The latest feature at the time of each row, from the next one to the last of so many frames."""
+        m, grid = self.rows_per_frame, self.config.mel
+        rows = np.arange(self._n_rows, n_frames * m)
+        rows_s = grid.first_frame_s + ((rows + 0.5) / m - 0.5) / grid.frame_rate_hz
+        return np.floor(rows_s * self.montage.feature_rate_hz - self.first_feature + 1e-6).astype(int)
+
+    def _normalised(self, rows: Array) -> Array:
         """Rows by the statistics of those so far, where the model was trained so."""
         if self._running is None:
             return rows
         grid, m = self.config.mel, self.rows_per_frame
         frames = rows.reshape(-1, m, rows.shape[1])
-        # Offline, a trial ends with the last frame whose time a feature has reached; the next trial goes on from there.
-        last_s = (self.first_feature + n_features - 1) / self.montage.feature_rate_hz
+        # The next trial goes on from the last frame of the sound, or else from the last that a feature has reached.
+        last_s = (self.first_feature + self._n_dropped + len(self._held) - 1) / self.montage.feature_rate_hz
         n_covered = math.floor((last_s - grid.first_frame_s) * grid.frame_rate_hz) + 1
-        n_covered = n_covered if self.clock.n_frames is None else min(n_covered, self.clock.n_frames)
+        n_covered = n_covered if self.clock.n_frames is None else self.clock.n_frames
         before = min(len(frames), max(0, n_covered - self._running_frames))
         covered = self._running.push(frames[:before])
         if n_covered >= self._running_frames:

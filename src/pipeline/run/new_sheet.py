@@ -176,7 +176,7 @@ def _vocoder_files(config: VocodeStage) -> list[Path]:
     """The vocoder's checkpoint and its config, checked against the model's mel; nothing where it has none."""
     if config.vocode.vocoder != "hifigan" or config.export.audio == "none":
         return []
-    return list(checkpoint_files(config.vocode, config.mel))
+    return list(checkpoint_files(config.vocode, config.mel)[:2])
 
 
 @contextmanager

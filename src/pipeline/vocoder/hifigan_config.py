@@ -112,8 +112,8 @@ def read_hifigan_config(file: Path, mel: MelConfig) -> HifiGanConfig:
     return config
 
 
-def checkpoint_files(config: VocodeConfig, mel: MelConfig) -> tuple[Path, Path]:
-    """The checkpoint and its config.json that ``vocode`` names, the latter checked against the mel.
+def checkpoint_files(config: VocodeConfig, mel: MelConfig) -> tuple[Path, Path, HifiGanConfig]:
+    """The checkpoint and its config.json that ``vocode`` names, and what is in the latter, checked against the mel.
 
     Raises :class:`InputError` where one is missing, or for another mel.
     """
@@ -125,8 +125,7 @@ def checkpoint_files(config: VocodeConfig, mel: MelConfig) -> tuple[Path, Path]:
         if file is None or not Path(file).is_file()
     )
     checkpoint, config_file = (Path(str(file)) for file in files.values())
-    read_hifigan_config(config_file, mel)
-    return checkpoint, config_file
+    return checkpoint, config_file, read_hifigan_config(config_file, mel)
 
 
 def _problem(file: Path, found: dict[str, object]) -> Problem:

@@ -29,7 +29,7 @@ def read(folder, name):
 
 
 class Decoder:
-    """One trial; the same mel however its samples are cut.  Another trial takes another decoder.
+    """One trial after another, each begun by reset; the same mel however its samples are cut.
 
     Raises ValueError where a file of ``folder`` is not what it was.
     """
@@ -39,9 +39,22 @@ class Decoder:
         self.arrays = dict(np.load(io.BytesIO(read(folder, "filters.npz"))))
         graphs = [read(folder, f"{name}.onnx") for name in ("begin", "step")]
         self.begin, self.step = map(onnxruntime.InferenceSession, graphs)
+        self.statistics, self.n_samples, self.n_frames = [(0, 0.0, 0.0, 0.0)], 0, 0  # after each of the last frames
+        self.reset()
+
+    def reset(self):
+        """Begin a trial: filters and networks know nothing, running normalisation goes on."""
+        later = max(0, self.n_frames - self.n_covered())
+        self.statistics = self.statistics[: len(self.statistics) - later][-1:]
         self.filters, self.signals, self.n_samples = {}, {}, 0
         self.rows, self.n_frames, self.state = np.zeros((0, len(self.arrays["columns"])), np.float32), 0, None
-        self.mean = self.square = self.weight = 0.0
+
+    def n_covered(self):
+        """Frames of the trial up to its last feature: later ones do not count for the next trial's normalisation."""
+        about, rate_hz = self.about, self.about["feature_rate_hz"]
+        end = self.n_samples + 1 - max(band["taps"] + band["shift"] for band in about["features"]) - 1e-6
+        last_s = (np.ceil(end / about["rate_hz"] * rate_hz) - 1) / rate_hz
+        return max(0, int(np.floor((last_s - about["first_frame_s"]) * about["frame_rate_hz"])) + 1)
 
     def push(self, samples):
         """Mel of the steps that samples (sample, channel) complete."""
@@ -97,12 +110,14 @@ class Decoder:
         """By the mean and deviation of all frames so far, where the model was trained on such rows."""
         if not (running := self.about["running"]):
             return rows
-        self.weight = running["keep"] * self.weight + 1
-        self.mean = self.mean + (rows.mean(axis=0, dtype=float) - self.mean) / self.weight
-        self.square = self.square + (np.square(rows, dtype=float).mean(axis=0) - self.square) / self.weight
-        std = np.sqrt(np.maximum(self.square - self.mean**2, 1e-12 * self.square + 1e-30))
-        rows = ((rows - self.mean) / std).astype(np.float32)
-        return rows.clip(-3, 3) if self.n_frames < running["settling_frames"] else rows
+        kept = int(self.about["frame_rate_hz"] / self.about["feature_rate_hz"]) + 2
+        n, mean, square, weight = self.statistics[-1]
+        weight = running["keep"] * weight + 1
+        mean = mean + (rows.mean(axis=0, dtype=float) - mean) / weight
+        square = square + (np.square(rows, dtype=float).mean(axis=0) - square) / weight
+        self.statistics = [*self.statistics[-kept:], (n + 1, mean, square, weight)]
+        rows = ((rows - mean) / np.sqrt(np.maximum(square - mean**2, 1e-12 * square + 1e-30))).astype(np.float32)
+        return rows.clip(-3, 3) if n < running["settling_frames"] else rows
 
     def new_mel(self):
         m, first = self.about["rows_per_frame"], self.about["first_frame"]
