@@ -9,10 +9,11 @@ import numpy as np
 
 from pipeline.evaluation.fold import ALIGNMENTS
 from pipeline.evaluation.levels import LEVELS
+from pipeline.evaluation.methods import plural
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, Document
 from pipeline.report import figures
-from pipeline.report.view import Picture, Table, Text, counted, level_text, missing, number, p_text, scored
+from pipeline.report.view import Picture, Table, Text, level_text, missing, number, p_text, scored
 
 COUNTED = ("counts", "edges")
 NULL_HEAD = ("Prediction", "r without slow drift", "p", "p, speech frames", "word swap p, annotated onset",
@@ -97,7 +98,7 @@ def histograms(document: Document, *, summary: bool = False) -> list[Picture]:
     own = {
         s: found["chance"][MODEL]["pearson_r"] for s, found in document["subjects"].items() if MODEL in found["chance"]
     }
-    mean = f"Mean over {counted(over['subjects_tested'], 'testable subject')}"
+    mean = f"Mean over {plural(over['subjects_tested'], 'testable subject')}"
     found = {mean: {**over, "p95": over["pearson_r_p95"]}} if len(own) > 1 else {}
     each = {} if summary else own
     return [histogram(name, null) for name, null in {**found, **each}.items() if null.get("histogram")]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.levels import MEANINGS
+from pipeline.evaluation.methods import plural
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, TEACHER_FORCED, Document, Values
 from pipeline.raw.modality import activity
@@ -19,7 +20,6 @@ from pipeline.report.view import (
     Table,
     Text,
     ci_text,
-    counted,
     digits_of,
     level_text,
     missing,
@@ -129,7 +129,7 @@ def lead(document: Document) -> str:
     causal = "causal model" if claims.get("causal") else "non-causal model"
     cues = " Events are cues: onsets of words are taken from the sound." if claims.get("events_are") == "cue" else ""
     return (
-        f"{counted(len(subjects), 'subject')}, {counted(len(folds), 'fold')}, {minutes:.1f} min of test sound; "
+        f"{plural(len(subjects), 'subject')}, {plural(len(folds), 'fold')}, {minutes:.1f} min of test sound; "
         f"{causal}, free-running predictions, split by {claims.get('split_by', 'n/a')}, "
         f"normalisation {claims.get('normalisation', 'n/a')}.{cues}"
     )
@@ -173,7 +173,7 @@ def around(entry: Mapping[str, Any], metric: str, digits: int) -> str:
 def without_drift(chance: Mapping[str, Any], digits: int) -> str:
     """What chance is compared with, over which subjects where not all are testable."""
     tested = chance["subjects_tested"]
-    of = f" of {counted(tested, 'testable subject')}" if tested < chance["subjects"] else ""
+    of = f" of {plural(tested, 'testable subject')}" if tested < chance["subjects"] else ""
     r = number(chance["pearson_r_without_drift"], digits)
     return f"r without slow drift{of} {r}, p = {p_text(chance['p_value'])}"
 
@@ -274,7 +274,7 @@ def group_tests(tests: Mapping[str, Document]) -> tuple[Table | None, Text]:
     if first["n"] == 1:
         return Table(["Model minus", "mean r"], [row[:2] for row in rows]), Text(ONE_SUBJECT, "note")
     note = (
-        f"n = {counted(first['n'], 'subject')}; {'exact' if first['exact'] else 'randomised'} one-sided sign-flip and "
+        f"n = {plural(first['n'], 'subject')}; {'exact' if first['exact'] else 'randomised'} one-sided sign-flip and "
         "Wilcoxon tests on one mean per subject; the smallest possible p is "
         f"{p_text(first['smallest_p'])}. Folds and seeds are not people."
     )
