@@ -179,6 +179,7 @@ def importance_table(kind: str, found: Mapping[str, Document]) -> Table:
     head = [kind.capitalize(), "loss of r"]
     rows = [[place, number(float(np.mean(drops)))] for place, drops in means_of(kind, found).items()]
     if len(found) == 1:
+        head[0] += f", {next(iter(found))}"
         return Table([*head, "p"], [[*row, p_text(tests[0].get(row[0]))] for row in rows], kind="text")
     for row in rows:
         own = [p[row[0]] for p in tests if row[0] in p]

@@ -126,11 +126,12 @@ def lead(document: Document) -> str:
     claims, subjects = document["claims"], document["subjects"]
     folds = [f for s in subjects.values() for f in s["folds"]]
     minutes = sum(f["duration_s"] for f in folds) / 60
+    kind = ", ".join(claims.get("modalities", ())) or "n/a"
     causal = "causal model" if claims.get("causal") else "non-causal model"
     cues = " Events are cues: onsets of words are taken from the sound." if claims.get("events_are") == "cue" else ""
     return (
         f"{plural(len(subjects), 'subject')}, {plural(len(folds), 'fold')}, {minutes:.1f} min of test sound; "
-        f"{causal}, free-running predictions, split by {claims.get('split_by', 'n/a')}, "
+        f"{kind}, {causal}, free-running predictions, split by {claims.get('split_by', 'n/a')}, "
         f"normalisation {claims.get('normalisation', 'n/a')}.{cues}"
     )
 
@@ -259,16 +260,18 @@ def subjects(document: Document, *, tested: bool) -> Subjects:
     if compared:
         drawn = figures.by_subject([title(n) for n in compared], means)
         picture = Picture(drawn, "Each subject's mean over folds, joined by a line.")
-    tests, note = group_tests(document["summary"]["group"]["tests"]) if tested else (None, None)
-    return Subjects(picture, tests, note, fold_table(document))
+    digits = digits_of(document)
+    tests, note = group_tests(document["summary"]["group"]["tests"], digits) if tested else (None, None)
+    return Subjects(picture, tests, note, fold_table(document, digits))
 
 
-def group_tests(tests: Mapping[str, Document]) -> tuple[Table | None, Text]:
+def group_tests(tests: Mapping[str, Document], digits: int) -> tuple[Table | None, Text]:
     """Tests over subjects with n and the smallest p that n can reach."""
     if not tests:
         return None, missing("The test over subjects", "the model has no r")
     rows = [
-        [title(name), number(t["mean"]), p_text(t["sign_flip_p"]), p_text(t["wilcoxon_p"])] for name, t in tests.items()
+        [title(name), number(t["mean"], digits), p_text(t["sign_flip_p"]), p_text(t["wilcoxon_p"])]
+        for name, t in tests.items()
     ]
     first = next(iter(tests.values()))
     if first["n"] == 1:
@@ -283,13 +286,13 @@ def group_tests(tests: Mapping[str, Document]) -> tuple[Table | None, Text]:
     return Table(["Model minus", "mean r", "sign-flip p", "Wilcoxon p"], rows), Text(note, "note")
 
 
-def fold_table(document: Document) -> Table:
+def fold_table(document: Document, digits: int) -> Table:
     """One row per subject, fold and seed."""
-    rows = [fold_row(subject, fold) for subject, own in document["subjects"].items() for fold in own["folds"]]
+    rows = [fold_row(subject, fold, digits) for subject, own in document["subjects"].items() for fold in own["folds"]]
     return Table(FOLD_HEAD, rows)
 
 
-def fold_row(subject: str, fold: Document) -> list[str]:
+def fold_row(subject: str, fold: Document, digits: int) -> list[str]:
     """What a fold scores, as :data:`FOLD_HEAD` names it."""
     model, ridge, forced = (fold["scores"].get(n, {}) for n in (MODEL, "ridge", TEACHER_FORCED))
     r = [s.get(m) for s in (model, ridge) for m in ("pearson_r", "pearson_r_speech")]
@@ -299,7 +302,7 @@ def fold_row(subject: str, fold: Document) -> list[str]:
         str(fold["seed"]),
         number(fold["duration_s"] / 60, 1),
         number(100 * fold["speech_frames"] / fold["frames"], 0),
-        *map(number, [*r, forced.get("pearson_r")]),
+        *(number(value, digits) for value in [*r, forced.get("pearson_r")]),
         number(model.get("mcd_db"), 2),
         number((fold["audit"] or {}).get("smallest_gap_s"), 2),
     ]
