@@ -518,14 +518,28 @@ def test_a_curve_of_one_point_is_seen_and_a_longer_one_is_a_line() -> None:
     assert [line.get_marker() for line in figure.axes[0].lines] == ["o", "None"]
 
 
-@pytest.mark.parametrize("subject", ["P01", "sub-01_task-words_acq-long"])
-def test_no_legend_is_wider_than_its_picture(subject: str) -> None:
+@pytest.mark.parametrize("subject", ["P01", "sub01", "sub-01_task-words_acq-long"])
+@pytest.mark.parametrize("count", [5, 12, figures.MOST_NAMED])
+def test_a_legend_lies_beside_its_lines_and_within_its_picture(subject: str, count: int) -> None:
     step = np.arange(3.0)
-    names = [f"{subject}, fold {k} 0-corrector" for k in range(5)]
-    figure = figures.lines_figure({name: (step, step) for name in names}, "x", "y")
+    names = [f"{subject}, fold {k} 0-corrector" for k in range(count)]
+    figure = figures.styled(figures.lines_figure)({name: (step, step) for name in names}, "x", "y")
     figure.draw_without_rendering()
     (legend,) = figure.legends
-    assert legend.get_window_extent().x1 <= figure.bbox.x1
+    around, lines = legend.get_window_extent(), figure.axes[0].get_window_extent()
+    assert around.x1 <= figure.bbox.x1
+    assert around.y1 <= figure.bbox.y1
+    assert lines.y1 <= around.y0
+    assert lines.height > 0.9 * figure.dpi  # an inch, or nearly
+    assert len({(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}) == count
+
+
+def test_lines_that_are_too_many_to_name_are_counted(full: str) -> None:
+    extras = make_extras()
+    curve = extras.curves["sub1", 0]
+    many = replace(extras, curves={("sub1", k): curve for k in range(figures.MOST_NAMED + 1)})
+    assert "22 lines, too many to name: metrics.csv beside each network has them." in make_page(many)
+    assert "too many to name" not in full
 
 
 def test_why_the_contamination_check_says_so_wraps(full: str) -> None:
