@@ -155,13 +155,13 @@ def _home() -> Path:
 def _add_simulate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("simulate", help="write the raw arrays of a simulated subject and their sheet")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--mode", default="linked", choices=["linked", "null", "onset-only", "contaminated"])
-    parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--channels", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--subjects", type=int, default=1)
-    parser.add_argument("--recordings", type=int, default=1, help="recordings of each subject")
-    parser.add_argument("--speech", default=None, metavar="DIR", help="folder of real speech, .wav or .npy")
+    parser.add_argument("--mode", choices=["linked", "null", "onset-only", "contaminated"])
+    parser.add_argument("--minutes", type=float, help="sound in each recording (defaults: the config's, 3 min)")
+    parser.add_argument("--channels", type=int)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--subjects", type=int)
+    parser.add_argument("--recordings", type=int, help="recordings of each subject")
+    parser.add_argument("--speech", metavar="DIR", help="folder of real speech, .wav or .npy")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of simulate")
     parser.set_defaults(command=_simulate)
 
@@ -171,7 +171,7 @@ def _simulate(options: argparse.Namespace) -> None:
     from pipeline.simulation.subject import write_subjects
 
     names = ("mode", "minutes", "channels", "seed", "subjects", "recordings", "speech")
-    overrides = [{"simulate": {name: getattr(options, name) for name in names}}]
+    overrides = [{"simulate": {name: getattr(options, name) for name in names if getattr(options, name) is not None}}]
     overrides += [parse_override(f"simulate.{text.removeprefix('simulate.')}") for text in options.set]
     sheet = write_subjects(load_config([], overrides).simulate, options.out)
     print(f"simulated data, sheet: {sheet}")
