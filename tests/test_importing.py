@@ -145,6 +145,43 @@ def test_the_electrodes_table_of_an_nwb_says_which_channels_are_bad(
     assert read_channels(row.path("channels")).status == ("bad", "good", "good", "good")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("words", "durations"),
+    [("acquisition/marks", (0.5, 0.5, 0.5)), ("events/words:word", (0.2, 0.5, 0.5)), ("events/bare:word", (0.5,) * 3)],
+)
+def test_words_at_moments_have_their_own_times(
+    session: Path, tmp_path: Path, words: str, durations: tuple[float, ...]
+) -> None:
+    """Three uneven time stamps are no rate: each word begins at its own."""
+    texts, times = ["drie", "één", "twee"], [3.0, 5.5, 12.2]
+    with h5py.File(session, "r+") as nwb:
+        marks = nwb.create_group("acquisition/marks")
+        marks.attrs["neurodata_type"] = "AnnotationSeries"
+        marks["data"], marks["timestamps"] = texts, times
+        for name in ("words", "bare"):
+            nwb[f"events/{name}/timestamp"], nwb[f"events/{name}/word"] = times, texts
+        nwb["events/words/duration"] = [0.2, np.nan, np.nan]
+    names = {"neural": "acquisition/raw", "sound": "acquisition/Audio", "event_duration": "0.5"}
+    (row,) = imported(session, tmp_path / "raw", words=words, **names)
+    events = read_events(row.path("events"))  # type: ignore[arg-type]
+    assert (events.onset_s, events.label) == ((0.5, 3.0, 9.7), tuple(texts))
+    assert events.duration_s == durations
+    with pytest.raises(InputError, match=r"events/bare:word; events/words:word"):
+        imported(session, tmp_path / "other", words="events/words:speaker", **names)
+
+
+def test_a_series_of_words_with_time_stamps_goes_by_them(session: Path, tmp_path: Path) -> None:
+    """Each may be a sample late, which counts where samples are long."""
+    with h5py.File(session, "r+") as nwb:
+        series = nwb.create_group("acquisition/slow")
+        series["data"] = ["drie", "", "één", "twee"]
+        series["timestamps"] = [3.0, 5.0, 6.4, 9.0]
+    names = {"neural": "acquisition/raw", "sound": "acquisition/Audio", "words": "acquisition/slow"}
+    (row,) = imported(session, tmp_path / "raw", **names)
+    events = read_events(row.path("events"))  # type: ignore[arg-type]
+    assert (events.onset_s, events.label) == ((0.5, 3.9, 6.5), ("drie", "één", "twee"))
+
+
 def test_the_sound_of_an_nwb_may_lie_in_one_of_its_own(tmp_path: Path) -> None:
     write_nwb(tmp_path / "ecog.nwb", iEEG="raw")
     write_nwb(tmp_path / "mic.nwb")

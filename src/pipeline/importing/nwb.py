@@ -42,6 +42,7 @@ _NAME_COLUMNS = ("channel_name", "label", "electrode_name", "name", "location_id
 #: Columns of the electrodes' table that say which channels are bad, and what they say of those.
 _BAD = {"bad": ("true", "1", "bad"), "good": ("false", "0", "bad"), "status": ("bad",)}
 _SLOWEST_SOUND_HZ = 4000
+_TIMES = ("id", "start_time", "stop_time", "timestamp", "duration")
 _STEPS_CHECKED = 10_000
 
 
@@ -198,8 +199,8 @@ def listing(nwb: GuardedFile) -> str:
     """The series and tables of a file, for choosing."""
     found = [f"{name} {data.shape} [{next(texts([data.attrs.get('unit', 'n/a')]))}]" for name, data in _series(nwb)]
     for group in nwb.groups():
-        if "start_time" in group and "stop_time" in group:
-            columns = "|".join(c for c in group if c not in ("id", "start_time", "stop_time"))
+        if {"start_time", "stop_time"} <= set(group) or "timestamp" in group:
+            columns = "|".join(c for c in group if c not in _TIMES)
             found.append(f"{str(group.name).strip('/')}:{columns}")
     return "one of " + "; ".join(found) if found else "a time series"
 
@@ -275,25 +276,33 @@ def _column(nwb: GuardedFile, name: str, chosen: npt.NDArray[np.int_]) -> list[s
 
 
 def _words(nwb: GuardedFile, name: str, audio_start_s: float) -> Iterator[Row]:
+    """The words of a table of intervals or of moments, of a series of marks or of one word per sample."""
     table, _, label = name.partition(":")
     starts, stops = (nwb.dataset(f"{table}/{c}_time") for c in ("start", "stop"))
-    if starts is None or stops is None:
+    moments, durations = (nwb.dataset(f"{table}/{c}") for c in ("timestamp", "duration"))
+    marked = nwb.get(table)
+    if marked is not None and next(texts([marked.attrs.get("neurodata_type", "")])) == "AnnotationSeries":
+        moments, label = nwb.dataset(f"{table}/timestamps"), "data"
+    starts = moments if starts is None or stops is None else starts
+    if starts is None:
         yield from word_events(nwb, table, audio_start_s)
         return
     labels = nwb.dataset(f"{table}/{label}") if label else None
     if labels is None:
         raise nwb.refused(name, "no column of words", listing(nwb), "Name the column: TABLE:COLUMN.")
-    for start_s, stop_s, word in zip(starts[:], stops[:], texts(labels[:]), strict=True):
-        yield interval(float(start_s) - audio_start_s, float(stop_s - start_s), trial_type="word", label=word)
+    lengths_s = np.zeros(len(starts)) if durations is None else np.nan_to_num(durations[:])
+    lengths_s = lengths_s if stops is None else stops[:] - starts[:]
+    for start_s, length_s, word in zip(starts[:], lengths_s, texts(labels[:]), strict=True):
+        yield interval(float(start_s) - audio_start_s, float(length_s), trial_type="word", label=word)
 
 
 def word_events(nwb: GuardedFile, name: str, audio_start_s: float) -> Iterator[Row]:
     """One row for each stretch of equal words, onset on the audio clock [s]; a pause between words is none."""
-    words = read_series(nwb, name)
-    at = 0
+    words, at = read_series(nwb, name), 0
+    stamps = nwb.dataset(f"{name}/timestamps") if nwb.dataset(f"{name}/starting_time") is None else None
     for word, stretch in groupby(_one_by_one(words.data)):
         length = sum(1 for _ in stretch)
-        onset_s = words.start_s + at / words.rate_hz - audio_start_s
+        onset_s = (words.start_s + at / words.rate_hz if stamps is None else float(stamps[at])) - audio_start_s
         if word.lower() not in NO_WORD:
             label = " ".join(word.split())
             yield interval(onset_s, length / words.rate_hz, trial_type="word", label=label)
