@@ -27,7 +27,7 @@ from pipeline.baselines.references import (
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import utterance_tests
 from pipeline.evaluation.audit import AuditResult
-from pipeline.evaluation.chance import Null
+from pipeline.evaluation.chance import Null, neighbours
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.fold import Prepared, score_fold
 from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests, timing_test, too_few
@@ -35,7 +35,7 @@ from pipeline.evaluation.limits import leaked, run_limits, suspected_limits, sus
 from pipeline.evaluation.nulls import null_fold
 from pipeline.evaluation.scores import RunContext, score
 from pipeline.evaluation.types import FoldPredictions, TestBlock
-from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, neighbours, without
+from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, without
 from pipeline.evaluation.utterances import Utterances, aligned_utterances, with_templates
 from pipeline.signal.voice import voice_onset_frame, voiced_stretches
 
@@ -313,7 +313,7 @@ def test_model_is_compared_with_the_envelope() -> None:
 
 
 def test_only_neighbours_of_one_place_change_places() -> None:
-    groups = neighbours(np.repeat([0, 1], [23, 7]))
+    groups = neighbours(np.repeat([0, 1], [23, 7]).tolist())
     assert sorted(np.concatenate(groups).tolist()) == list(range(30))
     assert all(4 <= len(own) <= 7 and own[-1] - own[0] == len(own) - 1 for own in groups)
     assert not any(own[0] < 23 <= own[-1] for own in groups)

@@ -115,12 +115,15 @@ class Scope:
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """Everything that is scored, and the files that it comes from; ``windows`` by subject, ``predictions`` by fold."""
+    """Everything that is scored; ``windows`` by subject, ``predictions`` by fold.
+
+    ``made`` has what each file behind it says of itself (:func:`pipeline.provenance.freshness.described`).
+    """
 
     scope: Scope
     folds: list[FoldPredictions]
     context: RunContext
-    sources: list[Path]
+    made: dict[str, dict[str, Any]]
     windows: dict[str, Windows]
     predictions: dict[Fold, PredictedFold]
 
@@ -136,8 +139,7 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
     audits = {n: _audit(windows[n[0]], n[1], _started_from(scope, n)) for n in names}
     for (subject, _), audit in audits.items():
         refuse_leak(audit, str(paths.windows(subject)))
-    sources = scope.sources(windows)
-    refuse_mixture(map(str, sources))
+    made = refuse_mixture(map(str, scope.sources(windows)))
     predictions = {n: read_predicted(paths.predictions(*n), PREDICTIONS) for n in names}
     baselines = {n: read_predicted(paths.baselines(*n), BASELINES) for n in names}
     sessions = [paths.contamination(r) for w in windows.values() for r in w.session_names]
@@ -154,7 +156,7 @@ def read_inputs(scope: Scope, config: EvaluateStage) -> EvaluationInputs:
         subjects={s: _subject(s, predictions, baselines) for s in scope.subjects},
         sessions={subject: w.session_names for subject, w in windows.items()},
     )
-    return EvaluationInputs(scope, folds, context, sources, windows, predictions)
+    return EvaluationInputs(scope, folds, context, made, windows, predictions)
 
 
 def contaminations(files: Sequence[Path]) -> list[Contamination]:

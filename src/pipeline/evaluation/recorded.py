@@ -8,18 +8,16 @@ from typing import Any
 
 from pipeline.artifacts import paths, versions
 from pipeline.artifacts.core import header
-from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.evaluate import EvaluateStage
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.methods import Run
-from pipeline.provenance.freshness import described
 
 
 def recorded_run(inputs: EvaluationInputs, config: EvaluateStage) -> Run:
     """What the methods section is made of."""
-    models = dict.fromkeys(paths.model_sidecar(*inputs.scope.trained(name)) for name in inputs.scope.names)
+    models = dict.fromkeys(str(paths.model_sidecar(*inputs.scope.trained(name))) for name in inputs.scope.names)
     found = {package: list(own) for package, own in recorded_versions(inputs).items()}
-    return Run(recorded_config(inputs, config), [read_sidecar(path) for path in models], found)
+    return Run(recorded_config(inputs, config), [inputs.made[path] for path in models], found)
 
 
 def recorded_config(inputs: EvaluationInputs, config: EvaluateStage) -> dict[str, Any]:
@@ -28,9 +26,10 @@ def recorded_config(inputs: EvaluationInputs, config: EvaluateStage) -> dict[str
     name = scope.names[0]
     session = inputs.windows[name[0]].sessions[0]
     files = [file for file in (paths.aligned(session), paths.mel(session)) if file.exists()]
-    files += [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
-    trained = json.dumps(read_sidecar(paths.model_sidecar(*scope.trained(name)))["config"])
-    for text in [*(header(file)["config_json"] for file in files), trained, config.canonical_json()]:
+    scored = [paths.windows(name[0]), paths.baselines(*name), paths.predictions(*name)]
+    made = [*map(header, files), *(inputs.made[str(file)] for file in scored)]
+    trained = json.dumps(inputs.made[str(paths.model_sidecar(*scope.trained(name)))]["config"])
+    for text in [*(own["config_json"] for own in made), trained, config.canonical_json()]:
         for section, values in json.loads(text).items():
             sections[section] = {**sections[section], **values} if isinstance(values, dict) else values
     return dict(sections)
@@ -39,5 +38,5 @@ def recorded_config(inputs: EvaluationInputs, config: EvaluateStage) -> dict[str
 def recorded_versions(inputs: EvaluationInputs) -> dict[str, dict[str, int]]:
     """By package and version, how many of what was scored, and of the features behind it, were made with it."""
     sessions = (session for own in inputs.windows.values() for session in own.session_names)
-    features = [path for path in map(paths.aligned, sessions) if path.exists()]
-    return versions.counted(described(str(path))["versions"] for path in [*inputs.sources, *features])
+    features = [header(path) for path in map(paths.aligned, sessions) if path.exists()]
+    return versions.counted(made["versions"] for made in [*inputs.made.values(), *features])

@@ -28,12 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.baselines.references import OF_LOUDNESS
-from pipeline.evaluation.chance import ROUND_OFF, p_value
+from pipeline.evaluation.chance import ROUND_OFF, grouped, neighbours, p_value
 from pipeline.evaluation.types import Values
 from pipeline.evaluation.utterances import Utterances
 from pipeline.signal.correlation import MIN_STD
 
-NEIGHBOURS = 5
 ENOUGH_FOR_PARABOLA = 30
 """Utterances, less folds, from which on squares of the timing are taken off too."""
 SHRINKAGE = 0.3
@@ -58,7 +57,7 @@ def loudness_test(found: Utterances, count: int, rng: np.random.Generator) -> Ex
     sides = without([found.target, found.prediction], found, regressors, found.voice_course)
     target, prediction = (without_timing(side, found) for side in sides)
     return exchange_test(
-        target, prediction, neighbours(found.place), count, rng, removed=dimensions(timing_basis(found))
+        target, prediction, neighbours(found.place.tolist()), count, rng, removed=dimensions(timing_basis(found))
     )
 
 
@@ -67,7 +66,7 @@ def beyond_loudness_test(found: Utterances, count: int, rng: np.random.Generator
     target, prediction = without([found.target, found.prediction], found, all_of(found))
     if share_of(prediction, less_means(found.prediction, found.fold)) < least_share(found):
         return Exchange(1.0, 0.0)
-    return exchange_test(target, prediction, neighbours(found.place), count, rng)
+    return exchange_test(target, prediction, neighbours(found.place.tolist()), count, rng)
 
 
 def least_share(found: Utterances) -> float:
@@ -99,7 +98,7 @@ def content_tests(found: Utterances, count: int, rng: np.random.Generator) -> di
     plain = without(sides, found, all_of(found))
     courses = np.concatenate([found.voice_course, found.loudness_course], axis=2)
     strict = [without_timing(side, found) for side in without(sides, found, all_of(found), courses)]
-    groups, removed = in_place(found.place), dimensions(timing_basis(found))
+    groups, removed = grouped(found.place.tolist()), dimensions(timing_basis(found))
     words, predicted, strict_words, strict_predicted = (decorrelated(side) for side in (*plain, *strict))
     return {
         "templates": exchange_test(words, predicted, groups, count, rng, trend=False),
@@ -179,17 +178,6 @@ def orthonormal(columns: Values) -> Values:
 def dimensions(basis: Values) -> int:
     """How many of the columns of a basis are not 0."""
     return int(np.count_nonzero((basis**2).sum(axis=0)))
-
-
-def neighbours(place: NDArray[np.intp]) -> Groups:
-    """Groups of about five utterances that follow each other in one place."""
-    groups = in_place(place)
-    return [part for own in groups for part in np.array_split(own, max(1, round(len(own) / NEIGHBOURS)))]
-
-
-def in_place(place: NDArray[np.intp]) -> Groups:
-    """All utterances of each place."""
-    return [np.flatnonzero(place == k) for k in np.unique(place)]
 
 
 def exchange_test(

@@ -161,18 +161,26 @@ def without_timing(words: Words) -> Words:
 
     Where words are few it is a line, or the block's mean alone.
     """
-    line = standardised(words.timing)
-    means = (words.block[:, None] == np.unique(words.block)).astype(np.float64)
-    terms = [means, line, *(line[:, k:] * line[:, k : k + 1] for k in range(line.shape[1]))]
-    order = sum(len(line) - means.shape[1] >= needed for needed in WORDS_TO_FIT)
-    left, size, _ = np.linalg.svd(np.concatenate(terms[: (1, 2, len(terms))[order]], axis=1), full_matrices=False)
-    basis = left[:, size > 1e-9 * size[0]]
+    line, blocks = standardised(words.timing), len(np.unique(words.block))
+    terms = [np.zeros((len(line), 0)), line, *(line[:, k:] * line[:, k : k + 1] for k in range(line.shape[1]))]
+    order = sum(len(line) - blocks >= needed for needed in WORDS_TO_FIT)
+    within = less_block_means(np.concatenate(terms[: (1, 2, len(terms))[order]], axis=1), words.block)
+    left, size, _ = np.linalg.svd(within, full_matrices=False)
+    basis = left[:, size > 1e-9 * np.sqrt(len(line))]  # as long as a column of the line
 
     def residual(segments: Values) -> Values:
-        flat = segments.reshape(len(segments), -1)
+        flat = less_block_means(segments.reshape(len(segments), -1), words.block)
         return np.asarray((flat - basis @ (basis.T @ flat)).reshape(segments.shape))
 
     return words.each(residual)
+
+
+def less_block_means(rows: Values, block: NDArray[np.intp]) -> Values:
+    """Rows less the mean of their block; with thousands of short blocks, a regression on them would take minutes."""
+    _, place, count = np.unique(block, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(count), rows.shape[1]))
+    np.add.at(sums, place, rows)
+    return np.asarray(rows - (sums / count[:, None])[place])
 
 
 def standardised(values: Values) -> Values:
@@ -191,12 +199,12 @@ def matched_pairs(words: Words) -> NDArray[np.intp]:
     if len(words.labels) < 2:
         return np.zeros((0, 2), dtype=np.intp)
     scaled = standardised(words.timing)
-    distance = ((scaled[:, None] - scaled[None]) ** 2).sum(axis=-1)
     labels = np.array(words.labels)
     may_swap = (labels[:, None] != labels[None]) & (words.block[:, None] == words.block[None])
     first, second = np.nonzero(np.triu(may_swap, k=1))
+    distance = ((scaled[first] - scaled[second]) ** 2).sum(axis=1)
     free, pairs = np.ones(len(labels), bool), []
-    for k in np.argsort(distance[first, second], kind="stable"):
+    for k in np.argsort(distance, kind="stable"):
         if free[first[k]] and free[second[k]]:
             free[[first[k], second[k]]] = False
             pairs.append((first[k], second[k]))

@@ -19,7 +19,7 @@ from pipeline.artifacts.files import file_sha256, write_text
 from pipeline.artifacts.memory import remembered
 from pipeline.artifacts.sidecar import damaged_files, read_sidecar, refuse_damaged
 from pipeline.config.canonical import digest
-from pipeline.errors import InputError, Problem
+from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.provenance.outputs import ACCEPTED, Output, accepted
 
 #: What outputs say of themselves, and the sha256 of the files of sidecars, as of the last start.
@@ -197,22 +197,23 @@ def damage(output: Output) -> str:
         return error.problems[0].got
 
 
-def refuse_mixture(described_by: Iterable[str]) -> None:
-    """Raise :class:`InputError` where an output was made from a version of its inputs that is gone, or is damaged.
+def refuse_mixture(described_by: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What each output says of itself (:func:`described`), by its file.
 
-    Inputs that no longer exist cannot be compared and are skipped.
+    Raises :class:`InputError` where one was made from a version of its inputs that is gone, or is damaged.  Inputs
+    that no longer exist cannot be compared and are skipped.
     """
-    problems = []
+    problems, found = [], {}
     freshness = Freshness()
     for name in described_by:
-        made = described(name)
+        made = found[name] = described(name)
         if name.endswith(".json"):
             refuse_damaged(Path(name))
         for path in freshness.replaced(made["inputs"]):
             fix = f"Rerun the stage {made['stage']}: snakemake --cores 8 --forcerun {made['stage']} results/eval.json"
             problems.append(Problem(name, "inputs", f"made from another {path}", "results of one run", fix))
-    if problems:
-        raise InputError(problems)
+    raise_if_any(problems)
+    return found
 
 
 def accept(outputs: Iterable[Output], stage: str, present_code: Mapping[str, str]) -> int:

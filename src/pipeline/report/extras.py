@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artifacts import paths
-from pipeline.artifacts.core import header
 from pipeline.artifacts.predictions import PredictedFold
 from pipeline.artifacts.windows import Windows
 from pipeline.config.canonical import digest
@@ -20,7 +19,6 @@ from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.inputs import IMPORTANCE_KINDS, EvaluationInputs, extra
 from pipeline.evaluation.recorded import recorded_config, recorded_versions
 from pipeline.evaluation.types import Values
-from pipeline.provenance.freshness import described
 
 
 @dataclass(frozen=True)
@@ -98,11 +96,11 @@ def read_extras(inputs: EvaluationInputs, config: EvaluateStage) -> ReportExtras
         contacts={n[0]: c for n in names if (c := _contacts(predictions[n]))},
         contamination=inputs.context.contamination,
         recorded=[own for w in windows.values() for own in _recorded(w, inputs.context.contamination)],
-        code=digest([described(str(path))["code_fingerprint"] for path in inputs.sources]),
+        code=digest([made["code_fingerprint"] for made in inputs.made.values()]),
         sessions=inputs.context.sessions,
         band_hz=extra(predictions[names[0]], "band_hz"),
         config_text=json.dumps(recorded_config(inputs, config), indent=1, sort_keys=True),
-        provenance={str(paths.predictions(*n)): header(paths.predictions(*n))["content_digest"] for n in names},
+        provenance={path: inputs.made[path]["content_digest"] for path in (str(paths.predictions(*n)) for n in names)},
         versions=recorded_versions(inputs),
     )
 

@@ -10,7 +10,6 @@ from pipeline.evaluation.inputs import Scope, read_inputs
 from pipeline.evaluation.methods import methods_text
 from pipeline.evaluation.recorded import recorded_run
 from pipeline.evaluation.scores import document_json, score, scores_table
-from pipeline.provenance.freshness import described
 from pipeline.report.extras import read_extras, switched_off_html
 from pipeline.report.tensorboard import show_in_tensorboard
 from pipeline.stage import Stage
@@ -36,8 +35,7 @@ def evaluate(stage: Stage[EvaluateStage]) -> str:
         shown = document, inputs.folds, read_extras(inputs, config), config.evaluate
         pages = {report_file: report_html(*shown)}
         pages |= {page: subject_html(*shown, subject, report_file.name) for subject, page in subject_pages.items()}
-    digests = [(path, described(str(path))["content_digest"]) for path in inputs.sources]
-    provenance = stage.provenance(digests)
+    provenance = stage.provenance([(path, made["content_digest"]) for path, made in inputs.made.items()])
     provenance.check()
     write_text(scores_file, document_json(document))
     write_text(table_file, scores_table(document))
