@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import importlib
+import json
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -22,8 +24,8 @@ from pipeline.errors import InputError
 from pipeline.run.new_recordings import model_of
 from pipeline.run.new_sheet import Wanted, predict_sheet
 
-PAGE = (ROOT / "docs/python.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+NOTEBOOK = json.loads((ROOT / "docs/python.ipynb").read_text(encoding="utf-8"))
+EXAMPLES = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 #: What an example needs beyond the project's own packages, by what is in its text.
 NEEDS = {"load_scores": ["pandas"], "to_xarray": ["xarray"], "h5netcdf": ["xarray", "h5netcdf"], "to_mne": ["mne"]}
 
@@ -45,15 +47,25 @@ def test_import_is_light_and_names_are_listed() -> None:
     assert not hasattr(pipeline, "load_everything")
 
 
+def test_the_notebook_is_the_page() -> None:
+    written = runpy.run_path(str(ROOT / "tools/notebook.py"))
+    assert written["OUTPUT"].read_text(encoding="utf-8") == written["notebook"](), "python tools/notebook.py"
+    assert (NOTEBOOK["nbformat"], len(EXAMPLES)) == (4, (ROOT / "docs/python.md").read_text().count("```python"))
+    if find_spec("nbformat"):
+        importlib.import_module("nbformat").validate(NOTEBOOK)
+
+
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_an_example_of_the_page_runs(in_run: Path, number: int) -> None:
-    needed = [package for sign, packages in NEEDS.items() if sign in EXAMPLES[number] for package in packages]
-    if missing := [package for package in needed if find_spec(package) is None]:
-        pytest.skip(f"not installed: pip install {' '.join(missing)}")
-    names: dict[str, object] = {"np": np, "pipeline": pipeline}
-    if "blocks" in EXAMPLES[number]:
-        names["blocks"] = pipeline.load_predictions("results/predictions/sim01/fold0.h5")
-    exec(compile(EXAMPLES[number], "docs/python.md", "exec"), names)
+def test_the_notebook_runs_up_to_each_example(in_run: Path, number: int) -> None:
+    """In one namespace, as somebody runs it; examples before that need what is not installed are left out."""
+    names: dict[str, object] = {}
+    for n, example in enumerate(EXAMPLES[: number + 1]):
+        needed = [package for sign, packages in NEEDS.items() if sign in example for package in packages]
+        missing = [package for package in needed if find_spec(package) is None]
+        if missing and n == number:
+            pytest.skip(f"not installed: pip install {' '.join(missing)}")
+        if not missing and (n == number or "blocks =" in example or n == 0):
+            exec(compile(example, f"example {n + 1} of docs/python.ipynb", "exec"), names)
 
 
 def test_an_array_gives_what_a_recording_without_sound_gives(in_run: Path, tmp_path: Path) -> None:

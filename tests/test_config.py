@@ -190,3 +190,26 @@ def test_the_key_table_has_a_section_for_each_part_an_anchor_for_each_key_and_ty
 def _in_parts(keys: list[str]) -> list[str]:
     """Keys without a section come first."""
     return [key for key in keys if "." not in key] + [key for key in keys if "." in key]
+
+
+def test_what_yaml_1_1_takes_for_a_text_is_a_number_where_the_key_takes_none() -> None:
+    given = {
+        "mel": {"log_floor": "1e-05"},
+        "train": {"lr": "2E-4", "weight_decay": "1e-3"},
+        "align": {
+            "features": [{"kind": "band_envelope", "frame_length_s": "5e-2"}, {"kind": "low_pass", "cutoff_hz": "1e1"}],
+            "channels": {"exclude": ["1e5", "LA1"]},
+        },
+        "ridge": {"penalties": ["1e3", 2e4]},
+        "data": {"sheet": "1e5"},
+    }
+    config = load_config([], [given], yaml_1_1=True)
+    assert (config.mel.log_floor, config.train.lr, config.train.weight_decay) == (1e-5, 2e-4, 1e-3)
+    assert [f.model_dump().get("frame_length_s") for f in config.align.features] == [0.05, 0.05]
+    assert config.align.features[1].model_dump()["cutoff_hz"] == 10
+    assert (list(config.align.channels.exclude), config.ridge.penalties) == (["1e5", "LA1"], [1e3, 2e4])
+    assert str(config.data.sheet) == "1e5"
+    with pytest.raises(InputError, match=r"train.lr\]: got '1e'"):
+        load_config([], [{"train": {"lr": "1e"}}], yaml_1_1=True)
+    with pytest.raises(InputError, match=r"train.lr\]: got '2E-4'.*without quotes"):
+        load_config([], [{"train": {"lr": "2E-4"}}])

@@ -15,7 +15,6 @@ import yaml
 
 from conftest import ROOT, SMALL, jobs_run, snakemake
 from pipeline.config.loader import load_config
-from pipeline.run.prologue import with_numbers
 
 OUTER = """\
 configfile: "lab.yaml"
@@ -185,12 +184,6 @@ def test_a_deployed_project_reads_the_default_config(tmp_path: Path) -> None:
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-2000:]
     assert "decoding_evaluate" in result.stdout
-
-
-def test_texts_that_yaml_1_1_takes_for_no_numbers_are_numbers() -> None:
-    given = {"a": ["1e-05", "-2E3"], "b": {"c": "1.5e-3", "d": "1e", "e": "e5", "f": True, "g": "1"}}
-    wanted = {"a": [1e-5, -2000.0], "b": {"c": 1.5e-3, "d": "1e", "e": "e5", "f": True, "g": "1"}}
-    assert with_numbers(given) == wanted
 
 
 def test_the_command_of_the_configuration_page_starts(tmp_path: Path) -> None:

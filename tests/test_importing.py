@@ -58,9 +58,12 @@ def write_nwb(path: Path, *, iEEG: str = "iEEG", stamps: bool = False) -> None: 
     pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed: pip install pynwb")
     nwb = pynwb.NWBFile("test", path.stem, datetime(2020, 1, 1, tzinfo=UTC))
     group = nwb.create_electrode_group("LA", "shaft", "left", nwb.create_device("amplifier"))
+    nwb.subject = pynwb.file.Subject(subject_id="P 7", age="P30Y")
     nwb.add_electrode_column("label", "name of the contact")
+    nwb.add_electrode_column("bad", "too noisy")
     for i, name in enumerate(NAMES):
-        nwb.add_electrode(x=float(i), y=2.0, z=3.0, location=["STG", "MTG"][i // 2], group=group, label=name)
+        place = {"x": float(i), "y": 2.0, "z": 3.0, "location": ["STG", "MTG"][i // 2]}
+        nwb.add_electrode(**place, group=group, label=name, bad=name == "RB1")
     steps = np.rint(EEG_UV * 10).astype(np.int16)
     region = nwb.create_electrode_table_region(list(range(4)), "all")
     clock = {"timestamps": 2.0 + np.arange(len(steps)) / EEG_HZ} if stamps else {"rate": float(EEG_HZ)}
@@ -110,10 +113,94 @@ def test_a_plain_nwb_lists_its_series_until_they_are_named(session: Path, tmp_pa
     with pytest.raises(InputError, match=r"acquisition/raw \(6144, 4\) \[volts\].*intervals/trials:word"):
         imported(session, tmp_path / "raw")
     names = {"neural": "acquisition/raw", "sound": "acquisition/Audio", "words": "intervals/trials:word"}
+    (row,) = imported(session, tmp_path / "named", **names)
+    assert (row.subject, row.recording) == ("P_7", "session")
     (row,) = imported(session, tmp_path / "raw", subject="p 1", recording="a/b", **names)
     assert (row.subject, row.recording) == ("p_1", "a_b")
     events = read_events(row.path("events"))  # type: ignore[arg-type]
     assert (events.onset_s, events.duration_s, events.label) == ((1.5,), (0.5,), ("drie",))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "status"),
+    [
+        ("bad", None, ("good", "good", "bad", "good")),
+        ("good", [1, 1, 0, 0], ("good", "good", "bad", "bad")),
+        ("status", ["good", "Bad", "", "n/a"], ("good", "bad", "good", "good")),
+        ("quality", ["a", "b", "c", "d"], ("good",) * 4),
+    ],
+)
+def test_the_electrodes_table_of_an_nwb_says_which_channels_are_bad(
+    session: Path, tmp_path: Path, column: str, values: list[object] | None, status: tuple[str, ...]
+) -> None:
+    with h5py.File(session, "r+") as nwb:
+        table = nwb["general/extracellular_ephys/electrodes"]
+        if values:
+            del table["bad"]
+            table[column] = values
+    (row,) = imported(session, tmp_path / "raw", neural="acquisition/raw/", sound="acquisition/Audio")
+    assert read_channels(row.path("channels")).status == status  # type: ignore[arg-type]
+    (session.parent / "session_channels.tsv").write_text("name\tstatus\nA\tbad\nB\tgood\nC\tgood\nD\tgood\n")
+    (row,) = imported(session, tmp_path / "raw2", neural="acquisition/raw", sound="acquisition/Audio")
+    assert read_channels(row.path("channels")).status == ("bad", "good", "good", "good")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "durations"),
+    [("acquisition/marks", (0.5, 0.5, 0.5)), ("events/words:word", (0.2, 0.5, 0.5)), ("events/bare:word", (0.5,) * 3)],
+)
+def test_words_at_moments_have_their_own_times(
+    session: Path, tmp_path: Path, words: str, durations: tuple[float, ...]
+) -> None:
+    """Three uneven time stamps are no rate: each word begins at its own."""
+    texts, times = ["drie", "één", "twee"], [3.0, 5.5, 12.2]
+    with h5py.File(session, "r+") as nwb:
+        marks = nwb.create_group("acquisition/marks")
+        marks.attrs["neurodata_type"] = "AnnotationSeries"
+        marks["data"], marks["timestamps"] = texts, times
+        for name in ("words", "bare"):
+            nwb[f"events/{name}/timestamp"], nwb[f"events/{name}/word"] = times, texts
+        nwb["events/words/duration"] = [0.2, np.nan, np.nan]
+    names = {"neural": "acquisition/raw", "sound": "acquisition/Audio", "event_duration": "0.5"}
+    (row,) = imported(session, tmp_path / "raw", words=words, **names)
+    events = read_events(row.path("events"))  # type: ignore[arg-type]
+    assert (events.onset_s, events.label) == ((0.5, 3.0, 9.7), tuple(texts))
+    assert events.duration_s == durations
+    with pytest.raises(InputError, match=r"events/bare:word; events/words:word"):
+        imported(session, tmp_path / "other", words="events/words:speaker", **names)
+
+
+def test_a_series_of_words_with_time_stamps_goes_by_them(session: Path, tmp_path: Path) -> None:
+    """Each may be a sample late, which counts where samples are long."""
+    with h5py.File(session, "r+") as nwb:
+        series = nwb.create_group("acquisition/slow")
+        series["data"] = ["drie", "", "één", "twee"]
+        series["timestamps"] = [3.0, 5.0, 6.4, 9.0]
+    names = {"neural": "acquisition/raw", "sound": "acquisition/Audio", "words": "acquisition/slow"}
+    (row,) = imported(session, tmp_path / "raw", **names)
+    events = read_events(row.path("events"))  # type: ignore[arg-type]
+    assert (events.onset_s, events.label) == ((0.5, 3.9, 6.5), ("drie", "één", "twee"))
+
+
+def test_the_sound_of_an_nwb_may_lie_in_one_of_its_own(tmp_path: Path) -> None:
+    write_nwb(tmp_path / "ecog.nwb", iEEG="raw")
+    write_nwb(tmp_path / "mic.nwb")
+    names = {"neural": "acquisition/raw", "sound_file": tmp_path / "mic.nwb"}
+    said: list[str] = []
+    options = Options(neural="acquisition/raw")
+    import_recordings(tmp_path / "ecog.nwb", tmp_path / "silent", options, dry_run=True, say=said.append)
+    assert "not trained on (acquisition/Audio in it: --sound takes one)" in said[0]
+    with pytest.raises(InputError, match=r"mic.nwb\[--sound\]: got no series named.*acquisition/Audio"):
+        imported(tmp_path / "ecog.nwb", tmp_path / "raw", **names)
+    (row,) = imported(tmp_path / "ecog.nwb", tmp_path / "raw", sound="acquisition/Audio", **names)
+    assert (row.audio_offset_s, row.audio_offset_from) == (0.5, "file")
+    np.testing.assert_array_equal(arrays(row)[1], SOUND)
+    with h5py.File(tmp_path / "mic.nwb", "r+") as nwb:
+        nwb["timestamps_reference_time"][()] = "2020-01-01T00:00:07+00:00"
+    with pytest.raises(InputError, match=r"timestamps_reference_time\]: got times that count from 2020-01-01T00:00:07"):
+        imported(tmp_path / "ecog.nwb", tmp_path / "later", sound="acquisition/Audio", **names)
+    (row,) = imported(tmp_path / "ecog.nwb", tmp_path / "later", sound="acquisition/Audio", offset_s=7.5, **names)
+    assert (row.audio_offset_s, row.audio_offset_from) == (7.5, "declared")
 
 
 def test_uneven_time_stamps_are_no_rate(tmp_path: Path) -> None:

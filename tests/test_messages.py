@@ -119,6 +119,23 @@ def test_a_setting_of_simulate_may_carry_its_section(tmp_path: Path) -> None:
     assert "\t512\t" in (tmp_path / "raw/recordings.tsv").read_text()
 
 
+def test_simulate_has_the_defaults_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[object] = []
+    monkeypatch.setattr("pipeline.simulation.subject.write_subjects", lambda config, out: written.append(config))
+    assert main(["simulate", "--out", str(tmp_path / "raw")]) == 0
+    assert main(["simulate", "--out", str(tmp_path / "raw"), "--minutes", "1"]) == 0
+    plain = load_config([]).simulate
+    assert written == [plain, plain.model_copy(update={"minutes": 1.0})]
+
+
+def test_several_settings_may_follow_one_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "my.yaml"
+    config.write_text("fold: all\n")
+    assert main(["config", "--set", "fold=2", "train.lr=1e-3", str(config), "--set", "train.seed=4"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["fold"], found["train"]["lr"], found["train"]["seed"]) == (2, 1e-3, 4)
+
+
 def test_usage_names_the_command_that_was_called(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

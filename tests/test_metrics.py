@@ -316,6 +316,19 @@ def test_errors_have_intervals_too() -> None:
         assert low < model[metric] < high
 
 
+def test_an_interval_ends_where_the_score_does() -> None:
+    """One bad piece of a nearly perfect prediction makes a wide interval, above 1 by itself."""
+    rng = np.random.default_rng(0)
+    one = block(rng, frames=2000)
+    spoilt = one.target + rng.normal(0, 0.01, one.target.shape).astype(np.float32)
+    spoilt[:200] = rng.normal(0, 5, spoilt[:200].shape)
+    model = scored(fold_of(replace(one, predictions={"model": spoilt, "ridge": spoilt})))["summary"]["model"]
+    low, high = model["pearson_r_ci95"]
+    assert low < model["pearson_r"] < high == 1
+    assert model["mse_ci95"][0] == 0
+    assert intervals.interval(np.linspace(-3, 3, 1000), -1, 2) == [-1, 2]
+
+
 def test_an_interval_leaves_out_the_few_replicates_without_a_value() -> None:
     replicates = np.linspace(0, 1, 1000)
     replicates[:30] = np.nan

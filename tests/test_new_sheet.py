@@ -195,6 +195,14 @@ def test_a_bad_channel_that_the_model_reads_is_said(lab: Path, caplog: pytest.Lo
     assert name in feature_columns(lab / "out/aligned/spoken.h5")
 
 
+def test_that_the_model_is_of_another_subject_is_said(lab: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sheet = lab / "new.tsv"
+    sheet.write_text(sheet.read_text().replace("sim01\tsilent", "P02\tsilent"))
+    predict_sheet(model_of("sim01", FINAL), sheet, lab / "predicted", Config(), Wanted(audio="none"), lambda _: None)
+    warnings = [record.getMessage() for record in caplog.records if "trained on" in record.getMessage()]
+    assert warnings == ["warning: silent is of P02, and the model was trained on sim01"]
+
+
 def test_a_model_of_an_earlier_version_is_refused(lab: Path) -> None:
     whole, meta = load_model(model_of("sim01", FINAL))
     del meta["front_ends"]

@@ -8,6 +8,7 @@ import runpy
 from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from pipeline.evaluation.levels import MEANINGS
 from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, document_json, score, why_missing
 from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
 from pipeline.report import figures, page, view_chance, view_scores
+from pipeline.report.command import draw_report
 from pipeline.report.extras import Attention, Contacts, LearningCurve, Recorded, ReportExtras, read_extras
 from pipeline.report.page import OF_SUBJECT, report_html, subject_html
 from pipeline.report.view import ci_text
@@ -164,7 +166,7 @@ def test_a_session_of_a_run_is_listed_with_its_rates_and_channels(chain: Path, m
 
 
 def test_regions_stand_in_a_table_with_their_loss_and_p(full: str) -> None:
-    assert "<th>Region</th><th>loss of r</th><th>p</th>" in full
+    assert "<th>Region, sub1</th><th>loss of r</th><th>p</th>" in full
     assert "<td>STG</td><td>0.200</td><td>0.004</td>" in full
 
 
@@ -179,6 +181,7 @@ def test_over_people_regions_are_averaged_and_shafts_are_not() -> None:
     assert [table.rows for table in found.tables] == [
         [["LA", "0.100", "0.01"]], [["LA", "0.300", "0.2"]], [["STG", "0.300", "2", "1"]],
     ]  # fmt: skip
+    assert [table.head[0] for table in found.tables] == ["Shaft, one", "Shaft, two", "Region"]
     assert [picture.caption.split(":")[0] for picture in found.pictures] == [
         "By shaft, one", "By shaft, two", "By region, mean over 2 subjects",
     ]  # fmt: skip
@@ -285,6 +288,17 @@ def test_many_subjects_have_a_page_each_and_few_have_none() -> None:
     )
     assert {source for source in Page(own).sources if not source.startswith(("data:", "#"))} == {"all.html"}
     assert all(source.startswith(("data:", "#")) for source in Page(pages(3)[0]).sources)
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_a_report_is_not_written_where_a_subjects_page_would_replace_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: bool
+) -> None:
+    monkeypatch.setattr(Scope, "of_last_run", lambda: SimpleNamespace(subjects=list("abcd")))
+    monkeypatch.chdir(tmp_path)
+    said = "another name" if not share else "no such file|no provenance"
+    with pytest.raises(InputError, match=said):
+        draw_report(tmp_path / "report_c.html", share=share)
 
 
 def test_a_subjects_page_holds_what_is_its_own_and_nothing_of_others() -> None:
@@ -504,14 +518,28 @@ def test_a_curve_of_one_point_is_seen_and_a_longer_one_is_a_line() -> None:
     assert [line.get_marker() for line in figure.axes[0].lines] == ["o", "None"]
 
 
-@pytest.mark.parametrize("subject", ["P01", "sub-01_task-words_acq-long"])
-def test_no_legend_is_wider_than_its_picture(subject: str) -> None:
+@pytest.mark.parametrize("subject", ["P01", "sub01", "sub-01_task-words_acq-long"])
+@pytest.mark.parametrize("count", [5, 12, figures.MOST_NAMED])
+def test_a_legend_lies_beside_its_lines_and_within_its_picture(subject: str, count: int) -> None:
     step = np.arange(3.0)
-    names = [f"{subject}, fold {k} 0-corrector" for k in range(5)]
-    figure = figures.lines_figure({name: (step, step) for name in names}, "x", "y")
+    names = [f"{subject}, fold {k} 0-corrector" for k in range(count)]
+    figure = figures.styled(figures.lines_figure)({name: (step, step) for name in names}, "x", "y")
     figure.draw_without_rendering()
     (legend,) = figure.legends
-    assert legend.get_window_extent().x1 <= figure.bbox.x1
+    around, lines = legend.get_window_extent(), figure.axes[0].get_window_extent()
+    assert around.x1 <= figure.bbox.x1
+    assert around.y1 <= figure.bbox.y1
+    assert lines.y1 <= around.y0
+    assert lines.height > 0.9 * figure.dpi  # an inch, or nearly
+    assert len({(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}) == count
+
+
+def test_lines_that_are_too_many_to_name_are_counted(full: str) -> None:
+    extras = make_extras()
+    curve = extras.curves["sub1", 0]
+    many = replace(extras, curves={("sub1", k): curve for k in range(figures.MOST_NAMED + 1)})
+    assert "22 lines, too many to name: metrics.csv beside each network has them." in make_page(many)
+    assert "too many to name" not in full
 
 
 def test_why_the_contamination_check_says_so_wraps(full: str) -> None:
@@ -535,9 +563,25 @@ def test_a_short_test_has_two_decimals_and_no_row_of_dashes() -> None:
     table, head = view_scores.scores(document).table, view_scores.head(document, share=False)
     assert [row[0] for row in table.rows] == ["Model", "Ridge regression", "Mean spectrum"]
     assert table.rows[0][1] == head.tiles[0].value == f"{r:.2f}"
+    of_fold = document["subjects"]["sub1"]["folds"][0]["scores"]["model"]["pearson_r"]
+    assert view_scores.subjects(document, tested=True).folds.rows[0][5] == f"{of_fold:.2f}"
+    null = document["summary"]["chance"]["pearson_r_without_drift"]
+    drawn = view_chance.chance(document, summary=False)
+    assert drawn.table
+    assert drawn.table.rows[0][1] == f"{null:.2f}"
+    assert f"({null:.2f}, p" in drawn.pictures[0].caption
     for fold in document["subjects"]["sub1"]["folds"]:
         fold["duration_s"] = 600.0
     assert view_scores.scores(document).table.rows[0][1] == f"{r:.3f}"
+    assert view_scores.subjects(document, tested=True).folds.rows[0][5] == f"{of_fold:.3f}"
+
+
+def test_that_no_sound_was_made_is_said_once() -> None:
+    folds = [replace(fold, blocks=(replace(fold.blocks[0], sound=None),)) for fold in map(make_fold, range(2))]
+    document = score(folds, CONFIG, ChanceConfig(), RunContext({"simulated": False}))
+    found = report_html(document, folds, ReportExtras(), CONFIG.model_copy(update={"report_examples": 2}))
+    assert found.count("<h3>sub1, fold") == 2
+    assert found.count("Sound is missing: none was made: export.audio: predicted") == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,8 @@ from pipeline.importing.options import Options, add_arguments
 if TYPE_CHECKING:
     from pipeline.run.plan import Plan
 
+_SETTING = re.compile(r"[A-Za-z0-9_.]+=")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given[:1] == ["run"]:
             return _run(given[1:])
-        options, unknown = _parser().parse_known_args(given)
+        options, unknown = _parser().parse_known_args(_each_after_set(given))
         if unknown:
             options.usage_of.error(f"unrecognized arguments: {' '.join(unknown)}")
         return int(options.command(options) or 0)
@@ -64,6 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(problem, file=sys.stderr)
         return EXIT_BAD_INPUT
+
+
+def _each_after_set(words: Sequence[str]) -> list[str]:
+    """The same words with ``--set`` before each of several settings, as main.py takes them."""
+    found: list[str] = []
+    of_set = False
+    for word in words:
+        if of_set and found[-1] != "--set" and _SETTING.match(word):
+            found.append("--set")
+        of_set = word == "--set" or (of_set and (found[-1] == "--set"))
+        found.append(word)
+    return found
 
 
 class Printable(io.TextIOWrapper):
@@ -142,13 +157,13 @@ def _home() -> Path:
 def _add_simulate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("simulate", help="write the raw arrays of a simulated subject and their sheet")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--mode", default="linked", choices=["linked", "null", "onset-only", "contaminated"])
-    parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--channels", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--subjects", type=int, default=1)
-    parser.add_argument("--recordings", type=int, default=1, help="recordings of each subject")
-    parser.add_argument("--speech", default=None, metavar="DIR", help="folder of real speech, .wav or .npy")
+    parser.add_argument("--mode", choices=["linked", "null", "onset-only", "contaminated"])
+    parser.add_argument("--minutes", type=float, help="sound in each recording (defaults: the config's, 3 min)")
+    parser.add_argument("--channels", type=int)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--subjects", type=int)
+    parser.add_argument("--recordings", type=int, help="recordings of each subject")
+    parser.add_argument("--speech", metavar="DIR", help="folder of real speech, .wav or .npy")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of simulate")
     parser.set_defaults(command=_simulate)
 
@@ -158,7 +173,7 @@ def _simulate(options: argparse.Namespace) -> None:
     from pipeline.simulation.subject import write_subjects
 
     names = ("mode", "minutes", "channels", "seed", "subjects", "recordings", "speech")
-    overrides = [{"simulate": {name: getattr(options, name) for name in names}}]
+    overrides = [{"simulate": {name: getattr(options, name) for name in names if getattr(options, name) is not None}}]
     overrides += [parse_override(f"simulate.{text.removeprefix('simulate.')}") for text in options.set]
     sheet = write_subjects(load_config([], overrides).simulate, options.out)
     print(f"simulated data, sheet: {sheet}")
@@ -189,7 +204,7 @@ def _import(options: argparse.Namespace) -> None:
 def _add_doctor(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("doctor", help="check whether a run of this config can start, and estimate its cost")
     parser.add_argument("config", type=Path, nargs="*", metavar="CONFIG", help="default: what main.py ran with last")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys of the config")
     parser.set_defaults(command=_doctor)
 
 
@@ -258,7 +273,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         "--config", type=Path, nargs="+", default=[],
         help="with --sheet: limits of valid recordings and vocoder; default: what main.py ran with last",
     )  # fmt: skip
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys of the config")
     parser.set_defaults(command=_predict)
 
 
@@ -414,7 +429,7 @@ def _export(options: argparse.Namespace) -> None:
 def _add_config(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("config", help="check a config, or write the default ones and their docs")
     parser.add_argument("files", type=Path, nargs="*")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys of the config")
     parser.add_argument("--write", type=Path, metavar="DIR", help="write defaults, schema and key table")
     parser.set_defaults(command=_config)
 
@@ -440,7 +455,7 @@ def _add_verify(commands: argparse._SubParsersAction) -> None:
 
 def _add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, nargs="+", default=[], help="default: what main.py ran with last")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys of the config")
 
 
 def _plan(options: argparse.Namespace) -> Plan:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,15 @@ def parse_override(text: str) -> dict[str, Any]:
     return nested
 
 
-def load_config(files: Iterable[Path], overrides: Iterable[Mapping[str, Any]] = ()) -> Config:
+def load_config(
+    files: Iterable[Path], overrides: Iterable[Mapping[str, Any]] = (), *, yaml_1_1: bool = False
+) -> Config:
     """The resolved config: defaults, then each file, then each override.
 
-    Raises :class:`InputError` with every problem found.
+    ``yaml_1_1`` says that the overrides were read so, where ``1e-05`` is a text: it is a number where the key takes no
+    text.  Raises :class:`InputError` with every problem found.
     """
-    files = list(files)
+    files, overrides = list(files), list(overrides)
     merged: dict[str, Any] = {}
     problems: list[Problem] = []
     for file in files:
@@ -119,10 +123,29 @@ def load_config(files: Iterable[Path], overrides: Iterable[Mapping[str, Any]] = 
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
+        places = [item["loc"] for item in error.errors(include_url=False)] if yaml_1_1 else []
+        if (mended := [reduce(_with_number, places, values) for values in overrides]) != overrides:
+            return load_config(files, mended)
         raise InputError(_problems(source, error)) from None
     except Exception as error:
         raise_if_any(filter(None, [plugins.raised_in(error)]))
         raise
+
+
+_EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
+
+
+def _with_number(values: Any, place: Sequence[int | str]) -> Any:
+    """The same values with a number for a text such as ``1e-05`` at that place, of which some parts name types."""
+    if isinstance(values, str):
+        return float(values) if _EXPONENT.fullmatch(values) else values
+    items: dict[Any, Any] = dict(enumerate(values)) if isinstance(values, list) else {}
+    items = dict(values) if isinstance(values, Mapping) else items
+    for n, part in enumerate(place):
+        if part in items:
+            items[part] = _with_number(items[part], place[n + 1 :])
+            return items if isinstance(values, Mapping) else list(items.values())
+    return values
 
 
 def _merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

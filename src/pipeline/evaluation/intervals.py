@@ -92,9 +92,12 @@ def replicates(values: Values, score: float, resamples: int, rng: np.random.Gene
     return np.asarray(score + stretch(values) * (counts @ (values - values.mean())) / len(values))
 
 
-def interval(found: Values) -> list[float] | None:
-    """95 % percentile interval of the replicates that are defined; ``None`` where more than 5 % are not."""
+def interval(found: Values, least: float = -np.inf, largest: float = np.inf) -> list[float] | None:
+    """95 % percentile interval of the replicates that are defined; ``None`` where more than 5 % are not.
+
+    It ends where the score itself does, which changes nothing in how often it holds the true one.
+    """
     defined = found[np.isfinite(found)]
     if len(defined) < LEAST_DEFINED * len(found):
         return None
-    return [float(v) for v in np.percentile(defined, (100 * TAIL, 100 * (1 - TAIL)))]
+    return [float(v) for v in np.percentile(defined, (100 * TAIL, 100 * (1 - TAIL))).clip(least, largest)]

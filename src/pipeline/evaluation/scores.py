@@ -65,7 +65,8 @@ DEFINITIONS = {
     "calibrated": "after a gain and an offset per band, fitted by least squares on out-of-fold predictions (the "
     "validation blocks, predicted by what was fitted on the training frames), for every prediction alike",
     "ci95": "bootstrap of at least 10 pieces of a subject's test sound (at most 12 s each), stretched for pieces that "
-    "are few or resemble their neighbours; it covers the choice of test sound, not the choice of subjects",
+    "are few or resemble their neighbours, within ±1 for r and from 0 on for errors; it covers the choice of test "
+    "sound, not the choice of subjects",
     "fold_spread": "smallest and largest value of a fold: no interval",
     "chance": "per subject, folds pooled, after slow drift came off targets and predictions: predictions are "
     "circularly shifted within test blocks of at least 12 s, or, with ten trials or more or shorter blocks, trials "
@@ -271,7 +272,8 @@ def entry(scored: Sequence[FoldScores], name: str, draw: Draw) -> Document:
     values["stoi_vocoder"] = None if values["stoi"] is None else vocoders[0]
     for metric in ("pearson_r", "pearson_r_speech", "mse", "mae", "mcd_db"):
         found = replicated(scored, [name], metric, draw)
-        values[f"{metric}_ci95"] = None if found is None else interval(found)
+        limits = (-1.0, 1.0) if metric.startswith("pearson_r") else (0.0, np.inf)
+        values[f"{metric}_ci95"] = None if found is None else interval(found, *limits)
         values[f"{metric}_fold_spread"] = spread(scored, name, metric)
     defined = [s for s in scored if scored_value(name, "pearson_r")(s) is not None]
     if values["pearson_r"] is not None and values["pearson_r_ci95"] is None:

@@ -46,7 +46,7 @@ def channel_rows(
     if len(table) != n_channels:
         got, fix = f"{len(table)} channels", "List each channel of the array once."
         raise InputError(Problem(str(file), "channels.tsv", got, f"{n_channels} as in the array", fix))
-    return [{"name": "n/a"} | row for row in table]
+    return [{"name": "n/a"} | (own[i] if own else {}) | row for i, row in enumerate(table)]
 
 
 def assembled(
@@ -62,15 +62,17 @@ def assembled(
     words: Sequence[Row] = (),
     left_out: Mapping[str, str] | None = None,
     matched: str = "",
+    subject: str | None = None,
+    unused_sounds: Sequence[str] = (),
 ) -> Recording:
     """The recording as it will be written.
 
     ``gain_uv`` (channel,) is what the file declares, None where it declares nothing usable (``got_unit`` says
     what); ``words`` are events that the file itself holds, on the audio clock; ``left_out`` are channels that
-    are no longer in the array, with the reason.  Raises InputError.
+    are no longer in the array, with the reason; ``subject`` is what the file itself calls it.  Raises InputError.
     """
     raise_if_any(unknown_channels(file, options.drop, [row["name"] for row in rows], "--drop"))
-    kind, names = modality(file, options), ids(file, options)
+    kind, names = modality(file, options), ids(file, options, subject)
     keep, not_neural = kept_channels(rows, options.drop, kind)
     if not keep:
         expected, fix = f"{', '.join(NEURAL_TYPES[kind][:-1])} channels", "Correct the types in channels.tsv."
@@ -103,6 +105,7 @@ def assembled(
         left_out={**(left_out or {}), **not_neural},
         matched=matched,
         aliases=aliases,
+        unused_sounds=unused_sounds,
         text=options.text,
         start_s=options.start_s,
     )

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.evaluation.methods import plural
 from pipeline.importing import bids_root, matlab, mne_files, npy_pairs, nwb, xdf
 from pipeline.importing.cuts import cut
 from pipeline.importing.naming import named_like
@@ -198,6 +199,8 @@ def described(recording: Recording, options: Options) -> str:
     else:
         beside = named_like(recording.file)
         hint = f" ({', '.join(beside[:_MOST_ALONE])} beside it: --sound-file takes one)" if beside else ""
+        if recording.unused_sounds:
+            hint = f" ({', '.join(recording.unused_sounds[:_MOST_ALONE])} in it: --sound takes one)"
         lines.append(f"  sound  none: this recording can be predicted, not trained on{hint}")
     lines.append("  tables " + _tables_text(recording, options))
     if recording.left_out:
@@ -220,10 +223,12 @@ def _tables_text(recording: Recording, options: Options) -> str:
     bad = sum(row.get("status", "").lower() == "bad" for row in recording.channels)
     regions = {row.get(c, "n/a") for row in recording.electrodes for c in REGION_COLUMNS}
     spoilt = sum(is_bad(row.get("description", "")) for row in recording.annotations)
-    parts = [f"{bad} bad channels"]
-    parts.append(f"{len(recording.electrodes)} electrodes in {len(regions - {'n/a'})} regions")
     kind = {"cue": " (cues)", "voice": " (voice)", None: ""}[options.events_are]
     outside = f" ({recording.outside} outside the sound left out)" if recording.outside else ""
-    parts.append(f"{len(recording.events)} events{kind}{outside}")
-    parts.append(f"{len(recording.annotations)} annotations ({spoilt} BAD)")
+    parts = [
+        plural(bad, "bad channel"),
+        f"{plural(len(recording.electrodes), 'electrode')} in {plural(len(regions - {'n/a'}), 'region')}",
+        f"{plural(len(recording.events), 'event')}{kind}{outside}",
+        f"{plural(len(recording.annotations), 'annotation')} ({spoilt} BAD)",
+    ]
     return ", ".join(parts)

@@ -53,8 +53,8 @@ class GuardedFile:
     def get(self, name: str, depth: int = 0) -> h5py.Group | h5py.Dataset | None:
         """The group or data set of a path within the file, None where there is none.  Raises InputError."""
         item: Any = self.file
-        for part in name.strip("/").split("/"):
-            if not isinstance(item, h5py.Group) or part not in ("", *item):
+        for part in filter(None, name.split("/")):
+            if not isinstance(item, h5py.Group) or part not in item:
                 return None
             link = item.get(part, getlink=True)
             if isinstance(link, h5py.ExternalLink) or depth > _DEEPEST:

@@ -47,12 +47,15 @@ def safe_id(text: str) -> str:
     return cleaned
 
 
-def ids(file: Path, options: Options) -> dict[str, str | None]:
-    """Subject, recording, session and task of a file: as declared, else from BIDS entities, else from its stem."""
+def ids(file: Path, options: Options, own_subject: str | None = None) -> dict[str, str | None]:
+    """Subject, recording, session and task of a file: as declared, else from BIDS entities, else from its stem.
+
+    ``own_subject`` is what the file itself calls its subject, and goes before the stem.
+    """
     stated, stem = entities(file), key(file)
     subject = options.subject or _subject_from(options.subject_from, stem)
     if subject is None:
-        subject = f"sub-{stated['sub']}" if "sub" in stated else stem.split("_")[0]
+        subject = f"sub-{stated['sub']}" if "sub" in stated else own_subject or stem.split("_")[0]
     session, task = options.session or stated.get("ses"), options.task or stated.get("task")
     return {
         "subject": safe_id(subject),

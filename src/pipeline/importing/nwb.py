@@ -3,10 +3,12 @@
 In: ``sub-XX/ieeg/*_ieeg.nwb`` whose acquisition holds ``iEEG`` (time, channel), ``Audio`` (time,) and
 ``Stimulus`` (the word on the screen at each sample), with BIDS tables beside it; or NWB files of any layout,
 whose series ``--neural``, ``--sound`` and ``--words`` name by their path in the file (``acquisition/…``).
-Words are a series of one word per sample, or a table of intervals (``intervals/trials:column``).
+Words are a series of one word per sample, or a table of intervals (``intervals/trials:column``); the sound may lie in
+an NWB file of its own (``--sound-file``).
 
 NWB 2 is HDF5 and is read as such: rates or time stamps, units, conversions, the electrodes' table, words
-and invalid times as the format's description has them (https://nwb-schema.readthedocs.io).
+and invalid times as the format's description has them (https://nwb-schema.readthedocs.io).  The format has no place
+for bad channels; labs add a column ``bad``, ``good`` or ``status`` to the electrodes' table.
 """
 
 from __future__ import annotations
@@ -37,6 +39,10 @@ BLOCK_SAMPLES = 1 << 20
 
 _ELECTRODES = "general/extracellular_ephys/electrodes"
 _NAME_COLUMNS = ("channel_name", "label", "electrode_name", "name", "location_id")
+#: Columns of the electrodes' table that say which channels are bad, and what they say of those.
+_BAD = {"bad": ("true", "1", "bad"), "good": ("false", "0", "bad"), "status": ("bad",)}
+_SLOWEST_SOUND_HZ = 4000
+_TIMES = ("id", "start_time", "stop_time", "timestamp", "duration")
 _STEPS_CHECKED = 10_000
 
 
@@ -81,9 +87,10 @@ def open_recording(file: Path, names: dict[str, str | None], options: Options, c
     ieeg = read_series(nwb, names["neural"])
     sound, matched = _sound(nwb, names["sound"], options, closing)
     tables = tables_of(file, options)
-    electrodes, labels = electrode_rows(nwb, names["neural"])
+    electrodes, own = electrode_rows(nwb, names["neural"])
     n_channels = 1 if ieeg.data.ndim == 1 else ieeg.data.shape[1]
-    rows = channel_rows(file, n_channels, tables.get("channels"), None if "channels" in tables else labels)
+    labels = None if "channels" in tables else [row["name"] for row in own]
+    rows = channel_rows(file, n_channels, tables.get("channels"), labels, own)
     if electrodes:
         tables.setdefault("electrodes", electrodes)
     tables["annotations"] = [*tables.get("annotations", []), *_invalid_times(nwb, ieeg.start_s)]
@@ -104,16 +111,44 @@ def open_recording(file: Path, names: dict[str, str | None], options: Options, c
         tables=tables,
         words=words,
         matched=matched,
+        subject=_text(nwb, "general/subject/subject_id"),
+        unused_sounds=[] if sound else _sounds(nwb, names["neural"]),
     )
 
 
 def _sound(nwb: GuardedFile, name: str | None, options: Options, closing: ExitStack) -> tuple[Signal | None, str]:
-    if options.sound_file or name is None:
+    holder, clocked = nwb, True
+    if options.sound_file and options.sound_file.suffix.lower() == ".nwb":
+        holder = closing.enter_context(GuardedFile(options.sound_file))
+        if name is None:
+            raise holder.refused("--sound", "no series named", listing(holder), "Name the sound: --sound PATH.")
+        clocked = _one_clock(nwb, holder, options)
+    elif options.sound_file or name is None:
         return separate_sound(nwb.path, options, closing)
-    series = read_series(nwb, name)
+    series = read_series(holder, name)
     n_channels = 1 if series.data.ndim == 1 else series.data.shape[1]
-    whole = Signal(nwb.rows(series.data), len(series.data), n_channels, series.rate_hz, series.start_s)
-    return scaled(whole, nwb.path, options), ""
+    whole = Signal(holder.rows(series.data), len(series.data), n_channels, series.rate_hz, series.start_s, clocked)
+    return scaled(whole, holder.path, options), ""
+
+
+def _one_clock(nwb: GuardedFile, other: GuardedFile, options: Options) -> bool:
+    """Whether the times of two files count from one moment.  Raises InputError where no offset is declared instead."""
+    moments = [_text(file, "timestamps_reference_time") for file in (nwb, other)]
+    if options.offset_s is None and moments[0] != moments[1]:
+        got, expected = f"times that count from {moments[1]}", f"{moments[0]}, as in {nwb.path.name}"
+        raise other.refused("timestamps_reference_time", got, expected, "Declare the offset of the clocks: --offset-s.")
+    return moments[0] == moments[1]
+
+
+def _sounds(nwb: GuardedFile, neural: str) -> list[str]:
+    """Series that may be sound."""
+    found = {name: nwb.dataset(f"{name}/starting_time") for name, _ in _series(nwb) if name != neural.strip("/")}
+    return [name for name, start in found.items() if start and start.attrs.get("rate", 0) >= _SLOWEST_SOUND_HZ]
+
+
+def _text(nwb: GuardedFile, name: str) -> str | None:
+    data = nwb.dataset(name)
+    return next(texts([data[()]])).strip() or None if data is not None and data.ndim == 0 else None
 
 
 def _with_offset(nwb: GuardedFile, series: Series) -> Any:
@@ -128,7 +163,8 @@ def read_series(nwb: GuardedFile, name: str) -> Series:
     """A series with its clock, from ``starting_time`` or from evenly spaced ``timestamps``.  Raises InputError."""
     data = nwb.dataset(f"{name}/data")
     if data is None or data.ndim not in (1, 2) or not len(data):
-        raise nwb.refused(name, "no such series", listing(nwb), "Name one of these.")
+        fix = "Name one of these; files that are laid out otherwise are imported by themselves, with --append."
+        raise nwb.refused(name, "no such series", listing(nwb), fix)
     if data.dtype.kind in "cV":
         raise nwb.refused(f"{name}/data", data.dtype.name, "plain numbers or texts", "Export real numbers.")
     rate_hz, start_s = _clock(nwb, name, len(data))
@@ -161,16 +197,19 @@ def _clock(nwb: GuardedFile, name: str, n_samples: int) -> tuple[float, float]:
 
 def listing(nwb: GuardedFile) -> str:
     """The series and tables of a file, for choosing."""
-    found = []
+    found = [f"{name} {data.shape} [{next(texts([data.attrs.get('unit', 'n/a')]))}]" for name, data in _series(nwb)]
     for group in nwb.groups():
-        name = str(group.name).strip("/")
-        data = group.get("data") if isinstance(group.get("data", getlink=True), h5py.HardLink) else None
-        if isinstance(data, h5py.Dataset):
-            unit = next(texts([data.attrs.get("unit", "n/a")]))
-            found.append(f"{name} {data.shape} [{unit}]")
-        elif "start_time" in group and "stop_time" in group:
-            found.append(f"{name}:{'|'.join(c for c in group if c not in ('id', 'start_time', 'stop_time'))}")
+        if {"start_time", "stop_time"} <= set(group) or "timestamp" in group:
+            columns = "|".join(c for c in group if c not in _TIMES)
+            found.append(f"{str(group.name).strip('/')}:{columns}")
     return "one of " + "; ".join(found) if found else "a time series"
+
+
+def _series(nwb: GuardedFile) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every group that has data, by its path."""
+    for group in nwb.groups():
+        if isinstance(group.get("data", getlink=True), h5py.HardLink) and isinstance(group["data"], h5py.Dataset):
+            yield str(group.name).strip("/"), group["data"]
 
 
 # --- units ------------------------------------------------------------------------------------------
@@ -204,11 +243,11 @@ def _gain_uv(
 # --- electrodes, words, invalid times ----------------------------------------------------------------
 
 
-def electrode_rows(nwb: GuardedFile, name: str) -> tuple[list[Row], list[str] | None]:
-    """The rows of the electrodes' table that a series refers to, and the channels' names; nothing without them."""
+def electrode_rows(nwb: GuardedFile, name: str) -> tuple[list[Row], list[Row]]:
+    """The rows of the electrodes' table that a series refers to, as electrodes and as channels; none without them."""
     region, table = nwb.dataset(f"{name}/electrodes"), nwb.get(_ELECTRODES)
     if region is None or not isinstance(table, h5py.Group):
-        return [], None
+        return [], []
     chosen = region[:].astype(int)
     if len(chosen) and chosen.min() < 0:
         raise nwb.refused(f"{name}/electrodes", f"row {chosen.min()}", "rows from 0 on", "Mend the file.")
@@ -220,7 +259,12 @@ def electrode_rows(nwb: GuardedFile, name: str) -> tuple[list[Row], list[str] | 
     columns |= {"region": _column(nwb, "location", chosen), "group": _column(nwb, "group_name", chosen)}
     placed = any(v != "n/a" for c in ("x", "y", "z", "region") for v in columns[c])
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return (rows if placed else []), labels
+    said = next((c for c in _BAD if nwb.dataset(f"{_ELECTRODES}/{c}") is not None), None)
+    states = [text.lower() in _BAD[said] for text in _column(nwb, said, chosen)] if said else []
+    channels = [{"name": label} for label in labels]
+    for row, is_bad in zip(channels, states, strict=False):
+        row |= {"status": "bad", "status_description": f"{said} in NWB"} if is_bad else {"status": "good"}
+    return (rows if placed else []), channels
 
 
 def _column(nwb: GuardedFile, name: str, chosen: npt.NDArray[np.int_]) -> list[str]:
@@ -232,25 +276,33 @@ def _column(nwb: GuardedFile, name: str, chosen: npt.NDArray[np.int_]) -> list[s
 
 
 def _words(nwb: GuardedFile, name: str, audio_start_s: float) -> Iterator[Row]:
+    """The words of a table of intervals or of moments, of a series of marks or of one word per sample."""
     table, _, label = name.partition(":")
     starts, stops = (nwb.dataset(f"{table}/{c}_time") for c in ("start", "stop"))
-    if starts is None or stops is None:
+    moments, durations = (nwb.dataset(f"{table}/{c}") for c in ("timestamp", "duration"))
+    marked = nwb.get(table)
+    if marked is not None and next(texts([marked.attrs.get("neurodata_type", "")])) == "AnnotationSeries":
+        moments, label = nwb.dataset(f"{table}/timestamps"), "data"
+    starts = moments if starts is None or stops is None else starts
+    if starts is None:
         yield from word_events(nwb, table, audio_start_s)
         return
     labels = nwb.dataset(f"{table}/{label}") if label else None
     if labels is None:
         raise nwb.refused(name, "no column of words", listing(nwb), "Name the column: TABLE:COLUMN.")
-    for start_s, stop_s, word in zip(starts[:], stops[:], texts(labels[:]), strict=True):
-        yield interval(float(start_s) - audio_start_s, float(stop_s - start_s), trial_type="word", label=word)
+    lengths_s = np.zeros(len(starts)) if durations is None else np.nan_to_num(durations[:])
+    lengths_s = lengths_s if stops is None else stops[:] - starts[:]
+    for start_s, length_s, word in zip(starts[:], lengths_s, texts(labels[:]), strict=True):
+        yield interval(float(start_s) - audio_start_s, float(length_s), trial_type="word", label=word)
 
 
 def word_events(nwb: GuardedFile, name: str, audio_start_s: float) -> Iterator[Row]:
     """One row for each stretch of equal words, onset on the audio clock [s]; a pause between words is none."""
-    words = read_series(nwb, name)
-    at = 0
+    words, at = read_series(nwb, name), 0
+    stamps = nwb.dataset(f"{name}/timestamps") if nwb.dataset(f"{name}/starting_time") is None else None
     for word, stretch in groupby(_one_by_one(words.data)):
         length = sum(1 for _ in stretch)
-        onset_s = words.start_s + at / words.rate_hz - audio_start_s
+        onset_s = (words.start_s + at / words.rate_hz if stamps is None else float(stamps[at])) - audio_start_s
         if word.lower() not in NO_WORD:
             label = " ".join(word.split())
             yield interval(onset_s, length / words.rate_hz, trial_type="word", label=label)

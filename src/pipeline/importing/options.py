@@ -79,7 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="list the recordings, write nothing")
     parser.add_argument("--yes", action="store_true", help="write although files were matched by their names")
     parser.add_argument("--append", action="store_true", help="add to the folder of an earlier import")
-    who = parser.add_argument_group("who and when (default: from BIDS names, else from the file name)")
+    who = parser.add_argument_group(
+        "who and when (default: from BIDS names, else an NWB file's subject, else the name)"
+    )
     who.add_argument("--subject", metavar="ID")
     who.add_argument("--subject-from", metavar="REGEX", help="takes the subject out of each file name")
     for name in ("--recording", "--session", "--task"):
@@ -98,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to take (series, variable, channel or file pattern, as the format has it)")
     what.add_argument("--neural", metavar="NAME")
     what.add_argument("--sound", metavar="NAME")
-    what.add_argument("--sound-file", type=Path, metavar="FILE", help=".wav, .flac or .npy")
+    what.add_argument("--sound-file", type=Path, metavar="FILE", help=".wav, .flac or .npy; of NWB, .nwb with --sound")
     what.add_argument("--sound-channel", metavar="CHANNEL", help="left, right, mean or an index from 0")
     what.add_argument("--words", metavar="NAME", help="NWB: a series of words, or TABLE:COLUMN; XDF: a marker stream")
     what.add_argument("--words-match", metavar="REGEX", help="XDF, BrainVision, EDF: markers that are events")

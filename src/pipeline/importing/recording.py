@@ -68,7 +68,8 @@ class Recording:
     (len(keep),) what turns them into ``units``.  Events are on the audio clock, annotations on the neural
     one.  ``offset_from`` says where ``offset_s`` comes from, ``text`` what was said and ``start_s`` when the trial
     began in its session.  ``left_out`` says why a channel is not written; ``matched`` that files were put together by
-    name; ``aliases`` are names that a table may call the recording by, ``outside`` how many events were left out.
+    name; ``aliases`` are names that a table may call the recording by, ``outside`` how many events were left out,
+    ``unused_sounds`` series of the file that may be its sound.
     """
 
     file: Path
@@ -95,6 +96,7 @@ class Recording:
     matched: str = ""
     aliases: frozenset[str] = frozenset()
     outside: int = 0
+    unused_sounds: Sequence[str] = ()
 
     @property
     def session_name(self) -> str:

@@ -9,6 +9,7 @@ from pipeline.artifacts import paths
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.evaluate import EvaluateStage
+from pipeline.errors import InputError, Problem
 from pipeline.evaluation.inputs import Scope, read_inputs
 from pipeline.report.extras import read_extras
 from pipeline.report.page import report_html, subject_html
@@ -17,14 +18,18 @@ from pipeline.report.page import report_html, subject_html
 def draw_report(out: Path, *, share: bool) -> None:
     """Write the page to ``out``, and those of many subjects beside it; ``share`` leaves out what identifies a person.
 
-    Raises :class:`pipeline.errors.InputError` where results are missing, damaged or do not belong together.
+    Raises :class:`pipeline.errors.InputError` where results are missing, damaged or do not belong together, and where a
+    subject's page has that name.
     """
     scope = Scope.of_last_run()
+    pages = {} if share else paths.subject_pages(scope.subjects)
+    if out.name in [page.name for page in pages.values()]:
+        expected, fix = "the file of the summary, beside which the subjects' pages lie", "Give another name."
+        raise InputError(Problem("--out", "", f"{out.name}, the name of a subject's page", expected, fix))
     config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_SIDECAR)["config_json"])
     document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
     inputs = read_inputs(scope, config)
     shown = document, inputs.folds, read_extras(inputs, config), config.evaluate
     write_text(out, report_html(*shown, share=share))
-    pages = {} if share else paths.subject_pages(scope.subjects)
     for subject, page in pages.items():
         write_text(out.with_name(page.name), subject_html(*shown, subject, out.name))

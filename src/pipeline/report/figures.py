@@ -52,6 +52,8 @@ NO_DATES: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+MOST_NAMED = 3 * len(CYCLE)
+"""Lines of which no two look alike: in each colour whole, dashed and dotted."""
 MAP = "magma"
 MOST_HEADS = 4
 PROJECTIONS = (("coronal", 0, 2), ("sagittal", 1, 2), ("axial", 0, 1))
@@ -87,8 +89,8 @@ def axes(height_in: float, columns: int = 1, **options: Any) -> tuple[Figure, li
 
 
 def legend_columns(labels: Iterable[str], most: int) -> int:
-    """How many columns of a legend fit above a figure of half a page: a line of it holds some 60 characters."""
-    return max(1, min(most, 60 // (max(map(len, labels), default=0) + 6)))
+    """How many columns of a legend fit above a figure of half a page: a line of it holds some 66 characters."""
+    return max(1, min(most, 66 // (max(map(len, labels), default=0) + 6)))
 
 
 def label_bands(axis: Axis, band_hz: Values | None) -> None:
@@ -221,15 +223,17 @@ def attention_figure(weights: Values, output_s: Values, encoder_s: Values) -> Fi
 
 @styled
 def lines(curves: Mapping[str, tuple[Values, Values]], x_label: str, y_label: str, marks: Sequence[float] = ()) -> str:
-    """Several lines; a legend where they are few."""
+    """Several lines; a legend where they are at most :data:`MOST_NAMED`."""
     return data_uri(lines_figure(curves, x_label, y_label, marks))
 
 
 def lines_figure(
     curves: Mapping[str, tuple[Values, Values]], x_label: str, y_label: str, marks: Sequence[float] = ()
 ) -> Figure:
-    """The figure of :func:`lines`."""
-    figure, (ax,) = axes(2.5)
+    """The figure of :func:`lines`, as much higher as its legend is."""
+    columns = legend_columns(curves, 3)
+    rows = -(-len(curves) // columns) if len(curves) <= MOST_NAMED else 0
+    figure, (ax,) = axes(2.2 + 0.19 * rows)
     for number, (name, (x, y)) in enumerate(curves.items()):
         finite = np.isfinite(y)
         marker = "o" if finite.sum() == 1 else "None"  # a single point has no line
@@ -240,8 +244,8 @@ def lines_figure(
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     ax.grid(color="#f0f1f3", linewidth=0.6)
-    if len(curves) <= 2 * len(CYCLE):
-        figure.legend(loc="outside upper left", ncols=legend_columns(curves, 3))
+    if rows:
+        figure.legend(loc="outside upper left", ncols=columns)
     return figure
 
 
@@ -300,7 +304,7 @@ def contacts_figure(position: Values, values: Values, label: str) -> Figure:
         ax.set_ylabel("xyz"[up])
         ax.set_aspect("equal", adjustable="datalim")
     legend.set_axis_off()
-    figure.colorbar(drawn, ax=legend, label=label, location="left", fraction=0.2, aspect=12)
+    figure.colorbar(drawn, ax=legend, label=label, location="top", fraction=0.3, aspect=12)
     return figure
 
 

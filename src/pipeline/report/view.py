@@ -68,11 +68,6 @@ def digits_of(document: Document) -> int:
     return 2 if minutes < SHORT_MIN else 3
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things."""
-    return f"{count} {noun}{'s' * (count != 1)}"
-
-
 def p_text(value: float | None) -> str:
     """A p-value for reading."""
     return "–" if value is None else f"{value:.2g}" if value >= 0.0001 else f"{value:.0e}"

@@ -9,10 +9,11 @@ import numpy as np
 
 from pipeline.evaluation.fold import ALIGNMENTS
 from pipeline.evaluation.levels import LEVELS
+from pipeline.evaluation.methods import plural
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, Document
 from pipeline.report import figures
-from pipeline.report.view import Picture, Table, Text, counted, level_text, missing, number, p_text, scored
+from pipeline.report.view import Picture, Table, Text, digits_of, level_text, missing, number, p_text, scored
 
 COUNTED = ("counts", "edges")
 NULL_HEAD = ("Prediction", "r without slow drift", "p", "p, speech frames", "word swap p, annotated onset",
@@ -71,8 +72,8 @@ def chance(document: Document, *, summary: bool) -> Chance:
         over=OverSubjects(
             str(found["subjects_tested"]), str(found["subjects"]), p_text(found["smallest_p"]), words["note"]
         ),
-        words=seen_words(words),
-        retrained=retrained(found["retrained"]),
+        words=seen_words(words, digits_of(document)),
+        retrained=retrained(found["retrained"], digits_of(document)),
     )
 
 
@@ -80,7 +81,8 @@ def subject_chance(document: Document, subject: str) -> Chance:
     """The nulls of one subject alone."""
     found = document["subjects"][subject]["chance"]
     own = found.get(MODEL, {}).get("pearson_r", {"reason": "the model has no r"})
-    rows = [null_row(name, found[name], {})[:SHIFTED] for name in scored(document) if name in found]
+    digits = digits_of(document)
+    rows = [null_row(name, found[name], {}, digits)[:SHIFTED] for name in scored(document) if name in found]
     return Chance(
         test=own.get("test", "not drawn"),
         independent=number(own.get("independent"), 0),
@@ -97,18 +99,19 @@ def histograms(document: Document, *, summary: bool = False) -> list[Picture]:
     own = {
         s: found["chance"][MODEL]["pearson_r"] for s, found in document["subjects"].items() if MODEL in found["chance"]
     }
-    mean = f"Mean over {counted(over['subjects_tested'], 'testable subject')}"
+    mean = f"Mean over {plural(over['subjects_tested'], 'testable subject')}"
     found = {mean: {**over, "p95": over["pearson_r_p95"]}} if len(own) > 1 else {}
     each = {} if summary else own
-    return [histogram(name, null) for name, null in {**found, **each}.items() if null.get("histogram")]
+    digits = digits_of(document)
+    return [histogram(name, null, digits) for name, null in {**found, **each}.items() if null.get("histogram")]
 
 
-def histogram(name: str, null: Document) -> Picture:
+def histogram(name: str, null: Document, digits: int) -> Picture:
     """One null of the model."""
     observed, counts, edges = null["pearson_r_without_drift"], *(np.array(null["histogram"][k]) for k in COUNTED)
     caption = (
         f"{name}: r without slow drift of {counts.sum()} draws without a link, and what was observed "
-        f"({number(observed)}, p = {p_text(null['p_value'])})."
+        f"({number(observed, digits)}, p = {p_text(null['p_value'])})."
     )
     return Picture(figures.histogram(counts, edges, observed, null["p95"], "r without slow drift"), caption)
 
@@ -122,7 +125,7 @@ def level_table(claims: Document) -> Table:
         [subject, level_text(level), *(p_text(tests[name]["p_value"]) for name in LEVELS[1:])]
         for subject, level, tests in own
     ]
-    return Table(["Subject", "level", *(f"{name} p" for name in LEVELS[1:])], rows)
+    return Table(["Subject", "level", *(f"{level_text(name)} p" for name in LEVELS[1:])], rows)
 
 
 def null_table(document: Document) -> Table | None:
@@ -130,30 +133,31 @@ def null_table(document: Document) -> Table | None:
     shifted = document["summary"]["chance"]["by_prediction"]
     swapped = document["summary"]["words"]["by_prediction"]
     names = [n for n in scored(document) if n in shifted or n in swapped]
-    rows = [null_row(name, shifted.get(name, {}), swapped.get(name, {})) for name in names]
+    digits = digits_of(document)
+    rows = [null_row(name, shifted.get(name, {}), swapped.get(name, {}), digits) for name in names]
     return Table(NULL_HEAD, rows, main=title(MODEL)) if rows else None
 
 
-def null_row(name: str, shifted: Document, swapped: Document) -> list[str]:
+def null_row(name: str, shifted: Document, swapped: Document, digits: int) -> list[str]:
     """The p-values of a prediction, as :data:`NULL_HEAD` names them."""
     rank = swapped.get("rank_accuracy", {})
     return [
         title(name),
-        number(shifted.get("pearson_r", {}).get("pearson_r_without_drift")),
+        number(shifted.get("pearson_r", {}).get("pearson_r_without_drift"), digits),
         *(p_text(shifted.get(m, {}).get("p_value")) for m in ("pearson_r", "pearson_r_speech")),
         *(p_text(swapped.get(f"swap_{a}", {}).get("p_value")) for a in ALIGNMENTS),
-        number(rank.get("observed")),
+        number(rank.get("observed"), digits),
         p_text(rank.get("p_value")),
     ]
 
 
-def seen_words(words: Document) -> SeenWords | None:
+def seen_words(words: Document, digits: int) -> SeenWords | None:
     """The model on words seen and unseen; ``None`` where words were not scored."""
     own = words["by_prediction"].get(MODEL)
     if own is None:
         return None
     rows = [
-        [part, number(own[part]["pearson_r"]), number(own[part]["rank_accuracy"])]
+        [part, *(number(own[part][score], digits) for score in ("pearson_r", "rank_accuracy"))]
         for part in ("seen", "unseen")
         if own[part]["pearson_r"] is not None
     ]
@@ -162,10 +166,10 @@ def seen_words(words: Document) -> SeenWords | None:
     return SeenWords(Table(["Model on words", "r", "rank accuracy"], rows), Text(note, "note"))
 
 
-def retrained(found: Document) -> Text:
+def retrained(found: Document, digits: int) -> Text:
     """The null of models trained anew."""
     if found["reason"]:
         return missing("The null with retrained models", found["reason"])
-    r = ", ".join(number(v) for v in found["pearson_r"])
+    r = ", ".join(number(v, digits) for v in found["pearson_r"])
     models = f"{found['trainings']} models trained on circularly shifted neural data"
     return Text(f"{models} have r = {r}; p = {p_text(found['p_value'])}.")

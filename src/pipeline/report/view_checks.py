@@ -8,10 +8,11 @@ from typing import Any
 
 from pipeline.artifacts.versions import version_now
 from pipeline.evaluation.contamination import Contamination
+from pipeline.evaluation.methods import plural
 from pipeline.evaluation.types import Document
 from pipeline.report import figures
 from pipeline.report.extras import Recorded, ReportExtras
-from pipeline.report.view import Picture, Table, Text, counted, number, p_text, plain
+from pipeline.report.view import Picture, Table, Text, number, p_text, plain
 
 MOST_PICTURES = 4
 """Contamination matrices shown at most."""
@@ -119,8 +120,8 @@ def audit(document: Document) -> Audit | None:
         else f"Smallest gap that is left between roles after filter support and context: {smallest:.3f} s."
     )
     gap += (
-        f" Test repeats {counted(found['repeated_stimuli'], 'whole text')} and "
-        f"{counted(found['repeated_words'], 'word')} of training or validation, summed over folds."
+        f" Test repeats {plural(found['repeated_stimuli'], 'whole text')} and "
+        f"{plural(found['repeated_words'], 'word')} of training or validation, summed over folds."
     )
     return Audit(verdict(found), gap, normalised(document["claims"]), pairs_of_roles(document))
 
@@ -131,7 +132,7 @@ def verdict(found: Document) -> Text:
         return Text(f"LEAK: {found['shared_samples']} raw samples were seen by two roles.", "bad")
     return Text(
         "No raw sample, neural or audio, was seen by two of training, validation and test in any of "
-        f"{counted(found['folds_audited'], 'fold')}, filter support and context included.",
+        f"{plural(found['folds_audited'], 'fold')}, filter support and context included.",
         "good",
     )
 
@@ -174,7 +175,7 @@ def origin(document: Document, extras: ReportExtras) -> Origin:
 def versions(extras: ReportExtras) -> Table | None:
     """Python and packages that what was scored was made with, and how many outputs with each version."""
     rows = [
-        [package, ", ".join(f"{version} ({counted(count, 'output')})" for version, count in found.items())]
+        [package, ", ".join(f"{version} ({plural(count, 'output')})" for version, count in found.items())]
         for package, found in extras.versions.items()
     ]
     return Table(["Package", "version"], rows, kind="text") if rows else None

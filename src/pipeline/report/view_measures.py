@@ -25,7 +25,7 @@ def measures(document: Document) -> Measures:
     known = [own for own in found.values() if own.get(MODEL, {}).get("value") is not None]
     of_r = digits_of(document)
     spreads = [spread(own, of_r) for own in known if "median" in own[MODEL]]
-    table = Table(HEAD, [row(own, of_r) for own in known]) if known else None
+    table = Table(HEAD, [row(own, of_r) for own in known], kind="why") if known else None
     return Measures(table, f"Median and SD: {'; '.join(spreads)}." if spreads else "", lacking(found))
 
 

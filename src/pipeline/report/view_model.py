@@ -179,6 +179,7 @@ def importance_table(kind: str, found: Mapping[str, Document]) -> Table:
     head = [kind.capitalize(), "loss of r"]
     rows = [[place, number(float(np.mean(drops)))] for place, drops in means_of(kind, found).items()]
     if len(found) == 1:
+        head[0] += f", {next(iter(found))}"
         return Table([*head, "p"], [[*row, p_text(tests[0].get(row[0]))] for row in rows], kind="text")
     for row in rows:
         own = [p[row[0]] for p in tests if row[0] in p]
@@ -199,10 +200,16 @@ def training(extras: ReportExtras) -> Training:
 def learning_curves(extras: ReportExtras, name: str) -> Picture | None:
     """One logged value over steps, a line per fold and network; ``None`` where it is nowhere finite."""
     several = len({subject for subject, _ in extras.curves}) > 1
+    networks = {network for curves in extras.curves.values() for network in curves}
     lines = {
-        " ".join([f"{subject}," if several else "", f"fold {fold}", network]).strip(): (c.steps, c.values[name])
+        " ".join(
+            [f"{subject}," if several else "", f"fold {fold}", network if len(networks) > 1 else ""]
+        ).strip(): curve
         for (subject, fold), curves in sorted(extras.curves.items())
         for network, c in curves.items()
-        if name in c.values and np.isfinite(c.values[name]).any()
+        if name in c.values and np.isfinite((curve := (c.steps, c.values[name]))[1]).any()
     }
-    return Picture(figures.lines(lines, "training step", name), CURVES.get(name, f"{name}.")) if lines else None
+    caption = CURVES.get(name, f"{name}.")
+    if len(lines) > figures.MOST_NAMED:
+        caption += f" {len(lines)} lines, too many to name: metrics.csv beside each network has them."
+    return Picture(figures.lines(lines, "training step", name), caption) if lines else None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.levels import MEANINGS
+from pipeline.evaluation.methods import plural
 from pipeline.evaluation.scores import title
 from pipeline.evaluation.types import MODEL, TEACHER_FORCED, Document, Values
 from pipeline.raw.modality import activity
@@ -19,7 +20,6 @@ from pipeline.report.view import (
     Table,
     Text,
     ci_text,
-    counted,
     digits_of,
     level_text,
     missing,
@@ -126,11 +126,12 @@ def lead(document: Document) -> str:
     claims, subjects = document["claims"], document["subjects"]
     folds = [f for s in subjects.values() for f in s["folds"]]
     minutes = sum(f["duration_s"] for f in folds) / 60
+    kind = ", ".join(claims.get("modalities", ())) or "n/a"
     causal = "causal model" if claims.get("causal") else "non-causal model"
     cues = " Events are cues: onsets of words are taken from the sound." if claims.get("events_are") == "cue" else ""
     return (
-        f"{counted(len(subjects), 'subject')}, {counted(len(folds), 'fold')}, {minutes:.1f} min of test sound; "
-        f"{causal}, free-running predictions, split by {claims.get('split_by', 'n/a')}, "
+        f"{plural(len(subjects), 'subject')}, {plural(len(folds), 'fold')}, {minutes:.1f} min of test sound; "
+        f"{kind}, {causal}, free-running predictions, split by {claims.get('split_by', 'n/a')}, "
         f"normalisation {claims.get('normalisation', 'n/a')}.{cues}"
     )
 
@@ -173,7 +174,7 @@ def around(entry: Mapping[str, Any], metric: str, digits: int) -> str:
 def without_drift(chance: Mapping[str, Any], digits: int) -> str:
     """What chance is compared with, over which subjects where not all are testable."""
     tested = chance["subjects_tested"]
-    of = f" of {counted(tested, 'testable subject')}" if tested < chance["subjects"] else ""
+    of = f" of {plural(tested, 'testable subject')}" if tested < chance["subjects"] else ""
     r = number(chance["pearson_r_without_drift"], digits)
     return f"r without slow drift{of} {r}, p = {p_text(chance['p_value'])}"
 
@@ -259,22 +260,24 @@ def subjects(document: Document, *, tested: bool) -> Subjects:
     if compared:
         drawn = figures.by_subject([title(n) for n in compared], means)
         picture = Picture(drawn, "Each subject's mean over folds, joined by a line.")
-    tests, note = group_tests(document["summary"]["group"]["tests"]) if tested else (None, None)
-    return Subjects(picture, tests, note, fold_table(document))
+    digits = digits_of(document)
+    tests, note = group_tests(document["summary"]["group"]["tests"], digits) if tested else (None, None)
+    return Subjects(picture, tests, note, fold_table(document, digits))
 
 
-def group_tests(tests: Mapping[str, Document]) -> tuple[Table | None, Text]:
+def group_tests(tests: Mapping[str, Document], digits: int) -> tuple[Table | None, Text]:
     """Tests over subjects with n and the smallest p that n can reach."""
     if not tests:
         return None, missing("The test over subjects", "the model has no r")
     rows = [
-        [title(name), number(t["mean"]), p_text(t["sign_flip_p"]), p_text(t["wilcoxon_p"])] for name, t in tests.items()
+        [title(name), number(t["mean"], digits), p_text(t["sign_flip_p"]), p_text(t["wilcoxon_p"])]
+        for name, t in tests.items()
     ]
     first = next(iter(tests.values()))
     if first["n"] == 1:
         return Table(["Model minus", "mean r"], [row[:2] for row in rows]), Text(ONE_SUBJECT, "note")
     note = (
-        f"n = {counted(first['n'], 'subject')}; {'exact' if first['exact'] else 'randomised'} one-sided sign-flip and "
+        f"n = {plural(first['n'], 'subject')}; {'exact' if first['exact'] else 'randomised'} one-sided sign-flip and "
         "Wilcoxon tests on one mean per subject; the smallest possible p is "
         f"{p_text(first['smallest_p'])}. Folds and seeds are not people."
     )
@@ -283,13 +286,13 @@ def group_tests(tests: Mapping[str, Document]) -> tuple[Table | None, Text]:
     return Table(["Model minus", "mean r", "sign-flip p", "Wilcoxon p"], rows), Text(note, "note")
 
 
-def fold_table(document: Document) -> Table:
+def fold_table(document: Document, digits: int) -> Table:
     """One row per subject, fold and seed."""
-    rows = [fold_row(subject, fold) for subject, own in document["subjects"].items() for fold in own["folds"]]
+    rows = [fold_row(subject, fold, digits) for subject, own in document["subjects"].items() for fold in own["folds"]]
     return Table(FOLD_HEAD, rows)
 
 
-def fold_row(subject: str, fold: Document) -> list[str]:
+def fold_row(subject: str, fold: Document, digits: int) -> list[str]:
     """What a fold scores, as :data:`FOLD_HEAD` names it."""
     model, ridge, forced = (fold["scores"].get(n, {}) for n in (MODEL, "ridge", TEACHER_FORCED))
     r = [s.get(m) for s in (model, ridge) for m in ("pearson_r", "pearson_r_speech")]
@@ -299,7 +302,7 @@ def fold_row(subject: str, fold: Document) -> list[str]:
         str(fold["seed"]),
         number(fold["duration_s"] / 60, 1),
         number(100 * fold["speech_frames"] / fold["frames"], 0),
-        *map(number, [*r, forced.get("pearson_r")]),
+        *(number(value, digits) for value in [*r, forced.get("pearson_r")]),
         number(model.get("mcd_db"), 2),
         number((fold["audit"] or {}).get("smallest_gap_s"), 2),
     ]

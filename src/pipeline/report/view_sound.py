@@ -45,27 +45,37 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """Stretches of different folds; the target is shown unless the page is to be shared."""
+    """Stretches of different folds; the target is shown unless the page is to be shared.
+
+    ``missing`` says why none has sound.
+    """
 
     examples: Sequence[Example]
     has_target: bool
+    missing: Text | None = None
 
 
 def examples(
     folds: Sequence[FoldPredictions], config: EvaluateConfig, band_hz: Values | None, *, share: bool
 ) -> Examples:
     """Target and prediction of some stretches, and sound where it was made."""
-    return Examples(
-        [example(fold, block, cut, config.report_words, band_hz, share=share)
-         for fold, block, cut in excerpts(folds, config)],
-        has_target=not share,
-    )  # fmt: skip
+    cuts = list(excerpts(folds, config))
+    silent = not any(block.sound for _, block, _ in cuts)
+    shown = [example(*cut, config.report_words, band_hz, share=share, silent=silent) for cut in cuts]
+    return Examples(shown, has_target=not share, missing=missing("Sound", NO_SOUND) if silent else None)
 
 
 def example(
-    fold: FoldPredictions, block: TestBlock, cut: slice, words: int, band_hz: Values | None, *, share: bool
+    fold: FoldPredictions,
+    block: TestBlock,
+    cut: slice,
+    words: int,
+    band_hz: Values | None,
+    *,
+    share: bool,
+    silent: bool,
 ) -> Example:
-    """One stretch with at most ``words`` words of its block."""
+    """One stretch with at most ``words`` words of its block; of a ``silent`` page no example says so again."""
     times_s = block.times_s[cut]
     heading = f"{fold.subject}, fold {fold.fold}, {block.recording}, {times_s[0]:.1f}–{times_s[-1]:.1f} s"
     spoken = word_players(fold, block, words, share=share)
@@ -74,7 +84,7 @@ def example(
         why = fold.missing.get(MODEL, "not computed")
         return Example(heading, None, missing("The model's prediction", why), spoken)
     shown = spectrograms(fold, block, cut, predicted, band_hz, share=share)
-    return Example(heading, shown, None if block.sound else missing("Sound", NO_SOUND), spoken)
+    return Example(heading, shown, None if block.sound or silent else missing("Sound", NO_SOUND), spoken)
 
 
 def spectrograms(

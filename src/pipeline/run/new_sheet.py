@@ -66,6 +66,7 @@ def predict_sheet(
     vocoder = VocodeStage(vocode=config.vocode, export=ExportAudio(audio=wanted.audio), mel=trained.mel)
     files = _vocoder_files(vocoder)
     made = []
+    _warn_of_other_subjects(trained, sessions)
     with _new_folder(out):
         for session in sessions:
             predictions = _predict(trained, session, front_ends[session.name], out, config, wanted)
@@ -159,6 +160,15 @@ def _refuse_other_shafts(recording: Path, front_end: FrontEnd) -> None:
         name, fix = other[0], "Give the table of channels the groups of training"
         got, expected = f"{name} on {shaft_of(name, now[name])}", f"{shaft_of(name, own[name])}, as in training"
         raise InputError(Problem(recording.stem, "group", got, expected, fix))
+
+
+def _warn_of_other_subjects(trained: TrainedModel, sessions: list[Session]) -> None:
+    """A model of one subject takes any, whose channels may have the same names and lie elsewhere."""
+    own = {session.name: trained.subject_of(session.subject) for session in sessions}
+    for session in sessions:
+        if session.subject != own[session.name]:
+            text = "warning: %s is of %s, and the model was trained on %s"
+            logging.getLogger("predict").warning(text, session.name, session.subject, own[session.name])
 
 
 def _warn_of_bad_channels(recording: Path, front_end: FrontEnd) -> None:

@@ -49,12 +49,19 @@ INIT_FROM = "train.init_from"
 SCORES_FIX = 'Install the project with its extra: pip install -e ".[scores]"'
 
 
-def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapping[str, Any]], is_job: bool) -> Plan:
+def load_plan(
+    home: Path,
+    config_files: Sequence[Path],
+    overrides: Sequence[Mapping[str, Any]],
+    is_job: bool,
+    *,
+    yaml_1_1: bool = False,
+) -> Plan:
     """The plan for the given config files, else for ``config/config.yaml`` here or in ``home``.
 
-    ``is_job`` says that the main process has already hashed the raw files.  Raises
-    :class:`InputError` with everything wrong with the config and the sheet, for results of an earlier layout and
-    for links out of them.
+    ``is_job`` says that the main process has already hashed the raw files, ``yaml_1_1`` that the overrides were read
+    so.  Raises :class:`InputError` with everything wrong with the config and the sheet, for results of an earlier
+    layout and for links out of them.
     """
     if not is_job:
         refuse_links()
@@ -62,7 +69,7 @@ def load_plan(home: Path, config_files: Sequence[Path], overrides: Sequence[Mapp
     files = [Path(f) for f in config_files]
     if not files:
         files = [DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else home / DEFAULT_CONFIG]
-    config = load_config(files, overrides)
+    config = load_config(files, overrides, yaml_1_1=yaml_1_1)
     rows = _rows(config)
     if any(row.subject.lower() == POOLED for row in rows):
         fix = "Rename the subject"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import _thread
 import gc
 import os
-import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -41,8 +40,9 @@ def prepare(workflow: Any, config: Mapping[str, Any], home: Path) -> dict[str, A
             home,
             # Another workflow that uses this one as a module passes its config; else the files are read strictly.
             config_files=[] if is_module else settings.configfiles or [],
-            overrides=[with_numbers(config if is_module else settings.config or {})],
+            overrides=[config if is_module else settings.config or {}],
             is_job=not workflow.is_main_process,
+            yaml_1_1=True,
         )
         if workflow.is_main_process:
             plan.mark_stale()
@@ -67,17 +67,6 @@ def prepare(workflow: Any, config: Mapping[str, Any], home: Path) -> dict[str, A
         "resources_of": lambda *job: {**resources(*job), **command},
         "start": start,
     }
-
-
-def with_numbers(config: Any) -> Any:
-    """The same values, with numbers for texts such as ``1e-05``: Snakemake reads YAML 1.1, to which they are texts."""
-    if isinstance(config, Mapping):
-        return {key: with_numbers(value) for key, value in config.items()}
-    if isinstance(config, list):
-        return [with_numbers(value) for value in config]
-    if isinstance(config, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+", config):
-        return float(config)
-    return config
 
 
 def add_handlers(plan: Plan, workflow: Any) -> None:
