@@ -86,7 +86,7 @@ class Lab:
         meta = {
             "subjects": ["sim01"], "feature_names": {"sim01": self.names}, "recordings": recordings,
             "config": settings, "hop_frames": 8, "simulated": True, "fold": 0, "variant": "full", "preset": "tiny",
-            "mel": mel,
+            "mel": mel, "feature_rate_hz": {"sim01": self.trials[0].feature_rate_hz},
         }  # fmt: skip
         save_model(self.work / "model.ckpt", model, meta)
         return self.work / "model.ckpt"

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 import soundfile
 
 from conftest import ROOT, snakemake
-from live_lab import SCALE, Lab, chunks
+from live_lab import SCALE, SESSION, Lab, chunks
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.cli import main
 from pipeline.config.mel import MelConfig
@@ -36,7 +37,9 @@ from pipeline.live.score import envelope_lag
 from pipeline.live.sinks import ClockFile
 from pipeline.live.stream import Chunk
 from pipeline.model.inference import predict_continuous
+from pipeline.run import new_recordings
 from pipeline.signal.mel import log_mel, mel_filter_bank
+from pipeline.signal.mel_frames import n_frames
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan import HifiGan
 from pipeline.vocoder.hifigan_config import read_hifigan_config
@@ -73,6 +76,20 @@ def test_of_a_trial_the_frames_of_its_sound_count(lab: Lab, longer: int) -> None
         expected = predict_continuous(lab.model, rows, start, min(stop, length), 24).mel
         n = min(len(found), len(expected))
         np.testing.assert_allclose(found[:n], expected[:n], atol=SCALE * expected.std(), rtol=0)
+
+
+def test_of_a_session_that_is_predicted_again_they_count_too(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lab.work)
+    trials = [replace(info, n_audio=info.n_audio + 60 * 256) for info in lab.trials]
+    monkeypatch.setattr(new_recordings, "aligned_trials", lambda path: trials)
+    lengths = {info.recording: n_frames(info.n_audio, lab.config.mel) for info in trials}
+    rows = normalised_features(lab.aligned, lab.names, lengths, lab.config)
+    file = new_recordings.predict_recording(lab.save(lab.model), SESSION, tmp_path, False, "cpu")
+    for block, info, own in zip(read_predicted(file, PREDICTIONS).blocks, trials, rows, strict=True):
+        expected = predict_continuous(lab.model, own, *covered_frames(info, lab.config.mel), 8).mel
+        np.testing.assert_allclose(block.series["model"], expected, atol=1e-5)
 
 
 def test_without_a_sound_the_clock_is_the_signals_own(lab: Lab) -> None:

@@ -24,6 +24,7 @@ from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged
 from pipeline.config.checks import id_problem
 from pipeline.config.ensemble import ModelSettings
 from pipeline.config.mel import MelConfig
+from pipeline.config.mel_grid import MelGrid
 from pipeline.config.variants import FINAL, Fold
 from pipeline.data.front_end import FrontEnd
 from pipeline.data.groups import group_index, model_groups
@@ -36,6 +37,7 @@ from pipeline.model.inference import predict_continuous
 from pipeline.model.model_file import load_model, model_digest
 from pipeline.provenance.runs import DIGEST_CHARACTERS, MODEL
 from pipeline.run.plan import POOLED, RESOLVED_CONFIG
+from pipeline.signal.mel_frames import n_frames
 from pipeline.stages.predict import Extras, write_mels
 
 MOST_NAMED = 10
@@ -114,9 +116,9 @@ def predict_session(
     units = trained.front_end(own).units if "front_ends" in meta else {}
     _refuse_unequal(aligned, meta["feature_names"][own], meta["feature_rate_hz"][own], config, units)
     group = group_index(model_groups(meta), own, first.session)
-    n_frames = {info.recording: covered_frames(info, config.mel)[1] for info in infos}
-    features = normalised_features(aligned, meta["feature_names"][own], n_frames, config)
-    gridded = dict(zip(n_frames, features, strict=True))
+    lengths = {info.recording: _n_frames(info, config.mel) for info in infos}
+    features = normalised_features(aligned, meta["feature_names"][own], lengths, config)
+    gridded = dict(zip(lengths, features, strict=True))
     mels = _mels(mel)
     if not mels and any(info.has_audio for info in trials):
         text = "warning: %s is not there: predictions without the true mel. To have it: seeg-to-audio run %s %s"
@@ -139,6 +141,12 @@ def predict_session(
     inputs = [(str(aligned), first.content_digest), (file, trained.name)]
     write_predicted(output, PREDICTIONS, fold, Provenance(config.canonical_json(), {}, inputs))
     write_mels(fold, output.with_suffix(""), npy=npy)
+
+
+def _n_frames(info: AlignedInfo, grid: MelGrid) -> int:
+    """Frames of a trial, those of sound after the signal's end among them: in training they count, too."""
+    covered = covered_frames(info, grid)[1]
+    return max(covered, n_frames(info.n_audio, grid)) if info.has_audio else covered
 
 
 def _session_with(recording: str) -> str:
