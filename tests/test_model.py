@@ -238,7 +238,7 @@ def test_presets_and_overrides() -> None:
     assert [role.name for role in network_roles(ModelConfig())] == ["0-corrector", "1-free"]
     assert [role.name for role in network_roles(ModelConfig(ridge_skip=False))] == ["0-free", "1-free"]
     assert all(NetworkRole.named(role.name) == role for role in network_roles(ModelConfig(networks=12)))
-    assert [preset_for(ModelConfig(), s) for s in (30.0, 300.0, 1800.0)] == ["tiny", "strong", "large"]
+    assert [preset_for(ModelConfig(), s) for s in (30.0, 300.0, 1800.0)] == ["tiny", "medium", "large"]
     assert preset_for(ModelConfig(preset="medium"), 30.0) == "medium"
     config = ModelConfig(encoder_width=24, postnet=True)
     train = TrainConfig(max_steps=7, input_noise=0.0)

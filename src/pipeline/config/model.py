@@ -33,9 +33,9 @@ class NetworkKind(Section):
 class NetworkConfig(NetworkKind):
     """A preset, and keys that overrule single values of it (null: the preset's value).
 
-    ``tiny`` is for less than a minute of data, ``strong`` for noisy recordings of
-    minutes (much regularisation), ``medium`` for clean ones, ``large`` for tens of
-    minutes.  ``auto`` goes by the amount of data.
+    ``tiny`` is for less than a minute of data, ``medium`` for minutes, ``strong`` for minutes of a
+    recording so noisy that ridge hardly follows the sound (more regularisation), ``large`` for tens of minutes.
+    ``auto`` goes by the amount of data.
     """
 
     preset: Preset = Field("auto", description="Size and regularisation of the network, or auto")

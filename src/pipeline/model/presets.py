@@ -109,7 +109,7 @@ def preset_for(model: NetworkConfig, train_s: float) -> Preset:
     """The preset to train with; auto goes by the amount of training data [s]."""
     if model.preset != "auto":
         return model.preset
-    return "tiny" if train_s < SHORT_S else "strong" if train_s < LONG_S else "large"
+    return "tiny" if train_s < SHORT_S else "medium" if train_s < LONG_S else "large"
 
 
 def resolve(
