@@ -50,14 +50,15 @@ def test_import_is_light_and_names_are_listed() -> None:
 def test_the_notebook_is_the_page() -> None:
     written = runpy.run_path(str(ROOT / "tools/notebook.py"))
     assert written["OUTPUT"].read_text(encoding="utf-8") == written["notebook"](), "python tools/notebook.py"
-    assert (NOTEBOOK["nbformat"], len(EXAMPLES)) == (4, (ROOT / "docs/python.md").read_text().count("```python"))
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    assert (NOTEBOOK["nbformat"], len(EXAMPLES)) == (4, page.count("```python"))
     if find_spec("nbformat"):
         importlib.import_module("nbformat").validate(NOTEBOOK)
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_the_notebook_runs_up_to_each_example(in_run: Path, number: int) -> None:
-    """In one namespace, as somebody runs it; examples before that need what is not installed are left out."""
+    """After the imports and the predictions, in one namespace."""
     names: dict[str, object] = {}
     for n, example in enumerate(EXAMPLES[: number + 1]):
         needed = [package for sign, packages in NEEDS.items() if sign in example for package in packages]

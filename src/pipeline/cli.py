@@ -72,11 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _each_after_set(words: Sequence[str]) -> list[str]:
     """The same words with ``--set`` before each of several settings, as main.py takes them."""
     found: list[str] = []
-    of_set = False
+    more = False
     for word in words:
-        if of_set and found[-1] != "--set" and _SETTING.match(word):
+        is_setting = bool(_SETTING.match(word))
+        if more and is_setting and found[-1] != "--set":
             found.append("--set")
-        of_set = word == "--set" or (of_set and (found[-1] == "--set"))
+        more = word.split("=")[0] == "--set" or (more and is_setting)
         found.append(word)
     return found
 
@@ -204,7 +205,9 @@ def _import(options: argparse.Namespace) -> None:
 def _add_doctor(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("doctor", help="check whether a run of this config can start, and estimate its cost")
     parser.add_argument("config", type=Path, nargs="*", metavar="CONFIG", help="default: what main.py ran with last")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys of the config")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one or more keys of the config"
+    )
     parser.set_defaults(command=_doctor)
 
 
@@ -273,7 +276,9 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         "--config", type=Path, nargs="+", default=[],
         help="with --sheet: limits of valid recordings and vocoder; default: what main.py ran with last",
     )  # fmt: skip
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys of the config")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one or more keys of the config"
+    )
     parser.set_defaults(command=_predict)
 
 
@@ -429,7 +434,9 @@ def _export(options: argparse.Namespace) -> None:
 def _add_config(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("config", help="check a config, or write the default ones and their docs")
     parser.add_argument("files", type=Path, nargs="*")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys of the config")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one or more keys of the config"
+    )
     parser.add_argument("--write", type=Path, metavar="DIR", help="write defaults, schema and key table")
     parser.set_defaults(command=_config)
 
@@ -455,7 +462,9 @@ def _add_verify(commands: argparse._SubParsersAction) -> None:
 
 def _add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, nargs="+", default=[], help="default: what main.py ran with last")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys of the config")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one or more keys of the config"
+    )
 
 
 def _plan(options: argparse.Namespace) -> Plan:

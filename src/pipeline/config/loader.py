@@ -125,7 +125,7 @@ def load_config(
     except ValidationError as error:
         places = [item["loc"] for item in error.errors(include_url=False)] if yaml_1_1 else []
         if (mended := [reduce(_with_number, places, values) for values in overrides]) != overrides:
-            return load_config(files, mended)
+            return load_config(files, mended, yaml_1_1=True)  # each round has a text less
         raise InputError(_problems(source, error)) from None
     except Exception as error:
         raise_if_any(filter(None, [plugins.raised_in(error)]))

@@ -33,8 +33,8 @@ class NetworkKind(Section):
 class NetworkConfig(NetworkKind):
     """A preset, and keys that overrule single values of it (null: the preset's value).
 
-    ``tiny`` is for less than a minute of data, ``medium`` for minutes, ``strong`` for minutes of a
-    recording so noisy that ridge hardly follows the sound (more regularisation), ``large`` for tens of minutes.
+    ``tiny`` is for less than a minute of data, ``medium`` for minutes, ``strong`` for minutes with more
+    regularisation, ``large`` for tens of minutes.
     ``auto`` goes by the amount of data.
     """
 

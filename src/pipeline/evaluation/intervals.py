@@ -95,7 +95,7 @@ def replicates(values: Values, score: float, resamples: int, rng: np.random.Gene
 def interval(found: Values, least: float = -np.inf, largest: float = np.inf) -> list[float] | None:
     """95 % percentile interval of the replicates that are defined; ``None`` where more than 5 % are not.
 
-    It ends where the score itself does, which changes nothing in how often it holds the true one.
+    It is clipped to the range of the score.
     """
     defined = found[np.isfinite(found)]
     if len(defined) < LEAST_DEFINED * len(found):

@@ -166,7 +166,7 @@ def without_timing(words: Words) -> Words:
     order = sum(len(line) - blocks >= needed for needed in WORDS_TO_FIT)
     within = less_block_means(np.concatenate(terms[: (1, 2, len(terms))[order]], axis=1), words.block)
     left, size, _ = np.linalg.svd(within, full_matrices=False)
-    basis = left[:, size > 1e-9 * np.sqrt(len(line))]  # as long as a column of the line
+    basis = left[:, size > 1e-9 * np.sqrt(len(line))]  # relative to the norm of a standardised column
 
     def residual(segments: Values) -> Values:
         flat = less_block_means(segments.reshape(len(segments), -1), words.block)

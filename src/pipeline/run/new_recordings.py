@@ -24,7 +24,6 @@ from pipeline.artifacts.sidecar import read_sidecar, refuse_damaged
 from pipeline.config.checks import id_problem
 from pipeline.config.ensemble import ModelSettings
 from pipeline.config.mel import MelConfig
-from pipeline.config.mel_grid import MelGrid
 from pipeline.config.variants import FINAL, Fold
 from pipeline.data.front_end import FrontEnd
 from pipeline.data.groups import group_index, model_groups
@@ -116,7 +115,16 @@ def predict_session(
     units = trained.front_end(own).units if "front_ends" in meta else {}
     _refuse_unequal(aligned, meta["feature_names"][own], meta["feature_rate_hz"][own], config, units)
     group = group_index(model_groups(meta), own, first.session)
-    lengths = {info.recording: _n_frames(info, config.mel) for info in infos}
+    lengths = {  # those of the sound count for normalisation, as in training
+        info.recording: n_frames(info.n_audio, config.mel) if info.has_audio else covered_frames(info, config.mel)[1]
+        for info in infos
+    }
+    fix = "Check audio_offset_s, or leave the sound out of the sheet"
+    raise_if_any(
+        Problem(info.recording, "duration", "no mel frame with both signal and sound", "some", fix)
+        for info in trials
+        if lengths[info.recording] <= covered_frames(info, config.mel)[0]
+    )
     features = normalised_features(aligned, meta["feature_names"][own], lengths, config)
     gridded = dict(zip(lengths, features, strict=True))
     mels = _mels(mel)
@@ -126,7 +134,7 @@ def predict_session(
     blocks = []
     for info in trials:
         start, stop = covered_frames(info, config.mel)
-        rows = gridded[info.recording]
+        stop, rows = min(stop, lengths[info.recording]), gridded[info.recording]
         result = predict_continuous(trained.model, rows, start, stop, meta["hop_frames"], subject=group)
         blocks.append(_block(info, start, result.mel, mels.get(info.recording), config))
     attributes = {
@@ -141,12 +149,6 @@ def predict_session(
     inputs = [(str(aligned), first.content_digest), (file, trained.name)]
     write_predicted(output, PREDICTIONS, fold, Provenance(config.canonical_json(), {}, inputs))
     write_mels(fold, output.with_suffix(""), npy=npy)
-
-
-def _n_frames(info: AlignedInfo, grid: MelGrid) -> int:
-    """Frames of a trial, those of sound after the signal's end among them: in training they count, too."""
-    covered = covered_frames(info, grid)[1]
-    return max(covered, n_frames(info.n_audio, grid)) if info.has_audio else covered
 
 
 def _session_with(recording: str) -> str:

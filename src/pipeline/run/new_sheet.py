@@ -164,11 +164,10 @@ def _refuse_other_shafts(recording: Path, front_end: FrontEnd) -> None:
 
 def _warn_of_other_subjects(trained: TrainedModel, sessions: list[Session]) -> None:
     """A model of one subject takes any, whose channels may have the same names and lie elsewhere."""
-    own = {session.name: trained.subject_of(session.subject) for session in sessions}
     for session in sessions:
-        if session.subject != own[session.name]:
+        if session.subject != (own := trained.subject_of(session.subject)):
             text = "warning: %s is of %s, and the model was trained on %s"
-            logging.getLogger("predict").warning(text, session.name, session.subject, own[session.name])
+            logging.getLogger("predict").warning(text, session.name, session.subject, own)
 
 
 def _warn_of_bad_channels(recording: Path, front_end: FrontEnd) -> None:
