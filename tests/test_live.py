@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -323,7 +324,9 @@ def test_a_replay_that_is_ended_leaves_whole_files(lab: Lab, tmp_path: Path, num
     command = [sys.executable, "-P", "-m", "pipeline", "live", "--config", "config.json"]
     command += ["--run", str(lab.save(lab.model)), "--replay", lab.trials[0].recording]
     command += [word for name, file in files.items() for word in (f"--{name}", str(file))]
-    with subprocess.Popen(command, cwd=lab.work, stdout=subprocess.PIPE, text=True) as running:
+    # A shell's background jobs ignore Ctrl-C, and so would the command.
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=lab.work, stdout=subprocess.PIPE, text=True, preexec_fn=heeded) as running:
         assert running.stdout is not None
         next(line for line in running.stdout if line.startswith("level"))
         running.send_signal(number)
