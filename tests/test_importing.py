@@ -765,8 +765,9 @@ def test_events_of_ones_own_have_to_say_their_clock(folder: Path, tmp_path: Path
     ],
 )
 def test_ids_from_names(name: str, expected: tuple[str, str]) -> None:
-    found = ids(Path(name), Options())
-    assert (found["subject"], found["recording"]) == expected
+    for unnamed in (None, "", "Unknown", "n/a", "none", "患者"):
+        found = ids(Path(name), Options(), unnamed)
+        assert (found["subject"], found["recording"]) == expected
 
 
 def test_ids_are_safe_as_file_names() -> None:
