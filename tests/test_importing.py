@@ -121,12 +121,22 @@ def test_a_plain_nwb_lists_its_series_until_they_are_named(session: Path, tmp_pa
     assert (events.onset_s, events.duration_s, events.label) == ((1.5,), (0.5,), ("drie",))
 
 
+def electrode_column(nwb: h5py.File, column: str, values: list[object]) -> None:
+    """``values`` in place of what the electrodes' table says of bad channels."""
+    table = nwb["general/extracellular_ephys/electrodes"]
+    for name in {"bad", column} & set(table):
+        del table[name]
+    table[column] = values
+
+
 @pytest.mark.parametrize(
     ("column", "values", "status"),
     [
         ("bad", None, ("good", "good", "bad", "good")),
         ("good", [1, 1, 0, 0], ("good", "good", "bad", "bad")),
-        ("status", ["good", "Bad", "", "n/a"], ("good", "bad", "good", "good")),
+        ("good", [1.0, 1.0, 0.0, np.nan], ("good", "good", "bad", "good")),
+        ("bad", [0.0, 0.0, 1.0, 0.0], ("good", "good", "bad", "good")),
+        ("status", ["good", "Bad", "", "N/A"], ("good", "bad", "good", "good")),
         ("quality", ["a", "b", "c", "d"], ("good",) * 4),
     ],
 )
@@ -134,40 +144,74 @@ def test_the_electrodes_table_of_an_nwb_says_which_channels_are_bad(
     session: Path, tmp_path: Path, column: str, values: list[object] | None, status: tuple[str, ...]
 ) -> None:
     with h5py.File(session, "r+") as nwb:
-        table = nwb["general/extracellular_ephys/electrodes"]
         if values:
-            del table["bad"]
-            table[column] = values
-    (row,) = imported(session, tmp_path / "raw", neural="acquisition/raw/", sound="acquisition/Audio")
+            electrode_column(nwb, column, values)
+    names = {"neural": "acquisition/raw/", "sound": "acquisition/Audio"}
+    (row,) = imported(session, tmp_path / "raw", **names)
     assert read_channels(row.path("channels")).status == status  # type: ignore[arg-type]
-    (session.parent / "session_channels.tsv").write_text("name\tstatus\nA\tbad\nB\tgood\nC\tgood\nD\tgood\n")
-    (row,) = imported(session, tmp_path / "raw2", neural="acquisition/raw", sound="acquisition/Audio")
+    (session.parent / "session_channels.tsv").write_text("name\tstatus\nA\tbad\nB\tgood\nC\tgood\nD\tn/a\n")
+    (row,) = imported(session, tmp_path / "raw2", **names)
+    channels = read_channels(row.path("channels"))  # type: ignore[arg-type]
+    assert channels.status == ("bad", "good", "good", status[3])
+    reason = f"{column} in NWB" if status[3] == "bad" else "n/a"
+    assert channels.status_description == ("n/a", "n/a", "n/a", reason)
+    with h5py.File(session, "r+") as nwb:
+        electrode_column(nwb, column, ["noisy", "noisy", "noisy", "n/a"])
+    (row,) = imported(session, tmp_path / "raw3", **names)
     assert read_channels(row.path("channels")).status == ("bad", "good", "good", "good")  # type: ignore[arg-type]
+
+
+def test_electrodes_of_another_count_than_the_channels_need_a_table(session: Path, tmp_path: Path) -> None:
+    with h5py.File(session, "r+") as nwb:
+        del nwb["acquisition/raw/electrodes"]
+        nwb["acquisition/raw/electrodes"] = [0, 1, 2]
+    names = {"neural": "acquisition/raw", "sound": "acquisition/Audio"}
+    with pytest.raises(InputError, match=r"raw/electrodes\]: got 3 electrodes, expected 4, .* Fix: .* --channels"):
+        imported(session, tmp_path / "raw", **names)
+    (session.parent / "session_channels.tsv").write_text("name\tstatus\nA\tbad\nB\nC\nD\n")
+    (row,) = imported(session, tmp_path / "raw", **names)
+    assert read_channels(row.path("channels")).name == ("A", "B", "C", "D")  # type: ignore[arg-type]
+    assert arrays(row)[0].shape == EEG_UV.shape
 
 
 @pytest.mark.parametrize(
     ("words", "durations"),
-    [("acquisition/marks", (0.5, 0.5, 0.5)), ("events/words:word", (0.2, 0.5, 0.5)), ("events/bare:word", (0.5,) * 3)],
+    [
+        ("acquisition/marks", (0.5,) * 3),
+        ("events/words:word", (0.2, 0.5, 0.5)),
+        ("events/bare:word", (0.5,) * 3),
+        ("intervals/spoken:word", (0.2, 0.5, 0.5)),
+    ],
 )
 def test_words_at_moments_have_their_own_times(
     session: Path, tmp_path: Path, words: str, durations: tuple[float, ...]
 ) -> None:
     """Three uneven time stamps are no rate: each word begins at its own."""
-    texts, times = ["drie", "één", "twee"], [3.0, 5.5, 12.2]
+    texts, times = ["drie", "", "één", "+", "nan", "N/A ", "twee"], [3.0, 4.0, 5.5, 6.0, 7.0, 8.0, 12.2]
     with h5py.File(session, "r+") as nwb:
         marks = nwb.create_group("acquisition/marks")
         marks.attrs["neurodata_type"] = "AnnotationSeries"
         marks["data"], marks["timestamps"] = texts, times
         for name in ("words", "bare"):
             nwb[f"events/{name}/timestamp"], nwb[f"events/{name}/word"] = times, texts
-        nwb["events/words/duration"] = [0.2, np.nan, np.nan]
+        nwb["events/words/duration"] = [0.2, 0.3, np.nan, 0.3, 0.3, 0.3, -1.0]
+        nwb["intervals/spoken/start_time"], nwb["intervals/spoken/word"] = times, texts
+        nwb["intervals/spoken/stop_time"] = [3.2, 4.5, np.nan, 6.5, 7.5, 8.5, -1.0]
     names = {"neural": "acquisition/raw", "sound": "acquisition/Audio", "event_duration": "0.5"}
     (row,) = imported(session, tmp_path / "raw", words=words, **names)
     events = read_events(row.path("events"))  # type: ignore[arg-type]
-    assert (events.onset_s, events.label) == ((0.5, 3.0, 9.7), tuple(texts))
+    assert (events.onset_s, events.label) == ((0.5, 3.0, 9.7), ("drie", "één", "twee"))
     assert events.duration_s == durations
     with pytest.raises(InputError, match=r"events/bare:word; events/words:word"):
         imported(session, tmp_path / "other", words="events/words:speaker", **names)
+    with h5py.File(session, "r+") as nwb:
+        table = nwb[words.partition(":")[0]]
+        column = next(c for c in ("duration", "stop_time", "word", "data") if c in table)
+        values = table[column][:-1]
+        del table[column]
+        table[column] = values
+    with pytest.raises(InputError, match=rf"got 7 in \S+, 6 in \S+/{column}, expected as many times as words"):
+        imported(session, tmp_path / "other", words=words, **names)
 
 
 def test_a_series_of_words_with_time_stamps_goes_by_them(session: Path, tmp_path: Path) -> None:
@@ -201,6 +245,28 @@ def test_the_sound_of_an_nwb_may_lie_in_one_of_its_own(tmp_path: Path) -> None:
         imported(tmp_path / "ecog.nwb", tmp_path / "later", sound="acquisition/Audio", **names)
     (row,) = imported(tmp_path / "ecog.nwb", tmp_path / "later", sound="acquisition/Audio", offset_s=7.5, **names)
     assert (row.audio_offset_s, row.audio_offset_from) == (7.5, "declared")
+    for number, text in enumerate(("2020-01-01T00:00:00Z", "2020-01-01T01:00:00.000000+01:00")):
+        with h5py.File(tmp_path / "mic.nwb", "r+") as nwb:
+            nwb["timestamps_reference_time"][()] = text
+        (row,) = imported(tmp_path / "ecog.nwb", tmp_path / f"{number}", sound="acquisition/Audio", **names)
+        assert (row.audio_offset_s, row.audio_offset_from) == (0.5, "file")
+    for name in ("ecog.nwb", "mic.nwb"):
+        with h5py.File(tmp_path / name, "r+") as nwb:
+            del nwb["timestamps_reference_time"]
+    with pytest.raises(InputError, match=r"count from no stated moment, expected one .* no stated moment"):
+        imported(tmp_path / "ecog.nwb", tmp_path / "unstated", sound="acquisition/Audio", **names)
+
+
+def test_what_is_odd_elsewhere_in_an_nwb_is_no_sound(session: Path, tmp_path: Path) -> None:
+    with h5py.File(session, "r+") as nwb:
+        for name in ("linked", "rates"):
+            nwb[f"acquisition/{name}/data"] = np.zeros(3)
+        nwb["acquisition/linked/starting_time"] = h5py.ExternalLink("other.h5", "/x")
+        nwb["acquisition/rates/starting_time"] = 0.0
+        nwb["acquisition/rates/starting_time"].attrs["rate"] = [8000.0, 16000.0]
+    said: list[str] = []
+    import_recordings(session, tmp_path / "raw", Options(neural="acquisition/raw"), dry_run=True, say=said.append)
+    assert "(acquisition/Audio in it: --sound takes one)" in said[0]
 
 
 def test_uneven_time_stamps_are_no_rate(tmp_path: Path) -> None:
@@ -364,6 +430,10 @@ def test_bids_tables_choose_channels_and_give_events_on_the_neural_clock(edf: Pa
         (lambda series: series["data"].attrs.__setitem__("conversion", float("nan")), "a conversion of nan"),
         (lambda series: series["data"].attrs.__setitem__("offset", float("inf")), "an offset of inf"),
         (lambda series: series["electrodes"].__setitem__(0, -1), "row -1"),
+        (
+            lambda series: electrode_column(series.file, "bad", ["no", "noisy", "", "1"]),
+            r"status\]: got no \(bad in NWB\) for LA1",
+        ),
         (lambda series: replaced(series, series["data"][:].astype(complex)), "complex128"),
         (lambda series: replaced(series, np.zeros(4, "i4,f8")), "plain numbers"),
         (lambda series: series["starting_time"].attrs.__setitem__("rate", "fast"), "damaged HDF5"),
@@ -765,8 +835,9 @@ def test_events_of_ones_own_have_to_say_their_clock(folder: Path, tmp_path: Path
     ],
 )
 def test_ids_from_names(name: str, expected: tuple[str, str]) -> None:
-    found = ids(Path(name), Options())
-    assert (found["subject"], found["recording"]) == expected
+    for unnamed in (None, "", "Unknown", "n/a", "none", "患者"):
+        found = ids(Path(name), Options(), unnamed)
+        assert (found["subject"], found["recording"]) == expected
 
 
 def test_ids_are_safe_as_file_names() -> None:

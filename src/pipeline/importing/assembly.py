@@ -34,19 +34,28 @@ def channel_rows(
     """One row for each channel of the array.
 
     The rows of ``table`` go by name where the file names its channels, else by their order; ``own`` is what
-    the file itself says of each.  Raises InputError where table and array do not fit.
+    the file itself says of each, and goes before a status of n/a.  Raises InputError where table and array do not fit.
     """
+    own = own or [{}] * n_channels
     names = names or ([] if table else [f"ch{i + 1:03d}" for i in range(n_channels)])
     if table is None:
-        return [(own[i] if own else {}) | {"name": name} for i, name in enumerate(names)]
+        return [own[i] | {"name": name} for i, name in enumerate(names)]
     if names:
         listed = {row.get("name", "n/a"): row for row in table}
         raise_if_any(unknown_channels(file, names, list(listed), "channels.tsv"))
-        return [(own[i] if own else {}) | listed[name] for i, name in enumerate(names)]
+        return [_merged(own[i], listed[name]) for i, name in enumerate(names)]
     if len(table) != n_channels:
         got, fix = f"{len(table)} channels", "List each channel of the array once."
         raise InputError(Problem(str(file), "channels.tsv", got, f"{n_channels} as in the array", fix))
-    return [{"name": "n/a"} | (own[i] if own else {}) | row for i, row in enumerate(table)]
+    return [{"name": "n/a"} | _merged(own[i], row) for i, row in enumerate(table)]
+
+
+def _merged(own: Row, listed: Row) -> Row:
+    """A channel's row of the file itself under that of a table; a status and its description are of one of them."""
+    status = ("status", "status_description")
+    if listed.get("status", "n/a") != "n/a":
+        own = {column: text for column, text in own.items() if column not in status}
+    return own | {column: text for column, text in listed.items() if column not in status or text != "n/a"}
 
 
 def assembled(
@@ -78,6 +87,11 @@ def assembled(
         expected, fix = f"{', '.join(NEURAL_TYPES[kind][:-1])} channels", "Correct the types in channels.tsv."
         raise InputError(Problem(str(file), "channels", "no neural channel", expected, f"{fix} Or set --modality."))
     raise_if_any(rate_problems(str(file), "rate", neural.rate_hz, _declared_rates(file, [rows[i] for i in keep])))
+    odd = [rows[i] for i in keep if rows[i].get("status", "n/a").lower() not in ("good", "bad", "n/a")]
+    if odd:
+        got = f"{odd[0]['status']} ({odd[0].get('status_description', 'n/a')}) for {odd[0]['name']}"
+        fix = "State it in a table of channels: --channels TABLE."
+        raise InputError(Problem(str(file), "status", got, "good, bad or n/a", fix))
     units, gain = _gain(file, options, gain_uv, got_unit, keep)
     offset_s, offset_from = _offset(options, neural, sound)
     sound_name = options.sound_file.name if options.sound_file else matched

@@ -21,7 +21,7 @@ from pipeline.config.checks import file_problem
 from pipeline.errors import InputError, Problem
 
 _DEEPEST = 16
-_UNEXPECTED = (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, MemoryError)
+UNEXPECTED = (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, MemoryError)
 
 
 class GuardedFile:
@@ -44,7 +44,7 @@ class GuardedFile:
         self.file.close()
         # h5py's own errors of what cannot be decoded have no number, unlike those of the system; the others come of
         # arrays of another shape or type than their place in the file promises.
-        if isinstance(error, _UNEXPECTED) or (isinstance(error, OSError) and error.errno is None):
+        if isinstance(error, UNEXPECTED) or (isinstance(error, OSError) and error.errno is None):
             raise self.refused("", f"damaged HDF5 ({str(error)[:80]})", "readable data", "Copy it again.") from None
 
     def refused(self, where: str, got: str, expected: str, fix: str) -> InputError:

@@ -13,6 +13,7 @@ from pipeline.raw.modality import MODALITIES
 SOUND_SUFFIXES = (".wav", ".flac", ".npy")
 _BRAIN = {"eeg", "ieeg", "seeg", "ecog", "emg", "meg", "neural", "brain", "lfp", "ephys", "raw"}
 _SOUND = {"audio", "sound", "voice", "speech", "mic", "microphone", "wav"}
+_NO_SUBJECT = {"unknown", "n/a", "none"}
 _ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9]+)")
 
 
@@ -50,12 +51,15 @@ def safe_id(text: str) -> str:
 def ids(file: Path, options: Options, own_subject: str | None = None) -> dict[str, str | None]:
     """Subject, recording, session and task of a file: as declared, else from BIDS entities, else from its stem.
 
-    ``own_subject`` is what the file itself calls its subject, and goes before the stem.
+    ``own_subject`` is what the file itself calls its subject, and goes before the stem where it is an id.
     """
     stated, stem = entities(file), key(file)
+    own = own_subject or ""
+    if own.lower() in _NO_SUBJECT or not re.search("[A-Za-z0-9]", own):
+        own = stem.split("_")[0]
     subject = options.subject or _subject_from(options.subject_from, stem)
     if subject is None:
-        subject = f"sub-{stated['sub']}" if "sub" in stated else own_subject or stem.split("_")[0]
+        subject = f"sub-{stated['sub']}" if "sub" in stated else own
     session, task = options.session or stated.get("ses"), options.task or stated.get("task")
     return {
         "subject": safe_id(subject),

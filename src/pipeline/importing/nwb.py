@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,15 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.errors import InputError
 from pipeline.importing.assembly import assembled, channel_rows, separate_sound
-from pipeline.importing.hdf5 import GuardedFile
+from pipeline.importing.hdf5 import UNEXPECTED, GuardedFile
 from pipeline.importing.naming import modality
 from pipeline.importing.options import Options
 from pipeline.importing.recording import NEURAL_TYPES, Found, Recording, Row, Signal, no_unit, unit_gain_uv
 from pipeline.importing.sound import scaled
 from pipeline.importing.tables import interval, on_audio_clock, tables_of, texts
+from pipeline.raw.bids import is_number
 
 IBIDS = {"neural": "acquisition/iEEG", "sound": "acquisition/Audio", "words": "acquisition/Stimulus"}
 NO_WORD = {"", "+", "n/a", "nan"}
@@ -39,8 +42,12 @@ BLOCK_SAMPLES = 1 << 20
 
 _ELECTRODES = "general/extracellular_ephys/electrodes"
 _NAME_COLUMNS = ("channel_name", "label", "electrode_name", "name", "location_id")
-#: Columns of the electrodes' table that say which channels are bad, and what they say of those.
-_BAD = {"bad": ("true", "1", "bad"), "good": ("false", "0", "bad"), "status": ("bad",)}
+#: Columns of the electrodes' table that say which channels are bad, and the status that their values stand for.
+_BAD = {
+    "bad": {"true": "bad", "1": "bad", "false": "good", "0": "good"},
+    "good": {"true": "good", "1": "good", "false": "bad", "0": "bad"},
+    "status": {},
+}
 _SLOWEST_SOUND_HZ = 4000
 _TIMES = ("id", "start_time", "stop_time", "timestamp", "duration")
 _STEPS_CHECKED = 10_000
@@ -89,6 +96,11 @@ def open_recording(file: Path, names: dict[str, str | None], options: Options, c
     tables = tables_of(file, options)
     electrodes, own = electrode_rows(nwb, names["neural"])
     n_channels = 1 if ieeg.data.ndim == 1 else ieeg.data.shape[1]
+    if own and len(own) != n_channels:
+        if "channels" not in tables:
+            got, expected = f"{len(own)} electrodes", f"{n_channels}, one for each channel"
+            raise nwb.refused(f"{names['neural']}/electrodes", got, expected, "Name the channels: --channels TABLE.")
+        electrodes, own = [], []
     labels = None if "channels" in tables else [row["name"] for row in own]
     rows = channel_rows(file, n_channels, tables.get("channels"), labels, own)
     if electrodes:
@@ -96,6 +108,7 @@ def open_recording(file: Path, names: dict[str, str | None], options: Options, c
     tables["annotations"] = [*tables.get("annotations", []), *_invalid_times(nwb, ieeg.start_s)]
     start_s = sound.start_s if sound and sound.clocked else ieeg.start_s + (options.offset_s or 0.0)
     words = list(_words(nwb, names["words"], start_s)) if names["words"] else []
+    words = [row for row in words if row["label"].lower() not in NO_WORD]
     words = on_audio_clock(words, 0.0, options.drift_ppm or 0.0)
     neural = Signal(_with_offset(nwb, ieeg), len(ieeg.data), n_channels, ieeg.rate_hz, ieeg.start_s)
     stated = options.units or options.gain_uv
@@ -133,17 +146,26 @@ def _sound(nwb: GuardedFile, name: str | None, options: Options, closing: ExitSt
 
 def _one_clock(nwb: GuardedFile, other: GuardedFile, options: Options) -> bool:
     """Whether the times of two files count from one moment.  Raises InputError where no offset is declared instead."""
-    moments = [_text(file, "timestamps_reference_time") for file in (nwb, other)]
-    if options.offset_s is None and moments[0] != moments[1]:
-        got, expected = f"times that count from {moments[1]}", f"{moments[0]}, as in {nwb.path.name}"
+    moments = [_text(file, "timestamps_reference_time") or "no stated moment" for file in (nwb, other)]
+    try:
+        same = datetime.fromisoformat(moments[0]) == datetime.fromisoformat(moments[1])
+    except ValueError:
+        same = False
+    if options.offset_s is None and not same:
+        got, expected = f"times that count from {moments[1]}", f"one moment for both ({nwb.path.name}: {moments[0]})"
         raise other.refused("timestamps_reference_time", got, expected, "Declare the offset of the clocks: --offset-s.")
-    return moments[0] == moments[1]
+    return same
 
 
 def _sounds(nwb: GuardedFile, neural: str) -> list[str]:
-    """Series that may be sound."""
-    found = {name: nwb.dataset(f"{name}/starting_time") for name, _ in _series(nwb) if name != neural.strip("/")}
-    return [name for name, start in found.items() if start and start.attrs.get("rate", 0) >= _SLOWEST_SOUND_HZ]
+    """Series that may be sound; what cannot be read is none."""
+    found = []
+    for name, _ in _series(nwb):
+        with suppress(InputError, OSError, *UNEXPECTED):
+            start = nwb.dataset(f"{name}/starting_time")
+            if start and float(start.attrs.get("rate", 0)) >= _SLOWEST_SOUND_HZ and name != neural.strip("/"):
+                found.append(name)
+    return found
 
 
 def _text(nwb: GuardedFile, name: str) -> str | None:
@@ -259,11 +281,12 @@ def electrode_rows(nwb: GuardedFile, name: str) -> tuple[list[Row], list[Row]]:
     columns |= {"region": _column(nwb, "location", chosen), "group": _column(nwb, "group_name", chosen)}
     placed = any(v != "n/a" for c in ("x", "y", "z", "region") for v in columns[c])
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    said = next((c for c in _BAD if nwb.dataset(f"{_ELECTRODES}/{c}") is not None), None)
-    states = [text.lower() in _BAD[said] for text in _column(nwb, said, chosen)] if said else []
+    said = next((c for c in _BAD if nwb.dataset(f"{_ELECTRODES}/{c}") is not None), "status")
     channels = [{"name": label} for label in labels]
-    for row, is_bad in zip(channels, states, strict=False):
-        row |= {"status": "bad", "status_description": f"{said} in NWB"} if is_bad else {"status": "good"}
+    for row, text in zip(channels, _column(nwb, said, chosen), strict=True):
+        plain = f"{float(text):g}" if is_number(text) else text.lower()
+        row["status"] = _BAD[said].get(plain, plain)
+        row["status_description"] = "n/a" if row["status"] in ("good", "n/a") else f"{said} in NWB"
     return (rows if placed else []), channels
 
 
@@ -272,14 +295,14 @@ def _column(nwb: GuardedFile, name: str, chosen: npt.NDArray[np.int_]) -> list[s
     if data is None or data.ndim != 1 or (len(chosen) and chosen.max() >= len(data)):
         return ["n/a"] * len(chosen)
     values = [text.strip() for text in texts(data[:][chosen])]
-    return ["n/a" if text.lower() in ("", "nan", "unknown") else text for text in values]
+    return ["n/a" if text.lower() in ("", "nan", "n/a", "unknown") else text for text in values]
 
 
 def _words(nwb: GuardedFile, name: str, audio_start_s: float) -> Iterator[Row]:
     """The words of a table of intervals or of moments, of a series of marks or of one word per sample."""
     table, _, label = name.partition(":")
-    starts, stops = (nwb.dataset(f"{table}/{c}_time") for c in ("start", "stop"))
-    moments, durations = (nwb.dataset(f"{table}/{c}") for c in ("timestamp", "duration"))
+    times = ("start_time", "stop_time", "timestamp", "duration")
+    starts, stops, moments, durations = (nwb.dataset(f"{table}/{c}") for c in times)
     marked = nwb.get(table)
     if marked is not None and next(texts([marked.attrs.get("neurodata_type", "")])) == "AnnotationSeries":
         moments, label = nwb.dataset(f"{table}/timestamps"), "data"
@@ -290,22 +313,25 @@ def _words(nwb: GuardedFile, name: str, audio_start_s: float) -> Iterator[Row]:
     labels = nwb.dataset(f"{table}/{label}") if label else None
     if labels is None:
         raise nwb.refused(name, "no column of words", listing(nwb), "Name the column: TABLE:COLUMN.")
-    lengths_s = np.zeros(len(starts)) if durations is None else np.nan_to_num(durations[:])
-    lengths_s = lengths_s if stops is None else stops[:] - starts[:]
+    ends = durations if stops is None else stops
+    rows = {len(column): str(column.name) for column in (starts, labels, ends) if column is not None}
+    if len(rows) > 1:
+        got = ", ".join(f"{n} in {column}" for n, column in rows.items())
+        raise nwb.refused(table, got, "as many times as words", "Mend the file.")
+    lengths_s = np.zeros(len(starts)) if ends is None else ends[:] - (0.0 if stops is None else starts[:])
+    lengths_s = np.nan_to_num(lengths_s, posinf=0.0).clip(0)  # an unknown one is often -1
     for start_s, length_s, word in zip(starts[:], lengths_s, texts(labels[:]), strict=True):
-        yield interval(float(start_s) - audio_start_s, float(length_s), trial_type="word", label=word)
+        yield interval(float(start_s) - audio_start_s, float(length_s), trial_type="word", label=" ".join(word.split()))
 
 
 def word_events(nwb: GuardedFile, name: str, audio_start_s: float) -> Iterator[Row]:
-    """One row for each stretch of equal words, onset on the audio clock [s]; a pause between words is none."""
+    """One row for each stretch of equal words, onset on the audio clock [s]; pauses (:data:`NO_WORD`) among them."""
     words, at = read_series(nwb, name), 0
     stamps = nwb.dataset(f"{name}/timestamps") if nwb.dataset(f"{name}/starting_time") is None else None
     for word, stretch in groupby(_one_by_one(words.data)):
         length = sum(1 for _ in stretch)
         onset_s = (words.start_s + at / words.rate_hz if stamps is None else float(stamps[at])) - audio_start_s
-        if word.lower() not in NO_WORD:
-            label = " ".join(word.split())
-            yield interval(onset_s, length / words.rate_hz, trial_type="word", label=label)
+        yield interval(onset_s, length / words.rate_hz, trial_type="word", label=" ".join(word.split()))
         at += length
 
 
