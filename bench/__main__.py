@@ -17,7 +17,7 @@ from bench.report import row_text, write_pages
 RESULTS = HOME / "docs" / "benchmarks.json"
 ROWS = (
     "mel", "audio_stage", "resample", "high_gamma", "ingest", "batches", "train_step", "predict", "chance", "ridge",
-    "griffin_lim", "trials", "noop", "overhead", "cores", "growth", "default_job",
+    "griffin_lim", "trials", "noop", "overhead", "cores", "growth", "default_job", "folds",
 )  # fmt: skip
 RUNS = 7
 

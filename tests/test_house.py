@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bench.__main__ import ROWS
 
 from conftest import ROOT, snakemake
 from pipeline.config.loader import all_keys, load_config, parse_override
@@ -30,6 +31,11 @@ def test_imports_run_down() -> None:
 def test_few_packages_and_few_loose_modules() -> None:
     assert len([p for p in PACKAGE.iterdir() if (p / "__init__.py").is_file()]) <= 18
     assert {p.name for p in PACKAGE.glob("[!_]*.py")} <= {"api.py", "cli.py", "plugins.py", "stage.py", "errors.py"}
+
+
+def test_every_row_of_the_benchmarks_is_run() -> None:
+    files = (ROOT / "bench" / "rows").glob("*.py")
+    assert sorted(ROWS) == sorted(p.stem for p in files if "\nTITLE = " in p.read_text())
 
 
 def test_a_stage_is_a_module_and_its_script_only_calls_it() -> None:
