@@ -69,6 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_BAD_INPUT
 
 
+def _add_set(parser: argparse.ArgumentParser, about: str = "one or more keys of the config") -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=about)
+
+
 def _each_after_set(words: Sequence[str]) -> list[str]:
     """The same words with ``--set`` before each of several settings, as main.py takes them."""
     found: list[str] = []
@@ -165,7 +169,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--subjects", type=int)
     parser.add_argument("--recordings", type=int, help="recordings of each subject")
     parser.add_argument("--speech", metavar="DIR", help="folder of real speech, .wav or .npy")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of simulate")
+    _add_set(parser, "any other key of simulate")
     parser.set_defaults(command=_simulate)
 
 
@@ -205,9 +209,7 @@ def _import(options: argparse.Namespace) -> None:
 def _add_doctor(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("doctor", help="check whether a run of this config can start, and estimate its cost")
     parser.add_argument("config", type=Path, nargs="*", metavar="CONFIG", help="default: what main.py ran with last")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one or more keys of the config"
-    )
+    _add_set(parser)
     parser.set_defaults(command=_doctor)
 
 
@@ -276,9 +278,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         "--config", type=Path, nargs="+", default=[],
         help="with --sheet: limits of valid recordings and vocoder; default: what main.py ran with last",
     )  # fmt: skip
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one or more keys of the config"
-    )
+    _add_set(parser)
     parser.set_defaults(command=_predict)
 
 
@@ -434,9 +434,7 @@ def _export(options: argparse.Namespace) -> None:
 def _add_config(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("config", help="check a config, or write the default ones and their docs")
     parser.add_argument("files", type=Path, nargs="*")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one or more keys of the config"
-    )
+    _add_set(parser)
     parser.add_argument("--write", type=Path, metavar="DIR", help="write defaults, schema and key table")
     parser.set_defaults(command=_config)
 
@@ -462,9 +460,7 @@ def _add_verify(commands: argparse._SubParsersAction) -> None:
 
 def _add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, nargs="+", default=[], help="default: what main.py ran with last")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one or more keys of the config"
-    )
+    _add_set(parser)
 
 
 def _plan(options: argparse.Namespace) -> Plan:

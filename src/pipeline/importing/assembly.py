@@ -87,11 +87,7 @@ def assembled(
         expected, fix = f"{', '.join(NEURAL_TYPES[kind][:-1])} channels", "Correct the types in channels.tsv."
         raise InputError(Problem(str(file), "channels", "no neural channel", expected, f"{fix} Or set --modality."))
     raise_if_any(rate_problems(str(file), "rate", neural.rate_hz, _declared_rates(file, [rows[i] for i in keep])))
-    odd = [rows[i] for i in keep if rows[i].get("status", "n/a").lower() not in ("good", "bad", "n/a")]
-    if odd:
-        got = f"{odd[0]['status']} ({odd[0].get('status_description', 'n/a')}) for {odd[0]['name']}"
-        fix = "State it in a table of channels: --channels TABLE."
-        raise InputError(Problem(str(file), "status", got, "good, bad or n/a", fix))
+    _refuse_odd_status(file, [rows[i] for i in keep])
     units, gain = _gain(file, options, gain_uv, got_unit, keep)
     offset_s, offset_from = _offset(options, neural, sound)
     sound_name = options.sound_file.name if options.sound_file else matched
@@ -123,6 +119,15 @@ def assembled(
         text=options.text,
         start_s=options.start_s,
     )
+
+
+def _refuse_odd_status(file: Path, rows: Sequence[Row]) -> None:
+    """Raise :class:`InputError` with the first channel of which nobody says whether it is good or bad."""
+    for row in rows:
+        if row.get("status", "n/a").lower() not in ("good", "bad", "n/a"):
+            got = f"{row['status']} ({row.get('status_description', 'n/a')}) for {row['name']}"
+            fix = "State it in a table of channels: --channels TABLE."
+            raise InputError(Problem(str(file), "status", got, "good, bad or n/a", fix))
 
 
 def _declared_rates(file: Path, rows: Sequence[Row]) -> dict[str, float]:

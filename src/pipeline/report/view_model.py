@@ -202,12 +202,10 @@ def learning_curves(extras: ReportExtras, name: str) -> Picture | None:
     several = len({subject for subject, _ in extras.curves}) > 1
     networks = {network for curves in extras.curves.values() for network in curves}
     lines = {
-        " ".join(
-            [f"{subject}," if several else "", f"fold {fold}", network if len(networks) > 1 else ""]
-        ).strip(): curve
+        f"{f'{subject}, ' * several}fold {fold}{f' {network}' * (len(networks) > 1)}": (c.steps, c.values[name])
         for (subject, fold), curves in sorted(extras.curves.items())
         for network, c in curves.items()
-        if name in c.values and np.isfinite((curve := (c.steps, c.values[name]))[1]).any()
+        if name in c.values and np.isfinite(c.values[name]).any()
     }
     caption = CURVES.get(name, f"{name}.")
     if len(lines) > figures.MOST_NAMED:

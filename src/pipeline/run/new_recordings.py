@@ -115,15 +115,16 @@ def predict_session(
     units = trained.front_end(own).units if "front_ends" in meta else {}
     _refuse_unequal(aligned, meta["feature_names"][own], meta["feature_rate_hz"][own], config, units)
     group = group_index(model_groups(meta), own, first.session)
+    spans = {info.recording: covered_frames(info, config.mel) for info in infos}
     lengths = {  # those of the sound count for normalisation, as in training
-        info.recording: n_frames(info.n_audio, config.mel) if info.has_audio else covered_frames(info, config.mel)[1]
+        info.recording: n_frames(info.n_audio, config.mel) if info.has_audio else spans[info.recording][1]
         for info in infos
     }
     fix = "Check audio_offset_s, or leave the sound out of the sheet"
     raise_if_any(
         Problem(info.recording, "duration", "no mel frame with both signal and sound", "some", fix)
         for info in trials
-        if lengths[info.recording] <= covered_frames(info, config.mel)[0]
+        if lengths[info.recording] <= spans[info.recording][0]
     )
     features = normalised_features(aligned, meta["feature_names"][own], lengths, config)
     gridded = dict(zip(lengths, features, strict=True))
@@ -133,8 +134,8 @@ def predict_session(
         logging.getLogger("predict").warning(text, mel, RESOLVED_CONFIG, mel)
     blocks = []
     for info in trials:
-        start, stop = covered_frames(info, config.mel)
-        stop, rows = min(stop, lengths[info.recording]), gridded[info.recording]
+        (start, covered), rows = spans[info.recording], gridded[info.recording]
+        stop = min(covered, lengths[info.recording])
         result = predict_continuous(trained.model, rows, start, stop, meta["hop_frames"], subject=group)
         blocks.append(_block(info, start, result.mel, mels.get(info.recording), config))
     attributes = {
