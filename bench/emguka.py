@@ -68,13 +68,11 @@ class Row:
         return CONFIG | (CURVE if self.minutes else {}) | self.changes
 
 
+SESSIONS = {"2-1": ("s2", "001"), "4-1": ("s4", "001"), "2-3": ("s2", "003"), "2-101": ("s2", "101")}
 ROWS = {
-    "2-1": Row("s2", "001"),
-    "4-1": Row("s4", "001"),
-    "2-3": Row("s2", "003"),
-    "2-101": Row("s2", "101"),
+    **{name: Row(*own) for name, own in SESSIONS.items()},
     "2-101 without two": Row("s2", "101", changes={"align": CONFIG["align"] | {"channels": {"exclude": LEFT_OUT}}}),
-    "2-1 causal": Row("s2", "001", changes={"causal": True}),
+    **{f"{name} causal": Row(*own, changes={"causal": True}) for name, own in SESSIONS.items()},
     **{f"2-101 {m} min": Row("s2", "101", minutes=m) for m in (2, 4, 8)},
 }
 

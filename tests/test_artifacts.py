@@ -432,6 +432,20 @@ def test_groups_linked_in_circles_and_arrays_of_nothing_are_refused_at_once(tmp_
             header(tmp_path / f"{name}.h5")
 
 
+def test_an_array_in_place_of_another_is_refused(tmp_path: Path) -> None:
+    """A second name of a column whose checksums are right, and an array without rows, which has none to be wrong."""
+    with create(tmp_path / "whole.h5", SCHEMA, Provenance()) as writer:
+        writer.table("t", {"onset_s": [0.5, 1.5], "label": ["a", "b"]}, "word")
+    for case, match in (("linked", "several names"), ("empty", "columns of 0 to 2 rows")):
+        path = tmp_path / f"{case}.h5"
+        shutil.copy(tmp_path / "whole.h5", path)
+        with h5py.File(path, "r+") as file:
+            del file["t/label"]
+            file["t/label"] = file["t/onset_s"] if case == "linked" else np.empty(0, "S1")
+        with pytest.raises(InputError, match=match), opened(path, SCHEMA) as artifact:
+            artifact.table("t")
+
+
 @pytest.mark.parametrize(
     ("kind", "linked"), [("device", True), ("FIFO", False), ("FIFO", True), ("folder", False), ("folder", True)]
 )

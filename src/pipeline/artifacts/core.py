@@ -431,6 +431,8 @@ class Artifact:
             if written is not None and sorted(names) != (columns := json.loads(written).get(group, [])):
                 raise ValueError(f"columns {', '.join(names)} of {', '.join(columns)}")
         columns = {name: self.read(f"{group}/{name}") for name in names}
+        if len(lengths := {len(values) for values in columns.values()}) > 1:
+            raise _refused(self.path, group, f"columns of {min(lengths)} to {max(lengths)} rows", "a table", self.stage)
         return {name: _plain(values) for name, values in columns.items()}
 
 
@@ -646,9 +648,9 @@ def _check_self_contained(path: Path, file: h5py.File, stage: str) -> None:
             if kind != h5py.h5l.TYPE_HARD:
                 raise _refused(path, where, "a soft or external link", "data in this file", stage)
             item = h5py.h5o.open(group, name)
+            if has_other_names(item):
+                raise _refused(path, where, "a group or array of several names", "one name for each", stage)
             if isinstance(item, h5py.h5g.GroupID):
-                if has_other_names(item):
-                    raise _refused(path, where, "a group of several names", "one name for each", stage)
                 if where.count("/") > 8:
                     raise _refused(path, where, "more than 8 nested groups", "an artifact's few", stage)
                 pending.append((where, item))

@@ -30,6 +30,9 @@ def is_there(dataset: Any) -> bool:
     return size <= max(SMALL_BYTES, MOST_SAVED * dataset.get_storage_size())
 
 
-def has_other_names(group: Any) -> bool:
-    """Whether a group (by identifier) has more names than one: such links make cycles, and paths without end."""
-    return bool(h5py.h5o.get_info(group).rc > 1)
+def has_other_names(item: Any) -> bool:
+    """Whether a group or array (by identifier) has more names than one.
+
+    Such links make cycles of groups, and an array in place of another whose checksums are right.
+    """
+    return bool(h5py.h5o.get_info(item).rc > 1)
