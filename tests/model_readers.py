@@ -23,6 +23,7 @@ EXPORT = ("pipeline", "export", *MODEL, "--out", "exported", "--config", "my.yam
 CONSUME = """\
 import runpy, sys
 sys.argv[1:] = ["eeg.npy", "mel.npy"]
+sys.path.insert(0, "exported")
 runpy.run_path("exported/consumer.py", run_name="__main__")
 """
 #: As training looks for where to go on; a checkpoint that it passes over counts as refused.

@@ -52,6 +52,7 @@ class Absent:
 sys.meta_path.insert(0, Absent)
 sys.path.append(sys.argv[1])
 sys.argv = sys.argv[2:]
+sys.path.append(sys.argv[0].rpartition("/")[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -98,7 +99,7 @@ def test_the_consumer_gives_the_live_mel_without_torch(lab: Lab, folder: Path, t
     assert about["first_frame"] == decoder.first_frame
     assert about["unit"] == "µV"
     assert about["vocoder"]["look_ahead_frames"] == 2
-    cut = runpy.run_path(str(folder / "consumer.py"))["Decoder"](folder)
+    cut = runpy.run_path(str(folder / "decoder.py"))["Decoder"](folder)
     pieces = [cut.push(samples[chunk][:, read]) for chunk in chunks(len(samples), 1000, np.random.default_rng(0))]
     np.testing.assert_allclose(np.concatenate(pieces), found, atol=SCALE * expected.std(), rtol=0)
 
@@ -108,7 +109,7 @@ def test_the_consumer_goes_from_trial_to_trial_as_live_does(lab: Lab, folder: Pa
     """Trials that end anywhere, within a step and before the first frame too."""
     rng, samples = np.random.default_rng(1), lab.samples(lab.trials[0])
     live = LiveDecoder(lab.model, lab.config, Montage.of_session(lab.aligned, lab.names))
-    alone = runpy.run_path(str(folder / "consumer.py"))["Decoder"](folder)
+    alone = runpy.run_path(str(folder / "decoder.py"))["Decoder"](folder)
     read = [live.montage.names.index(name) for name in alone.about["channels"]]
     for n in (0, 1, 20, *rng.integers(200, 1500, 12)):
         for decoder in (live, alone):
@@ -131,7 +132,7 @@ def test_settings_name_the_look_ahead_of_griffin_lim_alone(lab: Lab, tmp_path: P
 
 @needs_onnx
 def test_the_consumer_checks_what_it_loads(folder: Path) -> None:
-    decoder = runpy.run_path(str(folder / "consumer.py"))["Decoder"]
+    decoder = runpy.run_path(str(folder / "decoder.py"))["Decoder"]
     (folder / "MODEL_CARD.md").write_text("# Our model")
     decoder(folder)
     for name in ("settings.json", "filters.npz", "step.onnx"):

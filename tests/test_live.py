@@ -24,6 +24,7 @@ from conftest import ROOT, snakemake
 from live_lab import SCALE, SESSION, Lab, chunks
 from pipeline.artifacts.predictions import PREDICTIONS, read_predicted
 from pipeline.cli import main
+from pipeline.config.loader import load_config
 from pipeline.config.mel import MelConfig
 from pipeline.config.vocode import VocodeConfig
 from pipeline.data.spans import covered_frames
@@ -44,6 +45,7 @@ from pipeline.signal.mel_frames import n_frames
 from pipeline.vocoder.griffin_lim import GriffinLim
 from pipeline.vocoder.hifigan import HifiGan
 from pipeline.vocoder.hifigan_config import read_hifigan_config
+from pipeline.vocoder.pulses import Pulses
 from pipeline.vocoder.streaming import StreamingGriffinLim
 from voices import write_checkpoint
 
@@ -189,12 +191,16 @@ def test_a_stream_is_decoded_trial_by_trial(lab: Lab, tmp_path: Path) -> None:
     assert np.nanmin(rows["signal_s"][second]) - np.nanmax(rows["signal_s"][~second]) > 2, "across the gap"
 
 
-@pytest.mark.parametrize("look_ahead", [0, 2])
-def test_the_delay_is_from_a_moment_of_the_signal_to_its_sound(lab: Lab, look_ahead: int) -> None:
-    """The signal and its sound have clocks of their own: offset and drift count."""
+@pytest.mark.parametrize("look_ahead", [0, 2, None])
+def test_the_delay_is_from_a_moment_of_the_signal_to_its_sound(lab: Lab, look_ahead: int | None) -> None:
+    """The signal and its sound have clocks of their own: offset and drift count; None: by the preset of live use."""
     decoder, samples = lab.decoder(lab.trials[0]), lab.samples(lab.trials[0])
     rate_hz, first_s = decoder.montage.rate_hz, decoder.first_frame / decoder.config.mel.frame_rate_hz
-    session = Session(decoder, StreamingGriffinLim(griffin_lim(), look_ahead))
+    preset = load_config([ROOT / "config/live.yaml"])
+    assert preset.causal
+    assert preset.vocode.vocoder == "pulses"
+    pulses = Pulses(griffin_lim(), preset.vocode.pitch_hz)
+    session = Session(decoder, pulses if look_ahead is None else StreamingGriffinLim(griffin_lim(), look_ahead))
     heard, ages_s = 0, []
     for start in range(0, len(samples), 5):
         sound = session.push(samples[start : start + 5])
@@ -203,7 +209,7 @@ def test_the_delay_is_from_a_moment_of_the_signal_to_its_sound(lab: Lab, look_ah
             ages_s.append(now_s - lab.trials[0].audio_offset_s - first_s - heard / 22050)
         heard += len(sound)
     assert session.delay_s == pytest.approx(max(ages_s), abs=1e-3)
-    assert 0.045 + 0.0116 * look_ahead < session.delay_s < 0.08 + 0.0116 * look_ahead
+    assert 0.045 + 0.0116 * (look_ahead or 0) < session.delay_s < 0.08 + 0.0116 * (look_ahead or 0)
 
 
 def test_timing_a_step_leaves_no_trace(lab: Lab) -> None:

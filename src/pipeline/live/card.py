@@ -59,7 +59,7 @@ at {settings["rate_hz"]:g} Hz: `settings.json`
 ## Licence
 
 {licence or NO_LICENCE}.
-The script `consumer.py` is BSD-3-Clause, as `seeg-to-audio` is.
+The scripts in this folder are BSD-3-Clause, as `seeg-to-audio` is.
 """
 
 

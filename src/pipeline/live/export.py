@@ -1,7 +1,8 @@
 """``python -m pipeline export``: a folder with which a model runs where neither torch nor this package is.
 
 ONNX graphs (:mod:`pipeline.live.graph`), ``filters.npz``, ``normalisation.npz``, ``settings.json``, ``MODEL_CARD.md``
-and ``consumer.py``, a short script that decodes with them.  Nothing in it names a folder of this machine.
+and ``consumer.py``, a short script that decodes with them (of a causal model by ``decoder.py``).  Nothing in it names a
+folder of this machine.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from pipeline.signal.normalisation import SETTLE_S, Running
 from pipeline.vocoder.streaming import LOOK_AHEAD
 
 CONSUMERS = Path(__file__).with_name("consumer")
+#: What is written beside a model that is causal, and beside one that is not.
+_SCRIPTS = {True: {"consumer.py": "stream.py", "decoder.py": "decoder.py"}, False: {"consumer.py": "windows.py"}}
 KINDS = (BandEnvelope, LowPass, BandLimitedSignal, Given)  # which the consumer of a causal model can compute
 Arrays = dict[str, np.ndarray]
 
@@ -81,7 +84,7 @@ def export(plan: Plan, model_file: Path, out: Path, session: str | None, licence
         {f"{name}.onnx": graph for name, graph in graphs.files.items()}
         | {"filters.npz": _npz(arrays), "normalisation.npz": _npz(_normalisation(alone, len(names)))}
         | {"settings.json": _json(settings), "MODEL_CARD.md": card.encode()}
-        | {"consumer.py": (CONSUMERS / ("stream.py" if config.causal else "windows.py")).read_bytes()},
+        | {name: (CONSUMERS / source).read_bytes() for name, source in _SCRIPTS[config.causal].items()},
     )
     what = "step by step" if config.causal else "window by window"
     name = settings["model"][: paths.DIGEST_CHARACTERS]
