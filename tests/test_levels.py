@@ -29,6 +29,7 @@ from pipeline.evaluation import utterance_tests
 from pipeline.evaluation.audit import AuditResult
 from pipeline.evaluation.chance import Null, neighbours
 from pipeline.evaluation.contamination import Contamination
+from pipeline.evaluation.drift import without_drift
 from pipeline.evaluation.fold import Prepared, score_fold
 from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests, timing_test, too_few
 from pipeline.evaluation.limits import leaked, run_limits, suspected_limits, suspects
@@ -36,7 +37,7 @@ from pipeline.evaluation.nulls import null_fold
 from pipeline.evaluation.scores import RunContext, score
 from pipeline.evaluation.types import FoldPredictions, TestBlock
 from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, without
-from pipeline.evaluation.utterances import Utterances, aligned_utterances, with_templates
+from pipeline.evaluation.utterances import Utterances, _courses, aligned_utterances, with_templates
 from pipeline.signal.voice import voice_onset_frame, voiced_stretches
 
 RATE_HZ = 86.1328125
@@ -432,6 +433,29 @@ def test_a_null_knows_the_order_of_its_blocks() -> None:
     blocks = tuple(replace(block, number=7 - k, start_frame=k) for k, block in enumerate(fold.blocks))
     null = null_fold(Prepared(replace(fold, blocks=blocks), EvaluateConfig()), "model", "pearson_r")
     assert [block.place for block in null.blocks] == [(7, 0), (6, 1)]
+
+
+def test_timing_tells_every_response_to_onsets_and_ends_of_events_and_voice() -> None:
+    """A brain may respond to an onset in one way and to an end in another; slow drift comes off all."""
+    rng = np.random.default_rng(0)
+    fold = a_fold(("anna",), rng)
+    starts = np.cumsum(rng.integers(35, 140, 60))
+    own = [Event(k / RATE_HZ, rng.uniform(0.2, 1.2), "w") for k in starts]
+    target = rng.normal(-8, 0.3, (starts[-1] + 200, 4))
+    for k in np.cumsum(rng.integers(45, 120, 60)):
+        target[k : k + rng.integers(10, 40)] += 4
+    block = replace(fold.blocks[0], target=target.astype(np.float32))
+    voice, _ = _courses(Prepared(fold, EvaluateConfig()), block, own)
+    size = len(target)
+    loud = np.diff((block.target.mean(axis=1) > fold.speech_threshold_nats).astype(int), prepend=0)
+    onsets = np.bincount(starts, minlength=size)
+    ends = np.bincount([round((e.onset_s + e.duration_s) * RATE_HZ) for e in own], minlength=size)[:size]
+    for edges in (onsets, ends, loud > 0, loud < 0, onsets - 0.3 * ends + 0.5 * (loud > 0)):
+        smooth = np.convolve(rng.normal(size=41), np.hanning(15), "same")
+        heard = without_drift(np.convolve(edges, smooth, "same")[:, None], RATE_HZ)[60:-60, 0]
+        columns = voice[60:-60]
+        left = heard - columns @ np.linalg.lstsq(columns, heard, rcond=None)[0]
+        assert left.var() < 0.03 * heard.var()
 
 
 def test_words_change_places_within_a_speaker() -> None:

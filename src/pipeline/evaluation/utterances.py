@@ -29,9 +29,8 @@ FLOORS = ("before", "after", "before_mean", "after_mean")
 """The background before and after, and its means over what lies within 2 s."""
 LOUDNESS_LAGS_S = (-0.25, -0.17, -0.1, -0.05, 0.0, 0.05, 0.1, 0.17, 0.25)
 ABOVE_THRESHOLD_LAGS_S = (-0.08, 0.0, 0.08)
-EVENT_LAGS_S = tuple(k / 40 for k in range(-18, 19))
-"""Close together: the end of a word falls between lags of 50 ms, and its sound decays just there."""
-VOICE_LAGS_S = (-0.45, -0.35, *LOUDNESS_LAGS_S, 0.35, 0.45)
+EDGE_STEP_S, EDGE_REACH_S = 0.035, 0.45
+"""Responses to an onset and to an end are of these straight pieces, as far before and after it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Utterances:
 
     ``target``, ``prediction``, ``envelope`` and the values of ``references`` and ``floor`` are
     (utterance, frame, band), slow drift taken off all but ``floor``; ``envelope`` is NaN where none was predicted.
-    ``voice_course`` and ``loudness_course`` (utterance, frame, column) hold lagged courses; ``timing`` (utterance, 4)
+    ``voice_course`` and ``loudness_course`` (utterance, frame, column) hold what they tell; ``timing`` (utterance, 4)
     [s] is duration, latency of the voice after the annotated onset, and the time to the next and from the previous
     onset.  ``place`` numbers fold, session and speaker, in which neighbours may change places, ``fold`` the fold.
     """
@@ -196,19 +195,39 @@ def _quietest(target: Values, first: int, stop: int, frames: int) -> Values:
 
 
 def _courses(prepared: Prepared, block: TestBlock, own: Sequence[Event]) -> tuple[Values, Values]:
-    """Lagged voice, and lagged loudness, of a block: (frame, column) each."""
+    """What timing, and loudness, tell in a block, slow drift taken off: (frame, column) each.
+
+    Events, and voice by energy, are courses of 0 and 1.  A response to their onsets need not be that to their ends
+    turned round, so each has columns of its own.
+    """
     rate_hz, threshold = prepared.fold.frame_rate_hz, prepared.fold.speech_threshold_nats
     loudness = loudness_of(block.target)
-    voice = voice_of(block.target, own, threshold, rate_hz)
+    states = voice_of(block.target, own, threshold, rate_hz)
+    change = np.diff(states[:, 1])
+    spans_s = np.array([(e.onset_s, e.onset_s + e.duration_s) for e in own]).reshape(-1, 2)
+    edges = *(rate_hz * spans_s.T), *(np.flatnonzero(change == sign) + 1.0 for sign in (1, -1))
 
     def at(column: Values, lags_s: Sequence[float]) -> Values:
         return lagged(column, np.rint(np.array(lags_s) * rate_hz).astype(np.int64))
 
     above = np.maximum(loudness - threshold, 0)
-    return (
-        np.concatenate([at(voice[:, :1], EVENT_LAGS_S), at(voice[:, 1:], VOICE_LAGS_S)], axis=1),
+    courses = (
+        np.concatenate([states, *(_responses(own, len(states), rate_hz) for own in edges)], axis=1),
         np.concatenate([at(loudness, LOUDNESS_LAGS_S), at(above, ABOVE_THRESHOLD_LAGS_S)], axis=1),
     )
+    return without_drift(courses[0], rate_hz), without_drift(courses[1], rate_hz)
+
+
+def _responses(edges: Values, count: int, rate_hz: float) -> Values:
+    """Columns (frame, column) whose sums are all responses to edges [frame] of straight pieces."""
+    step = max(1, round(EDGE_STEP_S * rate_hz))
+    pieces = round(EDGE_REACH_S * rate_hz / step)
+    frame = np.floor(edges).astype(np.intp)[:, None] + np.arange(1 - step, step + 1)
+    height = np.maximum(0, 1 - np.abs(frame - edges[:, None]) / step)
+    inside = (frame >= 0) & (frame < count)
+    hats = np.zeros((count, 1))
+    np.add.at(hats[:, 0], frame[inside], height[inside])
+    return lagged(hats, step * np.arange(-pieces, pieces + 1))
 
 
 def _timing(own: Sequence[Event]) -> list[tuple[float, float, float]]:
