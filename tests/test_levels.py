@@ -37,7 +37,13 @@ from pipeline.evaluation.nulls import null_fold
 from pipeline.evaluation.scores import RunContext, score
 from pipeline.evaluation.types import FoldPredictions, TestBlock
 from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, without
-from pipeline.evaluation.utterances import Utterances, _courses, aligned_utterances, with_templates
+from pipeline.evaluation.utterances import (
+    Utterances,
+    _courses,
+    aligned_utterances,
+    with_steady_background,
+    with_templates,
+)
 from pipeline.signal.voice import voice_onset_frame, voiced_stretches
 
 RATE_HZ = 86.1328125
@@ -479,6 +485,17 @@ def test_utterances_are_aligned_at_the_voice_and_touch_no_bad_frame() -> None:
     assert set(with_words.labels) == {"w0", "w1"}, "w2 does not occur in training"
     assert with_words.templates is not None
     assert with_words.templates.mean(axis=(1, 2)).tolist() == [float(label == "w0") for label in with_words.labels]
+
+
+def test_utterances_in_which_the_background_changes_are_left_out() -> None:
+    own = some_utterances(np.random.default_rng(12))
+    floor = np.repeat(own.floor[0][:, :1], 6, axis=1)
+    after = floor + np.random.default_rng(13).normal(0, 0.1, (40, 1, 1))
+    after[[3, 17]] += 1.5
+    found = with_steady_background(replace(own, floor=(floor, after, floor, floor)))
+    np.testing.assert_array_equal(found.target, np.delete(own.target, [3, 17], axis=0))
+    same = replace(own, floor=(floor,) * 4)
+    assert len(with_steady_background(same)) == 40
 
 
 def test_too_few_utterances_are_not_testable_and_say_how_many_minutes_they_need() -> None:

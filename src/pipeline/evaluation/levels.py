@@ -27,7 +27,7 @@ from pipeline.evaluation.fold import Prepared
 from pipeline.evaluation.group import LEAST_SUBJECTS, group_test
 from pipeline.evaluation.types import MODEL, Document
 from pipeline.evaluation.utterance_tests import Exchange, beyond_loudness_test, content_tests, loudness_test
-from pipeline.evaluation.utterances import aligned_utterances, with_templates
+from pipeline.evaluation.utterances import aligned_utterances, with_steady_background, with_templates
 from pipeline.signal.correlation import MIN_STD
 
 NO_LINK, TIMING, LOUDNESS, BEYOND_LOUDNESS, CONTENT = (
@@ -87,6 +87,7 @@ def subject_tests(prepared: Sequence[Prepared], null: Null | None, count: int, s
     minutes = sum(len(p.target) for p in prepared) / prepared[0].fold.frame_rate_hz / 60
     if isinstance(own, str):
         return found | {level: LevelTest({}, own) for level in LEVELS[2:]}
+    own = with_steady_background(own)
     words = with_templates(prepared, own)
     rng = [np.random.default_rng([*seed, k]) for k in range(3)]
     few = too_few(len(own), minutes)

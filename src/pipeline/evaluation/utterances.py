@@ -29,6 +29,10 @@ FLOORS = ("before", "after", "before_mean", "after_mean")
 """The background before and after, and its means over what lies within 2 s."""
 LOUDNESS_LAGS_S = (-0.25, -0.17, -0.1, -0.05, 0.0, 0.05, 0.1, 0.17, 0.25)
 ABOVE_THRESHOLD_LAGS_S = (-0.08, 0.0, 0.08)
+STEADY, LEAST_SPREAD_NATS = 5.0, 0.02
+"""A background that changes by more than this many standard deviations beyond the usual, and their least."""
+NORMAL_MAD = 0.6745
+"""Median absolute deviation of a standard normal variable."""
 EDGE_STEP_S, EDGE_REACH_S = 0.035, 0.45
 """Responses to an onset and to an end are of these straight pieces, as far before and after it."""
 
@@ -128,6 +132,15 @@ def aligned_utterances(prepared: Sequence[Prepared], name: str = MODEL) -> Utter
         templates=np.array([row["template"] for row in rows]) if known else None,
         seconds=sum(len(p.target) for p in prepared) / rate_hz,
     )  # fmt: skip
+
+
+def with_steady_background(found: Utterances) -> Utterances:
+    """Without the utterances in which the background changes: a fan that switches is no course of the voice."""
+    before, after, *_ = found.floor
+    change = np.abs(after - before)[:, 0].mean(axis=1)
+    usual = np.median(change)
+    spread = np.median(np.abs(change - usual)) / NORMAL_MAD
+    return found.chosen(change <= usual + STEADY * np.maximum(spread, LEAST_SPREAD_NATS))
 
 
 def with_templates(prepared: Sequence[Prepared], found: Utterances) -> Utterances | str:
