@@ -272,14 +272,15 @@ def test_what_a_course_explains_comes_off_as_by_least_squares() -> None:
 
 
 def test_a_prediction_that_loudness_explains_is_not_beyond_it() -> None:
-    """A prediction must keep more of itself than a reference of loudness keeps beside the other one: here a tenth."""
+    """A reference of loudness keeps a tenth beside the other one, the target itself nearly all."""
     rng = np.random.default_rng(3)
     own = some_utterances(rng)
     loudness = own.references["loudness"]
     linear = loudness + rng.normal(size=loudness.shape) / 3
     own = replace(own, references=own.references | dict.fromkeys(OF_LOUDNESS, loudness) | {"loudness_linear": linear})
-    assert utterance_tests.least_share(own) == pytest.approx(0.1, abs=0.03)
-    for hidden, p in ((0.25, 1), (0.5, 0.001)):
+    half = utterance_tests.less_means(own.target, own.fold) / 2
+    assert utterance_tests.least_share(own, half) == pytest.approx(np.sqrt(0.1 * 0.25), abs=0.03)
+    for hidden, p in ((0.5, 1), (0.9, 0.001)):
         known = replace(own, prediction=loudness + hidden * own.target)
         assert utterance_tests.beyond_loudness_test(known, 999, rng).p_value == p, hidden
 
@@ -289,7 +290,8 @@ def test_the_reference_that_keeps_more_counts() -> None:
     own = some_utterances(np.random.default_rng(6), count=200)
     a, b, c = own.target, own.prediction, own.envelope
     own = replace(own, references=dict.fromkeys(OF_LOUDNESS, a + b) | {"loudness_linear": a + c, "voice": b})
-    assert utterance_tests.least_share(own) == pytest.approx(0.5, abs=0.05)
+    whole = utterance_tests.less_means(own.target, own.fold)
+    assert utterance_tests.least_share(own, whole) == pytest.approx(np.sqrt(0.5), abs=0.05)
 
 
 def test_what_a_regression_took_off_widens_the_null() -> None:

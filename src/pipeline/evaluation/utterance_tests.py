@@ -14,8 +14,8 @@ templates_strict   all of the above, and the loudness course        predicted wo
 envelope           nothing                                          signs of model minus envelope
 =================  =============================================  ===================================
 
-For ``beyond_loudness`` a prediction must also keep more of its variance than a reference of loudness, which knows
-nothing else, keeps when the others come off (:func:`least_share`).  For the templates the target is the mean *training*
+For ``beyond_loudness`` a prediction must also keep more of its variance than one of loudness, which knows nothing else,
+would (:func:`least_share`).  For the templates the target is the mean *training*
 word of the label, so that neither the speaker nor the pitch of this one utterance can help, and bands are decorrelated.
 """
 
@@ -64,23 +64,24 @@ def loudness_test(found: Utterances, count: int, rng: np.random.Generator) -> Ex
 def beyond_loudness_test(found: Utterances, count: int, rng: np.random.Generator) -> Exchange:
     """The same beyond what loudness, its course within 0.3 s, timing and background tell."""
     target, prediction = without([found.target, found.prediction], found, all_of(found))
-    if share_of(prediction, less_means(found.prediction, found.fold)) < least_share(found):
+    if share_of(prediction, less_means(found.prediction, found.fold)) < least_share(found, target):
         return Exchange(1.0, 0.0)
     return exchange_test(target, prediction, neighbours(found.place.tolist()), count, rng)
 
 
-def least_share(found: Utterances) -> float:
-    """Share of its variance that a prediction must keep to be more than one of loudness.
+def least_share(found: Utterances, left: Values) -> float:
+    """Share of its variance that a prediction must keep to be more than one of loudness; ``left`` is of the target.
 
-    It is what the other references leave of a reference of loudness: a prediction without noise that knows loudness
-    alone keeps no more, and what it keeps is where the references do not fit.
+    What the other references leave of a reference of loudness is where the references do not fit: a prediction without
+    noise that knows loudness alone keeps no more than that by a linear decoder, and somewhat more by a network.  A
+    perfect prediction keeps what is left of the target.  The geometric mean of both lies between the two kinds.
     """
     shares = []
     for name in OF_LOUDNESS:
         others = [values for other, values in found.references.items() if other != name]
         (rest,) = without([found.references[name]], found, [*others, *found.floor])
         shares.append(share_of(rest, less_means(found.references[name], found.fold)))
-    return max(shares)
+    return max(shares) ** 0.5 * share_of(left, less_means(found.target, found.fold)) ** 0.5
 
 
 def share_of(part: Values, whole: Values) -> float:
