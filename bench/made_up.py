@@ -1,17 +1,18 @@
 """Sound with known properties, and features of brains that know one thing about it: what bench/referee.py tries.
 
 A :class:`Sound` is the log-mel of some minutes of synthetic words with random pauses, in one of several kinds: two
-speakers, a fan in the background, drift.  A brain's features (frame, channel) are a mix of what it knows, each channel
-at a lag of its own, in noise.
+speakers, a fan in the background, drift, few words, trials.  A brain's features (frame, channel) are a mix of what it
+knows, each channel at a lag of its own, in noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
+import scipy.ndimage
 import scipy.signal
 
 from pipeline.artifacts.aligned import Event
@@ -26,6 +27,14 @@ GRID = MelConfig()
 RATE_HZ, FRAME_HZ = GRID.sample_rate_hz, GRID.frame_rate_hz
 FULL_SCALE = 32000.0
 CHANNELS = 12
+#: Words of kinds that have fewer; in ``cyclic`` they follow each other in one order, a pause of 0.3 s between them.
+VOCABULARY = {"two_words": 2, "five_words": 5, "cyclic": 12}
+#: Kinds of trials, which begin and end with silence: of one word, and of as many as fit.
+TRIALS = ("one_word", "trial")
+#: A gain of each word [nepers], the same whenever it is said, in the kind ``label_loudness``.
+LABEL_GAIN = dict(zip(WORDS, np.random.default_rng(77).uniform(-9, 9, len(WORDS)) * np.log(10) / 20, strict=True))
+#: Delay [s] and gain of echoes.
+ECHOES = ((0.12, 0.5), (0.27, 0.3), (0.41, 0.2))
 
 
 # -- sound ----------------------------------------------------------------------------------------
@@ -42,19 +51,23 @@ class Sound:
     course: Mapping[str, Array] = field(default_factory=dict)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=128)
 def spoken(seed: int, kind: str, minutes: float = 3.0) -> Sound:
     """Words with random pauses; ``kind`` says what else is in the sound."""
     rng = np.random.default_rng([seed, sum(map(ord, kind))])
     size = round(minutes * 60 * RATE_HZ)
     wave = 8 * rng.standard_normal(size) / FULL_SCALE
-    pitch_hz, start, events = rng.uniform(95, 145), -round(rng.uniform(0, 3) * RATE_HZ), []
+    pitch_hz = rng.uniform(95, 145)
+    events: list[Event] = []
+    start = round(RATE_HZ * (rng.uniform(0.3, 0.8) if kind in TRIALS else -rng.uniform(0, 3)))
     known: dict[str, list[float]] = {"gain": [], "speaker": [], "pitch": []}
-    speaker, turn = 0, 0
+    speaker, turn, count = 0, 0, VOCABULARY.get(kind, len(WORDS))
     while start < size:
         speaker, turn = next_speaker(kind, speaker, turn, rng)
-        word, pitch = WORDS[rng.integers(len(WORDS))], rng.lognormal(0, 0.06)
+        number = len(events) % count if kind == "cyclic" else rng.integers(count)
+        word, pitch = WORDS[number], rng.lognormal(0, 0.06)
         gain = rng.uniform(-9, 9) * np.log(10) / 20 if kind == "word_loudness" else 0.0
+        gain = LABEL_GAIN[word] if kind == "label_loudness" else gain
         # Played back slower than it was made: another length of the vocal tract.
         made_at, raised = (round(RATE_HZ * 1.2), 1.35) if speaker else (RATE_HZ, 1.0)
         clip = speak(word, made_at, pitch_hz * pitch * raised, rng)
@@ -64,7 +77,9 @@ def spoken(seed: int, kind: str, minutes: float = 3.0) -> Sound:
             events.append(Event(first / RATE_HZ, (stop - first) / RATE_HZ, word))
             for name, value in (("gain", gain), ("speaker", 2.0 * speaker - 1), ("pitch", np.log(pitch) / 0.06)):
                 known[name].append(value)
-        start += len(clip) + round((0.1 + rng.gamma(2, 0.12)) * RATE_HZ)
+        start += len(clip) + round((0.3 if kind == "cyclic" else 0.1 + rng.gamma(2, 0.12)) * RATE_HZ)
+        if kind == "one_word" or (kind == "trial" and start > size - 0.8 * RATE_HZ):
+            break
     wave, course = with_background(wave, kind, rng)
     wave = np.clip(np.rint(wave * FULL_SCALE), -32768, 32767).astype(np.int16)
     mel = log_mel(wave, RATE_HZ, GRID)
@@ -90,6 +105,14 @@ def with_background(wave: Array, kind: str, rng: np.random.Generator) -> tuple[A
     elif kind == "fan":
         course = switching(len(wave), rng)
         wave = wave + 0.004 * course * scipy.signal.lfilter([1], [1, -0.9], rng.standard_normal(len(wave)))
+    elif kind == "echo":
+        dry = wave.copy()
+        for delay_s, gain in ECHOES:
+            late = round(delay_s * RATE_HZ)
+            wave[late:] += gain * dry[:-late]
+    elif kind == "babble":
+        seeds = rng.integers(1 << 20, size=4)
+        wave = wave + 0.15 * sum(spoken(int(k), "plain", len(wave) / RATE_HZ / 60).wave / FULL_SCALE for k in seeds)
     elif kind in DRIFTS:
         course = DRIFTS[kind](len(wave), rng)
         wave = wave * 10 ** (4 * course / 20)
@@ -119,6 +142,22 @@ DRIFTS: dict[str, Callable[[int, np.random.Generator], Array]] = {
 }
 
 
+def joined(sounds: Sequence[Sound]) -> Sound:
+    """Trials one after another, as a brain hears them."""
+    starts_s = np.cumsum([0, *(len(s.mel) for s in sounds)]) / FRAME_HZ
+
+    def together(name: str, key: str) -> Array:
+        return np.concatenate([getattr(s, name)[key][: len(s.mel)] for s in sounds])
+
+    return Sound(
+        np.concatenate([np.resize(s.wave, len(s.mel) * GRID.hop_length) for s in sounds]),
+        np.concatenate([s.mel for s in sounds]),
+        tuple(replace(e, onset_s=e.onset_s + t) for s, t in zip(sounds, starts_s, strict=False) for e in s.events),
+        {key: together("word", key) for key in sounds[0].word},
+        {key: together("course", key) for key in sounds[0].course},
+    )
+
+
 # -- what a brain knows ---------------------------------------------------------------------------
 
 
@@ -140,6 +179,41 @@ def edges(sound: Sound, rng: np.random.Generator) -> Array:
     return np.stack([step > 0, step < 0], axis=1).astype(float)
 
 
+def late(sound: Sound, rng: np.random.Generator) -> Array:
+    """Whether a word is heard, 0.6 s late: beyond what a decoder looks back."""
+    return np.roll(voice(sound, rng), round(0.6 * FRAME_HZ), axis=0)
+
+
+def ramp(sound: Sound, _: np.random.Generator) -> Array:
+    """Time since the onset of a word, and to its end."""
+    out = np.zeros((len(sound.mel), 2))
+    for event in sound.events:
+        first = round(event.onset_s * FRAME_HZ)
+        length = min(round(event.duration_s * FRAME_HZ), len(out) - first)
+        out[first : first + length, 0], out[first : first + length, 1] = np.arange(length), np.arange(length)[::-1]
+    return out
+
+
+def duration(sound: Sound, _: np.random.Generator) -> Array:
+    """Whether a word is heard, and from its onset on how long it will be."""
+    return per_word(sound, np.array([[1, e.duration_s] for e in sound.events]))
+
+
+def counted(sound: Sound, _: np.random.Generator) -> Array:
+    """Whether a word is heard, and the remainders of its number by two and three."""
+    return per_word(sound, np.array([[1, k % 2, k % 3] for k in range(len(sound.events))], dtype=float))
+
+
+def tiring(sound: Sound, _: np.random.Generator) -> Array:
+    """Whether a word is heard, with a response that falls from word to word and recovers in pauses."""
+    level, last_s, levels = 1.0, 0.0, []
+    for event in sound.events:
+        level = min(1.0, 0.7 * level + 0.3 * (event.onset_s - last_s))
+        last_s = event.onset_s
+        levels.append([level])
+    return per_word(sound, np.array(levels))
+
+
 def background(sound: Sound, rng: np.random.Generator) -> Array:
     return np.stack([sound.course["background"][: len(sound.mel)], voice(sound, rng)[:, 0]], axis=1)
 
@@ -157,6 +231,22 @@ def loudness(sound: Sound, _: np.random.Generator) -> Array:
 def with_functions(course: Array) -> Array:
     z = (course - course.mean()) / course.std()
     return np.stack([z, z**2, z > -0.7, z > 0, z > 0.7, np.gradient(z)], axis=1)
+
+
+def loudness_slowly(sound: Sound, _: np.random.Generator) -> Array:
+    """The course of loudness, smoothed over a tenth of a second."""
+    return with_functions(scipy.ndimage.gaussian_filter1d(sound.mel.mean(axis=1), 0.1 * FRAME_HZ))
+
+
+def loudest_band(sound: Sound, _: np.random.Generator) -> Array:
+    """The course of the loudest band."""
+    return with_functions(sound.mel.max(axis=1))
+
+
+def amplitude(sound: Sound, _: np.random.Generator) -> Array:
+    """The course of the waveform's mean amplitude."""
+    hops = np.abs(sound.wave[: len(sound.wave) // GRID.hop_length * GRID.hop_length].astype(float))
+    return with_functions(np.log(np.resize(hops.reshape(-1, GRID.hop_length).mean(axis=1), len(sound.mel)) + 1))
 
 
 def power(sound: Sound, _: np.random.Generator) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.harness import HOME
 from bench.made_up import FRAME_HZ, RATE_HZ, Array, Sound, noise, spoken
-from bench.referee import NOBODY, REFUSED, ROWS, Row, features_of, is_wrong, sentence_trials, speaker_trials
+from bench.referee import ALL, NOBODY, REFUSED, Row, features_of, is_wrong, sentence_trials, speaker_trials
 from bench.referee_raw import TRIAL_MIN, TRIALS, copied
 
 TINY = {
@@ -35,7 +35,7 @@ def run_chain(folder: Path, rows: Sequence[str], seeds: int, first: int) -> None
     for name in rows:
         for seed in range(first, first + seeds):
             level = chain_level((folder / f"{name}{seed}").resolve(), name, seed)
-            row = ROWS[name]
+            row = ALL[name]
             right = level == "content" if row.true else not is_wrong(row, level)
             print(f"| {row.text} | {seed} | {row.at_most} | {level} | {'right' if right else 'wrong'} |", flush=True)
 
@@ -60,7 +60,9 @@ def chain_level(folder: Path, name: str, seed: int) -> str | None:
 
 def written(folder: Path, name: str, seed: int) -> dict[str, Any]:
     """Write the raw arrays and the sheet of one draw; the keys that its config needs."""
-    row = ROWS[name]
+    row = ALL[name]
+    if row.trials:
+        raise SystemExit(f"{name} has no chain: its trials are not written as arrays")
     if name == "leak":
         return {"simulate": {"mode": "contaminated", "minutes": 2.0, "seed": seed}}
     if row.passed_off != "model":
