@@ -10,7 +10,6 @@ from bench import made_up, referee, referee_raw
 
 from pipeline.evaluation.levels import LEVELS
 
-
 WRONG = ["voice", "loudness_clean", "speaker", "speaker_column", "walk", "leak", "copies"]
 
 
