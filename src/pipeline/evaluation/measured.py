@@ -105,7 +105,7 @@ def of_frames(subject: Subject, name: str, score: Callable[[Frames, Frames], flo
     """A score of target frames and the predicted frames that they meet, over the draws of the null of r."""
     null = subject.null_of(name)
     source = MODEL if name == VOCODED_TRUE else name
-    folds = [null_fold(p, source, "pearson_r") for p in subject.prepared]
+    folds = [null_fold(p, source) for p in subject.prepared]
     trials = [(k, block) for k, fold in enumerate(folds) for block in fold.blocks]
     exchange = FrameExchange(trials, null, subject.rate_hz, subject.chance, subject.seed)
     if not exchange.blocks:
