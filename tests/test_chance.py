@@ -332,20 +332,23 @@ def test_the_limits_of_shifts_hold_to_the_frame(monkeypatch: pytest.MonkeyPatch)
     def trial(frames: int) -> list[tuple[int, chance.NullBlock]]:
         return [(0, chance.NullBlock(*rng.normal(size=(2, frames, 2)), "rec", "one"))]
 
+    def every(frames: int) -> list[list[np.ndarray]]:
+        return [[np.ones(frames)]]
+
     assert [chance.exchanges(trial(n), rate_hz) for n in (118, 119)] == [True, False]
     halves = [*trial(59), *trial(59), *trial(119)]
     assert not chance.exchanges(halves, rate_hz), "no more than half of it lies in blocks below 12 s"
     assert chance.exchanges([*halves, *trial(0)], rate_hz)
     assert not chance.exchanges([*trial(79), *trial(119)], rate_hz)
-    few = chance.exchange_test([*trial(40)] * 2, active, rate_hz, 50, rng, "start")
+    (few,) = chance.exchange_test([*trial(40)] * 2, [every(40)[0] * 2], active, rate_hz, 50, rng, "start")
     assert few.minutes_needed == pytest.approx(5 * 4.0 / 60)
     assert [chance.can_shift(trial(n)[0][1], rate_hz) for n in (119, 120)] == [False, True]
-    assert chance.shift_test(trial(120), active, rate_hz, 50, 6.0, rng).independent > 0
-    none = chance.shift_test(trial(120), active, rate_hz, 50, 6.05, rng)
+    assert chance.shift_test(trial(120), every(120), active, rate_hz, 50, 6.0, rng)[0].independent > 0
+    (none,) = chance.shift_test(trial(120), every(120), active, rate_hz, 50, 6.05, rng)
     assert (none.reason, none.p_value) == ("no test block is as long as two shifts of 6.05 s", None)
     assert (none.values.shape, none.bands.shape) == ((1,), (1, 2))
     monkeypatch.setattr(chance.shifts, "autocorrelation_frames", lambda *_: 12)
-    enough, few = (chance.shift_test(trial(n), active, rate_hz, 50, 1.0, rng) for n in (1188, 1187))
+    enough, few = (chance.shift_test(trial(n), every(n), active, rate_hz, 50, 1.0, rng)[0] for n in (1188, 1187))
     assert (enough.independent, enough.reason, len(enough.values)) == (99, None, 51)
     assert few.reason == "98 independent shifts (one in 1.20 s of test sound), 99 needed"
     assert few.minutes_needed == pytest.approx(99 * 1.2 / 60)

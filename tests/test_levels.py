@@ -439,7 +439,7 @@ def a_fold(speakers: tuple[str, ...], rng: np.random.Generator, **more: np.ndarr
 def test_a_null_knows_the_order_of_its_blocks() -> None:
     fold = a_fold(("anna", "ben"), np.random.default_rng(7))
     blocks = tuple(replace(block, number=7 - k, start_frame=k) for k, block in enumerate(fold.blocks))
-    null = null_fold(Prepared(replace(fold, blocks=blocks), EvaluateConfig()), "model", "pearson_r")
+    null = null_fold(Prepared(replace(fold, blocks=blocks), EvaluateConfig()), "model")
     assert [block.place for block in null.blocks] == [(7, 0), (6, 1)]
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import scipy.fft
 import scipy.stats
+import soxr
+from pystoi import stoi
 
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import intervals, metrics
@@ -456,6 +458,19 @@ def test_intelligibility_of_itself_and_of_noise() -> None:
     click = np.zeros(44100, np.float32)
     click[100:400] = 0.5
     assert "30 frames" in intelligibility(click, click, 22050)
+
+
+@pytest.mark.parametrize("rate_hz", [10_000, 22_050])
+def test_stoi_and_estoi_are_those_of_pystoi(rate_hz: int) -> None:
+    """Of a voice in pauses and noise, which is longer than the segments that are compared at once."""
+    rng, time_s = np.random.default_rng(0), np.arange(6 * rate_hz) / rate_hz
+    voice = sum(np.sin(2 * np.pi * 140 * k * time_s + 3 * np.sin(time_s * k)) / k for k in range(1, 25))
+    true = (0.1 * np.maximum(np.sin(2 * np.pi * time_s), 0) * voice).astype(np.float32)
+    for level in (0.0, 0.01, 0.3):
+        other = (true + rng.normal(0, level, len(true))).astype(np.float32)
+        pair = [soxr.resample(wave, rate_hz, 10_000) for wave in (true, other)]
+        expected = [stoi(*pair, 10_000, extended=extended) for extended in (False, True)]
+        assert intelligibility(true, other, rate_hz) == pytest.approx(expected, abs=1e-12)
 
 
 def test_stoi_stands_beside_its_ceiling() -> None:

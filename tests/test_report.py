@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import runpy
@@ -10,11 +12,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import soundfile
 from jinja2 import UndefinedError
-from matplotlib.figure import Figure
+from matplotlib import colormaps
+from matplotlib.image import imread
 
 from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.paths import subject_pages
@@ -31,6 +37,7 @@ from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
 from pipeline.report import figures, page, view_chance, view_scores
 from pipeline.report.command import draw_report
 from pipeline.report.extras import Attention, Contacts, LearningCurve, Recorded, ReportExtras, read_extras
+from pipeline.report.listening import flac_bytes, wav_bytes
 from pipeline.report.page import OF_SUBJECT, report_html, subject_html
 from pipeline.report.view import ci_text
 from pipeline.report.view_checks import recordings_row
@@ -475,21 +482,85 @@ def test_pictures_of_shared_copy_hold_no_labels(monkeypatch: pytest.MonkeyPatch)
     assert drawn[1][1]
 
 
-def test_bands_are_labelled_by_frequency_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks: list[dict[str, float]] = []
-    draw = figures.data_uri
+def svg_of(uri: str) -> ElementTree.Element:
+    """The picture that a data URI holds."""
+    head, _, text = uri.partition(",")
+    assert head == "data:image/svg+xml"
+    return ElementTree.fromstring(unquote(text))
 
-    def noted(figure: Figure, kind: str = "svg") -> str:
-        axis = figure.axes[0].yaxis
-        ticks.append(dict(zip([t.get_text() for t in axis.get_ticklabels()], axis.get_ticklocs(), strict=True)))
-        return draw(figure, kind)
 
-    monkeypatch.setattr(figures, "data_uri", noted)
+def elements(picture: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    return list(picture.iter(f"{{http://www.w3.org/2000/svg}}{name}"))
+
+
+def test_bands_are_labelled_by_frequency_where_it_is_known() -> None:
+    band_hz = np.array([100.0, 300, 500, 900, 1100, 3000, 5000, 9000])
+    ticks, label = figures.band_ticks(8, band_hz)
+    expected = {"0.5": 2.0, "1": 3.5, "2": pytest.approx(4 + 900 / 1900), "4": 5.5, "7.5": 6.625}
+    assert {name: place for place, name in ticks} == expected
     mel, times = np.random.default_rng(0).random((50, 8)).astype(np.float32), np.arange(50) / RATE_HZ
-    figures.spectrograms(
-        {"a": mel, "b": mel}, times, (0.0, 1.0), (), np.array([100.0, 300, 500, 900, 1100, 3000, 5000, 9000])
-    )
-    assert ticks[0] == {"0.5": 2.0, "1": 3.5, "2": pytest.approx(4 + 900 / 1900), "4": 5.5, "7.5": 6.625}
+    for hz, shown in ((band_hz, {*expected, label}), (None, {"0", "2", "4", "6", "mel band, low to high"})):
+        picture = svg_of(figures.spectrograms({"a": mel}, times, (0.0, 1.0), (), hz))
+        assert shown <= {text.text for text in elements(picture, "text")}
+
+
+def test_a_spectrogram_is_a_pixel_for_each_value_with_the_highest_band_on_top() -> None:
+    rng, times = np.random.default_rng(0), np.arange(500) / RATE_HZ
+    mels = {name: rng.random((500, 80)).astype(np.float32) for name in ("true", "model", "ridge")}
+    uri = figures.spectrograms(mels, times, (0.0, 1.0))
+    drawn = [image.get("href", "") for image in elements(svg_of(uri), "image")]
+    assert len(drawn) == len(mels) + 1  # and the scale of colours
+    magma = colormaps["magma"](np.arange(256), bytes=True)[:, :3]
+    for mel, href in zip(mels.values(), drawn, strict=False):
+        pixels = np.rint(255 * imread(io.BytesIO(base64.b64decode(href.partition(",")[2]))))[..., :3]
+        np.testing.assert_array_equal(pixels, magma[(mel.T[::-1] * 256).astype(int)])
+    assert len(uri) < 3 * 500 * 80 * 4 / 3 + 16_000, "a byte for each value, as text, and the axes"
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_labels_stay_text_in_every_picture() -> None:
+    """A label may hold anything, XML's forbidden characters included; an image that is no XML is not shown."""
+    label, mel = f"\x00{NASTY}]]>\ufffe", np.zeros((50, 8), np.float32)
+    spectrogram = figures.spectrograms({"a": mel}, np.arange(50) / RATE_HZ, (0.0, 0.0), [Event(0.1, 0.2, label)])
+    line = figures.lines({label: (np.arange(3.0), np.arange(3.0))}, "x", "y")
+    for uri in (spectrogram, line, figures.bars({label: 0.1}, "x")):
+        assert not set(uri) & set("<>\"'&#\n")
+        picture = svg_of(uri)
+        assert elements(picture, "script") == []
+        assert f"\ufffd{NASTY}]]>\ufffd" in {text.text for text in elements(picture, "text")}
+
+
+def test_a_page_of_one_subject_draws_nothing_that_it_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    for name in ("intervals", "by_band", "by_subject"):
+        monkeypatch.setattr(figures, name, lambda *_, name=name: drawn.append(name) or "data:,")
+    folds = [make_fold(k) for k in range(2)]
+    document = score(folds, CONFIG, ChanceConfig(), RunContext({}))
+    subject_html(document, folds, ReportExtras(), CONFIG, "sub1", "all.html")
+    assert drawn == ["by_subject"]
+
+
+def test_players_hold_what_was_made_in_half_of_the_bytes() -> None:
+    """Of a sound like a voice: FLAC, to 13 bits of its loudest sample, 80 dB below which nothing is heard."""
+    time_s = np.arange(2 * 22050) / 22050
+    harmonics = sum(np.sin(2 * np.pi * 120 * k * time_s + k) / k for k in range(1, 30))
+    hiss = np.random.default_rng(0).normal(0, 0.02, len(time_s))
+    voice = (0.2 * np.sin(2 * np.pi * 2 * time_s) ** 2 * (harmonics + hiss)).astype(np.float32)
+    wav, flac = wav_bytes(voice, 22050), flac_bytes(voice, 22050)
+    assert len(flac) < len(wav) / 2
+    assert flac == flac_bytes(voice, 22050)
+    heard, rate_hz = soundfile.read(io.BytesIO(flac), dtype="float32")
+    assert rate_hz == 22050
+    assert np.abs(heard - voice).max() <= np.abs(voice).max() * 2**-13 + 2**-15
+    assert 10 * np.log10((voice**2).mean() / ((heard - voice) ** 2).mean()) > 55
+
+
+@pytest.mark.parametrize("sound", [[], [0.0] * 9, [1.0, -1.0] * 99, [3.0, -2.0] * 99, [1e-4, -1e-4] * 99])
+def test_silence_and_extremes_are_played_as_they_are(sound: list[float]) -> None:
+    given = np.array(sound, np.float32)
+    kept = given / max(1.0, float(np.abs(given).max(initial=0.0)))
+    heard, _ = soundfile.read(io.BytesIO(flac_bytes(given, 16000)), dtype="float32")
+    np.testing.assert_allclose(heard, kept if sound else [0.0], rtol=2**-13, atol=2**-15)
 
 
 def test_nearest_neighbour_is_among_the_baselines() -> None:

@@ -5,13 +5,10 @@ They are those of the report, by the same functions; the page says of which run.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-
-from PIL import Image
+from urllib.parse import unquote
 
 from pipeline.artifacts import paths
 from pipeline.artifacts.sidecar import read_sidecar
@@ -22,7 +19,6 @@ from pipeline.report import view_chance, view_model, view_scores, view_sound
 from pipeline.report.extras import ReportExtras, read_extras
 from pipeline.report.view import Picture
 
-COLOURS = 128
 OUT = Path(__file__).resolve().parents[1] / "docs" / "images" / "gallery"
 
 
@@ -61,12 +57,7 @@ def main() -> None:
     drawn = pictures(document, inputs.folds, read_extras(inputs, config), config.evaluate)
     OUT.mkdir(parents=True, exist_ok=True)
     for name, picture in drawn.items():
-        kind, _, text = picture.uri.partition(";base64,")
-        content = base64.b64decode(text)
-        if kind == "data:image/png":
-            Image.open(io.BytesIO(content)).convert("RGB").quantize(COLOURS).save(OUT / f"{name}.png", optimize=True)
-        else:
-            (OUT / f"{name}.svg").write_bytes(content)
+        (OUT / f"{name}.svg").write_text(unquote(picture.uri.partition(",")[2]))
 
 
 if __name__ == "__main__":

@@ -42,15 +42,14 @@ ROUND_OFF = 1e-6
 class NullBlock:
     """A test block or trial: target and prediction (frames, n_mels) float64, both less the target's mean spectrum.
 
-    ``weight`` (frames,) says which target frames count (default: all); ``onset`` is the frame in which the voice sets
-    in, ``offset`` the first after it has ended.  ``place`` orders the blocks of a session by time, over all folds.
+    ``onset`` is the frame in which the voice sets in, ``offset`` the first after it has ended.  ``place`` orders the
+    blocks of a session by time, over all folds.
     """
 
     target: Values
     prediction: Values
     recording: str
     session: str
-    weight: Values | None = None
     onset: int | None = None
     offset: int | None = None
     place: tuple[int, int] = (0, 0)
@@ -98,7 +97,20 @@ def subject_null(
     rng: np.random.Generator,
     alignment: Alignment = "start",
 ) -> Null:
-    """The null of one prediction of one subject, its folds pooled.
+    """The null of one prediction of one subject, its folds pooled, over all frames."""
+    every = [np.ones(len(block.target)) for fold in folds for block in fold.blocks]
+    return subject_nulls(folds, [every], count, min_shift_s, rng, alignment)[0]
+
+
+def subject_nulls(
+    folds: Sequence[NullFold],
+    weights: Sequence[Weights],
+    count: int,
+    min_shift_s: float,
+    rng: np.random.Generator,
+    alignment: Alignment = "start",
+) -> list[Null]:
+    """The null of one prediction of one subject, its folds pooled, for each of ``weights``, under the same draws.
 
     At most ``count`` shifts or exchanges are drawn.  No shift is below ``min_shift_s``.  ``alignment`` says at what
     exchanged trials are laid onto each other (:mod:`pipeline.evaluation.trial_exchange`); for ``voice``, trials without
@@ -107,10 +119,12 @@ def subject_null(
     rate_hz, active = folds[0].frame_rate_hz, np.all([fold.active for fold in folds], axis=0)
     trials = [(number, block) for number, fold in enumerate(folds) for block in fold.blocks]
     if exchanges(trials, rate_hz):
-        return exchange_test(trials, active, rate_hz, count, rng, alignment)
-    return shift_test(trials, active, rate_hz, count, min_shift_s, rng)
+        return exchange_test(trials, weights, active, rate_hz, count, rng, alignment)
+    return shift_test(trials, weights, active, rate_hz, count, min_shift_s, rng)
 
 
+Weights = Sequence[Values]
+"""Of each block, which target frames count, (frames,)."""
 Trials = Sequence[tuple[int, NullBlock]]
 """Blocks with the number of their fold."""
 
@@ -148,20 +162,17 @@ def can_shift(block: NullBlock, rate_hz: float) -> bool:
 SIDES = ("target", "prediction")
 
 
-def weight_of(block: NullBlock) -> Values:
-    """Which target frames count, (frames,)."""
-    return np.ones(len(block.target)) if block.weight is None else block.weight
-
-
 def shift_test(
-    trials: Trials, active: Mask, rate_hz: float, count: int, min_shift_s: float, rng: np.random.Generator
-) -> Null:
+    trials: Trials, weights: Sequence[Weights], active: Mask, rate_hz: float, count: int, min_shift_s: float,
+    rng: np.random.Generator,
+) -> list[Null]:  # fmt: skip
     """Circular shifts within the blocks of 12 s or more."""
     least = int(np.ceil(min_shift_s * rate_hz))
-    blocks = [b for _, b in trials if can_shift(b, rate_hz) and len(b.target) >= 2 * least]
-    if not blocks:
-        return no_null(f"no test block is as long as two shifts of {min_shift_s:g} s", "shift", len(active))
-    target, prediction = ([without_drift(getattr(b, side), rate_hz) for b in blocks] for side in SIDES)
+    chosen = [i for i, (_, b) in enumerate(trials) if can_shift(b, rate_hz) and len(b.target) >= 2 * least]
+    if not chosen:
+        none = no_null(f"no test block is as long as two shifts of {min_shift_s:g} s", "shift", len(active))
+        return [none] * len(weights)
+    target, prediction = ([without_drift(getattr(trials[i][1], side), rate_hz) for i in chosen] for side in SIDES)
     frames = sum(map(len, target))
     step = max(shifts.autocorrelation_frames(side, active) for side in (target, prediction))
     independent = frames // step
@@ -170,18 +181,19 @@ def shift_test(
     if independent < LEAST:
         reason = f"{independent} independent shifts (one in {step / rate_hz:.2f} s of test sound), {LEAST} needed"
     drawn = shifts.draw_shifts([len(y) for y in target], least, min(count, independent), rng)
-    r = shifts.circular_shift_null(target, [prediction], [[weight_of(b) for b in blocks]], drawn)[0, 0]
-    return null_of(r, active, independent, "shift", reason, minutes_needed)
+    found = shifts.circular_shift_null(target, [prediction], [[own[i] for i in chosen] for own in weights], drawn)[0]
+    return [null_of(r, active, independent, "shift", reason, minutes_needed) for r in found]
 
 
 def exchange_test(
-    trials: Trials, active: Mask, rate_hz: float, count: int, rng: np.random.Generator, alignment: Alignment
-) -> Null:
+    trials: Trials, weights: Sequence[Weights], active: Mask, rate_hz: float, count: int, rng: np.random.Generator,
+    alignment: Alignment,
+) -> list[Null]:  # fmt: skip
     """Trials exchange partners."""
-    if alignment == "voice":
-        trials = [(k, b) for k, b in trials if b.onset is not None]
+    chosen = [i for i, (_, b) in enumerate(trials) if alignment != "voice" or b.onset is not None]
+    trials, weights = [trials[i] for i in chosen], [[own[i] for i in chosen] for own in weights]
     if not trials:
-        return no_null("no trial with an onset of the voice", "exchange", len(active))
+        return [no_null("no trial with an onset of the voice", "exchange", len(active))] * len(weights)
     groups = groups_of(trials)
     distinct, reason = trial_exchange.distinct_orders(groups), None
     if distinct <= LEAST:
@@ -194,11 +206,12 @@ def exchange_test(
         b.prediction if own.any() else without_drift(b.prediction, rate_hz)
         for (_, b), own in zip(trials, lines, strict=True)
     ]
-    r = trial_exchange.exchange_null(
-        target, prediction, [weight_of(b) for _, b in trials], lines, anchors, groups, orders, seed
-    )
     minutes_needed = FEWEST_TRIALS * float(np.mean([len(y) for y in target])) / rate_hz / 60
-    return null_of(r, active, min(distinct - 1, count), "exchange", reason, minutes_needed)
+    found = []
+    for own in weights:
+        r = trial_exchange.exchange_null(target, prediction, own, lines, anchors, groups, orders, seed)
+        found.append(null_of(r, active, min(distinct - 1, count), "exchange", reason, minutes_needed))
+    return found
 
 
 def anchors_of(block: NullBlock, alignment: Alignment) -> tuple[int, ...]:

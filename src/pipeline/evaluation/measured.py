@@ -14,7 +14,7 @@ from pipeline.evaluation.chance import Null
 from pipeline.evaluation.fold import Prepared
 from pipeline.evaluation.frame_exchange import FrameExchange, Frames
 from pipeline.evaluation.nulls import null_fold
-from pipeline.evaluation.segments import Pairwise, Segments
+from pipeline.evaluation.segments import Each, Pairwise, Segments
 from pipeline.evaluation.types import MODEL, VOCODED_TRUE, Values
 
 SEED = 6
@@ -72,24 +72,28 @@ class Subject:
         return self.null_of(MODEL).method == "exchange"
 
 
-def of_segments(subject: Subject, names: Sequence[str], own: Segments, noun: str, score: Pairwise) -> ByName:
-    """A score of segments of each of ``names``."""
+def of_segments(
+    subject: Subject, names: Sequence[str], own: Segments, noun: str, score: Pairwise, each: Each | None = None
+) -> ByName:  # fmt: skip
+    """A score of segments of each of ``names``; ``each`` is that of targets and their own predictions alone."""
     if not own:
         return {name: Measured(reason=f"no {noun} in the test blocks") for name in names}
     target, reason = segments.cut(subject.prepared, own), segments.too_few(own, noun)
     return {
-        name: exchanged(subject, own, (target, segments.cut(subject.prepared, own, name)), score, name, reason)
+        name: exchanged(subject, own, (target, segments.cut(subject.prepared, own, name)), score, name, reason, each)
         for name in names
     }
 
 
 def exchanged(
     subject: Subject, own: Segments, sides: tuple[Sequence[Any], Sequence[Any]], score: Pairwise, name: str,
-    reason: str | None,
+    reason: str | None, each_of: Each | None = None,
 ) -> Measured:  # fmt: skip
     """A score of segments with its null; each with itself alone where there is no test."""
     if reason or name == VOCODED_TRUE:
-        each = np.array([score([y], [p])[0, 0] for y, p in zip(*sides, strict=True)])
+        each_of = each_of or (lambda y, p: np.array([score([a], [b])[0, 0] for a, b in zip(y, p, strict=True)]))
+        parts = [[[side[i] for i in group] for side in sides] for group in segments.groups_of(own)]
+        each = np.concatenate([each_of(*part) for part in parts])
         values = np.array([each[np.isfinite(each)].mean()]) if np.isfinite(each).any() else np.array([np.nan])
     else:
         rng = np.random.default_rng(subject.seed)
@@ -105,7 +109,7 @@ def of_frames(subject: Subject, name: str, score: Callable[[Frames, Frames], flo
     """A score of target frames and the predicted frames that they meet, over the draws of the null of r."""
     null = subject.null_of(name)
     source = MODEL if name == VOCODED_TRUE else name
-    folds = [null_fold(p, source, "pearson_r") for p in subject.prepared]
+    folds = [null_fold(p, source) for p in subject.prepared]
     trials = [(k, block) for k, fold in enumerate(folds) for block in fold.blocks]
     exchange = FrameExchange(trials, null, subject.rate_hz, subject.chance, subject.seed)
     if not exchange.blocks:

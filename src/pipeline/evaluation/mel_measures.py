@@ -35,7 +35,7 @@ def warped(subject: Subject, names: Sequence[str], own: segments.Segments) -> By
     if longest_s > LONGEST_WARPED_S:
         reason = f"utterances of up to {longest_s:.0f} s, longer than {LONGEST_WARPED_S:g} s, are not warped"
         return {name: Measured(reason=reason) for name in names}
-    return of_segments(subject, names, own, "utterances", segments.mcd_of_pairs)
+    return of_segments(subject, names, own, "utterances", segments.mcd_of_pairs, segments.mcd_of_each)
 
 
 def voice_activity(subject: Subject, name: str) -> Measured:

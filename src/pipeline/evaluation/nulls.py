@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.evaluate import ChanceConfig
-from pipeline.evaluation.chance import ALPHA, Null, NullBlock, NullFold, p_value, subject_null
+from pipeline.evaluation.chance import ALPHA, Null, NullBlock, NullFold, p_value, subject_nulls
 from pipeline.evaluation.fold import FoldScores, Prepared, null_summary
 from pipeline.evaluation.metrics import mean_of_known
 from pipeline.evaluation.types import MODEL, Document, Mask, Values
@@ -31,22 +31,21 @@ def all_nulls(scored: Sequence[FoldScores], config: ChanceConfig, seed: int) -> 
     for number, subject in enumerate(sorted({s.fold.subject for s in scored})):
         own = [s.prepared for s in scored if s.fold.subject == subject]
         for name in dict.fromkeys(n for prepared in own for n in prepared.decoders):
-            for metric in METRICS:
-                rng = np.random.default_rng([seed, number, 1])
-                folds = [null_fold(p, name, metric) for p in own if name in p.decoders]
-                null = subject_null(folds, config.shifts, config.min_shift_s, rng)
-                found.setdefault(subject, {}).setdefault(name, {})[metric] = null
+            having = [p for p in own if name in p.decoders]
+            weights = [[w for p in having for w in p.by_block(p.weights[metric])] for metric in METRICS]
+            rng, folds = np.random.default_rng([seed, number, 1]), [null_fold(p, name) for p in having]
+            nulls = subject_nulls(folds, weights, config.shifts, config.min_shift_s, rng)
+            found.setdefault(subject, {})[name] = dict(zip(METRICS, nulls, strict=True))
     return found
 
 
-def null_fold(prepared: Prepared, name: str, metric: str) -> NullFold:
-    """One prediction of a fold as a null takes it; ``metric`` says which frames count."""
+def null_fold(prepared: Prepared, name: str) -> NullFold:
+    """One prediction of a fold as a null takes it."""
     sides = [prepared.by_block(prepared.centred(mel)) for mel in (prepared.target, prepared.prediction(name))]
-    weights, speech = prepared.by_block(prepared.weights[metric]), prepared.by_block(prepared.speech)
-    rate_hz = prepared.fold.frame_rate_hz
+    speech, rate_hz = prepared.by_block(prepared.speech), prepared.fold.frame_rate_hz
     blocks = [
-        NullBlock(y, p, b.recording, b.session or b.recording, w, *voice(s, rate_hz), (b.number, b.start_frame))
-        for b, y, p, w, s in zip(prepared.fold.blocks, *sides, weights, speech, strict=True)
+        NullBlock(y, p, b.recording, b.session or b.recording, *voice(s, rate_hz), (b.number, b.start_frame))
+        for b, y, p, s in zip(prepared.fold.blocks, *sides, speech, strict=True)
     ]
     return NullFold(blocks, prepared.active, rate_hz)
 

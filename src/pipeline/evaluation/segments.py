@@ -50,6 +50,8 @@ Segments = Sequence[Segment]
 Side = Sequence[Any]
 Pairwise = Callable[[Side, Side], Values]
 """From targets and predictions of a group (segments) to the score of each with each, (targets, predictions)."""
+Each = Callable[[Side, Side], Values]
+"""From the same to the score of each target with its own prediction, (segments,)."""
 
 
 def utterances(prepared: Sequence[Prepared], whole_trials: bool) -> list[Segment]:
@@ -155,6 +157,11 @@ def mcd_of_pairs(target: Side, prediction: Side) -> Values:
     pairs = [(i, j) for i in range(len(y)) for j in range(len(p))]
     found = warped_mcd_db([y[i] for i, _ in pairs], [p[j] for _, j in pairs])
     return np.asarray(found.reshape(len(y), len(p)))
+
+
+def mcd_of_each(target: Side, prediction: Side) -> Values:
+    """The same of each target with its own prediction."""
+    return warped_mcd_db([cepstra(y) for y in target], [cepstra(p) for p in prediction])
 
 
 def modulation_error_of_pairs(frame_rate_hz: float) -> Pairwise:

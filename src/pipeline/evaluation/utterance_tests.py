@@ -123,19 +123,16 @@ def without(
     ``regressors`` have a coefficient in each band; the columns of ``courses`` (utterance, frame, column) do too.
     """
     count, frames, bands = sides[0].shape
-    terms, values = (
-        np.stack([less_means(v, found.fold).reshape(count * frames, bands) for v in several], axis=2)
-        for several in (regressors, sides)
-    )
-    basis = np.zeros((count * frames, 0))
+    several = [[less_means(v, found.fold).reshape(-1, bands) for v in part] for part in (regressors, sides)]
     if courses is not None:
         basis = orthonormal(less_means(courses, found.fold).reshape(count * frames, -1))
+        several = [[v - basis @ (basis.T @ v) for v in part] for part in several]
     out = np.empty((len(sides), count * frames, bands))
     for first in range(0, bands, BANDS_AT_ONCE):
-        own, rest = (np.moveaxis(v[:, first : first + BANDS_AT_ONCE], 1, 0) for v in (terms, values))
-        own, rest = (v - basis @ (basis.T @ v) for v in (own, rest))
+        chunk = slice(first, first + BANDS_AT_ONCE)
+        own, rest = (np.stack([v[:, chunk].T for v in part], axis=2) for part in several)
         own = orthonormal(own)
-        out[:, :, first : first + BANDS_AT_ONCE] = (rest - own @ (own.transpose(0, 2, 1) @ rest)).T
+        out[:, :, chunk] = (rest - own @ (own.transpose(0, 2, 1) @ rest)).T
     return [side.reshape(count, frames, bands) for side in out]
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the report as data URIs: SVG for lines, PNG for spectrograms; equal input, equal bytes.
+"""Pictures of the report as SVG in data URIs, those of arrays by :mod:`pipeline.report.maps`; equal input, equal bytes.
 
 Colours are Okabe and Ito's, which people with colour-blind vision can tell apart; no
 meaning rests on colour alone.  Figures are drawn half a page wide, so that their text stays readable
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,13 +21,13 @@ from numpy.typing import NDArray
 from pipeline.artifacts.aligned import Event
 from pipeline.artifacts.pictures import Axes, Axis, Figure, style
 from pipeline.evaluation.types import Mel, Values
-from pipeline.report.listening import wav_bytes
+from pipeline.report import maps
+from pipeline.report.listening import flac_bytes
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#6b7280",
 )  # fmt: skip
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, GREY)
-PAGE_WIDTH_IN = 9.6
 WIDTH_IN = 4.5
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -56,6 +57,7 @@ MOST_NAMED = 3 * len(CYCLE)
 """Lines of which no two look alike: in each colour whole, dashed and dotted."""
 MAP = "magma"
 MOST_HEADS = 4
+LAG_LABEL = "lag [s], positive: the sound in the signal is late"
 PROJECTIONS = (("coronal", 0, 2), ("sagittal", 1, 2), ("axial", 0, 1))
 """Name, and the axes across and up, where x points right, y to the front and z up, as in RAS coordinates."""
 ROUND_HZ = (500, 1000, 2000, 4000, 7500)
@@ -63,23 +65,30 @@ styled = style.context(["default", STYLE])
 """Decorator of every function that draws; a ``matplotlibrc`` of the working directory changes nothing."""
 
 
-def data_uri(figure: Figure, kind: str = "svg") -> str:
-    """The drawn figure as ``data:image/…;base64,…`` without dates or program versions."""
-    buffer = io.BytesIO()
-    save(figure, buffer, kind, 160)
-    mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
-    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+def data_uri(figure: Figure) -> str:
+    """The drawn figure as an SVG whose text is text, without dates or program versions.
+
+    ``savefig`` draws twice, once to measure.
+    """
+    from matplotlib import rc_context  # only after pipeline.artifacts.pictures
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none"}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=NO_DATES["svg"])
+    text = re.sub(r"\n *", " ", buffer.getvalue())
+    return maps.svg_uri(text.replace("'DejaVu Sans'", maps.FONTS))
 
 
 @styled
-def save(figure: Figure, place: Path | io.BytesIO, kind: str, dpi: int = 300) -> None:
+def save(figure: Figure, place: Path, kind: str) -> None:
     """Write the drawn figure without dates or program versions; equal input, equal bytes."""
-    figure.savefig(place, format=kind, metadata=NO_DATES[kind], dpi=dpi)
+    figure.savefig(place, format=kind, metadata=NO_DATES[kind], dpi=300)
 
 
-def wav_uri(sound: NDArray[np.float32], rate_hz: int) -> str:
-    """A mono 16-bit WAV as a data URI."""
-    return f"data:audio/wav;base64,{base64.b64encode(wav_bytes(sound, rate_hz)).decode()}"
+def flac_uri(sound: NDArray[np.float32], rate_hz: int) -> str:
+    """A mono sound as a data URI."""
+    return f"data:audio/flac;base64,{base64.b64encode(flac_bytes(sound, rate_hz)).decode()}"
 
 
 def axes(height_in: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
@@ -95,12 +104,19 @@ def legend_columns(labels: Iterable[str], most: int) -> int:
 
 def label_bands(axis: Axis, band_hz: Values | None) -> None:
     """Ticks at round frequencies, which lie between mel bands; numbers of bands where these are unknown."""
+    ticks, label = band_ticks(0, band_hz)
+    axis.set_label_text(label)
+    if band_hz is not None:
+        axis.set_ticks([place for place, _ in ticks], [name for _, name in ticks])
+
+
+def band_ticks(n_mels: int, band_hz: Values | None) -> tuple[maps.Ticks, str]:
+    """Places and names of ticks at round frequencies, which lie between mel bands, and the axis' label."""
     if band_hz is None:
-        axis.set_label_text("mel band, low to high")
-        return
+        return maps.ticks(0, max(n_mels - 1, 0), 5), "mel band, low to high"
     shown = [f for f in ROUND_HZ if band_hz[0] <= f <= band_hz[-1]]
-    axis.set_ticks(np.interp(shown, band_hz, np.arange(len(band_hz))).tolist(), [f"{f / 1000:g}" for f in shown])
-    axis.set_label_text("mel band [kHz]")
+    places = np.interp(shown, band_hz, np.arange(len(band_hz))).tolist()
+    return [(place, f"{f / 1000:g}") for place, f in zip(places, shown, strict=True)], "mel band [kHz]"
 
 
 @styled
@@ -125,7 +141,6 @@ def intervals(rows: Sequence[tuple[str, float, Sequence[float] | None]], chance_
     return data_uri(figure)
 
 
-@styled
 def spectrograms(
     mels: Mapping[str, Mel],
     times_s: Values,
@@ -134,23 +149,27 @@ def spectrograms(
     band_hz: Values | None = None,
 ) -> str:
     """Log-mels (frames, n_mels) of one stretch below each other, with word labels above where there are events."""
-    figure = Figure(figsize=(PAGE_WIDTH_IN, 0.7 + 1.45 * len(mels)))
-    panels = figure.subplots(len(mels), 1, squeeze=False, sharex=True)[:, 0].tolist()
+    drawing = maps.Drawing(960, 70 + 145 * len(mels))
+    top, pitch = (24 if events else 8), (drawing.height - (60 if events else 44)) / len(mels)
+    colours = maps.Colours(MAP, *limits)
     half = max((times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1) / 2, 1e-3)
-    for ax, (name, mel) in zip(panels, mels.items(), strict=True):
-        extent = (times_s[0] - half, times_s[-1] + half, -0.5, mel.shape[1] - 0.5)
-        image = ax.imshow(mel.T, origin="lower", aspect="auto", extent=extent, cmap=MAP,
-                          vmin=limits[0], vmax=limits[1], interpolation="nearest")  # fmt: skip
-        label_bands(ax.yaxis, band_hz)
-        ax.text(0.004, 0.97, name, transform=ax.transAxes, va="top", fontsize=8, color="white",
-                bbox={"facecolor": "black", "alpha": 0.55, "pad": 1.5, "linewidth": 0})  # fmt: skip
+    first_s, last_s = times_s[0] - half, times_s[-1] + half
+    time = maps.Axis(first_s, last_s, maps.ticks(first_s, last_s, 9), "time in the recording [s]")
+    for row, (name, mel) in enumerate(mels.items()):
+        box = maps.Box(60, top + row * pitch, 802, pitch - 8)
+        bands = maps.Axis(-0.5, mel.shape[1] - 0.5, *band_ticks(mel.shape[1], band_hz))
+        below = time if row == len(mels) - 1 else maps.Axis(first_s, last_s)
+        maps.panel(drawing, box, mel, colours, below, bands)
         for event in events:
-            ax.axvline(event.onset_s, color="white", linewidth=0.5, alpha=0.6)
-    for event in events:
-        panels[0].annotate(event.label, (event.onset_s, 1.02), xycoords=("data", "axes fraction"), fontsize=7)
-    panels[-1].set_xlabel("time in the recording [s]")
-    figure.colorbar(image, ax=panels, label="nats", pad=0.01)
-    return data_uri(figure, "png")
+            place = box.x + box.width * time.share(event.onset_s)
+            drawing.element("line", x1=place, x2=place, y1=box.y, y2=box.y + box.height, stroke="#fff",
+                            stroke_width=0.7, stroke_opacity=0.6)  # fmt: skip
+            if not row:
+                drawing.text(place, top - 9, event.label, font_size=maps.SMALL_TEXT, fill=maps.INK)
+        drawing.text(box.x + 6, box.y + 12, name, fill="#fff", stroke="#000", stroke_width=4.0, stroke_opacity=0.6,
+                     paint_order="stroke")  # fmt: skip
+    maps.scale(drawing, maps.Box(876, top, 14, drawing.height - top - 44), colours, "nats")
+    return drawing.uri()
 
 
 @styled
@@ -201,10 +220,20 @@ def by_subject(names: Sequence[str], means: Mapping[str, Sequence[float | None]]
     return data_uri(figure)
 
 
-@styled
 def attention(weights: Values, output_s: Values, encoder_s: Values) -> str:
     """Attention (heads, groups, positions) of one window, a panel for each of the first four heads."""
-    return data_uri(attention_figure(weights, output_s, encoder_s), "png")
+    shown = weights[:MOST_HEADS]
+    drawing, pitch = maps.Drawing(450, 190), 396 / len(shown)
+    signal = maps.Axis(encoder_s[0], encoder_s[-1], maps.ticks(encoder_s[0], encoder_s[-1], 3))
+    sound = maps.Axis(output_s[0], output_s[-1], maps.ticks(output_s[0], output_s[-1], 5), "sound [s]")
+    for head, own in enumerate(shown):
+        box = maps.Box(58 + head * pitch, 22, pitch - 10, 124)
+        beside = sound if head == 0 else maps.Axis(output_s[0], output_s[-1])
+        colours = maps.Colours("viridis", float(own.min()), float(own.max()))
+        maps.panel(drawing, box, own.T, colours, signal, beside)
+        drawing.text(box.x, 11, f"head {head + 1}", fill="#000")
+    drawing.text(251, 179, "recorded signal [s]", fill=maps.INK, text_anchor="middle")
+    return drawing.uri()
 
 
 def attention_figure(weights: Values, output_s: Values, encoder_s: Values) -> Figure:
@@ -308,21 +337,38 @@ def contacts_figure(position: Values, values: Values, label: str) -> Figure:
     return figure
 
 
-@styled
 def matrix(values: Values, frequencies_hz: Values, lags_s: Values) -> str:
     """Contamination matrix (frequency, lag)."""
-    return data_uri(matrix_figure(values, frequencies_hz, lags_s), "png")
+    drawing, box = maps.Drawing(450, 340), maps.Box(60, 8, 300, 286)
+    largest = largest_of(values)
+    lags = maps.Axis(lags_s[0], lags_s[-1], maps.ticks(lags_s[0], lags_s[-1], 6), LAG_LABEL)
+    rows = maps.Axis(0, len(values), [(row + 0.5, f"{frequencies_hz[row]:g}") for row in labelled_rows(values)],
+                     "frequency [Hz]")  # fmt: skip
+    colours = maps.Colours("PuOr_r", -largest, largest)
+    maps.panel(drawing, box, values.T, colours, lags, rows)
+    maps.scale(drawing, maps.Box(376, 22, 14, 258), colours, "common phase [SD]")
+    return drawing.uri()
+
+
+def largest_of(matrix: Values) -> float:
+    """What the colours of a contamination matrix reach either way."""
+    return max(float(np.abs(matrix).max()), 5.0)
+
+
+def labelled_rows(matrix: Values) -> NDArray[np.intp]:
+    """The rows of a contamination matrix that are labelled."""
+    return np.unique(np.linspace(0, len(matrix) - 1, 5).round().astype(np.intp))
 
 
 def matrix_figure(values: Values, frequencies_hz: Values, lags_s: Values) -> Figure:
     """The figure of :func:`matrix`."""
     figure, (ax,) = axes(3.4)
-    largest = max(float(np.abs(values).max()), 5.0)
+    largest = largest_of(values)
     image = ax.imshow(values, origin="lower", aspect="auto", cmap="PuOr_r", interpolation="nearest",
                       extent=(lags_s[0], lags_s[-1], 0, len(values)), vmin=-largest, vmax=largest)  # fmt: skip
-    rows = np.unique(np.linspace(0, len(values) - 1, 5).round().astype(int))
+    rows = labelled_rows(values)
     ax.set_yticks(rows + 0.5, [f"{frequencies_hz[row]:g}" for row in rows])
-    ax.set_xlabel("lag [s], positive: the sound in the signal is late")
+    ax.set_xlabel(LAG_LABEL)
     ax.set_ylabel("frequency [Hz]")
     figure.colorbar(image, ax=ax, label="common phase [SD]", shrink=0.9)
     return figure

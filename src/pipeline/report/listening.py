@@ -10,6 +10,7 @@ import wave
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from pipeline.artifacts.aligned import Event
@@ -23,6 +24,8 @@ SOUNDS = {
     "vocoded_true": "True mel through the vocoder: the ceiling",
     "predicted": "Predicted sound",
 }
+FLAC_BITS = 13
+"""Of a sound's largest sample, without its sign, that the report's players keep."""
 LONGEST_WORD_S = 2.0
 """Words stop here, so that what holds them stays small."""
 
@@ -73,11 +76,29 @@ def words_of(fold: FoldPredictions, block: TestBlock, count: int) -> Iterator[tu
 
 def wav_bytes(sound: NDArray[np.float32], rate_hz: int) -> bytes:
     """A mono 16-bit WAV file; louder than full scale is turned down, never clipped."""
-    scaled = sound / max(1.0, float(np.abs(sound).max(initial=0.0)))
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate_hz)
-        file.writeframes(np.rint(scaled * 32767).astype("<i2").tobytes())
+        file.writeframes(as_int16(sound).astype("<i2").tobytes())
     return buffer.getvalue()
+
+
+def flac_bytes(sound: NDArray[np.float32], rate_hz: int) -> bytes:
+    """A FLAC file, a third of the WAV's bytes, of the same samples to :data:`FLAC_BITS` of the loudest.
+
+    The error, 80 dB below the peak, is not heard; equal sound gives equal bytes, as Vorbis and Opus do not.
+    """
+    samples = as_int16(sound)
+    step = 1 << max(0, int(np.abs(samples, dtype=np.int32).max(initial=0)).bit_length() - FLAC_BITS)
+    kept = (np.rint(samples / step).clip(max=32767 // step) * step).astype(np.int16)
+    kept = kept if len(kept) else np.zeros(1, np.int16)  # of no sample there is no FLAC file
+    buffer = io.BytesIO()
+    soundfile.write(buffer, kept, rate_hz, format="FLAC", subtype="PCM_16", compression_level=1.0)
+    return buffer.getvalue()
+
+
+def as_int16(sound: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Samples of 16 bits, turned down where they are louder than full scale."""
+    return np.rint(sound / max(1.0, float(np.abs(sound).max(initial=0.0))) * 32767).astype(np.int16)

@@ -53,10 +53,10 @@ class Page:
 
     head: view_scores.Head
     recordings: view_checks.Recordings
-    scores: view_scores.Scores
+    scores: view_scores.Scores | None
     measures: view_measures.Measures
     sound: view_sound.Examples
-    bands: view_scores.Bands
+    bands: view_scores.Bands | None
     subjects: view_scores.Subjects
     chance: view_chance.Chance
     attention: view_model.AttentionMaps
@@ -122,10 +122,10 @@ def _html(
         links=links,
         head=view_scores.head(document, share=share, subject=subject),
         recordings=view_checks.recordings(extras),
-        scores=view_scores.scores(document),
+        scores=view_scores.scores(document) if "scores" in sections else None,
         measures=view_measures.measures(document),
         sound=view_sound.examples(folds, config, extras.band_hz, share=share),
-        bands=view_scores.bands(document, extras.band_hz),
+        bands=view_scores.bands(document, extras.band_hz) if "bands" in sections else None,
         subjects=view_scores.subjects(document, tested=not subject),
         chance=view_chance.subject_chance(document, subject)
         if subject

@@ -111,7 +111,7 @@ def stretch_player(fold: FoldPredictions, block: TestBlock, cut: slice, kind: st
     wave = stretch(block, cut, fold, kind)
     if wave is None or block.sound is None:
         return None
-    return Player(figures.wav_uri(wave, block.sound.rate_hz), SOUNDS[kind])
+    return Player(figures.flac_uri(wave, block.sound.rate_hz), SOUNDS[kind])
 
 
 def word_players(fold: FoldPredictions, block: TestBlock, count: int, *, share: bool) -> Words | None:
@@ -121,6 +121,6 @@ def word_players(fold: FoldPredictions, block: TestBlock, count: int, *, share: 
         assert block.sound is not None
         name = f"word {number}" if share else f"{event.label}, {event.onset_s:.1f} s"
         kinds = [kind for kind in waves if kind == "predicted" or not share]
-        uris = {kind: figures.wav_uri(waves[kind], block.sound.rate_hz) for kind in kinds}
+        uris = {kind: figures.flac_uri(waves[kind], block.sound.rate_hz) for kind in kinds}
         rows.append((name, [Player(uri, f"{name}: {SOUNDS[kind]}") for kind, uri in uris.items()]))
     return Words([SOUNDS[kind].partition(":")[0] for kind in kinds], rows) if rows else None
