@@ -453,7 +453,7 @@ def test_timing_tells_every_response_to_onsets_and_ends_of_events_and_voice() ->
     for k in np.cumsum(rng.integers(45, 120, 60)):
         target[k : k + rng.integers(10, 40)] += 4
     block = replace(fold.blocks[0], target=target.astype(np.float32))
-    voice, _ = _courses(Prepared(fold, EvaluateConfig()), block, own)
+    voice, _ = _courses(Prepared(fold, EvaluateConfig()), block, own, quieter=False)
     size = len(target)
     loud = np.diff((block.target.mean(axis=1) > fold.speech_threshold_nats).astype(int), prepend=0)
     onsets = np.bincount(starts, minlength=size)
@@ -464,6 +464,23 @@ def test_timing_tells_every_response_to_onsets_and_ends_of_events_and_voice() ->
         columns = voice[60:-60]
         left = heard - columns @ np.linalg.lstsq(columns, heard, rcond=None)[0]
         assert left.var() < 0.03 * heard.var()
+
+
+def test_without_events_quieter_voice_stands_in_for_them() -> None:
+    rng = np.random.default_rng(1)
+    fold = a_fold(("anna",), rng)
+    loudness = np.repeat(rng.permutation(np.linspace(-9, -5, 30)), 30)
+    block = replace(fold.blocks[0], target=np.tile(loudness[:, None], 4).astype(np.float32), events=())
+    voice, _ = _courses(Prepared(fold, EvaluateConfig()), block, [], quieter=True)
+    quiet = np.percentile(loudness, 5)
+    for share in (0.25, 0.5):
+        state = loudness > quiet + share * (fold.speech_threshold_nats - quiet)
+        expected = without_drift(state[:, None].astype(float), RATE_HZ)
+        assert any(np.allclose(voice[:, [k]], expected) for k in range(4))
+    half = replace(fold, blocks=(fold.blocks[0], replace(fold.blocks[0], events=())))
+    found = aligned_utterances([Prepared(half, EvaluateConfig())])
+    assert isinstance(found, Utterances)
+    assert len(found) > 12
 
 
 def test_words_change_places_within_a_speaker() -> None:
@@ -541,6 +558,9 @@ def test_limits_of_little_sound() -> None:
     others = [replace(long, subject="b"), long, replace(long, fold=1)]
     assert limits_of(others)["one_fold"]["numbers"] == {"folds": 1}
     assert "no_speaker_column" in limits_of([a_fold(("anna", ""), rng)])
+    mute = a_fold(("anna",), rng)
+    mute = replace(mute, blocks=tuple(replace(block, events=()) for block in mute.blocks))
+    assert ("no_events" in limits_of([mute]), "no_events" in limits_of([a_fold(("anna",), rng)])) == (True, False)
 
 
 def test_limits_of_what_was_recorded_and_heard_before() -> None:

@@ -102,4 +102,7 @@ def run_limits(
     if not all(b.speaker for s in scored for b in s.fold.blocks):
         reason = "the sheet has no column speaker: of several voices, the speaker may be all that goes beyond loudness"
         found.append(limit("no_speaker_column", reason))
+    if not any(b.events for s in scored for b in s.fold.blocks):
+        reason = "no events: loudness may be knowledge of when words begin and end, of which energy tells a part"
+        found.append(limit("no_events", reason))
     return found

@@ -31,6 +31,8 @@ LOUDNESS_LAGS_S = (-0.25, -0.17, -0.1, -0.05, 0.0, 0.05, 0.1, 0.17, 0.25)
 ABOVE_THRESHOLD_LAGS_S = (-0.08, 0.0, 0.08)
 STEADY, LEAST_SPREAD_NATS = 5.0, 0.02
 """A background that changes by more than this many standard deviations beyond the usual, and their least."""
+QUIET_PERCENTILE, QUIETER = 5, (0.25, 0.5)
+"""Without events voice is on above these shares, too, of the way from the quiet to the threshold of speech."""
 NORMAL_MAD = 0.6745
 """Median absolute deviation of a standard normal variable."""
 EDGE_STEP_S, EDGE_REACH_S = 0.035, 0.45
@@ -113,12 +115,13 @@ def aligned_utterances(prepared: Sequence[Prepared], name: str = MODEL) -> Utter
     active = np.all([p.active for p in prepared], axis=0)
     if frames < 5 or not active.any():
         return "no utterance long enough to compare" if active.any() else "the target is constant in every band"
+    without_events = not all(block.events for p in prepared for block in p.fold.blocks)
     places: dict[tuple[int, str, str], int] = {}
     rows = [
         row
         for k, (p, blocks) in enumerate(zip(prepared, listed, strict=True))
         for block, own in zip(p.fold.blocks, blocks, strict=True)
-        for row in _rows(p, block, own, name, frames, active, k, places)
+        for row in _rows(p, block, own, name, frames, active, k, places, quieter=without_events)
     ]
     if not rows:
         return "no utterance lies whole in the test blocks"
@@ -159,7 +162,7 @@ def with_templates(prepared: Sequence[Prepared], found: Utterances) -> Utterance
 
 def _rows(
     prepared: Prepared, block: TestBlock, own: Sequence[Event], name: str, frames: int, active: NDArray[np.bool_],
-    fold: int, places: dict[tuple[int, str, str], int],
+    fold: int, places: dict[tuple[int, str, str], int], *, quieter: bool,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One row per utterance that lies whole in a block."""
     rate_hz, target = prepared.fold.frame_rate_hz, block.target[:, active].astype(np.float64)
@@ -170,7 +173,9 @@ def _rows(
     series["envelope"] = np.full_like(target, np.nan) if envelope is None else envelope[:, active].astype(np.float64)
     series |= {r: block.references[r][:, active].astype(np.float64) for r in REFERENCES}
     series = {key: without_drift(values, rate_hz) for key, values in series.items()}
-    series |= dict(zip(("voice_course", "loudness_course"), _courses(prepared, block, own), strict=True))
+    series |= dict(
+        zip(("voice_course", "loudness_course"), _courses(prepared, block, own, quieter=quieter), strict=True)
+    )
     loudness = block.target.mean(axis=1)
     place = places.setdefault((fold, block.session or block.recording, block.speaker), len(places))
     found = []
@@ -207,25 +212,30 @@ def _quietest(target: Values, first: int, stop: int, frames: int) -> Values:
     return np.tile(target[first : max(stop, first + 1)].min(axis=0), (frames, 1))
 
 
-def _courses(prepared: Prepared, block: TestBlock, own: Sequence[Event]) -> tuple[Values, Values]:
+def _courses(
+    prepared: Prepared, block: TestBlock, own: Sequence[Event], *, quieter: bool
+) -> tuple[Values, Values]:  # fmt: skip
     """What timing, and loudness, tell in a block, slow drift taken off: (frame, column) each.
 
     Events, and voice by energy, are courses of 0 and 1.  A response to their onsets need not be that to their ends
-    turned round, so each has columns of its own.
+    turned round, so each has columns of its own.  ``quieter`` voice stands in for the ends of words without events.
     """
     rate_hz, threshold = prepared.fold.frame_rate_hz, prepared.fold.speech_threshold_nats
     loudness = loudness_of(block.target)
     states = voice_of(block.target, own, threshold, rate_hz)
-    change = np.diff(states[:, 1])
+    if quieter:
+        quiet = np.percentile(loudness, QUIET_PERCENTILE)
+        states = np.concatenate([states, loudness > quiet + np.array(QUIETER) * (threshold - quiet)], axis=1)
     spans_s = np.array([(e.onset_s, e.onset_s + e.duration_s) for e in own]).reshape(-1, 2)
-    edges = *(rate_hz * spans_s.T), *(np.flatnonzero(change == sign) + 1.0 for sign in (1, -1))
+    steps = np.diff(states[:, 1:], axis=0).T
+    edges = [*(rate_hz * spans_s.T), *(np.flatnonzero(step == sign) + 1.0 for step in steps for sign in (1, -1))]
 
     def at(column: Values, lags_s: Sequence[float]) -> Values:
         return lagged(column, np.rint(np.array(lags_s) * rate_hz).astype(np.int64))
 
     above = np.maximum(loudness - threshold, 0)
     courses = (
-        np.concatenate([states, *(_responses(own, len(states), rate_hz) for own in edges)], axis=1),
+        np.concatenate([states, *(_responses(edge, len(states), rate_hz) for edge in edges)], axis=1),
         np.concatenate([at(loudness, LOUDNESS_LAGS_S), at(above, ABOVE_THRESHOLD_LAGS_S)], axis=1),
     )
     return without_drift(courses[0], rate_hz), without_drift(courses[1], rate_hz)
