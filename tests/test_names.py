@@ -20,6 +20,24 @@ from pipeline.provenance import outputs
 from pipeline.provenance.freshness import described
 from pipeline.raw.sheet import read_sheet
 
+#: A command that is asked to end while it clears up, and when it has ended.
+IMPATIENCE = """\
+import os, signal, sys, time
+from pipeline import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+def main():
+    try:
+        os.kill(os.getpid(), {first})
+        time.sleep(9)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), {second})
+        print("cleared up")
+        return 5
+cli.main = main
+code = cli.command()
+os.kill(os.getpid(), {first})
+sys.exit(code)
+"""
 #: Modules that Python, or this package, imports early.
 SHADOWED = ["re", "enum", "pathlib", "fnmatch", "ntpath", "types", "functools", "argparse", "json", "typing", "io"]
 
@@ -63,6 +81,16 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
             f"{command} {end}", shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert result.stderr == "", end
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 2), (15, 2), (2, 15)])
+def test_a_second_signal_does_not_break_off_what_clears_up(first: int, second: int) -> None:
+    script = IMPATIENCE.format(first=first, second=second)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (5, "cleared up\n", "")
 
 
 def test_modules_beside_the_data_do_not_run(tmp_path: Path) -> None:

@@ -180,6 +180,17 @@ def test_a_failure_on_the_way_leaves_nothing(lab: Path, monkeypatch) -> None:
     assert not (lab / "out").exists()
 
 
+def test_of_two_commands_at_once_one_is_refused_and_neither_removes_what_is_not_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ZeroDivisionError), new_sheet._new_folder(out):
+        with pytest.raises(InputError, match="holds something"), new_sheet._new_folder(out):
+            pass
+        (out / "predictions").mkdir()
+        (out / "notes.txt").touch()
+        raise ZeroDivisionError
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
+
+
 def test_a_bad_channel_that_the_model_reads_is_said(lab: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = model_of("sim01", FINAL)
     row, name = read_sheet(lab / "new.tsv")[0], load_model(model)[1]["feature_names"]["sim01"][0]

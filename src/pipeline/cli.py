@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -33,6 +35,8 @@ from pipeline.importing.options import Options, add_arguments
 if TYPE_CHECKING:
     from pipeline.run.plan import Plan
 
+#: How long after a signal others are not heeded [s].
+GRACE_S = 2.0
 _SETTING = re.compile(r"[A-Za-z0-9_.]+=")
 
 
@@ -93,15 +97,32 @@ class Printable(io.TextIOWrapper):
         return super().write(printable(text, but="\n\t"))
 
 
+def _interrupt_once() -> None:
+    """SIGTERM is as Ctrl-C; a second signal soon after the first does not break off what clears up."""
+    last_s = -math.inf
+
+    def interrupt(number: int, frame: object) -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s > GRACE_S:
+            last_s = time.monotonic()
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not of a shell's background jobs
+        signal.signal(signal.SIGINT, interrupt)
+
+
 def command() -> int:
     """The console command: :func:`main`, printing in a way that no terminal stumbles over; SIGTERM is as Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _interrupt_once()
     for name in ("stdout", "stderr"):
         plain = getattr(sys, name)
         if isinstance(plain, io.TextIOWrapper):  # none where it is closed
             shown = Printable(plain.detach(), encoding=plain.encoding, errors="backslashreplace", line_buffering=True)
             setattr(sys, name, shown)
     code = main()
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is done, and Python's own end is no place to be interrupted
+        signal.signal(number, signal.SIG_IGN)
     try:
         print(end="", flush=True)
     except BrokenPipeError:  # else Python complains of it when it ends
