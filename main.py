@@ -57,6 +57,8 @@ try:
 except ModuleNotFoundError as error:
     print(_without_environment(str(error.name)), file=sys.stderr)
     sys.exit(EXIT_BAD_INPUT)
+except KeyboardInterrupt:
+    sys.exit(EXIT_INTERRUPTED)
 
 #: Options that ask for Snakemake's own output, or with which the stages' lines do not reach this terminal.
 OWN_OUTPUT = {

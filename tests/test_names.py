@@ -93,6 +93,38 @@ def test_a_second_signal_does_not_break_off_what_clears_up(first: int, second: i
     assert (result.returncode, result.stdout, result.stderr) == (5, "cleared up\n", "")
 
 
+#: Commands in which an interrupt comes where Python loses it, or turns it into another error.
+LOST = {
+    "as an object is cleared away": """
+    class Cleared:
+        def __del__(self):
+            os.kill(os.getpid(), 15)
+    Cleared()
+    time.sleep(9)
+""",
+    "in a callback of C": """
+    try:
+        os.kill(os.getpid(), 15)
+    except KeyboardInterrupt:
+        raise SystemError("returned a result with an exception set")
+""",
+}
+
+
+@pytest.mark.parametrize("where", LOST)
+def test_an_interrupt_is_heeded_wherever_it_comes(where: str) -> None:
+    caught = "    except KeyboardInterrupt:\n        return 5\n"
+    body = f"    try:{LOST[where].replace(chr(10), chr(10) + '    ')}\n{caught}"
+    script = (
+        f"import os, sys, time\nfrom pipeline import cli\ndef main():\n{body}cli.main = main\nsys.exit(cli.command())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr.replace("interrupted\n", "")) == (5, "")
+
+
 def test_modules_beside_the_data_do_not_run(tmp_path: Path) -> None:
     for name in SHADOWED:
         (tmp_path / f"{name}.py").write_text(f"import sys; sys.stderr.write('ran {name}')")
