@@ -175,10 +175,16 @@ def test_a_tree_that_cannot_be_written_to_is_looked_at(tmp_path: Path, monkeypat
     }
 
 
-def test_without_a_writable_home_a_run_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HOME", "/proc/1/none"), ("HOME", "config.yaml"), ("HOME", "home"), ("XDG_CACHE_HOME", "config.yaml")],
+)
+def test_without_a_writable_home_a_run_starts(tmp_path: Path, name: str, value: str) -> None:
     (tmp_path / "config.yaml").write_text("simulate: {minutes: 1.0}\n")
-    environment = {**os.environ, "HOME": "/proc/1/none"}
-    environment.pop("XDG_CACHE_HOME", None)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/.cache").touch()
+    environment = {key: text for key, text in os.environ.items() if key != "XDG_CACHE_HOME"}
+    environment[name] = str(tmp_path / value)
     command = [sys.executable, str(ROOT / "main.py"), "--config", "config.yaml", "--cores", "1", "--dry-run"]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
