@@ -132,6 +132,13 @@ def test_the_folder_is_a_new_one_outside_the_results(lab: Path, out: str) -> Non
     assert (lab / "taken/notes.txt").exists()
 
 
+def test_nor_are_recordings_of_the_run_predicted_into_its_results(lab: Path) -> None:
+    (lab / "link").symlink_to(Path("results").absolute())
+    for out in (Path("results/aligned"), lab / "link/predictions/sim01"):
+        with pytest.raises(InputError, match="expected a folder outside results/"):
+            predict_recording(model_of("sim01", FINAL), "sim01_run01", out, False, "cpu")
+
+
 def test_channels_that_the_model_reads_are_named_before_anything_is_written(lab: Path) -> None:
     sheet, model = lab / "new.tsv", model_of("sim01", FINAL)
     sheet.write_text(sheet.read_text().replace(read_sheet(sheet)[0].channels or "", "n/a"))

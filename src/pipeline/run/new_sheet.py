@@ -16,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
 
-from pipeline.artifacts.paths import RESULTS
 from pipeline.artifacts.recording import open_recording, read_tables
 from pipeline.config.base import Section
 from pipeline.config.ingest import IngestStage
@@ -29,7 +28,7 @@ from pipeline.raw.headers import header_problems
 from pipeline.raw.recording import RawRecording
 from pipeline.raw.sessions import Session, SessionPlan, sessions_of
 from pipeline.raw.sheet import RecordingRow, read_sheet
-from pipeline.run.new_recordings import TrainedModel, listed, predict_session
+from pipeline.run.new_recordings import TrainedModel, listed, predict_session, results_problem
 from pipeline.signal.reference import shaft_of
 from pipeline.stage import Stage
 from pipeline.stages.align import align
@@ -124,10 +123,8 @@ def _stage(name: str, config: C, files: dict[str, list[Path]], options: Mapping[
 
 
 def _out_problems(out: Path) -> Iterator[Problem]:
-    if out.resolve().is_relative_to(RESULTS.resolve()):
-        yield Problem(
-            "--out", "", str(out), "a folder outside results/", "Name another: a run's results stay as they are"
-        )
+    if inside := list(results_problem(out)):
+        yield from inside
     elif out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
         yield _taken(out)
 
