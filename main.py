@@ -57,6 +57,8 @@ try:
 except ModuleNotFoundError as error:
     print(_without_environment(str(error.name)), file=sys.stderr)
     sys.exit(EXIT_BAD_INPUT)
+except KeyboardInterrupt:
+    sys.exit(EXIT_INTERRUPTED)
 
 #: Options that ask for Snakemake's own output, or with which the stages' lines do not reach this terminal.
 OWN_OUTPUT = {
@@ -171,7 +173,7 @@ def _snakemake(command: list[str]) -> int:
     # anybody's files may lie, as Python would otherwise look there first.
     search = os.pathsep.join(filter(None, [str(HOME / "src"), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"}
-    if not os.access(Path(os.environ.get("XDG_CACHE_HOME") or Path.home()), os.W_OK):  # Snakemake ends without a cache
+    if not _has_cache():
         environment["XDG_CACHE_HOME"] = str(Path(".snakemake/cache").absolute())
     running = subprocess.Popen(command, env=environment)
 
@@ -187,6 +189,15 @@ def _snakemake(command: list[str]) -> int:
     if code and signals:
         raise KeyboardInterrupt
     return exit_code(failures(before), otherwise=code if code > 0 else 128 - code) if code else 0
+
+
+def _has_cache() -> bool:
+    """Whether Snakemake, which ends without a cache, can write where it would lay it."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    place = Path(given or Path.home())
+    folders = [place, *([] if given else [place := place / ".cache"]), place / "snakemake"]
+    there = [folder for folder in folders if os.access(folder, os.F_OK)]
+    return folders[0] in there and all(folder.is_dir() and os.access(folder, os.W_OK) for folder in there)
 
 
 def _targets(others: list[str]) -> list[str]:

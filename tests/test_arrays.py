@@ -43,9 +43,11 @@ def npz(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def wav(samples: np.ndarray, subtype: str = "PCM_16", rate_hz: int = 16000) -> bytes:
+def wav(
+    samples: np.ndarray, subtype: str = "PCM_16", rate_hz: int = 16000, kind: str = "WAV", endian: str = "FILE"
+) -> bytes:
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate_hz, subtype, format="WAV")
+    soundfile.write(buffer, samples, rate_hz, subtype, endian, kind)
     return buffer.getvalue()
 
 
@@ -152,6 +154,10 @@ BAD_AUDIO: dict[str, tuple[str, bytes, str | None, str, str]] = {
     "wav as npy": (".npy", wav(SOUND), None, "format", "a WAV file"),
     "flac of unknown length": (".flac", flac_from_a_pipe(SOUND), None, "length", "a header that states none"),
     "cut wav": (".wav", wav(SOUND)[:-1001], None, "length", "the header claims 16000"),
+    "cut RF64, of more than 4 GB": (".wav", wav(SOUND, kind="RF64")[:-1001], None, "length", "the header claims 16000"),
+    "cut big-endian wav": (".wav", wav(SOUND, endian="BIG")[:-1001], None, "length", "the header claims 16000"),
+    "wav of another format": (".wav", wav(SOUND, kind="AIFF"), None, "format", "AIFF"),
+    "wav of a hole": (".wav", b"RIFF" + bytes(8 * 20_000) + wav(SOUND)[36:], None, "format", "without sound"),
     "wav without data": (".wav", wav(SOUND)[:36], None, "format", "without sound"),
     "stereo npy without a choice": (".npy", npy(np.stack([SOUND, SOUND], 1)), None, "audio_channel", "2 channels"),
     "stereo wav without a choice": (".wav", wav(np.stack([SOUND, SOUND], 1)), None, "audio_channel", "2 channels"),
@@ -329,6 +335,16 @@ def test_sound_files(suffix: str, subtype: str, dtype: type, tmp_path: Path) -> 
     assert block.dtype == dtype
     scale = 1 if dtype is np.int16 else 32768
     np.testing.assert_array_equal(block[:, 0] * scale, STEREO[100:7000, 1])
+
+
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "DOUBLE"])
+def test_wav_files_of_all_kinds(kind: str, subtype: str, tmp_path: Path) -> None:
+    (tmp_path / "sound.wav").write_bytes(wav(SOUND / 32768, subtype, kind=kind))
+    with open_audio(tmp_path / "sound.wav") as reader:
+        assert reader.n_samples == len(SOUND)
+        scale = 1 if subtype == "PCM_16" else 32768
+        np.testing.assert_allclose(reader.read(0, len(SOUND))[:, 0] * scale, SOUND, atol=1e-3)
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:

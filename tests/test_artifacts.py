@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -465,6 +466,12 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str, linked: bool
         pytest.fail("a temporary file was made")
     assert path.lstat() == before
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", [".", "", "/", ".."])
+def test_a_folder_without_a_name_of_its_own_is_not_replaced(tmp_path: Path, name: str) -> None:
+    with contextlib.chdir(tmp_path), pytest.raises(CannotWriteError, match="got a folder"), atomic_path(Path(name)):
+        pytest.fail("a temporary file was made")
 
 
 @pytest.mark.parametrize("target", ["link", "nothing"])

@@ -15,7 +15,8 @@ import pytest
 
 from conftest import ROOT, SMALL, jobs_run, snakemake
 from pipeline.artifacts.aligned import aligned_trials
-from pipeline.artifacts.core import Provenance
+from pipeline.artifacts.contamination import read_contamination, write_contamination
+from pipeline.artifacts.core import Provenance, header
 from pipeline.artifacts.windows import ROLE_CODES, BlockRow, SpanRow, Windows, read_windows, write_windows
 from pipeline.config.loader import load_config
 from pipeline.config.stages import stage_json
@@ -103,6 +104,18 @@ def test_scores_that_were_edited_are_not_drawn(own_chain: Path, tmp_path: Path) 
     done = pipeline(own_chain, "report", "--out", str(tmp_path / "x.html"))
     assert done.returncode == 2
     assert "eval.json" in done.stderr
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_scores_are_not_drawn_beside_other_results_than_they_are_of(own_chain: Path, tmp_path: Path) -> None:
+    """As a run of another config leaves them that was ended before it scored: each follows from the others."""
+    file = own_chain / "results/contamination/sim01_run01.h5"
+    made, values = header(file), read_contamination(file)
+    provenance = Provenance(made["config_json"], made["code_fingerprint"], made["inputs"], made["output"])
+    write_contamination(file, {"matrix": None, **values, "reason": "another"}, provenance)
+    done = pipeline(own_chain, "report", "--out", str(tmp_path / "x.html"))
+    assert done.returncode == 2
+    assert "results/contamination/sim01_run01.h5[content_digest]: got other content than was scored" in done.stderr
     assert not (tmp_path / "x.html").exists()
 
 

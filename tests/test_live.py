@@ -128,6 +128,16 @@ def test_channels_are_matched_by_name(lab: Lab) -> None:
     assert list(montage.order_of(names[::-1])) == list(range(len(names)))[::-1]
     with pytest.raises(InputError, match=f"no {names[montage.reference.columns[0]]}"):
         montage.order_of([name for name in names if name != names[montage.reference.columns[0]]])
+    with pytest.raises(InputError, match="2 times, expected each channel once"):
+        montage.order_of([*names, names[montage.reference.columns[0]]])
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 3), (50, 7), (1, 50, 6)])
+def test_samples_of_other_channels_are_refused(lab: Lab, shape: tuple[int, ...]) -> None:
+    decoder = lab.decoder(lab.trials[0])
+    assert len(decoder.montage.names) == 6
+    with pytest.raises(InputError, match=r"expected samples \(sample, 6\)"):
+        decoder.push(np.zeros(shape, np.float32))
 
 
 def test_samples_that_are_not_finite_are_refused(lab: Lab) -> None:

@@ -20,6 +20,24 @@ from pipeline.provenance import outputs
 from pipeline.provenance.freshness import described
 from pipeline.raw.sheet import read_sheet
 
+#: A command that is asked to end while it clears up, and when it has ended.
+IMPATIENCE = """\
+import os, signal, sys, time
+from pipeline import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+def main():
+    try:
+        os.kill(os.getpid(), {first})
+        time.sleep(9)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), {second})
+        print("cleared up")
+        return 5
+cli.main = main
+code = cli.command()
+os.kill(os.getpid(), {first})
+sys.exit(code)
+"""
 #: Modules that Python, or this package, imports early.
 SHADOWED = ["re", "enum", "pathlib", "fnmatch", "ntpath", "types", "functools", "argparse", "json", "typing", "io"]
 
@@ -63,6 +81,48 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
             f"{command} {end}", shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert result.stderr == "", end
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 2), (15, 2), (2, 15)])
+def test_a_second_signal_does_not_break_off_what_clears_up(first: int, second: int) -> None:
+    script = IMPATIENCE.format(first=first, second=second)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (5, "cleared up\n", "")
+
+
+#: Commands in which an interrupt comes where Python loses it, or turns it into another error.
+LOST = {
+    "as an object is cleared away": """
+    class Cleared:
+        def __del__(self):
+            os.kill(os.getpid(), 15)
+    Cleared()
+    time.sleep(9)
+""",
+    "in a callback of C": """
+    try:
+        os.kill(os.getpid(), 15)
+    except KeyboardInterrupt:
+        raise SystemError("returned a result with an exception set")
+""",
+}
+
+
+@pytest.mark.parametrize("where", LOST)
+def test_an_interrupt_is_heeded_wherever_it_comes(where: str) -> None:
+    caught = "    except KeyboardInterrupt:\n        return 5\n"
+    body = f"    try:{LOST[where].replace(chr(10), chr(10) + '    ')}\n{caught}"
+    script = (
+        f"import os, sys, time\nfrom pipeline import cli\ndef main():\n{body}cli.main = main\nsys.exit(cli.command())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr.replace("interrupted\n", "")) == (5, "")
 
 
 def test_modules_beside_the_data_do_not_run(tmp_path: Path) -> None:
@@ -115,10 +175,16 @@ def test_a_tree_that_cannot_be_written_to_is_looked_at(tmp_path: Path, monkeypat
     }
 
 
-def test_without_a_writable_home_a_run_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HOME", "/proc/1/none"), ("HOME", "config.yaml"), ("HOME", "home"), ("XDG_CACHE_HOME", "config.yaml")],
+)
+def test_without_a_writable_home_a_run_starts(tmp_path: Path, name: str, value: str) -> None:
     (tmp_path / "config.yaml").write_text("simulate: {minutes: 1.0}\n")
-    environment = {**os.environ, "HOME": "/proc/1/none"}
-    environment.pop("XDG_CACHE_HOME", None)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/.cache").touch()
+    environment = {key: text for key, text in os.environ.items() if key != "XDG_CACHE_HOME"}
+    environment[name] = str(tmp_path / value)
     command = [sys.executable, str(ROOT / "main.py"), "--config", "config.yaml", "--cores", "1", "--dry-run"]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

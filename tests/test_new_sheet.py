@@ -132,6 +132,13 @@ def test_the_folder_is_a_new_one_outside_the_results(lab: Path, out: str) -> Non
     assert (lab / "taken/notes.txt").exists()
 
 
+def test_nor_are_recordings_of_the_run_predicted_into_its_results(lab: Path) -> None:
+    (lab / "link").symlink_to(Path("results").absolute())
+    for out in (Path("results/aligned"), lab / "link/predictions/sim01"):
+        with pytest.raises(InputError, match="expected a folder outside results/"):
+            predict_recording(model_of("sim01", FINAL), "sim01_run01", out, False, "cpu")
+
+
 def test_channels_that_the_model_reads_are_named_before_anything_is_written(lab: Path) -> None:
     sheet, model = lab / "new.tsv", model_of("sim01", FINAL)
     sheet.write_text(sheet.read_text().replace(read_sheet(sheet)[0].channels or "", "n/a"))
@@ -178,6 +185,17 @@ def test_a_failure_on_the_way_leaves_nothing(lab: Path, monkeypatch) -> None:
     with pytest.raises(ZeroDivisionError):
         predict_sheet(model_of("sim01", FINAL), lab / "new.tsv", lab / "out", Config(), Wanted(accelerator="cpu"))
     assert not (lab / "out").exists()
+
+
+def test_of_two_commands_at_once_one_is_refused_and_neither_removes_what_is_not_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ZeroDivisionError), new_sheet._new_folder(out):
+        with pytest.raises(InputError, match="holds something"), new_sheet._new_folder(out):
+            pass
+        (out / "predictions").mkdir()
+        (out / "notes.txt").touch()
+        raise ZeroDivisionError
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
 
 def test_a_bad_channel_that_the_model_reads_is_said(lab: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -245,3 +246,13 @@ def test_a_matplotlibrc_of_the_working_directory_is_not_read(tmp_path: Path, con
         pictures.append((tmp_path / f"{name}.png").read_bytes())
         (tmp_path / "matplotlibrc").write_bytes(content)
     assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize("name", ["MPLBACKEND", "MATPLOTLIBRC"])
+def test_settings_of_matplotlib_in_the_environment_change_no_picture(tmp_path: Path, name: str) -> None:
+    (tmp_path / "metrics.csv").write_text("network,step,train_loss,val_loss\nfree,1,2,3\nfree,2,1,2\n")
+    (tmp_path / "there").write_bytes(b"\xff\xfe")
+    for environment in (os.environ, {**os.environ, name: str(tmp_path / "there")}):
+        command = [sys.executable, "-m", "pipeline", "plot", "metrics.csv", "--out", "a.png"]
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")

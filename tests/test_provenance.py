@@ -176,6 +176,34 @@ def test_a_run_is_made_once_at_an_address_that_stays(tmp_path: Path) -> None:
     assert made[1] == made[0] != made[2]
 
 
+def test_a_run_in_the_folder_of_another_is_not_taken_for_it(tmp_path: Path) -> None:
+    outputs, job = [tmp_path / MODEL, tmp_path / SIDECAR], [0, "full", "0-corrector"]
+
+    def found_or_made(made_from: Provenance) -> str:
+        def make(run: Path) -> str:
+            (run / MODEL).write_text(made_from.config_json)
+            write_sidecar(run / SIDECAR, "ensemble", [run / MODEL], made_from)
+            return "made"
+
+        outcome = find_or_make(outputs, made_from, job, make)
+        assert outputs[0].read_text() == made_from.config_json
+        return outcome
+
+    first, *others = (
+        Provenance(config, {"m": code}, [("w.h5", content)])
+        for config, code, content in (("{}", "c", "a"), ("{1}", "c", "a"), ("{}", "d", "a"), ("{}", "c", "b"))
+    )
+    found_or_made(first)
+    (own,) = (tmp_path / "runs").iterdir()
+    for other in others:
+        found_or_made(other)
+        (there,) = (run for run in (tmp_path / "runs").iterdir() if run != own)
+        shutil.rmtree(own)
+        there.rename(own)
+        assert "made" in found_or_made(first)
+        assert "finished already" in found_or_made(first)
+
+
 def test_a_run_that_was_refused_leaves_no_folder_and_one_that_had_begun_stays(tmp_path: Path) -> None:
     outputs, job, begun = [tmp_path / MODEL, tmp_path / SIDECAR], [0, "full", "0-corrector"], []
 

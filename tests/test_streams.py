@@ -211,6 +211,33 @@ def test_nan_is_bridged_and_much_of_it_ends_the_trial() -> None:
     assert [listener.said[0], listener.said[-1].split(":")[0]] == [bridged, much]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_time_stamps_that_are_no_time_are_counted_on(value: float) -> None:
+    said: list[str] = []
+    script = [ramp(i, i + 50) for i in range(0, 6000, 50)]
+    for i, number in ((30, 49), (31, 0), (90, 7)):
+        script[i].times_s[number] = value  # type: ignore[index]
+    _, pieces = mended(script, said)
+    np.testing.assert_array_equal(np.concatenate([piece.samples for piece in pieces])[:, 0], np.arange(6000))
+    assert [piece.begins for piece in pieces] == [True] + [False] * (len(pieces) - 1)
+    assert [text for text in said if "counted on from those before" in text] == said != []
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_no_float32_holds_is_bridged_as_infinity_is() -> None:
+    chunk = ramp(0, 50)
+    chunk.samples[20] = 1e300
+    _, pieces = mended([chunk], said := [])
+    assert pieces[0].samples[20, 0] == 19
+    assert "NaN or infinity" in said[0]
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 2), (50, 4)])
+def test_a_chunk_of_other_channels_than_it_names_ends_the_decoding(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"expected samples \(sample, 3\)"):
+        heard(ramp(0, 50), Chunk(np.zeros(shape)))
+
+
 def test_a_stream_that_begins_with_nan_waits_for_numbers() -> None:
     chunk = ramp(0, 100)
     chunk.samples[:30] = np.nan

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.files import WRITE_ERRORS
@@ -33,6 +36,8 @@ from pipeline.importing.options import Options, add_arguments
 if TYPE_CHECKING:
     from pipeline.run.plan import Plan
 
+#: How long after a signal others are not heeded [s].
+GRACE_S = 2.0
 _SETTING = re.compile(r"[A-Za-z0-9_.]+=")
 
 
@@ -93,15 +98,51 @@ class Printable(io.TextIOWrapper):
         return super().write(printable(text, but="\n\t"))
 
 
+class _Interrupts:
+    """SIGTERM is as Ctrl-C; a second signal soon after the first does not break off what clears up."""
+
+    def __init__(self) -> None:
+        self._last_s = -math.inf
+        signal.signal(signal.SIGTERM, self._interrupt)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not of a shell's background jobs
+            signal.signal(signal.SIGINT, self._interrupt)
+        sys.unraisablehook = self._again
+
+    @property
+    def came(self) -> bool:
+        return self._last_s > -math.inf
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        if time.monotonic() - self._last_s > GRACE_S:
+            self._last_s = time.monotonic()
+            raise KeyboardInterrupt
+
+    def _again(self, lost: sys.UnraisableHookArgs) -> None:
+        """An interrupt that came where Python cannot pass it on, as objects are cleared away, comes once more."""
+        if lost.exc_type is KeyboardInterrupt:
+            self._last_s = -math.inf
+            Timer(0.02, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        else:
+            sys.__unraisablehook__(lost)
+
+
 def command() -> int:
     """The console command: :func:`main`, printing in a way that no terminal stumbles over; SIGTERM is as Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts = _Interrupts()
     for name in ("stdout", "stderr"):
         plain = getattr(sys, name)
         if isinstance(plain, io.TextIOWrapper):  # none where it is closed
             shown = Printable(plain.detach(), encoding=plain.encoding, errors="backslashreplace", line_buffering=True)
             setattr(sys, name, shown)
-    code = main()
+    try:
+        code = main()
+    except Exception:
+        if not interrupts.came:
+            raise
+        print("interrupted", file=sys.stderr)  # in a callback of C, where an interrupt turns into another error
+        code = EXIT_INTERRUPTED
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is done, and Python's own end is no place to be interrupted
+        signal.signal(number, signal.SIG_IGN)
     try:
         print(end="", flush=True)
     except BrokenPipeError:  # else Python complains of it when it ends

@@ -87,10 +87,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     :class:`CannotWriteError` where there is no space, no permission, or something else than a file.
     """
     path = Path(path)
+    _refuse_other_than_file(path)  # among them a path without a name, as . is one
     temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _refuse_other_than_file(path)
         for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             if _is_left(leftover):
                 leftover.unlink(missing_ok=True)

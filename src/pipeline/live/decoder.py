@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.config.ensemble import ModelSettings
 from pipeline.data.subject import rows_per_frame
 from pipeline.errors import InputError, Problem
-from pipeline.live.montage import Montage
+from pipeline.live.montage import Montage, of_channels
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.roll_out import EnsembleStepper, State
 from pipeline.signal.clock import audio_to_neural_s, neural_to_audio_s
@@ -99,9 +99,10 @@ class LiveDecoder:
     def push(self, samples: np.ndarray) -> Array:
         """Mel (frame, band) [nats] of the steps that ``samples`` (sample, channel of the montage) complete.
 
-        Raises :class:`InputError` for samples that are not finite in a channel that is read.
+        Raises :class:`InputError` for samples of other channels, or not finite in a channel that is read.
         """
-        read = self.montage.reference.apply(np.asarray(samples, np.float32))
+        samples = of_channels(np.asarray(samples, np.float32), len(self.montage.names))
+        read = self.montage.reference.apply(samples)
         if not np.isfinite(read).all():
             fix = "Mend the stream, or hold the last value where one is missing"
             raise InputError(Problem("stream", "samples", "NaN or infinity", "finite numbers", fix))

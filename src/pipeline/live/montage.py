@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,17 +61,30 @@ class Montage:
         return cls(tuple(names), rate_hz, reference, features, rate, columns, unit)
 
     def order_of(self, names: Sequence[str]) -> np.ndarray:
-        """Where each channel of the montage lies among a stream's.  Raises :class:`InputError` for those it lacks.
+        """Where each channel of the montage lies among a stream's.
 
+        Raises :class:`InputError` for those that it lacks, or has several times.
         Channels that the reference does not read may be missing; they are -1.
         """
         places = {name: i for i, name in enumerate(names)}
         read = {self.names[i] for i in self.reference.columns.tolist()}
+        counts = Counter(names)
+        if twice := [name for name in self.names if name in read and counts[name] > 1]:
+            got, fix = f"{twice[0]} {counts[twice[0]]} times", "Name each channel of the stream once"
+            raise InputError(Problem("stream", "channels", got, "each channel once", fix))
         if missing := [name for name in self.names if name in read and name not in places]:
             got = f"no {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             fix = "Name the stream's channels as in training, or train without these"
             raise InputError(Problem("stream", "channels", got, f"the {len(read)} channels of the model", fix))
         return np.array([places.get(name, -1) for name in self.names])
+
+
+def of_channels(samples: np.ndarray, n: int) -> np.ndarray:
+    """Samples (sample, channel).  Raises :class:`InputError` where they are not of so many channels."""
+    if samples.ndim != 2 or samples.shape[1] != n:
+        got, fix = f"an array of shape {samples.shape}", "Give a column for each channel"
+        raise InputError(Problem("stream", "samples", got, f"samples (sample, {n})", fix))
+    return samples
 
 
 def montage_session(meta: Mapping[str, Any], session: str | None) -> AlignedInfo:

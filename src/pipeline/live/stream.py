@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError, Problem
-from pipeline.live.montage import Montage
+from pipeline.live.montage import Montage, of_channels
 
 Array = NDArray[np.float32]
 
@@ -185,7 +185,7 @@ class Mending:
         wanted_hz, rate_hz = self.montage.rate_hz, stream.rate_hz
         if abs(rate_hz - wanted_hz) > NOMINAL_TOLERANCE * wanted_hz:
             _refuse_rate(rate_hz, wanted_hz)
-        self.order = self.montage.order_of(stream.names)
+        self.order, self.n_channels = self.montage.order_of(stream.names), len(stream.names)
         self.period_s, self.bridge = 1 / wanted_hz, round(BRIDGE_S * wanted_hz)
         self._broken = True  # the next sample begins a trial
         self._last: Array | None = None
@@ -207,7 +207,9 @@ class Mending:
         elif cut:
             self._break("decoding is slower than the stream: samples were thrown away, a trial begins")
             self._last_s = None
-        samples = np.asarray(chunk.samples, np.float32)[:, self.order]
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+            samples = of_channels(np.asarray(chunk.samples, np.float32), self.n_channels)[:, self.order]
+        chunk = chunk._replace(times_s=self._finite_times(chunk.times_s))
         times_s = [None] * len(samples) if chunk.times_s is None else chunk.times_s.tolist()
         start = 0
         for stop in self._jumps(chunk.times_s):
@@ -254,6 +256,13 @@ class Mending:
         steps = np.diff(times_s, prepend=before)
         self._last_s = float(times_s[-1])
         return [int(i) for i in np.flatnonzero(np.abs(steps - self.period_s) > BRIDGE_S)]
+
+    def _finite_times(self, times_s: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+        """The stamps of a chunk; where some are not finite, counted on from those before."""
+        if times_s is None or np.isfinite(times_s).all():
+            return times_s
+        self._seldom("stamps", 1, "chunks with time stamps that are no time: counted on from those before")
+        return (self._last_s or 0.0) + self.period_s * np.arange(1.0, len(times_s) + 1, dtype=np.float64)
 
     def _missing(self, now_s: float) -> int:
         """Samples that the last second lacks, by the clock, more than the second before.

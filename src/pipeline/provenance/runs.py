@@ -16,7 +16,7 @@ from pipeline.artifacts import aligned, mel, windows
 from pipeline.artifacts.core import Provenance, content_digest, part_digest
 from pipeline.artifacts.files import atomic_path, locked
 from pipeline.artifacts.paths import DIGEST_CHARACTERS, skip_of
-from pipeline.artifacts.sidecar import damaged_files
+from pipeline.artifacts.sidecar import damaged_files, read_sidecar
 from pipeline.config.canonical import digest
 from pipeline.errors import InputError, StageFailureError
 
@@ -52,7 +52,7 @@ def find_or_make(
     """
     contents = (content for _, content in provenance.inputs)
     run = outputs[0].parent / "runs" / run_digest(contents, provenance.config_json, provenance.code, job)
-    if is_finished(run):
+    if is_finished(run) and _is_of(run, provenance):
         outcome = "finished already"
     else:
         with owned(run), _nothing_left_where_refused(run):
@@ -82,6 +82,14 @@ def is_finished(run: Path) -> bool:
     with suppress(InputError):
         return not damaged_files(sidecar_of(run))
     return False
+
+
+def _is_of(run: Path, provenance: Provenance) -> bool:
+    """Whether a finished run was made from this, and not put into the folder of another."""
+    made = read_sidecar(sidecar_of(run))
+    own, wanted = (sorted(content for _, content in inputs) for inputs in (made["inputs"], provenance.inputs))
+    code = made["code_fingerprint"]
+    return (own, made["config_json"], code) == (wanted, provenance.config_json, dict(provenance.code))
 
 
 def publish(run: Path, outputs: Iterable[Path]) -> None:

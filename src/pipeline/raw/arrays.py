@@ -35,6 +35,10 @@ MAX_CHANNELS = 4096
 _MAX_HEADER_BYTES = 10_000
 #: What libsndfile says of a stream of unknown length, or more than fits on a disk.
 _UNKNOWN_FRAMES = 1 << 62
+#: Formats of which a file that is cut is noticed; of others libsndfile reads what is there.
+_SOUND_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC")
+#: Of a WAV file before its data.
+_MOST_CHUNKS = 10_000
 
 
 class ArrayReader(ABC):
@@ -327,6 +331,9 @@ class _SoundFileReader(ArrayReader):
             self._file = soundfile.SoundFile(str(path))
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise InputError(_unreadable(path, error)) from None
+        if self._file.format not in _SOUND_FORMATS:
+            self._file.close()
+            raise InputError(_unreadable(path, ValueError(f"{self._file.format_info} under another name")))
         self.n_samples, self.n_channels = self._file.frames, self._file.channels
         self.rate_hz = float(self._file.samplerate)
         narrow = self._file.subtype in ("PCM_16", "PCM_S8", "PCM_U8")
@@ -363,18 +370,23 @@ def _unreadable(path: Path, error: Exception) -> Problem:
 
 
 def _cut_wav(path: Path) -> Problem | None:
-    """Refuse a RIFF file whose data chunk claims more bytes than follow; libsndfile reads it without an error."""
+    """Refuse a WAV or RF64 file whose data chunk claims more bytes than follow: libsndfile reads what is there."""
     with path.open("rb") as file:
         size = path.stat().st_size
-        if file.read(4) != b"RIFF":
+        kind = file.read(4)
+        if kind not in (b"RIFF", b"RIFX", b"RF64"):
             return None
-        position = 12
-        while position + 8 <= size:
+        position, length_64 = 12, 0
+        for _ in range(_MOST_CHUNKS):
             file.seek(position)
-            name, length = struct.unpack("<4sI", file.read(8))
+            if len(header := file.read(8)) < 8:
+                break
+            name, length = struct.unpack(">4sI" if kind == b"RIFX" else "<4sI", header)
+            if name == b"ds64":  # the sizes of an RF64 file, for which 32 bits are too few
+                (length_64,) = struct.unpack("<8xQ", file.read(16).ljust(16, b"\0"))
             if name == b"data":
-                left = size - position - 8
-                if length > left and length < 0xFFFFFF00:
+                length, left = length_64 if kind == b"RF64" else length, size - position - 8
+                if length > left and (kind == b"RF64" or length < 0xFFFFFF00):
                     got = f"{left} bytes of sound where the header claims {length}"
                     fix = "The file is cut: copy or export it again."
                     return Problem(str(path), "length", got, "the whole sound", fix)

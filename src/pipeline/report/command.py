@@ -9,7 +9,7 @@ from pipeline.artifacts import paths
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import read_sidecar
 from pipeline.config.evaluate import EvaluateStage
-from pipeline.errors import InputError, Problem
+from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.evaluation.inputs import Scope, read_inputs
 from pipeline.report.extras import read_extras
 from pipeline.report.page import report_html, subject_html
@@ -26,9 +26,16 @@ def draw_report(out: Path, *, share: bool) -> None:
     if out.name in [page.name for page in pages.values()]:
         expected, fix = "the file of the summary, beside which the subjects' pages lie", "Give another name."
         raise InputError(Problem("--out", "", f"{out.name}, the name of a subject's page", expected, fix))
-    config = EvaluateStage.from_json(read_sidecar(paths.EVALUATION_SIDECAR)["config_json"])
+    sidecar = read_sidecar(paths.EVALUATION_SIDECAR)
+    config, scored = EvaluateStage.from_json(sidecar["config_json"]), dict(sidecar["inputs"])
     document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
     inputs = read_inputs(scope, config)
+    fix = "Run the workflow again"
+    raise_if_any(
+        Problem(path, "content_digest", "other content than was scored", "what eval.json scores", fix)
+        for path, made in inputs.made.items()
+        if made["content_digest"] != scored.get(path)
+    )
     shown = document, inputs.folds, read_extras(inputs, config), config.evaluate
     write_text(out, report_html(*shown, share=share))
     for subject, page in pages.items():

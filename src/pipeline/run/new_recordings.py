@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -90,8 +90,9 @@ def predict_recording(model_file: Path, recording: str, folder: Path, npy: bool,
     """Predict an aligned session of the run, or one trial of it; returns the predictions file.
 
     Raises :class:`InputError` when there is no such recording, or when its channels, feature rate or causal
-    setting are not those that the model was trained on.
+    setting are not those that the model was trained on, and for a folder of the run's results.
     """
+    raise_if_any(results_problem(folder))
     trained = TrainedModel.load(model_file, accelerator)
     session = _session_with(recording)
     output = folder / f"{recording}_{trained.name[:DIGEST_CHARACTERS]}.h5"
@@ -235,6 +236,13 @@ def _refuse_unequal(
         fix = "Align it with the same causal setting as the model"
         problems.append(Problem(file, "causal", str(first.causal), str(config.causal), fix))
     raise_if_any(problems)
+
+
+def results_problem(out: Path) -> Iterator[Problem]:
+    """What is wrong with a folder to predict into that lies in the run's results, which are the run's alone."""
+    if out.resolve().is_relative_to(paths.RESULTS.resolve()):
+        fix = "Name another: a run's results stay as they are"
+        yield Problem("--out", "", str(out), "a folder outside results/", fix)
 
 
 def listed(names: list[str]) -> str:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
 
-from pipeline.artifacts.paths import RESULTS
 from pipeline.artifacts.recording import open_recording, read_tables
 from pipeline.config.base import Section
 from pipeline.config.ingest import IngestStage
@@ -29,7 +28,7 @@ from pipeline.raw.headers import header_problems
 from pipeline.raw.recording import RawRecording
 from pipeline.raw.sessions import Session, SessionPlan, sessions_of
 from pipeline.raw.sheet import RecordingRow, read_sheet
-from pipeline.run.new_recordings import TrainedModel, listed, predict_session
+from pipeline.run.new_recordings import TrainedModel, listed, predict_session, results_problem
 from pipeline.signal.reference import shaft_of
 from pipeline.stage import Stage
 from pipeline.stages.align import align
@@ -39,6 +38,8 @@ from pipeline.stages.vocode import vocode
 from pipeline.vocoder.hifigan_config import checkpoint_files
 
 C = TypeVar("C", bound=Section)
+#: What is written into ``--out``.
+FOLDERS = ("recordings", "aligned", "mel", "predictions", "sound")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def predict_sheet(
     """Predict every recording of ``sheet`` into the new folder ``out``; returns the predictions' files.
 
     Of ``config`` the limits of valid recordings and the vocoder are used.  Raises :class:`InputError` with all
-    problems of sheet, headers and channels before anything is written; where a later one stops it, ``out`` is removed.
+    problems of sheet, headers and channels before anything is written; where a later one stops it, what it wrote goes.
     """
     trained = TrainedModel.load(model_file, wanted.accelerator)
     sessions = sessions_of(read_sheet(sheet))
@@ -122,13 +123,15 @@ def _stage(name: str, config: C, files: dict[str, list[Path]], options: Mapping[
 
 
 def _out_problems(out: Path) -> Iterator[Problem]:
-    if out.resolve().is_relative_to(RESULTS.resolve()):
-        yield Problem(
-            "--out", "", str(out), "a folder outside results/", "Name another: a run's results stay as they are"
-        )
+    if inside := list(results_problem(out)):
+        yield from inside
     elif out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
-        fix = "Name another folder, or remove this one"
-        yield Problem("--out", "", f"{out}, which holds something", "a new folder", fix)
+        yield _taken(out)
+
+
+def _taken(out: Path) -> Problem:
+    fix = "Name another folder, or remove this one"
+    return Problem("--out", "", f"{out}, which holds something", "a new folder", fix)
 
 
 def _model_problems(
@@ -190,10 +193,19 @@ def _vocoder_files(config: VocodeStage) -> list[Path]:
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[None]:
-    """``out`` made; removed again where the block fails."""
+    """``out`` made, or taken where it is empty; where the block fails, what it wrote is removed, and nothing else."""
+    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
+    try:
+        (out / FOLDERS[0]).mkdir()
+    except FileExistsError:  # of two commands at once, one alone can
+        raise InputError(_taken(out)) from None
     try:
         yield
     except BaseException:
-        shutil.rmtree(out, ignore_errors=True)
+        for name in FOLDERS:
+            shutil.rmtree(out / name, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):
+                out.rmdir()
         raise
