@@ -46,6 +46,8 @@ MEANINGS = {
 SIGN_FLIP = "exact one-sided sign-flip test over subjects"
 LEAST_UTTERANCES = 20
 """Fewer make no test beyond timing."""
+LEAST_LABELS = 5
+"""Of test words that occur in training: of two words, loudness alone tells which it is, and so all of its spectrum."""
 MOST_LISTED = 6
 """Sessions or subjects that a limit names; its numbers have all of them."""
 
@@ -95,8 +97,8 @@ def subject_tests(prepared: Sequence[Prepared], null: Null | None, count: int, s
     found[BEYOND_LOUDNESS] = few or LevelTest({"beyond_loudness": beyond_loudness_test(own, count, rng[1])})
     if isinstance(words, str):
         found[CONTENT] = LevelTest({}, words)
-    elif (few := too_few(len(words), minutes)) or len(set(words.labels)) < 2:
-        found[CONTENT] = few or LevelTest({}, "the test words whose label occurs in training are all the same")
+    elif (few := too_few(len(words), minutes)) or (count_labels := len(set(words.labels))) < LEAST_LABELS:
+        found[CONTENT] = few or LevelTest({}, f"{count_labels} labels, {LEAST_LABELS} needed: loudness tells few apart")
     else:
         found[CONTENT] = LevelTest(content_tests(words, count, rng[2]))
     return found

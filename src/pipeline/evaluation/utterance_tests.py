@@ -39,6 +39,8 @@ SHRINKAGE = 0.3
 """Of the covariance of bands towards independent ones, before it is taken off."""
 LEAST_DIRECTION = 1e-10
 """Of a direction of regressors, its square relative to the largest: below it is round-off."""
+TOWARDS_TARGET = 0.25
+"""How far what a prediction must keep lies from what a reference of loudness keeps to what the target does."""
 BANDS_AT_ONCE = 8
 Groups = Sequence[NDArray[np.intp]]
 
@@ -73,15 +75,15 @@ def least_share(found: Utterances, left: Values) -> float:
     """Share of its variance that a prediction must keep to be more than one of loudness; ``left`` is of the target.
 
     What the other references leave of a reference of loudness is where the references do not fit: a prediction without
-    noise that knows loudness alone keeps no more than that by a linear decoder, and somewhat more by a network.  A
-    perfect prediction keeps what is left of the target.  The geometric mean of both lies between the two kinds.
+    noise that knows loudness alone keeps no more than that.  A perfect prediction keeps what is left of the target.
+    What is asked lies a quarter of the way between them, in logarithms.
     """
     shares = []
     for name in OF_LOUDNESS:
         others = [values for other, values in found.references.items() if other != name]
         (rest,) = without([found.references[name]], found, [*others, *found.floor])
         shares.append(share_of(rest, less_means(found.references[name], found.fold)))
-    return max(shares) ** 0.5 * share_of(left, less_means(found.target, found.fold)) ** 0.5
+    return max(shares) ** (1 - TOWARDS_TARGET) * share_of(left, less_means(found.target, found.fold)) ** TOWARDS_TARGET
 
 
 def share_of(part: Values, whole: Values) -> float:
