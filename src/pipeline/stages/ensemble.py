@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -143,11 +143,20 @@ def _refuse_foreign(stage: Stage[EnsembleStage], metas: Sequence[dict[str, Any]]
     expected |= {"fold": fold_of(stage.options["fold"]), "variant": stage.options["variant"]}
     fix = "Rerun the stage train"
     raise_if_any(
-        Problem(str(path), key, str(meta[key])[:80], str(expected[key])[:80], fix)
+        Problem(str(path), name, str(got)[:80], str(wanted)[:80], fix)
         for path, meta in zip(stage.files["networks"], metas, strict=True)
         for key in SHARED
-        if meta[key] != expected[key]
+        for name, got, wanted in _differences(key, meta[key], expected[key])
     )
+
+
+def _differences(name: str, got: Any, expected: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What differs, down to the single keys of a section: name, and both values."""
+    if isinstance(got, dict) and isinstance(expected, dict):
+        for key in sorted({*got, *expected}):
+            yield from _differences(f"{name}.{key}", got.get(key), expected.get(key))
+    elif got != expected:
+        yield name, got, expected
 
 
 def _parts(metas: Sequence[dict[str, Any]]) -> list[str]:
