@@ -33,8 +33,6 @@ VOCABULARY = {"two_words": 2, "five_words": 5, "cyclic": 12}
 TRIALS = ("one_word", "trial")
 #: A gain of each word [nepers], the same whenever it is said, in the kind ``label_loudness``.
 LABEL_GAIN = dict(zip(WORDS, np.random.default_rng(77).uniform(-9, 9, len(WORDS)) * np.log(10) / 20, strict=True))
-#: Delay [s] and gain of echoes.
-ECHOES = ((0.12, 0.5), (0.27, 0.3), (0.41, 0.2))
 
 
 # -- sound ----------------------------------------------------------------------------------------
@@ -105,11 +103,6 @@ def with_background(wave: Array, kind: str, rng: np.random.Generator) -> tuple[A
     elif kind == "fan":
         course = switching(len(wave), rng)
         wave = wave + 0.004 * course * scipy.signal.lfilter([1], [1, -0.9], rng.standard_normal(len(wave)))
-    elif kind == "echo":
-        dry = wave.copy()
-        for delay_s, gain in ECHOES:
-            late = round(delay_s * RATE_HZ)
-            wave[late:] += gain * dry[:-late]
     elif kind == "babble":
         seeds = rng.integers(1 << 20, size=4)
         wave = wave + 0.15 * sum(spoken(int(k), "plain", len(wave) / RATE_HZ / 60).wave / FULL_SCALE for k in seeds)

@@ -167,7 +167,7 @@ TEN: dict[str, Any] = {"draws": 10}
 ALL_FOLDS: dict[str, Any] = {"folds": 5, **TEN}
 MANY: dict[str, Any] = {"trials": 50, **TEN}
 SINGLE: dict[str, Any] = {"trials": 100, "seconds": 1.8, **TEN}
-#: Brains that came to mind after the tests were chosen, three of five as loud as five times the noise.
+#: Brains that came to mind after the tests were chosen.
 FURTHER = {
     "voice_folds": _wrong("speech on/off, SNR 5, five folds", TIMING, "plain", voice, 5.0, **ALL_FOLDS),
     "edges_folds": _wrong("onset and offset, SNR 5, five folds", TIMING, "plain", edges, 5.0, **ALL_FOLDS),

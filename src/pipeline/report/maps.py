@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,7 @@ class Drawing:
     def text(self, x: float, y: float, text: str, **attributes: object) -> None:
         """Text whose middle line is at ``y``."""
         shown = {"font_size": TEXT, "fill": SOFT} | attributes
-        self.element("text", _escaped(text), x=x, y=y + 0.36 * float(str(shown["font_size"])), **shown)
+        self.element("text", escape(text), x=x, y=y + 0.36 * float(str(shown["font_size"])), **shown)
 
     def upright(self, x: float, y: float, text: str) -> None:
         """Text from below to above, centred at ``y``."""
@@ -177,7 +177,3 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 def _number(value: object) -> str:
     """A length to a hundredth of its unit, or a word."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float | np.floating) else str(value)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
