@@ -454,6 +454,7 @@ def test_timing_tells_every_response_to_onsets_and_ends_of_events_and_voice() ->
         target[k : k + rng.integers(10, 40)] += 4
     block = replace(fold.blocks[0], target=target.astype(np.float32))
     voice, _ = _courses(Prepared(fold, EvaluateConfig()), block, own, quieter=False)
+    voice = without_drift(voice, RATE_HZ)
     size = len(target)
     loud = np.diff((block.target.mean(axis=1) > fold.speech_threshold_nats).astype(int), prepend=0)
     onsets = np.bincount(starts, minlength=size)
@@ -472,6 +473,7 @@ def test_without_events_quieter_voice_stands_in_for_them() -> None:
     loudness = np.repeat(rng.permutation(np.linspace(-9, -5, 30)), 30)
     block = replace(fold.blocks[0], target=np.tile(loudness[:, None], 4).astype(np.float32), events=())
     voice, _ = _courses(Prepared(fold, EvaluateConfig()), block, [], quieter=True)
+    voice = without_drift(voice, RATE_HZ)
     quiet = np.percentile(loudness, 5)
     for share in (0.25, 0.5):
         state = loudness > quiet + share * (fold.speech_threshold_nats - quiet)

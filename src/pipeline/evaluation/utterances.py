@@ -172,10 +172,10 @@ def _rows(
     series = {"target": target, "prediction": predicted[:, active].astype(np.float64)}
     series["envelope"] = np.full_like(target, np.nan) if envelope is None else envelope[:, active].astype(np.float64)
     series |= {r: block.references[r][:, active].astype(np.float64) for r in REFERENCES}
-    series = {key: without_drift(values, rate_hz) for key, values in series.items()}
     series |= dict(
         zip(("voice_course", "loudness_course"), _courses(prepared, block, own, quieter=quieter), strict=True)
     )
+    series = {key: without_drift(values, rate_hz) for key, values in series.items()}
     loudness = block.target.mean(axis=1)
     place = places.setdefault((fold, block.session or block.recording, block.speaker), len(places))
     found = []
@@ -215,7 +215,7 @@ def _quietest(target: Values, first: int, stop: int, frames: int) -> Values:
 def _courses(
     prepared: Prepared, block: TestBlock, own: Sequence[Event], *, quieter: bool
 ) -> tuple[Values, Values]:  # fmt: skip
-    """What timing, and loudness, tell in a block, slow drift taken off: (frame, column) each.
+    """What timing, and loudness, tell in a block: (frame, column) each.
 
     Events, and voice by energy, are courses of 0 and 1.  A response to their onsets need not be that to their ends
     turned round, so each has columns of its own.  ``quieter`` voice stands in for the ends of words without events.
@@ -234,11 +234,10 @@ def _courses(
         return lagged(column, np.rint(np.array(lags_s) * rate_hz).astype(np.int64))
 
     above = np.maximum(loudness - threshold, 0)
-    courses = (
+    return (
         np.concatenate([states, *(_responses(edge, len(states), rate_hz) for edge in edges)], axis=1),
         np.concatenate([at(loudness, LOUDNESS_LAGS_S), at(above, ABOVE_THRESHOLD_LAGS_S)], axis=1),
     )
-    return without_drift(courses[0], rate_hz), without_drift(courses[1], rate_hz)
 
 
 def _responses(edges: Values, count: int, rate_hz: float) -> Values:
