@@ -80,7 +80,10 @@ class DecoderTraining(LightningModule):
         self.losses = [loss.to(self.device) for loss in checkpoint["losses"]]
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.config.lr, weight_decay=self.recipe.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=self.config.lr, weight_decay=self.recipe.weight_decay,
+            fused=self.config.precision == "32",  # Lightning clips no gradients of mixed precision beside it
+        )  # fmt: skip
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
