@@ -238,7 +238,8 @@ def test_presets_and_overrides() -> None:
     assert [role.name for role in network_roles(ModelConfig())] == ["0-corrector", "1-free"]
     assert [role.name for role in network_roles(ModelConfig(ridge_skip=False))] == ["0-free", "1-free"]
     assert all(NetworkRole.named(role.name) == role for role in network_roles(ModelConfig(networks=12)))
-    assert [preset_for(ModelConfig(), s) for s in (30.0, 300.0, 1800.0)] == ["tiny", "medium", "large"]
+    by_length = [preset_for(ModelConfig(), s) for s in (59.9, 60.0, 239.9, 240.0, 899.9, 900.0)]
+    assert by_length == ["tiny", "medium", "medium", "long", "long", "large"]
     assert preset_for(ModelConfig(preset="medium"), 30.0) == "medium"
     config = ModelConfig(encoder_width=24, postnet=True)
     train = TrainConfig(max_steps=7, input_noise=0.0)
@@ -247,7 +248,7 @@ def test_presets_and_overrides() -> None:
     assert (recipe.max_steps, recipe.input_noise, recipe.channel_drop) == (7, 0.0, 0.1)
 
 
-STEPS = {"tiny": (160, 240), "strong": (160, 240), "medium": (200, 320), "large": (800, 1200)}
+STEPS = {"tiny": (160, 240), "strong": (160, 240), "medium": (200, 320), "long": (520, 800), "large": (800, 1200)}
 
 
 @pytest.mark.parametrize("preset", STEPS)
@@ -257,7 +258,7 @@ def test_the_steps_of_a_preset_are_kept_whatever_an_epoch_has(preset, per_epoch)
         role, train = NetworkRole(0, ridge_skip), TrainConfig(steps_per_epoch=per_epoch)
         steps = resolve(role, preset, SMALL, ModelConfig(), train)[1].max_steps
         assert steps % min(per_epoch, steps) == 0, "whole epochs"
-        kept = expected + (40 / 3 if expected == 200 else 0)  # two thirds of 320
+        kept = expected + {200: 40 / 3, 520: 40 / 3}.get(expected, 0)  # two thirds of 320 and 800
         assert abs(steps - kept) <= (per_epoch / 2 if kept >= per_epoch else 0.5)
         if per_epoch == 40:
             assert steps == expected

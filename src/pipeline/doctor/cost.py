@@ -18,10 +18,10 @@ from pipeline.doctor.recordings import Examined
 from pipeline.model.presets import Architecture, network_roles, preset_for, resolve
 
 #: Seconds of one training step of 16 windows of 96 frames with 64 columns, and what 64 columns more add.
-STEP_S = {"tiny": (0.052, 0.004), "strong": (0.065, 0.004), "medium": (0.065, 0.004), "large": (0.172, 0.008)}
+STEP_S = dict.fromkeys(("strong", "medium", "long"), (0.065, 0.004)) | {"tiny": (0.052, 0.004), "large": (0.172, 0.008)}
 #: Megabytes that a trained network of 32 channels leaves: checkpoints to resume from, its weights there, published and
 #: in the model.
-NETWORK_MB = {"tiny": 8, "strong": 27, "medium": 27, "large": 82}
+NETWORK_MB = {"tiny": 8, "strong": 27, "medium": 27, "long": 27, "large": 82}
 #: Seconds of the other stages: for each recording, each fold, and each minute and channel of sound.
 RECORDING_S, FOLD_S, CHANNEL_MINUTE_S, TEST_MINUTE_S = 12.0, 40.0, 0.03, 10.0
 #: Bytes of a process with torch and Lightning; copies of a subject's features and mel that it holds.

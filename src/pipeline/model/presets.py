@@ -8,7 +8,8 @@ from typing import Any, Self
 from pipeline.config.model import ModelConfig, NetworkConfig, Preset
 from pipeline.config.train import TrainConfig
 
-SHORT_S, LONG_S = 60.0, 900.0  # auto: tiny below the first, large above the second
+#: auto: tiny below the first, then medium, from the second on long, from the third on large [s of training data].
+SHORT_S, LONG_S, LARGE_S = 60.0, 240.0, 900.0
 CORRECTOR, FREE = "corrector", "free"
 SKIP_STEPS = 2 / 3  # of a preset's steps, for a network that corrects the ridge skip
 
@@ -70,6 +71,7 @@ _SIZES: dict[str, dict[str, Any]] = {
              "encoder_dropout": 0.4, "decoder_dropout": 0.3},
     "strong": {"encoder_dropout": 0.4, "decoder_dropout": 0.3},
     "medium": {"encoder_dropout": 0.2, "decoder_dropout": 0.1},
+    "long": {"encoder_dropout": 0.2, "decoder_dropout": 0.1},
     "large": {"encoder_width": 256, "encoder_hidden": 128, "decoder_hidden": 256,
               "encoder_dropout": 0.2, "decoder_dropout": 0.2},
 }  # fmt: skip
@@ -77,6 +79,7 @@ _RECIPES = {
     "tiny": Recipe(max_steps=240, weight_decay=0.1, input_noise=0.7, channel_drop=0.3, mixup=0.7),
     "strong": Recipe(max_steps=240, weight_decay=0.1, input_noise=0.2, channel_drop=0.1),
     "medium": Recipe(max_steps=320, weight_decay=0.01, input_noise=0.2, channel_drop=0.1),
+    "long": Recipe(max_steps=800, weight_decay=0.01, input_noise=0.2, channel_drop=0.1),
     "large": Recipe(max_steps=1200, weight_decay=0.05, input_noise=0.4, channel_drop=0.2),
 }
 
@@ -109,7 +112,9 @@ def preset_for(model: NetworkConfig, train_s: float) -> Preset:
     """The preset to train with; auto goes by the amount of training data [s]."""
     if model.preset != "auto":
         return model.preset
-    return "tiny" if train_s < SHORT_S else "medium" if train_s < LONG_S else "large"
+    if train_s < SHORT_S:
+        return "tiny"
+    return "medium" if train_s < LONG_S else "long" if train_s < LARGE_S else "large"
 
 
 def resolve(
