@@ -11,6 +11,18 @@ Exit codes (see docs/reliability.md): 0; 2 for a bad input; the code of the stag
 
 from __future__ import annotations
 
+import sys
+
+
+def _end_quietly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An interrupt that comes as this file is loaded, before anything has begun, ends it without a traceback."""
+    if issubclass(kind, KeyboardInterrupt):
+        raise SystemExit(5)
+    sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _end_quietly  # before what takes time: the other imports
+
 import argparse
 import gc
 import io
@@ -19,17 +31,17 @@ import platform
 import shlex
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from types import TracebackType
 
 HOME = Path(__file__).resolve().parent
 SCRIPTS = HOME / "workflow" / "scripts"
 sys.path.insert(0, str(HOME / "src"))
 
-from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, Problem, StageFailureError  # noqa: E402
+from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, Problem, StageFailureError
 
 
 def _without_environment(missing: str) -> Problem:
@@ -57,8 +69,6 @@ try:
 except ModuleNotFoundError as error:
     print(_without_environment(str(error.name)), file=sys.stderr)
     sys.exit(EXIT_BAD_INPUT)
-except KeyboardInterrupt:
-    sys.exit(EXIT_INTERRUPTED)
 
 #: Options that ask for Snakemake's own output, or with which the stages' lines do not reach this terminal.
 OWN_OUTPUT = {

@@ -125,6 +125,38 @@ def test_an_interrupt_is_heeded_wherever_it_comes(where: str) -> None:
     assert (result.returncode, result.stderr.replace("interrupted\n", "")) == (5, "")
 
 
+#: Begins a command, in which an interrupt comes as it imports a module.
+EARLY = """
+import os, runpy, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), 2)
+sys.meta_path.insert(0, Finder())
+sys.modules.pop("{module}", None)
+{begin}
+"""
+BEGINNINGS = {
+    "main.py": f"runpy.run_path({str(ROOT / 'main.py')!r}, run_name='__main__')",
+    "console": "from pipeline.start import command\nsys.exit(command())",
+    "-m": "runpy.run_module('pipeline', run_name='__main__', alter_sys=True)",
+}
+
+
+@pytest.mark.parametrize("module", ["argparse", "pipeline.errors", "pydantic", "pipeline.run.plan"])
+@pytest.mark.parametrize("begin", BEGINNINGS)
+def test_an_interrupt_while_a_command_loads_is_no_traceback(tmp_path: Path, begin: str, module: str) -> None:
+    script = EARLY.format(module=module, begin=BEGINNINGS[begin])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", script, *(["--config", "x.yaml"] if begin == "main.py" else ["verify", "."])]
+    (tmp_path / "results").mkdir()
+    result = subprocess.run(
+        command, cwd=tmp_path / "results", env=environment, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr.replace("interrupted\n", "")) == (5, "")
+
+
 def test_modules_beside_the_data_do_not_run(tmp_path: Path) -> None:
     for name in SHADOWED:
         (tmp_path / f"{name}.py").write_text(f"import sys; sys.stderr.write('ran {name}')")

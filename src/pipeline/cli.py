@@ -128,6 +128,7 @@ class _Interrupts:
 
 def command() -> int:
     """The console command: :func:`main`, printing in a way that no terminal stumbles over; SIGTERM is as Ctrl-C."""
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
     interrupts = _Interrupts()
     for name in ("stdout", "stderr"):
         plain = getattr(sys, name)
@@ -135,6 +136,7 @@ def command() -> int:
             shown = Printable(plain.detach(), encoding=plain.encoding, errors="backslashreplace", line_buffering=True)
             setattr(sys, name, shown)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         code = main()
     except Exception:
         if not interrupts.came:
