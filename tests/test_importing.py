@@ -91,6 +91,15 @@ def session(tmp_path: Path) -> Path:
     return path
 
 
+def test_invalid_times_without_an_end_are_named(session: Path, tmp_path: Path) -> None:
+    with h5py.File(session, "r+") as file:
+        table = file["intervals/invalid_times"]
+        del table["stop_time"]
+        table["stop_time"] = [6.0, 7.0]
+    with pytest.raises(InputError, match=r"\[intervals/invalid_times\]: got 1 start times and 2 stop times.*Mend"):
+        imported(session, tmp_path / "raw", modified="none", neural="acquisition/raw")
+
+
 def test_ibids_with_pynwb_sample_by_sample(tmp_path: Path) -> None:
     write_nwb(tmp_path / "set/sub-07/ieeg/sub-07_task-w_ieeg.nwb")
     (row,) = imported(tmp_path / "set", tmp_path / "raw", modified="none")

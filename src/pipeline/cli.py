@@ -585,6 +585,7 @@ def _runs(options: argparse.Namespace) -> None:
 
 def _add_summary(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("summary", help="the main scores, and where the results are")
+    _add_plan_options(parser)
     parser.set_defaults(command=_summary)
 
 
@@ -592,6 +593,16 @@ def _summary(options: argparse.Namespace) -> None:
     from pipeline.run.summary import closing_summary
 
     print(closing_summary())
+    if not _config_files(options):  # of another way to run: nothing says what is wanted
+        return
+    try:
+        stale = _plan(options).stale()
+    except InputError as error:
+        print(error, "warning: these scores cannot be compared with the config", sep="\n", file=sys.stderr)
+        return
+    if stale:
+        more = f", and {len(stale) - 1} more" if len(stale) > 1 else ""
+        print(f"warning: not what the config and the data give now: {stale[0]}{more}", file=sys.stderr)
 
 
 def _add_report(commands: argparse._SubParsersAction) -> None:
