@@ -31,7 +31,6 @@ import platform
 import shlex
 import signal
 import subprocess
-from contextlib import suppress
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -41,7 +40,7 @@ HOME = Path(__file__).resolve().parent
 SCRIPTS = HOME / "workflow" / "scripts"
 sys.path.insert(0, str(HOME / "src"))
 
-from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, Problem, StageFailureError
+from pipeline.errors import EXIT_BAD_INPUT, EXIT_CANNOT_WRITE, EXIT_INTERRUPTED, InputError, Problem, StageFailureError
 
 
 def _without_environment(missing: str) -> Problem:
@@ -127,8 +126,14 @@ def main() -> int:
             fix = "Fix: Start again"
             print(*stale, f"error: results/eval.json: got scores of other results. {fix}", sep="\n", file=sys.stderr)
             return EXIT_BAD_INPUT
-        with suppress(BrokenPipeError):  # `main.py … | head` closes the pipe early
+        try:
             print(sweep_summary() if sweep else closing_summary(), flush=True)
+        except OSError as error:  # `main.py … | head` closes the pipe early; a full disk
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if not isinstance(error, BrokenPipeError):
+                got, fix = str(error.strerror), "The results are there; see seeg-to-audio summary"
+                print(Problem("standard output", "", got, "a place to write", fix), file=sys.stderr)
+                return EXIT_CANNOT_WRITE
     return code
 
 

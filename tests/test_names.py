@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 from pipeline.artifacts.core import Provenance, Schema, create
 from pipeline.artifacts.memory import remembered
-from pipeline.errors import CannotWriteError, InputError
+from pipeline.errors import EXIT_CANNOT_WRITE, CannotWriteError, InputError
 from pipeline.provenance import outputs
 from pipeline.provenance.freshness import described
 from pipeline.raw.sheet import read_sheet
@@ -81,6 +81,19 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
             f"{command} {end}", shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert result.stderr == "", end
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_the_standard_output_is_one_error_line(tmp_path: Path) -> None:
+    artifact(tmp_path / "a.h5")
+    command = f"{sys.executable} -P -m pipeline inspect a.h5 > /dev/full"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == EXIT_CANNOT_WRITE
+    assert result.stderr.startswith("error: what is written to: got No space left on device")
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(("first", "second"), [(2, 2), (15, 2), (2, 15)])

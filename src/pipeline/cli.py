@@ -147,14 +147,19 @@ def command() -> int:
         signal.signal(number, signal.SIG_IGN)
     try:
         print(end="", flush=True)
-    except BrokenPipeError:  # else Python complains of it when it ends
+    except OSError as error:  # a reader that left, a full disk; Python, too, would complain of it when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            print(_unusable(error), file=sys.stderr)
+            code = EXIT_CANNOT_WRITE
     return code
 
 
 def _unusable(error: OSError) -> Problem:
     """The problem of a path on the command line that cannot be read or written."""
     got = error.strerror or type(error).__name__
+    if error.errno in WRITE_ERRORS:
+        return Problem(str(error.filename or "what is written to"), "", got, "a place to write", "Free space there")
     return Problem(str(error.filename or "a file"), "", got, "a usable path", "Correct the path or its permissions")
 
 
