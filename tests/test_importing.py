@@ -787,6 +787,24 @@ def test_nothing_is_overwritten_and_append_adds(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["lab", "raw"]
 
 
+def test_append_does_without_hard_links(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as on exFAT
+
+    monkeypatch.setattr("os.link", refused)
+    out = tmp_path / "raw"
+    single = ["import", str(folder / "bob_run1_sEEG.npy"), "--out", str(out), *DECLARED]
+    again = [*single, "--append", "--recording", "bob_run2"]
+    assert main(single) == 0
+    (out / "bob_run2_eeg.npy").write_text("another's")
+    assert main(again) == 2
+    assert "bob_run2_eeg.npy: got a file of that name" in capsys.readouterr().err
+    assert (out / "bob_run2_eeg.npy").read_text() == "another's"
+    (out / "bob_run2_eeg.npy").unlink()
+    assert main(again) == 0
+    assert [r.recording for r in read_sheet(out / "recordings.tsv")] == ["bob_run1", "bob_run2"]
+
+
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path) -> None:
     def recording(name: str, fails: bool) -> Found:
         def read(start: int, stop: int) -> np.ndarray:

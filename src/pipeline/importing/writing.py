@@ -7,6 +7,7 @@ already is never overwritten.  ``append`` adds recordings to a folder that an im
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -192,7 +193,7 @@ def _move_into(folder: Path, out: Path, rows: Sequence[Row]) -> None:
     moved: list[Path] = []
     try:
         for file in sorted(folder.iterdir()):
-            os.link(file, out / file.name)
+            _place(file, out / file.name)
             moved.append(out / file.name)
         _write_sheet(out / SHEET, both)
         moved.clear()
@@ -202,6 +203,18 @@ def _move_into(folder: Path, out: Path, rows: Sequence[Row]) -> None:
     finally:
         for file in moved:
             file.unlink()
+
+
+def _place(file: Path, place: Path) -> None:
+    """Give a file its name, and never that of another; by a second name, where the file system has such."""
+    try:
+        os.link(file, place)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(place):
+            raise FileExistsError(errno.EEXIST, "exists", str(file), None, str(place)) from None
+        file.rename(place)
 
 
 def _sheet_rows(folder: Path) -> list[Row]:
