@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, SMALL, jobs_run, snakemake
+from pipeline import cli
 from pipeline.artifacts import paths
 from pipeline.artifacts.core import Provenance, Schema, create, header, opened_any, recomputed_digest
 from pipeline.artifacts.files import require_space, write_text
@@ -197,6 +198,16 @@ def test_a_read_only_folder_is_one_error_line(chain: Path, tmp_path: Path, folde
     assert line.startswith("error: ")
     assert "read-only" in line or "permission denied" in line
     assert "Fix: Make " in line
+
+
+@pytest.mark.parametrize("command", [["simulate"], ["import", "brain.npy", "--eeg-rate", "512", "--units", "uV"]])
+def test_raw_data_cannot_be_written_into_a_read_only_folder(tmp_path: Path, capsys, monkeypatch, command) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("brain.npy", np.random.default_rng(0).normal(0, 50, (5120, 2)).astype(np.float32))
+    Path("closed").mkdir()
+    with read_only(tmp_path / "closed"):
+        assert cli.main([*command, "--out", "closed/raw"]) == EXIT_CANNOT_WRITE
+    assert "Fix: Make the folder writable" in capsys.readouterr().err
 
 
 # --- viewers ----------------------------------------------------------------------------------------

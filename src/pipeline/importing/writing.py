@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts.files import locked
+from pipeline.artifacts.files import locked, writing
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing.naming import repeated
 from pipeline.importing.options import Options
@@ -174,7 +174,8 @@ def _staging(out: Path) -> Iterator[Path]:
         if leftover.fullmatch(old.name):
             shutil.rmtree(old)
     folder = parent / f".{out.name}.import-{secrets.token_hex(4)}"
-    folder.mkdir()
+    with writing(folder):
+        folder.mkdir()
     try:
         yield folder
     finally:
