@@ -11,6 +11,18 @@ Exit codes (see docs/reliability.md): 0; 2 for a bad input; the code of the stag
 
 from __future__ import annotations
 
+import sys
+
+
+def _end_quietly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An interrupt that comes as this file is loaded, before anything has begun, ends it without a traceback."""
+    if issubclass(kind, KeyboardInterrupt):
+        raise SystemExit(5)
+    sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _end_quietly  # before what takes time: the other imports
+
 import argparse
 import gc
 import io
@@ -19,17 +31,16 @@ import platform
 import shlex
 import signal
 import subprocess
-import sys
-from contextlib import suppress
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from types import TracebackType
 
 HOME = Path(__file__).resolve().parent
 SCRIPTS = HOME / "workflow" / "scripts"
 sys.path.insert(0, str(HOME / "src"))
 
-from pipeline.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, Problem, StageFailureError  # noqa: E402
+from pipeline.errors import EXIT_BAD_INPUT, EXIT_CANNOT_WRITE, EXIT_INTERRUPTED, InputError, Problem, StageFailureError
 
 
 def _without_environment(missing: str) -> Problem:
@@ -57,8 +68,6 @@ try:
 except ModuleNotFoundError as error:
     print(_without_environment(str(error.name)), file=sys.stderr)
     sys.exit(EXIT_BAD_INPUT)
-except KeyboardInterrupt:
-    sys.exit(EXIT_INTERRUPTED)
 
 #: Options that ask for Snakemake's own output, or with which the stages' lines do not reach this terminal.
 OWN_OUTPUT = {
@@ -117,8 +126,14 @@ def main() -> int:
             fix = "Fix: Start again"
             print(*stale, f"error: results/eval.json: got scores of other results. {fix}", sep="\n", file=sys.stderr)
             return EXIT_BAD_INPUT
-        with suppress(BrokenPipeError):  # `main.py … | head` closes the pipe early
+        try:
             print(sweep_summary() if sweep else closing_summary(), flush=True)
+        except OSError as error:  # `main.py … | head` closes the pipe early; a full disk
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if not isinstance(error, BrokenPipeError):
+                got, fix = str(error.strerror), "The results are there; see seeg-to-audio summary"
+                print(Problem("standard output", "", got, "a place to write", fix), file=sys.stderr)
+                return EXIT_CANNOT_WRITE
     return code
 
 

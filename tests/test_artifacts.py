@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+from pipeline.artifacts import paths
 from pipeline.artifacts.checksums import ATTRIBUTES_CHECKSUM, attributes_checksum
 from pipeline.artifacts.core import (
     Provenance,
@@ -291,17 +292,21 @@ def test_an_artifact_under_the_name_of_another_is_refused(
             read()
 
 
-def test_a_sidecar_in_the_folder_of_another_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("subject", ["s1", "runs"])
+def test_a_sidecar_in_the_folder_of_another_is_refused(tmp_path: Path, monkeypatch, subject: str) -> None:
     monkeypatch.chdir(tmp_path)
-    made = Provenance(output="results/train/s1/fold0/0-free/network.ckpt")
+    made = Provenance(output=f"results/train/{subject}/fold0/0-free/network.ckpt")
+    model = Provenance(output=f"results/train/{subject}/fold0/model.ckpt")
+    write_sidecar(paths.model_sidecar(subject, 0), "ensemble", [], model)
+    assert read_sidecar(paths.model_sidecar(subject, 0))["output"] == model.output
     for fold, is_own in (("fold0", True), ("fold1", False)):
         for folder in ("", "runs/abc/"):
-            path = Path(f"results/train/s1/{fold}/0-free/{folder}network.json")
+            path = Path(f"results/train/{subject}/{fold}/0-free/{folder}network.json")
             write_sidecar(path, "train", [], made)
             if is_own:
                 assert read_sidecar(path)["output"] == made.output
             else:
-                with pytest.raises(InputError, match="written for results/train/s1/fold0"):
+                with pytest.raises(InputError, match=f"written for results/train/{subject}/fold0"):
                     read_sidecar(path)
 
 

@@ -153,7 +153,10 @@ NO_FILES: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str]] = 
     "FIFO": (lambda path, _: (path.unlink(), os.mkfifo(path)), "a FIFO"),
     "socket": (lambda path, _: (path.unlink(), _socket(path, _)), "a socket"),
     "device": (lambda path, _: (path.unlink(), path.symlink_to("/dev/zero")), "a device"),
-    "dangling link": (lambda path, _: (path.unlink(), path.symlink_to("nowhere")), "which is missing"),
+    "dangling link": (
+        lambda path, _: (path.unlink(), path.symlink_to("nowhere")),
+        "a link to nothing, expected a file. Fix: Correct",
+    ),
     "looping link": (lambda path, _: (path.unlink(), path.symlink_to(path.name)), "symbolic links"),
     "unreadable": (_unreadable, "no permission"),
 }

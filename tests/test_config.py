@@ -213,3 +213,23 @@ def test_what_yaml_1_1_takes_for_a_text_is_a_number_where_the_key_takes_none() -
         load_config([], [{"train": {"lr": "1e"}}], yaml_1_1=True)
     with pytest.raises(InputError, match=r"train.lr\]: got '2E-4'.*without quotes"):
         load_config([], [{"train": {"lr": "2E-4"}}])
+
+
+#: Numbers of any size: what they do ends, or is said, by itself (a loss that is not finite, no channel left).
+OF_ANY_SIZE = {
+    "seed", "noisy_z", "min_band_std_nats", "min_sd_uv", "max_sd_uv", "log_floor", "clip_input", "weight_decay",
+    "input_noise", "speech_weight", "grad_clip", "fold",
+}  # fmt: skip
+
+
+def test_every_length_rate_and_count_has_a_limit() -> None:
+    """Without one, a typing error makes a stage fail in its middle, or fills the memory, or never ends."""
+    schema = Config.model_json_schema()
+    without = {
+        key
+        for section in (schema, *schema["$defs"].values())
+        for key, value in section.get("properties", {}).items()
+        for one in value.get("anyOf", [value])
+        if one.get("type") in ("integer", "number") and not {"maximum", "exclusiveMaximum"} & set(one)
+    }
+    assert without == OF_ANY_SIZE

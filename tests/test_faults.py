@@ -19,14 +19,18 @@ import h5py
 import numpy as np
 import pytest
 
-from conftest import ROOT, SMALL
+from conftest import ROOT, SMALL, jobs_run, snakemake
+from pipeline import cli
+from pipeline.artifacts import paths
 from pipeline.artifacts.core import Provenance, Schema, create, header, opened_any, recomputed_digest
 from pipeline.artifacts.files import require_space, write_text
 from pipeline.artifacts.sidecar import damaged_files
-from pipeline.errors import EXIT_CANNOT_WRITE, CannotWriteError
+from pipeline.doctor.preflight import check_raw_files
+from pipeline.errors import EXIT_CANNOT_WRITE, CannotWriteError, InputError
 from pipeline.provenance.freshness import content_of
 from pipeline.run.archive import ARCHIVE, KEPT, keep_results, kept, kept_line
 from pipeline.run.failures import exit_code, failures, written_logs
+from pipeline.run.plan import load_plan
 
 MEL, VOCODE = "mel", "vocode"
 Run = subprocess.CompletedProcess[str]
@@ -196,6 +200,16 @@ def test_a_read_only_folder_is_one_error_line(chain: Path, tmp_path: Path, folde
     assert "Fix: Make " in line
 
 
+@pytest.mark.parametrize("command", [["simulate"], ["import", "brain.npy", "--eeg-rate", "512", "--units", "uV"]])
+def test_raw_data_cannot_be_written_into_a_read_only_folder(tmp_path: Path, capsys, monkeypatch, command) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("brain.npy", np.random.default_rng(0).normal(0, 50, (5120, 2)).astype(np.float32))
+    Path("closed").mkdir()
+    with read_only(tmp_path / "closed"):
+        assert cli.main([*command, "--out", "closed/raw"]) == EXIT_CANNOT_WRITE
+    assert "Fix: Make the folder writable" in capsys.readouterr().err
+
+
 # --- viewers ----------------------------------------------------------------------------------------
 
 
@@ -283,6 +297,38 @@ def test_the_oldest_archives_go(work: Path, monkeypatch: pytest.MonkeyPatch) -> 
         os.utime(ARCHIVE / f"{i:016d}", (i, i))
     newest = keep_results()
     assert kept() == [newest, *(ARCHIVE / f"{i:016d}" for i in (KEPT + 1, KEPT))]
+
+
+def test_the_present_results_are_the_newest_though_the_clock_was_set_back(work: Path, monkeypatch) -> None:
+    monkeypatch.chdir(work)
+    for i in range(KEPT + 1):
+        (ARCHIVE / f"{i:016d}").mkdir(parents=True)
+        os.utime(ARCHIVE / f"{i:016d}", (2**32 + i, 2**32 + i))
+    newest = keep_results()
+    assert newest is not None
+    assert kept() == [newest, *(ARCHIVE / f"{i:016d}" for i in (KEPT, KEPT - 1))]
+    assert files_in(newest)
+
+
+def test_a_clock_that_was_ahead_stops_no_run(work: Path) -> None:
+    """Snakemake fails a job whose output is older than its inputs, with "clock skew": at every start again."""
+    ahead = [file for file in (work / "results").rglob("*") if file.is_file()]
+    for file in ahead:
+        os.utime(file, (2**32, 2**32))
+    result = snakemake(work, "results/eval.json", "--forcerun", "evaluate")
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert jobs_run(result.stdout) == ["evaluate"]
+    assert max(file.stat().st_mtime for file in ahead) < 2**32
+
+
+def test_a_checkpoint_that_is_dated_ahead_is_named(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work)
+    shutil.copy(paths.model("sim01", 0), "begin.ckpt")
+    shutil.copy(paths.model_sidecar("sim01", 0), "begin.json")
+    os.utime("begin.ckpt", (2**32, 2**32))
+    plan = load_plan(ROOT, [Path("config.yaml")], [{"train": {"init_from": "begin.ckpt"}}], is_job=False)
+    with pytest.raises(InputError, match=r"begin\.ckpt: got a file that is dated in the future"):
+        check_raw_files(plan)
 
 
 # --- whole runs ---------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from pipeline.run import new_recordings
 from pipeline.run.new_recordings import model_of, predict_recording
 from pipeline.run.plan import load_plan
 from pipeline.run.resources import resources
-from pipeline.run.run_list import named_model
+from pipeline.run.run_list import list_runs, named_model
 
 ALL = "ridge*3 train*6 ensemble*3 predict*2 evaluate"
 
@@ -290,6 +290,18 @@ def test_a_name_must_be_that_of_one_model(tmp_path: Path) -> None:
             named_model(unknown, train)
     with pytest.raises(InputError, match="there is none"):
         named_model("a", tmp_path / "nothing")
+
+
+def test_a_model_that_was_moved_is_not_listed_as_that_of_another(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = paths.train("a", 0) / "runs/0001"
+    made_up_model(run, "a" * 64, output=str(paths.model("a", 0)))
+    for name in ("b/fold0", "a/fold1"):
+        shutil.copytree(run, paths.RESULTS / f"train/{name}/runs/0001")
+    assert [(r.subject, r.fold, r.state, r.model) for r in list_runs()] == [
+        ("a", "fold0", "finished", "a" * 64), ("a", "fold1", "unusable", ""), ("b", "fold0", "unusable", ""),
+    ]  # fmt: skip
+    assert named_model("a", paths.RESULTS / "train") == run / MODEL
 
 
 def test_a_subject_with_two_final_models_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,6 +244,18 @@ def test_independent_brain_signals_score_chance(tmp_path: Path) -> None:
     assert pooled[header.index("model_p")] == found["model_p"]
 
 
+def test_a_summary_of_other_scores_than_the_config_gives_says_so(own_chain: Path) -> None:
+    plain = pipeline(own_chain, "summary", "--config", "config.yaml")
+    assert (plain.returncode, plain.stderr) == (0, "")
+    other = pipeline(own_chain, "summary", "--config", "config.yaml", "--set", "evaluate.seed=5")
+    assert other.stdout == plain.stdout
+    assert other.stderr.startswith("warning: not what the config and the data give now: results/eval.json: made with")
+    (own_chain / "config.yaml").write_text("nonsense: 1\n")
+    unknown = pipeline(own_chain, "summary", "--config", "config.yaml")
+    assert unknown.stdout == plain.stdout
+    assert unknown.stderr.endswith("warning: these scores cannot be compared with the config\n")
+
+
 def test_the_last_lines_say_what_may_be_claimed_and_why_no_more(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(chain)
     claims = json.loads((chain / "results/eval.json").read_text())["claims"]

@@ -91,6 +91,15 @@ def session(tmp_path: Path) -> Path:
     return path
 
 
+def test_invalid_times_without_an_end_are_named(session: Path, tmp_path: Path) -> None:
+    with h5py.File(session, "r+") as file:
+        table = file["intervals/invalid_times"]
+        del table["stop_time"]
+        table["stop_time"] = [6.0, 7.0]
+    with pytest.raises(InputError, match=r"\[intervals/invalid_times\]: got 1 start times and 2 stop times.*Mend"):
+        imported(session, tmp_path / "raw", modified="none", neural="acquisition/raw")
+
+
 def test_ibids_with_pynwb_sample_by_sample(tmp_path: Path) -> None:
     write_nwb(tmp_path / "set/sub-07/ieeg/sub-07_task-w_ieeg.nwb")
     (row,) = imported(tmp_path / "set", tmp_path / "raw", modified="none")
@@ -776,6 +785,24 @@ def test_nothing_is_overwritten_and_append_adds(
     rows = read_sheet(out / "recordings.tsv")
     assert [(r.recording, r.audio) for r in rows] == [("bob_run1", None), ("bob_run2", "bob_run2_audio.npy")]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["lab", "raw"]
+
+
+def test_append_does_without_hard_links(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as on exFAT
+
+    monkeypatch.setattr("os.link", refused)
+    out = tmp_path / "raw"
+    single = ["import", str(folder / "bob_run1_sEEG.npy"), "--out", str(out), *DECLARED]
+    again = [*single, "--append", "--recording", "bob_run2"]
+    assert main(single) == 0
+    (out / "bob_run2_eeg.npy").write_text("another's")
+    assert main(again) == 2
+    assert "bob_run2_eeg.npy: got a file of that name" in capsys.readouterr().err
+    assert (out / "bob_run2_eeg.npy").read_text() == "another's"
+    (out / "bob_run2_eeg.npy").unlink()
+    assert main(again) == 0
+    assert [r.recording for r in read_sheet(out / "recordings.tsv")] == ["bob_run1", "bob_run2"]
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 from pipeline.artifacts.core import Provenance, Schema, create
 from pipeline.artifacts.memory import remembered
-from pipeline.errors import CannotWriteError, InputError
+from pipeline.errors import EXIT_CANNOT_WRITE, CannotWriteError, InputError
 from pipeline.provenance import outputs
 from pipeline.provenance.freshness import described
 from pipeline.raw.sheet import read_sheet
@@ -83,6 +83,19 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
         assert result.stderr == "", end
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_the_standard_output_is_one_error_line(tmp_path: Path) -> None:
+    artifact(tmp_path / "a.h5")
+    command = f"{sys.executable} -P -m pipeline inspect a.h5 > /dev/full"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == EXIT_CANNOT_WRITE
+    assert result.stderr.startswith("error: what is written to: got No space left on device")
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(("first", "second"), [(2, 2), (15, 2), (2, 15)])
 def test_a_second_signal_does_not_break_off_what_clears_up(first: int, second: int) -> None:
     script = IMPATIENCE.format(first=first, second=second)
@@ -121,6 +134,38 @@ def test_an_interrupt_is_heeded_wherever_it_comes(where: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr.replace("interrupted\n", "")) == (5, "")
+
+
+#: Begins a command, in which an interrupt comes as it imports a module.
+EARLY = """
+import os, runpy, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), 2)
+sys.meta_path.insert(0, Finder())
+sys.modules.pop("{module}", None)
+{begin}
+"""
+BEGINNINGS = {
+    "main.py": f"runpy.run_path({str(ROOT / 'main.py')!r}, run_name='__main__')",
+    "console": "from pipeline.start import command\nsys.exit(command())",
+    "-m": "runpy.run_module('pipeline', run_name='__main__', alter_sys=True)",
+}
+
+
+@pytest.mark.parametrize("module", ["argparse", "pipeline.errors", "pydantic", "pipeline.run.plan"])
+@pytest.mark.parametrize("begin", BEGINNINGS)
+def test_an_interrupt_while_a_command_loads_is_no_traceback(tmp_path: Path, begin: str, module: str) -> None:
+    script = EARLY.format(module=module, begin=BEGINNINGS[begin])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", script, *(["--config", "x.yaml"] if begin == "main.py" else ["verify", "."])]
+    (tmp_path / "results").mkdir()
+    result = subprocess.run(
+        command, cwd=tmp_path / "results", env=environment, capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stderr.replace("interrupted\n", "")) == (5, "")
 

@@ -20,7 +20,7 @@ from pipeline.config.align import AlignConfig, AlignStage
 from pipeline.config.root import Config
 from pipeline.config.variants import FINAL
 from pipeline.data.front_end import FrontEnd
-from pipeline.errors import InputError
+from pipeline.errors import CannotWriteError, InputError
 from pipeline.model.model_file import load_model, save_model
 from pipeline.raw.sheet import read_sheet
 from pipeline.run import new_sheet
@@ -137,6 +137,19 @@ def test_nor_are_recordings_of_the_run_predicted_into_its_results(lab: Path) -> 
     for out in (Path("results/aligned"), lab / "link/predictions/sim01"):
         with pytest.raises(InputError, match="expected a folder outside results/"):
             predict_recording(model_of("sim01", FINAL), "sim01_run01", out, False, "cpu")
+
+
+@pytest.mark.parametrize("below", ["", "for_vocoders"])
+def test_arrays_are_not_written_through_a_link(lab: Path, below: str) -> None:
+    model, out = model_of("sim01", FINAL), lab / "new_npy"
+    folder = predict_recording(model, "sim01_run01", out, False, "cpu").with_suffix("")
+    link = folder / below
+    link.parent.mkdir(exist_ok=True)
+    (precious := lab / f"precious{below}").mkdir()
+    link.symlink_to(precious)
+    with pytest.raises(CannotWriteError, match="a link to elsewhere"):
+        predict_recording(model, "sim01_run01", out, True, "cpu")
+    assert list(precious.iterdir()) == []
 
 
 def test_channels_that_the_model_reads_are_named_before_anything_is_written(lab: Path) -> None:

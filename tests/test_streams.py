@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from pipeline.config.align import AlignConfig
 from pipeline.config.mel import MelConfig
@@ -318,6 +319,19 @@ def test_files_are_whole_under_their_names_once_they_are_closed(tmp_path: Path) 
         assert np.frombuffer(wav.readframes(300), "<i2")[::100].tolist() == [-32767, -16384, 16384]
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy")[:, 0], np.repeat([0, 1, 2], 5))
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_sound_beyond_what_riff_holds_is_a_whole_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = np.linspace(-1, 1, 300, dtype=np.float32)
+    for name, most in (("a.wav", 672), ("b.wav", 671)):  # 80 bytes of header, 8 of which do not count, and 600
+        monkeypatch.setattr(WavSink, "_MOST", most)
+        sink = WavSink(tmp_path / name, 22050)
+        sink.write(np.zeros((1, 4), np.float32), written)
+        sink.close()
+        assert soundfile.info(tmp_path / name).format == {"a.wav": "WAV", "b.wav": "RF64"}[name]
+        sound, rate_hz = soundfile.read(tmp_path / name)
+        assert rate_hz == 22050
+        np.testing.assert_allclose(sound, written, atol=1e-4)
 
 
 @pytest.mark.parametrize("make", [

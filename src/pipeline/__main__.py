@@ -8,6 +8,6 @@ import sys
 if sys.path and os.path.realpath(sys.path[0] or ".") == os.path.realpath("."):
     del sys.path[0]
 
-from pipeline.cli import command
+from pipeline.start import command
 
 sys.exit(command())

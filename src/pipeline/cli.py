@@ -128,6 +128,7 @@ class _Interrupts:
 
 def command() -> int:
     """The console command: :func:`main`, printing in a way that no terminal stumbles over; SIGTERM is as Ctrl-C."""
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
     interrupts = _Interrupts()
     for name in ("stdout", "stderr"):
         plain = getattr(sys, name)
@@ -135,6 +136,7 @@ def command() -> int:
             shown = Printable(plain.detach(), encoding=plain.encoding, errors="backslashreplace", line_buffering=True)
             setattr(sys, name, shown)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         code = main()
     except Exception:
         if not interrupts.came:
@@ -145,14 +147,19 @@ def command() -> int:
         signal.signal(number, signal.SIG_IGN)
     try:
         print(end="", flush=True)
-    except BrokenPipeError:  # else Python complains of it when it ends
+    except OSError as error:  # a reader that left, a full disk; Python, too, would complain of it when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            print(_unusable(error), file=sys.stderr)
+            code = EXIT_CANNOT_WRITE
     return code
 
 
 def _unusable(error: OSError) -> Problem:
     """The problem of a path on the command line that cannot be read or written."""
     got = error.strerror or type(error).__name__
+    if error.errno in WRITE_ERRORS:
+        return Problem(str(error.filename or "what is written to"), "", got, "a place to write", "Free space there")
     return Problem(str(error.filename or "a file"), "", got, "a usable path", "Correct the path or its permissions")
 
 
@@ -583,6 +590,7 @@ def _runs(options: argparse.Namespace) -> None:
 
 def _add_summary(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("summary", help="the main scores, and where the results are")
+    _add_plan_options(parser)
     parser.set_defaults(command=_summary)
 
 
@@ -590,6 +598,16 @@ def _summary(options: argparse.Namespace) -> None:
     from pipeline.run.summary import closing_summary
 
     print(closing_summary())
+    if not _config_files(options):  # of another way to run: nothing says what is wanted
+        return
+    try:
+        stale = _plan(options).stale()
+    except InputError as error:
+        print(error, "warning: these scores cannot be compared with the config", sep="\n", file=sys.stderr)
+        return
+    if stale:
+        more = f", and {len(stale) - 1} more" if len(stale) > 1 else ""
+        print(f"warning: not what the config and the data give now: {stale[0]}{more}", file=sys.stderr)
 
 
 def _add_report(commands: argparse._SubParsersAction) -> None:

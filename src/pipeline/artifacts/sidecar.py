@@ -75,8 +75,9 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 
 def _is_own_place(path: Path, output: Path) -> bool:
     """Whether a sidecar lies where its stage wrote ``output``, in that itself, or in a run that is published there."""
-    folder = path.parents[2] if path.parent.parent.name == "runs" else path.parent
-    return any(is_own_place(folder, str(place)) for place in (output, output.parent)) or output == Path()
+    folders = [path.parent, *path.parents[2:3]] if path.parent.parent.name == "runs" else [path.parent]
+    places = (output, output.parent)
+    return any(is_own_place(folder, str(p)) for folder in folders for p in places) or output == Path()
 
 
 def sidecar_contents(paths: Iterable[Path]) -> list[tuple[Path, str]]:

@@ -35,8 +35,10 @@ class ChannelsConfig(ChannelChoice):
 class ClockConfig(Section):
     """The estimate of lag and residual drift between brain and sound; reported, never applied."""
 
-    max_lag_s: float = Field(1.0, gt=0, description="Largest neural-audio lag that is looked for [s]")
-    segment_s: float = Field(30.0, gt=0, description="Length of the pieces whose lags show the residual drift [s]")
+    max_lag_s: float = Field(1.0, gt=0, le=60, description="Largest neural-audio lag that is looked for [s]")
+    segment_s: float = Field(
+        30.0, gt=0, le=86_400, description="Length of the pieces whose lags show the residual drift [s]"
+    )
 
 
 class AlignConfig(Section):
@@ -47,18 +49,18 @@ class AlignConfig(Section):
         strict=False,
         description="Neural features, stacked; each entry has a kind and its keys, which config/README.md lists",
     )
-    feature_rate_hz: float = Field(100.0, gt=0, description="Feature frames per second [Hz]")
+    feature_rate_hz: float = Field(100.0, gt=0, le=100_000, description="Feature frames per second [Hz]")
     line_noise_hz: float = Field(
-        50.0, ge=0, description="Mains frequency, notched with its harmonics; 0: no notch [Hz]"
+        50.0, ge=0, le=1000, description="Mains frequency, notched with its harmonics; 0: no notch [Hz]"
     )
-    notch_width_hz: float = Field(4.0, gt=0, description="Width of each notch between its -3 dB points [Hz]")
+    notch_width_hz: float = Field(4.0, gt=0, le=1000, description="Width of each notch between its -3 dB points [Hz]")
     reference: Literal["none", "car", "shaft", "bipolar", "laplacian"] = Field(
         "none", description="Re-referencing of good channels before filtering"
     )
     channels: ChannelsConfig = Field(ChannelsConfig(), description="Choice of channels")
     clock: ClockConfig = Field(ClockConfig(), description="Estimate of lag and residual drift")
     margin_s: float = Field(
-        5.0, ge=0, description="Neural features kept before the start and after the end of the sound [s]"
+        5.0, ge=0, le=86_400, description="Neural features kept before the start and after the end of the sound [s]"
     )
 
     @property

@@ -28,6 +28,8 @@ def file_problem(
         status = status or Path(named).stat()
     except FileNotFoundError:
         path = Path(named)
+        if path.is_symlink():
+            return Problem(file, field, f"{path.name}, a link to nothing", "a file", "Correct the link.")
         return Problem(file, field, f"{path.name}, which is missing", "a file", _nearest(path))
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or "an impossible path"

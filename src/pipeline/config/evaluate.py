@@ -27,8 +27,8 @@ class EvaluateConfig(Section):
         description="Bands whose target has a smaller standard deviation over a fold hold no sound (the top of a "
         "recording at 8 kHz) and are left out of r [nats]",
     )
-    bootstrap: int = Field(2000, ge=100, description="Resamples of each interval's bootstrap")
-    block_s: float = Field(2.0, ge=2.0, description="Shortest piece that an interval rests on [s]")
+    bootstrap: int = Field(2000, ge=100, le=1_000_000, description="Resamples of each interval's bootstrap")
+    block_s: float = Field(2.0, ge=2.0, le=3600, description="Shortest piece that an interval rests on [s]")
     stoi: bool = Field(True, description="Score STOI and ESTOI of the written sound (export.audio)")
     measures: bool = Field(
         True,
@@ -46,10 +46,15 @@ class EvaluateConfig(Section):
         "words of the session (export.audio: all)",
     )
     report: bool = Field(True, description="Draw results/report.html; false: a page without content")
-    report_examples: int = Field(3, ge=0, description="Test excerpts in the report, with spectrograms and players")
+    report_examples: int = Field(
+        3, ge=0, le=100, description="Test excerpts in the report, with spectrograms and players"
+    )
     report_excerpt_s: float = Field(6.0, gt=0, le=30, description="Length of each excerpt [s]")
     report_words: int = Field(
-        4, ge=0, description="Words of each excerpt's test block with their own players (needs events and sound)"
+        4,
+        ge=0,
+        le=1000,
+        description="Words of each excerpt's test block with their own players (needs events and sound)",
     )
     seed: int = Field(0, ge=0, description="Seed of bootstrap, shifts and word swaps")
 
@@ -60,13 +65,16 @@ class ChanceConfig(Section):
     shifts: int = Field(
         1000,
         ge=1000,
+        le=1_000_000,
         description="Circular shifts of the predictions within their test blocks, or exchanges of trials, drawn at "
         "random; no more than are independent",
     )
-    min_shift_s: float = Field(0.5, gt=0, description="Shortest circular shift [s]")
-    word_swaps: int = Field(1000, ge=1000, description="Random exchanges of predicted words (needs events)")
+    min_shift_s: float = Field(0.5, gt=0, le=3600, description="Shortest circular shift [s]")
+    word_swaps: int = Field(
+        1000, ge=1000, le=1_000_000, description="Random exchanges of predicted words (needs events)"
+    )
     retrain: int = Field(
-        0, ge=0, description="Models trained on circularly shifted neural data, each scored as a null; 0: none"
+        0, ge=0, le=1000, description="Models trained on circularly shifted neural data, each scored as a null; 0: none"
     )
 
 

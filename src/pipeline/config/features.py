@@ -58,7 +58,7 @@ class BandEnvelopeConfig(FeatureSection):
     bands: tuple[Band, ...] = Field(
         ((70.0, 170.0),), strict=False, min_length=1, description="Bands, each [low, high] [Hz]"
     )
-    frame_length_s: float = Field(0.05, gt=0, description="Time that one frame averages over [s]")
+    frame_length_s: float = Field(0.05, gt=0, le=10, description="Time that one frame averages over [s]")
     filter_order: int = Field(
         4, ge=1, le=10, description="Order of the Butterworth prototype of band-pass and notches [1]"
     )
@@ -82,8 +82,8 @@ class LowPassConfig(FeatureSection):
     kind: Literal["low_pass"] = Field(
         "low_pass", description="The signal below a cut-off, its sign kept (local motor potential)"
     )
-    cutoff_hz: float = Field(5.0, gt=0, description="What is faster is taken out [Hz]")
-    frame_length_s: float = Field(0.05, gt=0, description="Time that one frame averages over [s]")
+    cutoff_hz: float = Field(5.0, ge=0.001, le=1000, description="What is faster is taken out [Hz]")
+    frame_length_s: float = Field(0.05, gt=0, le=10, description="Time that one frame averages over [s]")
     filter_order: int = Field(
         4, ge=1, le=10, description="Order of the Butterworth prototype of low-pass and notches [1]"
     )
@@ -104,9 +104,9 @@ class SignalConfig(FeatureSection):
     alone_because: ClassVar[str] = "the network takes its rows for a signal and filters them itself"
 
     kind: Literal["signal"] = Field("signal", description="The band-limited signal; stands alone")
-    low_hz: float = Field(1.0, ge=0.1, description="Lower edge of what is kept [Hz]")
+    low_hz: float = Field(1.0, ge=0.1, le=50_000, description="Lower edge of what is kept [Hz]")
     high_hz: float | None = Field(
-        None, gt=0, description="Upper edge of what is kept; null: 0.4 of align.feature_rate_hz [Hz]"
+        None, gt=0, le=50_000, description="Upper edge of what is kept; null: 0.4 of align.feature_rate_hz [Hz]"
     )
     filter_order: int = Field(
         4, ge=1, le=10, description="Order of the Butterworth prototype of band-pass and notches [1]"

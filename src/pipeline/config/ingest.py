@@ -17,7 +17,7 @@ class IngestConfig(Section):
         description="Missing neural samples: refuse the recording; interpolate gaps up to nan_max_gap_s and refuse "
         "longer ones; or interpolate all and annotate them as BAD_missing",
     )
-    nan_max_gap_s: float = Field(0.05, gt=0, description="Longest gap that nan_policy interpolate fills [s]")
+    nan_max_gap_s: float = Field(0.05, gt=0, le=60, description="Longest gap that nan_policy interpolate fills [s]")
     compression: Literal["none", "gzip"] = Field(
         "none", description="gzip (with shuffle) makes files about a fifth smaller and seven times slower"
     )
@@ -48,6 +48,7 @@ class IngestConfig(Section):
     duration_tolerance_s: float = Field(
         1.0,
         ge=0,
+        le=86_400,
         description="Neural recordings and sound of a session may end this far apart, or by 0.5 % [s]",
     )
     silence_dbfs: float = Field(

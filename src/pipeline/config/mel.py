@@ -20,10 +20,10 @@ _LOG_STEP = math.log(6.4) / 27.0
 class MelConfig(MelFraming):
     """The mel as Tacotron 2, WaveGlow and HiFi-GAN define it, by default."""
 
-    win_length: int = Field(1024, ge=16, description="Length of the periodic Hann window [samples]")
-    n_mels: int = Field(80, ge=1, description="Number of mel bands")
-    fmin_hz: float = Field(0.0, ge=0, description="Lower edge of the lowest band [Hz]")
-    fmax_hz: float = Field(8000.0, gt=0, description="Upper edge of the highest band [Hz]")
+    win_length: int = Field(1024, ge=16, le=65_536, description="Length of the periodic Hann window [samples]")
+    n_mels: int = Field(80, ge=1, le=1024, description="Number of mel bands")
+    fmin_hz: float = Field(0.0, ge=0, le=192_000, description="Lower edge of the lowest band [Hz]")
+    fmax_hz: float = Field(8000.0, gt=0, le=192_000, description="Upper edge of the highest band [Hz]")
     log_floor: float = Field(1e-5, gt=0, description="Smallest magnitude: the mel is ln(max(x, floor)) [magnitude]")
 
     @property

@@ -22,8 +22,10 @@ class MelGrid(Section):
     on ``hop_length * t + hop_length / 2``, with ``L // hop_length`` frames.
     """
 
-    sample_rate_hz: int = Field(22050, gt=0, description="Rate of the audio that the mel is computed from [Hz]")
-    hop_length: int = Field(256, gt=0, description="Distance of neighbouring mel frames [samples]")
+    sample_rate_hz: int = Field(
+        22050, gt=0, le=384_000, description="Rate of the audio that the mel is computed from [Hz]"
+    )
+    hop_length: int = Field(256, gt=0, le=65_536, description="Distance of neighbouring mel frames [samples]")
     flavor: Literal["tacotron2", "hifigan"] = Field(
         "tacotron2", description="Framing and padding of the mel: as in Tacotron 2 and WaveGlow, or as in HiFi-GAN"
     )
@@ -46,4 +48,4 @@ class MelGrid(Section):
 class MelFraming(MelGrid):
     """The grid, and the length of sound behind one frame."""
 
-    n_fft: int = Field(1024, ge=16, description="Length of the Fourier transform, even [samples]")
+    n_fft: int = Field(1024, ge=16, le=65_536, description="Length of the Fourier transform, even [samples]")

@@ -54,11 +54,12 @@ class NetworkConfig(NetworkKind):
         description="Learned bias of the attention towards equal times; without it the decoder ignores the brain",
     )
     attention_width_s: float = Field(
-        0.05, gt=0, description="Standard deviation of that bias before training, at least a mel frame [s]"
+        0.05, gt=0, le=60, description="Standard deviation of that bias before training, at least a mel frame [s]"
     )
     attention_offset_s: float = Field(
         0.05,
         ge=0,
+        le=60,
         description="Before training the heads look from so long before a sound frame to so long after it "
         "(causal: until it) [s]",
     )

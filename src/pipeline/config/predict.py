@@ -14,7 +14,9 @@ from pipeline.config.window import WindowConfig
 class PredictConfig(Section):
     """Free-running prediction of the test blocks."""
 
-    attention_windows: int = Field(4, ge=0, description="Windows of each fold whose attention weights are kept")
+    attention_windows: int = Field(
+        4, ge=0, le=10_000, description="Windows of each fold whose attention weights are kept"
+    )
     importance: bool = Field(
         True,
         description="Predict again with the channels of each shaft and region circularly shifted in time, and keep "

@@ -17,12 +17,14 @@ class RidgeConfig(Section):
         description="Ridge penalties to choose from by cross-validation, one for all bands [training frames]",
     )
     lags_before_s: float | None = Field(
-        None, ge=0, description="Features from so long before the sound frame; null: the window's context [s]"
+        None, ge=0, le=60, description="Features from so long before the sound frame; null: the window's context [s]"
     )
     lags_after_s: float | None = Field(
-        None, ge=0, description="Features until so long after it; null: the context, 0 if causal [s]"
+        None, ge=0, le=60, description="Features until so long after it; null: the context, 0 if causal [s]"
     )
-    latency_range_s: float = Field(0.5, gt=0, description="Single-lag ridge is scored from minus to plus this lag [s]")
+    latency_range_s: float = Field(
+        0.5, gt=0, le=60, description="Single-lag ridge is scored from minus to plus this lag [s]"
+    )
     nearest_neighbour: bool = Field(
         False,
         description="Also predict the training frame with the most similar lagged features; slow on long recordings, "

@@ -40,7 +40,7 @@ class SimulateConfig(Section):
         None, min_length=1, description="Folder of .wav, .flac or .npy clips of real speech; null: synthetic words"
     )
     speech_rate_hz: float | None = Field(
-        None, gt=0, description="Rate of .npy clips that the folder's meta.json does not declare [Hz]"
+        None, gt=0, le=768_000, description="Rate of .npy clips that the folder's meta.json does not declare [Hz]"
     )
     audio_rate_hz: int = Field(48000, ge=8000, le=192000, description="Rate of the sound [Hz]")
     eeg_rate_hz: int = Field(1024, ge=400, le=30000, description="Rate of the neural recording [Hz]")
@@ -71,8 +71,8 @@ class SimulateConfig(Section):
     )
     line_noise_hz: float = Field(50.0, ge=40, le=70, description="Line frequency [Hz]")
     line_noise_uv: float = Field(10.0, ge=0, le=1000, description="Typical line noise of a channel [µV]")
-    dead_channels: int = Field(1, ge=0, description="Flat channels, not declared in channels.tsv [count]")
-    noisy_channels: int = Field(1, ge=0, description="Noisy channels, declared bad in channels.tsv [count]")
+    dead_channels: int = Field(1, ge=0, le=1024, description="Flat channels, not declared in channels.tsv [count]")
+    noisy_channels: int = Field(1, ge=0, le=1024, description="Noisy channels, declared bad in channels.tsv [count]")
     spikes_per_minute: float = Field(2.0, ge=0, le=600, description="Interictal spikes [1/min]")
     gain_drift: float = Field(0.2, ge=0, le=2, description="Slow drift of each channel's gain, SD of its log")
     audio_offset_s: float = Field(
@@ -84,7 +84,7 @@ class SimulateConfig(Section):
         le=5000,
         description="How much faster the neural clock runs, declared in the sheet [ppm]",
     )
-    leak_channels: int = Field(4, ge=1, description="Channels that sound leaks into (contaminated) [count]")
+    leak_channels: int = Field(4, ge=1, le=1024, description="Channels that sound leaks into (contaminated) [count]")
     leak_db: float = Field(
         -12.0, ge=-60, le=60, description="Leaked sound over background, in 70-170 Hz (contaminated) [dB]"
     )

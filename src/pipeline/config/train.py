@@ -43,10 +43,14 @@ class TrainConfig(Arithmetic, InputScale):
 
     lr: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW (warm-up, then cosine)")
     batch_size: int = Field(16, ge=1, le=4096, description="Windows per step")
-    max_steps: int | None = Field(None, ge=1, description="Optimiser steps at most; null: preset [steps]")
-    steps_per_epoch: int = Field(40, ge=1, description="Steps between two validations [steps]")
-    warmup_steps: int = Field(50, ge=0, description="Linear warm-up of the learning rate [steps]")
-    patience: int = Field(4, ge=1, description="Stop after so many epochs without a better val_loss [epochs]")
+    max_steps: int | None = Field(
+        None, ge=1, le=100_000_000, description="Optimiser steps at most; null: preset [steps]"
+    )
+    steps_per_epoch: int = Field(40, ge=1, le=1_000_000, description="Steps between two validations [steps]")
+    warmup_steps: int = Field(50, ge=0, le=100_000_000, description="Linear warm-up of the learning rate [steps]")
+    patience: int = Field(
+        4, ge=1, le=1_000_000, description="Stop after so many epochs without a better val_loss [epochs]"
+    )
     loss: Literal["mse", "l1", "huber", "mix"] = Field(
         "mse", description="Training loss on the normalised mel; the choice mix is the mean of mse and l1"
     )

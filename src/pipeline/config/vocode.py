@@ -20,10 +20,10 @@ class VocodeConfig(Section):
     )
     checkpoint: str | None = Field(None, description="Generator checkpoint of HiFi-GAN (g_…), read by hifigan")
     checkpoint_config: str | None = Field(None, description="The config.json that came with the checkpoint")
-    iterations: int = Field(32, ge=1, description="Phase iterations of Griffin-Lim")
+    iterations: int = Field(32, ge=1, le=100_000, description="Phase iterations of Griffin-Lim")
     momentum: float = Field(0.99, ge=0, lt=1, description="Acceleration of the phase iterations; 0: plain")
     inversion_steps: int = Field(
-        40, ge=0, description="Multiplicative updates from the mel filters' pseudo-inverse to the spectrum"
+        40, ge=0, le=100_000, description="Multiplicative updates from the mel filters' pseudo-inverse to the spectrum"
     )
     seed: int = Field(0, ge=0, description="Seed of the first phases of Griffin-Lim")
     pitch_hz: float = Field(120.0, ge=50, le=400, description="Pitch of the vocoder pulses [Hz]")

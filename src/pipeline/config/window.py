@@ -15,11 +15,12 @@ class WindowConfig(WindowSize):
     """Size and spacing of the windows, and the gap between roles."""
 
     hop_s: float = Field(
-        0.28, gt=0, description="Distance of the starts of neighbouring windows, at least a mel frame [s]"
+        0.28, gt=0, le=3600, description="Distance of the starts of neighbouring windows, at least a mel frame [s]"
     )
     purge_gap_s: float | None = Field(
         None,
         ge=0,
+        le=86_400,
         description="Gap between blocks of different roles; null: the receptive field of context and filters [s]",
     )
 

@@ -22,7 +22,15 @@ PASSED = Path(".snakemake") / "plan" / "passed"
 
 
 def check_raw_files(plan: Plan) -> None:
-    """Raise :class:`InputError` with every problem of the user's raw files; nothing where they are simulated."""
+    """Raise :class:`InputError` with every problem of the user's raw files; nothing where they are simulated.
+
+    Of files that the config names, a time in the future is one: Snakemake fails a job that makes something older.
+    """
+    raise_if_any(
+        Problem(file, "", "a file that is dated in the future", "one of the past", "Date it anew: touch FILE")
+        for file in plan.named_files
+        if Path(file).stat().st_mtime_ns > time.time_ns()
+    )
     if plan.is_simulated:
         return
     looked_at = _looked_at(plan)

@@ -344,5 +344,8 @@ def _invalid_times(nwb: GuardedFile, neural_start_s: float) -> Iterator[Row]:
     """The table of invalid times as BAD intervals on the neural clock."""
     starts, stops = (nwb.dataset(f"intervals/invalid_times/{c}_time") for c in ("start", "stop"))
     if starts is not None and stops is not None:
+        if len(starts) != len(stops):
+            got, fix = f"{len(starts)} start times and {len(stops)} stop times", "Mend the file."
+            raise nwb.refused("intervals/invalid_times", got, "as many of both", fix)
         for start_s, stop_s in zip(starts[:], stops[:], strict=True):
             yield interval(float(start_s) - neural_start_s, float(stop_s - start_s), description="BAD_invalid")

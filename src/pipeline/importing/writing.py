@@ -7,6 +7,7 @@ already is never overwritten.  ``append`` adds recordings to a folder that an im
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts.files import locked
+from pipeline.artifacts.files import locked, writing
 from pipeline.errors import InputError, Problem, raise_if_any
 from pipeline.importing.naming import repeated
 from pipeline.importing.options import Options
@@ -173,7 +174,8 @@ def _staging(out: Path) -> Iterator[Path]:
         if leftover.fullmatch(old.name):
             shutil.rmtree(old)
     folder = parent / f".{out.name}.import-{secrets.token_hex(4)}"
-    folder.mkdir()
+    with writing(folder):
+        folder.mkdir()
     try:
         yield folder
     finally:
@@ -192,7 +194,7 @@ def _move_into(folder: Path, out: Path, rows: Sequence[Row]) -> None:
     moved: list[Path] = []
     try:
         for file in sorted(folder.iterdir()):
-            os.link(file, out / file.name)
+            _place(file, out / file.name)
             moved.append(out / file.name)
         _write_sheet(out / SHEET, both)
         moved.clear()
@@ -202,6 +204,18 @@ def _move_into(folder: Path, out: Path, rows: Sequence[Row]) -> None:
     finally:
         for file in moved:
             file.unlink()
+
+
+def _place(file: Path, place: Path) -> None:
+    """Give a file its name, and never that of another; by a second name, where the file system has such."""
+    try:
+        os.link(file, place)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(place):
+            raise FileExistsError(errno.EEXIST, "exists", str(file), None, str(place)) from None
+        file.rename(place)
 
 
 def _sheet_rows(folder: Path) -> list[Row]:

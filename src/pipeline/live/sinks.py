@@ -5,9 +5,9 @@ A sink has ``write`` and ``close``; :class:`~pipeline.live.lsl.LslSink` is anoth
 
 from __future__ import annotations
 
+import struct
 import sys
 import time
-import wave
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -69,17 +69,36 @@ class _Filled:
 
 
 class WavSink(_Filled):
-    """A wav of 16 bits, clipped, under its name once it is closed."""
+    """A wav of 16 bits, clipped, under its name once it is closed; of more than 4 GB in RF64 (EBU Tech 3306)."""
+
+    _HEADER = 80  # bytes
+    _MOST = 0xFFFFFFFF  # what a size in RIFF holds
 
     def __init__(self, path: Path, rate_hz: int) -> None:
         super().__init__(path)
+        self._n, self._rate_hz = 0, rate_hz
         with self._writing():
-            self._file = self._stack.enter_context(wave.open(str(self._temporary), "wb"))  # noqa: SIM115
-            self._file.setparams((1, 2, rate_hz, 0, "NONE", ""))
+            self._file = self._stack.enter_context(self._temporary.open("wb"))
+            self._file.write(bytes(self._HEADER))
 
     def write(self, mel: Array, sound: Array) -> None:
         with self._writing():
-            self._file.writeframesraw(np.round(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+            self._file.write(np.round(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+        self._n += len(sound)
+
+    def _finish(self) -> None:
+        self._file.seek(0)
+        size = 2 * self._n
+        sizes = struct.pack("<QQQI", self._HEADER - 8 + size, size, self._n, 0)
+        is_large = self._HEADER - 8 + size > self._MOST
+        riff, place = (b"RF64", b"ds64") if is_large else (b"RIFF", b"JUNK")  # room for the sizes in 64 bits
+        shown = [self._MOST if is_large else n for n in (self._HEADER - 8 + size, size)]
+        rate_hz = self._rate_hz
+        self._file.write(struct.pack("<4sI4s", riff, shown[0], b"WAVE"))
+        self._file.write(struct.pack("<4sI", place, len(sizes)) + (sizes if is_large else bytes(len(sizes))))
+        self._file.write(struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate_hz, 2 * rate_hz, 2, 16))
+        self._file.write(struct.pack("<4sI", b"data", shown[1]))
+        assert self._file.tell() == self._HEADER
 
 
 class MelSink(_Filled):

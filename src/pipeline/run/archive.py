@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from pathlib import Path
 
 from pipeline.artifacts.paths import EVALUATION_SIDECAR, RESULTS
@@ -30,15 +31,14 @@ def keep_results() -> Path | None:
     try:
         sidecar = read_sidecar(EVALUATION_SIDECAR)
         folder = ARCHIVE / str(sidecar["content_digest"])[:DIGEST_CHARACTERS]
-        if folder.is_dir():
-            os.utime(folder)
-        elif damaged_files(EVALUATION_SIDECAR):
-            return None
-        else:
+        if not folder.is_dir():
+            if damaged_files(EVALUATION_SIDECAR):
+                return None
             scored = [path for path, digest in sidecar["inputs"] if _is_prediction(path) and content_of(path) == digest]
             _keep([EVALUATION_SIDECAR, *map(RESULTS.joinpath, sidecar["files"]), *map(Path, scored)], folder)
     except InputError:
         return None
+    _make_newest(folder)
     for old in kept()[KEPT:]:
         shutil.rmtree(old)
     return folder
@@ -48,6 +48,13 @@ def kept() -> list[Path]:
     """The archived evaluations, newest first."""
     folders = [p for p in ARCHIVE.glob("*") if NAME.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]
     return sorted(folders, key=lambda folder: (folder.stat().st_mtime_ns, folder.name), reverse=True)
+
+
+def _make_newest(folder: Path) -> None:
+    """Date it after all others, whatever the clock says now and said when they were made."""
+    others_ns = [other.stat().st_mtime_ns + 1 for other in kept() if other != folder]
+    now_ns = max([time.time_ns(), *others_ns])
+    os.utime(folder, ns=(now_ns, now_ns))
 
 
 def kept_line() -> list[str]:

@@ -29,7 +29,7 @@ from pipeline.data.front_end import FrontEnd
 from pipeline.data.groups import group_index, model_groups
 from pipeline.data.spans import covered_frames
 from pipeline.data.subject import normalised_features
-from pipeline.errors import InputError, Problem, raise_if_any
+from pipeline.errors import CannotWriteError, InputError, Problem, raise_if_any
 from pipeline.model.device import device_of
 from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
@@ -90,15 +90,25 @@ def predict_recording(model_file: Path, recording: str, folder: Path, npy: bool,
     """Predict an aligned session of the run, or one trial of it; returns the predictions file.
 
     Raises :class:`InputError` when there is no such recording, or when its channels, feature rate or causal
-    setting are not those that the model was trained on, and for a folder of the run's results.
+    setting are not those that the model was trained on, and for a folder of the run's results.  Raises
+    :class:`CannotWriteError` where a folder to write to is a link below ``folder``.
     """
     raise_if_any(results_problem(folder))
     trained = TrainedModel.load(model_file, accelerator)
     session = _session_with(recording)
     output = folder / f"{recording}_{trained.name[:DIGEST_CHARACTERS]}.h5"
     only = None if recording == session else recording
+    if npy:
+        _refuse_links(output.with_suffix(""))
     predict_session(trained, paths.aligned(session), paths.mel(session), output, only=only, npy=npy)
     return output
+
+
+def _refuse_links(folder: Path) -> None:
+    """Raise :class:`CannotWriteError` where one of the folders of ``.npy`` files is a link: none is written through."""
+    for place in (folder, folder / "for_vocoders"):
+        if place.is_symlink():
+            raise CannotWriteError(place, "a link to elsewhere", "a folder, or no folder yet", "Remove the link")
 
 
 def predict_session(

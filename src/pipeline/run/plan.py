@@ -569,6 +569,11 @@ class Plan:
         return {stage: code | plugin_code(named[stage]) for stage, code in own.items()}
 
     @property
+    def named_files(self) -> list[str]:
+        """Files that the config names: the vocoder's, and models that training starts from."""
+        return list(dict.fromkeys([*filter(None, _vocoder_files(self.config).values()), *self._initial.values()]))
+
+    @property
     def _content(self) -> dict[str, str]:
         """sha256 by path of the user's raw files; nothing where they are simulated."""
         return {} if self.is_simulated else self._hashes
@@ -582,8 +587,7 @@ class Plan:
         pooled = self.config.train.pool == "subjects"
         check = partial(refuse_copies, arrays, sheet=str(self.config.data.sheet), pooled=pooled, texts=self.texts)
         raw = [] if self.is_simulated else [file for file in self.raw_files if file not in self.deleted]
-        named = [*filter(None, _vocoder_files(self.config).values()), *self._initial.values()]
-        files = [*raw, *map(str, self._clips), *dict.fromkeys(named)]
+        files = [*raw, *map(str, self._clips), *self.named_files]
         return self.deleted | content_manifest(files, RAW_MANIFEST, trust=self.is_job, check=check)
 
 

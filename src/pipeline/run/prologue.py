@@ -19,7 +19,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from pipeline.errors import InputError
-from pipeline.run.layout import mark_layout
+from pipeline.run.layout import bring_times_back, mark_layout
 from pipeline.run.plan import Plan, load_plan
 from pipeline.run.resources import resources
 from pipeline.run.slurm import refuse_orphans, watch
@@ -87,6 +87,7 @@ def start(plan: Plan, workflow: Any) -> None:
     except InputError as error:
         raise WorkflowError(str(error)) from None
     mark_layout()
+    bring_times_back()
     plan.write_ingest_plans()
     plan.keep_results()
     watch(workflow.rules)

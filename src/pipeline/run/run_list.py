@@ -44,6 +44,7 @@ PATTERNS = tuple(
 class Run:
     """One training run on disk, or an ensemble, whose ``network`` is empty.
 
+    ``state`` is finished, unfinished or, of a run that was damaged or moved here from another folder, unusable.
     ``model`` is the name of a finished ensemble, its content digest; ``val_loss`` is the best so far, None before the
     first epoch's end and of the final model.
     """
@@ -131,7 +132,7 @@ def _run(folder: Path, results: Path, wanted: set[str]) -> Run:
         fold=fold,
         variant=parts[1] if parts[0] == "variants" else "",
         network="".join(network),
-        state="finished" if finished else "unfinished",
+        state="finished" if finished else "unusable" if own.exists() else "unfinished",
         val_loss=_val_loss(folder),
         size_bytes=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()),
         in_use=is_published or folder.name in wanted,

@@ -27,7 +27,7 @@ import numpy.typing as npt
 import scipy.fft
 import soxr
 
-from pipeline.artifacts.files import atomic_path, write_text
+from pipeline.artifacts.files import atomic_path, write_text, writing
 from pipeline.config.simulate import EEG_GAIN_UV, SimulateConfig, simulated_sheet
 from pipeline.simulation.clips import Clip, read_clips
 from pipeline.simulation.speech import WORDS, speak
@@ -55,7 +55,8 @@ def write_subjects(config: SimulateConfig, out_dir: Path) -> Path:
     Raises InputError when ``config.speech`` cannot be used.
     """
     clips = read_clips(Path(config.speech), config.audio_rate_hz, config.speech_rate_hz) if config.speech else None
-    out_dir.mkdir(parents=True, exist_ok=True)
+    with writing(out_dir):
+        out_dir.mkdir(parents=True, exist_ok=True)
     rows = simulated_sheet(config)
     recordings = [
         _write_recording(config, row, divmod(index, config.recordings * (config.trials or 1)), clips, out_dir)
