@@ -61,16 +61,16 @@ def test_shifted_moments_equal_rolling() -> None:
 
 
 def test_r_of_shifts_is_that_of_rolled_blocks_in_every_band() -> None:
-    """Of more bands than are taken at once, two blocks, two predictions, all frames and some of them."""
-    rng, lengths = np.random.default_rng(0), (40, 55)
+    """Of more bands than are taken at once, three blocks, two predictions, all frames and some, of the last one none."""
+    rng, lengths = np.random.default_rng(0), (40, 55, 30)
     y, p, q = ([rng.normal(size=(n, 11)) for n in lengths] for _ in range(3))
-    some = [rng.random(n) < 0.6 for n in lengths]
+    some = [rng.random(n) < share for n, share in zip(lengths, (0.6, 0.6, 0.0), strict=True)]
     drawn = shifts.draw_shifts(lengths, 5, 6, rng)
     weights = [[np.ones(n) for n in lengths], [own.astype(float) for own in some]]
     found = shifts.circular_shift_null(y, [p, q], weights, drawn)
     assert found.shape == (2, 2, 7, 11)
     for (i, moving), (k, kept), (s, by) in product(
-        enumerate((p, q)), enumerate((np.ones(95, bool), np.concatenate(some))), enumerate(drawn)
+        enumerate((p, q)), enumerate((np.ones(125, bool), np.concatenate(some))), enumerate(drawn)
     ):
         rolled = np.concatenate([np.roll(x, n, axis=0) for x, n in zip(moving, by, strict=True)])
         pairs = zip(np.concatenate(y)[kept].T, rolled[kept].T, strict=True)
@@ -326,11 +326,14 @@ def test_too_few_are_not_testable_and_the_minutes_needed_are_said(
 
 
 def test_the_limits_of_shifts_hold_to_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 10 Hz: 12 s, two shifts of a block's half, and 99 independent shifts are enough."""
+    """At 10 Hz: 12 s, two shifts of a block's half, and 99 independent shifts are enough.
+
+    Blocks below 24 s, and ten recordings, are exchanged.
+    """
     rng, active, rate_hz = np.random.default_rng(0), np.ones(2, bool), 10.0
 
-    def trial(frames: int) -> list[tuple[int, chance.NullBlock]]:
-        return [(0, chance.NullBlock(*rng.normal(size=(2, frames, 2)), "rec", "one"))]
+    def trial(frames: int, recording: str = "rec") -> list[tuple[int, chance.NullBlock]]:
+        return [(0, chance.NullBlock(*rng.normal(size=(2, frames, 2)), recording, "one"))]
 
     def every(frames: int) -> list[list[np.ndarray]]:
         return [[np.ones(frames)]]
@@ -340,6 +343,9 @@ def test_the_limits_of_shifts_hold_to_the_frame(monkeypatch: pytest.MonkeyPatch)
     assert not chance.exchanges(halves, rate_hz), "no more than half of it lies in blocks below 12 s"
     assert chance.exchanges([*halves, *trial(0)], rate_hz)
     assert not chance.exchanges([*trial(79), *trial(119)], rate_hz)
+    assert [chance.exchanges(trial(n) * 5, rate_hz) for n in (238, 239)] == [True, False]
+    many = [own for k in range(10) for own in trial(300, f"rec{k}")]
+    assert (chance.exchanges(many, rate_hz), chance.exchanges(many[1:], rate_hz)) == (True, False)
     (few,) = chance.exchange_test([*trial(40)] * 2, [every(40)[0] * 2], active, rate_hz, 50, rng, "start")
     assert few.minutes_needed == pytest.approx(5 * 4.0 / 60)
     assert [chance.can_shift(trial(n)[0][1], rate_hz) for n in (119, 120)] == [False, True]
@@ -360,6 +366,19 @@ def test_trials_are_laid_onto_each_other_at_their_ends_and_at_the_voice_where_it
     assert chance.anchors_of(voiced, "voice") == (0, 10, 40, 50)
     assert chance.anchors_of(replace(voiced, offset=None), "voice") == (0, 10, 50, 50)
     assert chance.anchors_of(replace(voiced, onset=None), "voice") == (0, 50)
+
+
+def test_trials_without_a_voice_are_left_out_where_voices_are_laid_onto_each_other() -> None:
+    """Of eight trials five have a voice: 120 ways to exchange them."""
+    rng = np.random.default_rng(0)
+    trials = [(0, chance.NullBlock(*rng.normal(size=(2, 50, 2)), "rec", "one", *(k > 2) * (20, 30))) for k in range(8)]
+    every = [np.ones(50)] * 8
+
+    def independent(own: list[tuple[int, chance.NullBlock]]) -> int:
+        return chance.exchange_test(own, [every[: len(own)]], np.ones(2, bool), 10.0, 500, rng, "voice")[0].independent
+
+    assert independent(trials) == 119
+    assert independent(trials[:3]) == 0
 
 
 def test_who_knows_where_speech_stands_in_a_trial_is_at_chance() -> None:

@@ -19,6 +19,8 @@ from pipeline.baselines.references import (
     PENALTY,
     REFERENCES,
     fit_course,
+    levels_of,
+    loudness_of,
     power_of,
     reference_mels,
     voice_of,
@@ -31,7 +33,7 @@ from pipeline.evaluation.chance import Null, neighbours
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.drift import without_drift
 from pipeline.evaluation.fold import Prepared, score_fold
-from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests, timing_test, too_few
+from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, listed, subject_tests, timing_test, too_few
 from pipeline.evaluation.limits import leaked, run_limits, suspected_limits, suspects
 from pipeline.evaluation.nulls import null_fold
 from pipeline.evaluation.scores import RunContext, score
@@ -47,6 +49,7 @@ from pipeline.evaluation.utterances import (
 from pipeline.signal.voice import voice_onset_frame, voiced_stretches
 
 RATE_HZ = 86.1328125
+LINKED = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
 
 
 def made_tests(*p: float | None, effect: float = 4.0) -> dict[str, LevelTest]:
@@ -126,8 +129,7 @@ def test_a_suspected_subject_takes_no_part_in_the_group() -> None:
 
 
 def test_effects_have_the_sign_of_the_evidence() -> None:
-    null = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
-    assert timing_test(null).parts["link"] == Exchange(0.005, pytest.approx((0.5 - 0.15) / 0.05))
+    assert timing_test(LINKED).parts["link"] == Exchange(0.005, pytest.approx((0.5 - 0.15) / 0.05))
     assert too_few(20, 1.0) is None
     assert too_few(19, 1.0) is not None
 
@@ -359,6 +361,20 @@ def test_a_reference_finds_what_loudness_tells() -> None:
     assert r["voice"] < 0.95
 
 
+def test_the_linear_references_know_courses_within_0_46_s_and_three_levels_and_no_more() -> None:
+    rng = np.random.default_rng(6)
+    mel, train = rng.normal(-6, 1, (600, 3)).astype(np.float32), slice(0, 500)
+    (found,) = reference_mels([mel], [(0, 0, 500)], [(0, 520, 600)], {}, 100.0)
+    for name, of in (("loudness_linear", loudness_of), ("power_linear", power_of)):
+        model = fit_course([of(mel)[train]], [mel[train]], 100.0, 0, levels_of({0: of(mel)}, [(0, 0, 500)]))
+        np.testing.assert_allclose(found[name], model.predict(of(mel)[520:]), atol=1e-5)
+    for lags_s in (LAGS_S, DENSE_LAGS_S):
+        assert list(lags_s) == sorted(lags_s)
+        assert (lags_s[0], lags_s[-1]) == (0, pytest.approx(0.46))
+    rising = np.arange(101.0)[:, None]
+    assert levels_of({0: rising, 1: 100 + rising}, [(0, 0, 101)]) == (30, 50, 70), "evenly between 10 and 90"
+
+
 def test_power_is_that_of_all_bands() -> None:
     amplitude = np.random.default_rng(0).uniform(0.1, 1, (20, 5))
     np.testing.assert_allclose(power_of(np.log(amplitude))[:, 0], np.log((amplitude**2).sum(axis=1)))
@@ -406,6 +422,20 @@ def test_without_a_model_no_level_can_be_tested() -> None:
     found = subject_tests([], None, 10, (0,))
     assert list(found) == list(LEVELS[1:])
     assert {test.reason for test in found.values()} == {"the model has no r"}
+
+
+def test_without_references_nothing_beyond_timing_can_be_tested() -> None:
+    fold = a_fold(("anna",), np.random.default_rng(8))
+    fold = replace(fold, blocks=tuple(replace(block, references={}) for block in fold.blocks))
+    found = subject_tests([Prepared(fold, EvaluateConfig())], LINKED, 10, (0,))
+    assert found["timing"].passed
+    reason = "the baselines hold no references of timing and loudness"
+    assert {found[level].reason for level in LEVELS[2:]} == {reason}
+
+
+def test_a_list_names_six_and_counts_the_others() -> None:
+    assert listed(list("abcdef")) == "a, b, c, d, e, f"
+    assert listed(list("abcdefg")) == "a, b, c, d, e, f and 1 more"
 
 
 def test_where_a_voice_sets_in() -> None:
@@ -521,8 +551,7 @@ def test_utterances_in_which_the_background_changes_are_left_out() -> None:
 
 def test_too_few_utterances_are_not_testable_and_say_how_many_minutes_they_need() -> None:
     prepared = [Prepared(a_fold(("anna",), np.random.default_rng(9)), EvaluateConfig())]
-    null = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
-    found = subject_tests(prepared, null, 1000, [0])
+    found = subject_tests(prepared, LINKED, 1000, [0])
     assert found["timing"].passed
     assert found["loudness"].reason == "12 utterances, 20 needed"
     assert found["loudness"].minutes_needed == pytest.approx(900 / RATE_HZ / 60 * 20 / 12)
@@ -539,8 +568,7 @@ def test_content_takes_words_of_five_labels(n_labels: int) -> None:
     rng = np.random.default_rng(11)
     templates = {f"w{k}": rng.normal(size=(50, 4)).astype(np.float32) for k in range(n_labels)}
     fold = replace(fold, blocks=tuple(blocks), templates=templates)
-    null = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
-    found = subject_tests([Prepared(fold, EvaluateConfig())], null, 50, [0])["content"]
+    found = subject_tests([Prepared(fold, EvaluateConfig())], LINKED, 50, [0])["content"]
     few = f"{n_labels} labels, 5 needed: loudness tells few apart"
     assert (found.reason, found.p_value is None) == ((None, False) if n_labels == 5 else (few, True))
 

@@ -72,6 +72,8 @@ def test_spans_summed_together_give_what_each_alone_gives(pair, monkeypatch) -> 
         found = R.moments_of_spans(features, mel, spans, lags)
         for mine, its in zip(found._sums, expected._sums, strict=True):
             assert_allclose(mine, its, rtol=1e-9)
+    monkeypatch.setattr(R, "GROUP_FRAMES", 45)
+    assert R._groups(spans) == [spans[:3], spans[3:4], spans[4:]], "45, 40 and 10 frames: memory is bounded"
 
 
 def test_gram_is_exact_for_lag_steps_above_one(pair) -> None:
@@ -146,6 +148,13 @@ def test_nearest_neighbour_is_that_of_a_search_over_every_fourth_lag() -> None:
     rows = np.concatenate([standard[np.clip(np.arange(90) + lag, 0, 89)] for lag in (-4, 0, 4)], axis=1)
     nearest = 5 + cdist(rows[60:], rows[5:45]).argmin(axis=1)
     assert_allclose(R.nearest_neighbour([x], [mel], [(0, 5, 45)], (4, 7), 0, 60, 90), mel[nearest])
+
+
+def test_features_that_were_made_for_the_decoder_stay_as_they_are(pair) -> None:
+    found, floor = R.frame_features(pair[0], SPANS, 1)
+    assert floor is None
+    for own, features in zip(found, pair[0], strict=True):
+        assert_allclose(own, features, rtol=0)
 
 
 def test_raw_features_become_power_per_frame() -> None:

@@ -12,7 +12,7 @@ from pipeline.artifacts.aligned import AlignedInfo, Event
 from pipeline.config.mel_grid import MelFraming
 from pipeline.config.window import SplitConfig, WindowConfig, WindowStage
 from pipeline.data.spans import covered_frames
-from pipeline.data.splits import ROLES, Block, Timeline, split, windows_in
+from pipeline.data.splits import ROLES, Block, Timeline, _purged, _snapped, split, windows_in
 from pipeline.data.windowing import window_index
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_spans
@@ -156,6 +156,20 @@ def test_chronological_trains_on_the_past_only() -> None:
         assert last["train"] < first["validation"] < last["validation"] < first["test"]
 
 
+def test_the_past_is_all_of_it() -> None:
+    """Of 6000 frames in six segments, the first is what comes before the first test block: none of its frames is lost."""
+    config = SplitConfig(order="chronological", validation_fraction=0.4)
+    assert split([Timeline("a", "1", 0, 6000)], 0, config, 50, RATE_HZ) == [
+        Block(0, "train", 0, 550), Block(0, "validation", 600, 950), Block(0, "test", 1000, 2000),
+    ]  # fmt: skip
+
+
+def test_a_block_that_the_gap_takes_whole_is_none() -> None:
+    test = Block(0, "test", 100, 300)
+    assert _purged([Block(0, "train", 50, 100), test], 50) == [test]
+    assert _purged([Block(0, "train", 49, 100), test], 50) == [Block(0, "train", 49, 50), test]
+
+
 def test_chronological_has_one_inner_fold() -> None:
     ordered = stage().model_copy(update={"split": SplitConfig(order="chronological")})
     assert len(window_index([info()], [300 * 22050 // 256 + 1], ordered).inner_folds) == 1
@@ -181,6 +195,16 @@ def test_borders_snap_into_pauses() -> None:
     for frame in borders - {0, 20000}:
         second = frame / RATE_HZ
         assert not any(e.onset_s < second < e.end_s for e in LONG[0].events)
+
+
+def test_a_border_goes_to_the_middle_of_the_nearest_pause() -> None:
+    """Words of a second at 1, 3 and 6 s, 10 frames a second: pauses at 2.5 and 5 s.  Ends of the recording stay."""
+    timeline = Timeline("a", "1", 0, 80, tuple(Event(s, 1.0, "w") for s in (6.0, 1.0, 3.0)))
+    blocks = [Block(0, "train", 0, 31), Block(0, "validation", 31, 39), Block(0, "test", 39, 80)]
+    assert _snapped(blocks, [timeline], 10.0) == [
+        Block(0, "train", 0, 25), Block(0, "validation", 25, 50), Block(0, "test", 50, 80),
+    ]  # fmt: skip
+    assert _snapped([Block(0, "validation", 20, 30)], [timeline], 10.0) == [], "both borders in one pause"
 
 
 @pytest.mark.parametrize(
