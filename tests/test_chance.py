@@ -61,7 +61,7 @@ def test_shifted_moments_equal_rolling() -> None:
 
 
 def test_r_of_shifts_is_that_of_rolled_blocks_in_every_band() -> None:
-    """Of more bands than are taken at once, three blocks, two predictions, all frames and some, of the last one none."""
+    """Of more bands than are taken at once, three blocks, two predictions, all frames and some: none of the last."""
     rng, lengths = np.random.default_rng(0), (40, 55, 30)
     y, p, q = ([rng.normal(size=(n, 11)) for n in lengths] for _ in range(3))
     some = [rng.random(n) < share for n, share in zip(lengths, (0.6, 0.6, 0.0), strict=True)]

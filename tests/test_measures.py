@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import permutations
+from typing import Any
 
 import librosa
 import numpy as np
@@ -17,7 +19,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation import segments, shifts, trial_exchange
 from pipeline.evaluation.chance import Null, NullBlock
 from pipeline.evaluation.dynamic_time_warping import warped_mcd_db
-from pipeline.evaluation.fold import score_fold
+from pipeline.evaluation.fold import Prepared, score_fold
 from pipeline.evaluation.frame_exchange import FrameExchange
 from pipeline.evaluation.measures import MEASURES, all_measures, summary_of
 from pipeline.evaluation.mel_measures import area_under_curve
@@ -172,6 +174,78 @@ def test_the_frames_that_meet_are_those_of_the_null_of_r(lengths: list[int]) -> 
         lines, anchors = [np.zeros((n, 2)) for n in lengths], [(0, n) for n in lengths]
         expected = trial_exchange.exchange_null(*sides, ones, lines, anchors, groups, orders, seed)
     np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("min_shift_s", "kept"), [(0.5, [120, 150]), (7.5, [150]), (6.0, [120, 150])])
+def test_blocks_count_that_are_12_s_long_and_two_shifts(min_shift_s: float, kept: list[int]) -> None:
+    """At 10 Hz, as in the null of r; where trials exchange partners all count."""
+    blocks = [(0, NullBlock(*np.zeros((2, n, 1)), "r", "s")) for n in (120, 119, 150)]
+    for method, expected in (("shift", kept), ("exchange", [120, 119, 150])):
+        null = Null(np.zeros(3), 2, method, 0.1, None, None, np.zeros((3, 1)))  # type: ignore[arg-type]
+        found = FrameExchange(blocks, null, 10.0, ChanceConfig(min_shift_s=min_shift_s), (0,)).blocks
+        assert [len(own) for own in found] == expected
+        assert found[-1].tolist() == list(range(239, 389)), "frames are numbered through all blocks"
+
+
+def at_100_hz() -> list[Prepared]:
+    """Two folds of two blocks each, of 415 and 600 frames, with a word of .15 s, one of .14 and one at the end."""
+    rng, found = np.random.default_rng(0), []
+    for number in range(2):
+        blocks = []
+        for block, session in zip(blocks_of(rng, [415, 600]), ("s1", ""), strict=True):
+            frames = len(block.target)
+            spans = ((10, 25), (40, 54), (frames - 20, frames), (frames - 10, frames + 10))
+            events = tuple(Event(3 + a / 100, (b - a) / 100, "w") for a, b in spans)
+            times_s = 3 + np.arange(frames) / 100
+            blocks.append(replace(block, times_s=times_s, events=events, session=session))
+        found.append(Prepared(FoldPredictions("sub1", number, 0, 100.0, tuple(blocks), -7.0), FAST))
+    return found
+
+
+def spans_of(found: Sequence[segments.Segment]) -> list[tuple[int, str, int, int, int]]:
+    return [(s.fold, s.session, s.start, s.stop, s.slot) for s in found]
+
+
+def test_utterances_lie_whole_in_their_block_and_last_150_ms() -> None:
+    prepared = at_100_hz()
+    own = [("s1", 10, 25, 0), ("s1", 395, 415, 0), ("rec1", 425, 440, 0), ("rec1", 995, 1015, 0)]
+    assert spans_of(segments.utterances(prepared, False)) == [(k, *s) for k in range(2) for s in own]
+    trials = [("s1", 0, 415, 0), ("rec1", 415, 1015, 0)]
+    assert spans_of(segments.utterances(prepared, True)) == [(k, *s) for k in range(2) for s in trials]
+    prepared[0].fold.blocks[0].bad[24] = True
+    assert spans_of(segments.utterances(prepared, False))[0] == (0, *own[1]), "no frame of it is bad"
+
+
+@pytest.mark.parametrize("whole_trials", [False, True])
+def test_stretches_are_two_seconds_each_and_those_of_trials_know_their_place(whole_trials: bool) -> None:
+    prepared = at_100_hz()
+    found = segments.stretches(prepared, whole_trials)
+    own = [("s1", 0, 0), ("s1", 200, 1), ("rec1", 415, 0), ("rec1", 615, 1), ("rec1", 815, 2)]
+    expected = [(k, s, a, a + 200, slot * whole_trials) for k in range(2) for s, a, slot in own]
+    assert spans_of(found) == expected
+    for name, side in ((None, prepared[1].target), ("model", prepared[1].prediction("model"))):
+        np.testing.assert_array_equal(segments.cut(prepared, found, name)[-1], side[815:1015])
+
+
+def test_segments_exchange_their_predictions_within_groups() -> None:
+    """The score of each with each, and of every order its mean; one without a score does not count."""
+    rng, groups = np.random.default_rng(0), [np.array([0, 2, 4]), np.array([1, 3])]
+    y, p = rng.normal(size=(2, 5))
+    y[4] = np.nan
+    score: Any = lambda target, prediction: np.subtract.outer(target, prediction)  # noqa: E731
+    own, drawn = segments.exchanged(list(y), list(p), groups, score, 500, rng)
+    np.testing.assert_allclose(own, y - p)
+    assert drawn[0] == pytest.approx(np.nanmean(y - p))
+    orders = [[a, d, b, e, c] for a, b, c in permutations((0, 2, 4)) for d, e in permutations((1, 3))]
+    np.testing.assert_allclose(np.sort(drawn), np.sort([np.nanmean(y - p[order]) for order in orders]))
+
+
+def test_a_hundred_ways_to_exchange_make_a_test() -> None:
+    """Four and five of a group are 24 and 120 ways."""
+    own = [segments.Segment(0, "s1", 0, 10)] * 5
+    assert segments.too_few(own, "words") is None
+    few = "4 words within their sessions and folds: fewer than 100 ways to exchange them"
+    assert segments.too_few(own[:4], "words") == few
 
 
 def test_exchanges_stay_within_neighbours_of_one_session_and_fold() -> None:

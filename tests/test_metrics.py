@@ -154,7 +154,7 @@ def test_pieces_of_long_blocks_stay_in_them() -> None:
     assert {0, 1000, 1500} <= set(starts)
     assert metrics.piece_starts([50], 172).tolist() == [0]
     assert metrics.piece_starts([172, 300, 172], 172).tolist() == [0, 172, 472]
-    assert metrics.piece_starts([300, 250, 50], 100).tolist() == [0, 100, 200, 300, 400, 500], "the last goes to the second"
+    assert metrics.piece_starts([300, 250, 50], 100).tolist() == [0, 100, 200, 300, 400, 500], "50 go to the second"
 
 
 def test_interval_covers_the_true_correlation() -> None:

@@ -12,11 +12,12 @@ from pipeline.artifacts.repeats import Repeat
 from pipeline.artifacts.windows import BlockRow, Windows
 from pipeline.config.mel import MelConfig
 from pipeline.config.simulate import SimulateConfig
+from pipeline.data import repeats
 from pipeline.data.repeats import Trial, repeats_of
 from pipeline.errors import InputError
 from pipeline.evaluation.repeats import repeated_frames, repeats_document
 from pipeline.evaluation.types import FoldPredictions, TestBlock
-from pipeline.signal.fingerprint import audible, fingerprint, matches, share
+from pipeline.signal.fingerprint import Match, audible, fingerprint, matches, share
 from pipeline.signal.mel import log_mel
 from pipeline.signal.mel_statistics import speech_threshold
 from pipeline.simulation.speech import WORDS, speak
@@ -115,6 +116,36 @@ def test_brains_that_respond_alike_to_one_stimulus_are_no_copies() -> None:
     evoked = np.apply_along_axis(np.convolve, 0, rng.normal(0, 1, (900, 12)), np.ones(5) / 5, "same")
     noise = [np.apply_along_axis(np.convolve, 0, rng.normal(0, 0.7, (900, 12)), np.ones(5) / 5, "same") for _ in "ab"]
     assert repeats_of([trial(n, SOUND, evoked + e, text="a b") for n, e in zip("ab", noise, strict=True)]) == []
+
+
+@pytest.mark.parametrize(
+    ("share_of_one", "texts", "second", "is_refused"),
+    [
+        (0.9, ("", ""), "s1", True),
+        (0.89, ("", ""), "s1", False),
+        (0.9, ("word", "word"), "s1", False),
+        (0.9, ("word", "words"), "s1", True),
+        (0.9, ("word", "word"), "s2", True),
+    ],
+)
+def test_nine_tenths_in_common_are_a_copy_unless_declared(
+    share_of_one: float, texts: tuple[str, str], second: str, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats, "share", lambda prints, own: (0.1 * len(own), share_of_one))
+    pair = [replace(OTHERS[k], text=texts[k], subject=("s1", second)[k]) for k in range(2)]
+    within, between = Match(1, 1, 0, 90, 100, 190, 1.0), Match(0, 1, 0, 90, 10, 100, 1.0)
+    problems = list(repeats._copies(pair, [t.sound for t in pair], [within, between, within, between], "sound"))
+    assert [problem.got for problem in problems] == is_refused * ["90 % of the sound of o0 or o1 in the other one too"]
+    others = list(repeats._copies(pair, [t.brain for t in pair], [between], "brain activity"))
+    assert len(others) == (share_of_one == 0.9), "no text declares a brain"
+
+
+def test_a_stretch_is_listed_in_mel_frames_as_far_as_there_are_any() -> None:
+    """Fingerprints have one frame for four mel frames, for 399 of them a hundred."""
+    first, second = (replace(OTHERS[k], mel_frames=frames) for k, frames in enumerate((400, 399)))
+    pair = [replace(t, sound=replace(t.sound, values=np.zeros((100, 2), np.float32))) for t in (first, second)]
+    found = repeats._repeat(pair, Match(0, 1, 10, 20, 90, 100, 0.97))
+    assert found == Repeat("o0", 40, 80, "o1", 360, 399, 0.97)
 
 
 def test_other_readings_of_a_sentence_do_not_match() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline.artifacts.aligned import AlignedInfo, Event
+from pipeline.artifacts.windows import BlockRow
 from pipeline.config.mel_grid import MelFraming
 from pipeline.config.window import SplitConfig, WindowConfig, WindowStage
-from pipeline.data.spans import covered_frames
+from pipeline.data.spans import ReceptiveField, covered_frames, raw_spans, receptive_field, widest
 from pipeline.data.splits import ROLES, Block, Timeline, _purged, _snapped, split, windows_in
 from pipeline.data.windowing import window_index
 from pipeline.errors import InputError
@@ -157,7 +159,7 @@ def test_chronological_trains_on_the_past_only() -> None:
 
 
 def test_the_past_is_all_of_it() -> None:
-    """Of 6000 frames in six segments, the first is what comes before the first test block: none of its frames is lost."""
+    """Of 6000 frames in six segments, the first is what comes before the first test block, from frame 0 on."""
     config = SplitConfig(order="chronological", validation_fraction=0.4)
     assert split([Timeline("a", "1", 0, 6000)], 0, config, 50, RATE_HZ) == [
         Block(0, "train", 0, 550), Block(0, "validation", 600, 950), Block(0, "test", 1000, 2000),
@@ -267,6 +269,50 @@ def info(**changes: object) -> AlignedInfo:
 
 def stage(**window: object) -> WindowStage:
     return WindowStage(window=WindowConfig.model_validate(window), split=SplitConfig(), causal=False, mel=MelFraming())
+
+
+#: 100 mel frames a second, the centre of the first at 5 ms.
+GRID = MelFraming(sample_rate_hz=16000, hop_length=160, flavor="hifigan", n_fft=1024)
+
+
+@pytest.mark.parametrize(("causal", "future_s"), [(False, 0.26 + 0.8 + 0.02), (True, 0.8 + 0.02)])
+def test_a_receptive_field_is_context_filters_and_interpolation_and_half_a_mel_window(
+    causal: bool, future_s: float
+) -> None:
+    own = info(support_past_s=0.9, support_future_s=0.8, audio_support_s=0.002, causal=causal)
+    found = receptive_field(own, 26, GRID, 1024, (0.01, 0.02))
+    expected = (0.26 + 0.9 + 0.01, future_s, 512 / 16000 + 0.002)
+    assert (found.past_s, found.future_s, found.audio_s) == pytest.approx(expected)
+
+
+def test_a_gap_is_as_long_as_what_both_sides_reach_and_two_frames() -> None:
+    """Of the brain the past of one side and the future of the other; of sound half a window on either side."""
+    fields = ReceptiveField(1.01, 0.5, 0.7), ReceptiveField(0.9, 0.2, 0.8)
+    assert [own.gap_frames(10.0) for own in fields] == [16 + 2, 16 + 2]
+    assert widest(fields) == ReceptiveField(1.01, 0.5, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("first_s", "last_s", "frames"), [(0.015, 0.985, (1, 99)), (0.0151, 0.9849, (2, 98)), (-3.0, 0.5, (0, 50))]
+)
+def test_frames_with_brain_signal_have_their_centre_between_its_ends(
+    first_s: float, last_s: float, frames: tuple[int, int]
+) -> None:
+    assert covered_frames(SimpleNamespace(first_time_s=first_s, last_time_s=last_s), GRID) == frames
+
+
+def test_the_samples_behind_a_block_are_those_of_its_first_and_last_frame() -> None:
+    """Frames 100 to 199, from 1.005 to 1.995 s of sound, which is 0.5 s later and by 0.1 % slower in the brain."""
+    own = info(audio_offset_s=0.5, audio_drift_ppm=1000.0, eeg_rate_hz=1000.0, n_eeg=3000)
+    own = replace(own, source_audio_rate_hz=8000.0, audio_rate_hz=16000, n_audio=48000)
+    seen, block = ReceptiveField(0.3, 0.2, 0.10003), BlockRow(1, "test", 4, 100, 200, 2)
+    brain, sound = raw_spans(block, own, seen, GRID)
+    assert (brain.signal, brain.start, brain.stop, brain.rate_hz) == ("neural", 1205, 2698 + 1, 1000.0)
+    assert (sound.signal, sound.start, sound.stop, sound.rate_hz) == ("audio", 7239, 16761 + 1, 8000.0)
+    assert {(s.fold, s.role, s.recording, s.inner_fold) for s in (brain, sound)} == {(1, "test", 4, 2)}
+    ends = raw_spans(replace(block, start=0, stop=290), replace(own, audio_offset_s=0.0), seen, GRID)
+    assert [(s.start, s.stop) for s in ends] == [(0, 3000), (0, 23_962)], "no further than there are samples"
+    assert raw_spans(replace(block, stop=299), own, seen, GRID)[1].stop == 24_000
 
 
 @pytest.mark.parametrize("causal", [False, True])
