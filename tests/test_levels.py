@@ -517,6 +517,10 @@ def test_a_null_knows_the_order_of_its_blocks() -> None:
     blocks = tuple(replace(block, number=7 - k, start_frame=k) for k, block in enumerate(fold.blocks))
     null = null_fold(Prepared(replace(fold, blocks=blocks), EvaluateConfig()), "model")
     assert [block.place for block in null.blocks] == [(7, 0), (6, 1)]
+    assert [block.session for block in null.blocks] == ["one", "one"]
+    alone = tuple(replace(block, session="") for block in blocks)
+    null = null_fold(Prepared(replace(fold, blocks=alone), EvaluateConfig()), "model")
+    assert [block.session for block in null.blocks] == ["r0", "r1"], "a recording without one is its own"
 
 
 def test_timing_tells_every_response_to_onsets_and_ends_of_events_and_voice() -> None:
@@ -592,7 +596,7 @@ def test_an_utterance_is_what_its_block_holds_at_its_voice() -> None:
     for block, last in zip(fold.blocks, (859, 860), strict=True):
         target = rng.normal(-8, 0.1, (900, 4))
         target[:, 3] = -8
-        own = {100: 7, 250: 3, 330: 2, last: 1}
+        own = {0: 2, 100: 7, 250: 3, 330: 2, last: 1}
         for onset, late in own.items():
             target[onset + late : onset + dur, :3] += 4
         events = tuple(Event(7.3 + k / 100, dur / 100, f"w{k}") for k in reversed(own))
@@ -602,17 +606,24 @@ def test_an_utterance_is_what_its_block_holds_at_its_voice() -> None:
     folds = [replace(fold, fold=k, frame_rate_hz=100.0, blocks=(block,)) for k, block in enumerate(blocks)]
     found = aligned_utterances([Prepared(own, EvaluateConfig()) for own in folds])
     assert isinstance(found, Utterances)
-    assert found.labels == ("w100", "w250", "w330", "w859", "w100", "w250", "w330")
-    assert (found.fold.tolist(), found.place.tolist(), found.seconds) == ([0] * 4 + [1] * 3, [0] * 4 + [1] * 3, 18.0)
-    timing = [[0.4, 0.07, 1.5, 1.5], [0.4, 0.03, 0.8, 1.5], [0.4, 0.02, 1.5, 0.8], [0.4, 0.01, 1.5, 1.5]]
-    np.testing.assert_allclose(found.timing, [*timing, *timing[:3]], atol=1e-9)
+    assert found.labels == ("w0", "w100", "w250", "w330", "w859", "w0", "w100", "w250", "w330")
+    assert found.fold.tolist() == found.place.tolist() == [0] * 5 + [1] * 4
+    assert found.seconds == 18
+    timing = [
+        [0.4, 0.02, 1.0, 1.5],
+        [0.4, 0.07, 1.5, 1.0],
+        [0.4, 0.03, 0.8, 1.5],
+        [0.4, 0.02, 1.5, 0.8],
+        [0.4, 0.01, 1.5, 1.5],
+    ]
+    np.testing.assert_allclose(found.timing, [*timing, *timing[:4]], atol=1e-9)
     assert np.isnan(found.envelope).all(), "none was predicted"
-    for row, block, own_firsts in zip((0, 4), blocks, firsts, strict=True):
+    for row, block, own_firsts in zip((0, 5), blocks, firsts, strict=True):
         target = block.target[:, :3].astype(np.float64)
         model = block.predictions["model"]
         assert model is not None
-        before = [target[first - 18 : first - 3].min(axis=0) for first in own_firsts]
-        after = [target[onset + 43 : onset + 58].min(axis=0) for onset in (100, 250, 330)] + [target[899]]
+        before = [target[0]] + [target[first - 18 : first - 3].min(axis=0) for first in own_firsts[1:]]
+        after = [target[onset + 43 : onset + 58].min(axis=0) for onset in (0, 100, 250, 330)] + [target[899]]
         for k, first in enumerate(own_firsts):
             i, stretch = row + k, slice(first, first + dur)
             np.testing.assert_allclose(found.target[i], without_drift(target, 100.0)[stretch], atol=1e-9)
@@ -667,6 +678,19 @@ def test_responses_to_an_edge_are_straight_pieces_that_add_up_to_1() -> None:
     np.testing.assert_array_equal(found[[96, 97, 100, 101, 104, 105], 11], [0, 0.1875, 0.9375, 0.8125, 0.0625, 0])
     assert found[96, 12] == found[104, 10] == 0.9375, "a column for what comes before, and one for what comes after"
     np.testing.assert_array_equal(_responses(np.array([-2.0, 3.0]), 5, 100.0)[:, 11], [0.75, 0.75, 0.75, 1, 0.75])
+    np.testing.assert_array_equal(np.argmax(_responses(np.array([9.0]), 20, 10.0), axis=0), 9 - np.arange(-4, 5))
+
+
+def test_edges_are_where_events_and_the_voice_set_in_and_the_first_frame_after_their_end() -> None:
+    fold = replace(a_fold(("anna",), np.random.default_rng(0)), frame_rate_hz=100.0)
+    target = np.full((300, 4), -8, np.float32)
+    target[100:150] = -4
+    block = replace(fold.blocks[0], target=target)
+    voice, _ = _courses(Prepared(fold, EvaluateConfig()), block, [Event(0.6, 0.2, "a")], quieter=False)
+    np.testing.assert_array_equal(voice[:, :2].T @ np.arange(300), [sum(range(60, 80)), sum(range(100, 150))])
+    middle = voice[:, 2:].reshape(300, 4, 23)[:, :, 11]
+    assert middle.argmax(axis=0).tolist() == [60, 80, 100, 150]
+    np.testing.assert_array_equal(middle.max(axis=0), 1)
 
 
 def test_loudness_tells_its_course_around_a_frame_and_what_exceeds_the_threshold() -> None:

@@ -131,7 +131,9 @@ def test_r_of_utterances_of_equal_length_is_pearson_s() -> None:
     rng = np.random.default_rng(0)
     target, prediction = ([rng.normal(size=(30, 4)) for _ in range(3)] for _ in range(2))
     prediction[1][:, 2] = 1.0
+    prediction.append(np.ones((30, 4)))
     found = segments.r_of_pairs(np.array([True, True, True, False]), 30)(target, prediction)
+    assert np.isnan(found[:, 3]).all(), "no band varies"
     for i, j in np.ndindex(3, 3):
         bands = [0, 1] if j == 1 else [0, 1, 2]
         expected = np.mean([scipy.stats.pearsonr(target[i][:, b], prediction[j][:, b]).statistic for b in bands])
