@@ -149,10 +149,35 @@ def test_the_modulation_error_sees_a_lost_modulation_and_no_gain_of_all_frames()
     error = segments.modulation_error_of_pairs(RATE_HZ)
     whole = slow + fast + noise
     assert error([whole], [whole + 3.0])[0, 0] == pytest.approx(0, abs=1e-6)
+    assert error([whole], [whole + 3.0 * shape])[0, 0] == pytest.approx(0, abs=1e-6), "a constant is no modulation"
     db = segments.modulation_db(whole, RATE_HZ) - segments.modulation_db(slow + noise, RATE_HZ)
     at = np.unravel_index(np.abs(db).argmax(), db.shape)
     assert at == (15, 1)  # 8 Hz in steps of half a hertz from 0.5 Hz on; c_2
     assert error([whole], [slow + noise])[0, 0] == pytest.approx(np.sqrt((db**2).mean()))
+
+
+def test_the_power_of_a_modulation_of_noise_is_its_variance() -> None:
+    """Of mel-cepstra, 2 / 80 of the variance of 80 bands; from 0.5 to 16 Hz, in steps of half a hertz."""
+    found = segments.modulation_db(np.random.default_rng(0).normal(size=(200, 80)), 100.0)
+    assert found.shape == (32, 13)
+    assert np.mean(10 ** (found / 10)) == pytest.approx(2 / 80, rel=0.15)
+
+
+def test_a_segment_is_stretched_by_straight_lines() -> None:
+    rng = np.random.default_rng(0)
+    for frames in (1, 2, 7):
+        segment = rng.normal(size=(frames, 3))
+        at = np.linspace(0, frames - 1, 11)
+        expected = np.stack([np.interp(at, np.arange(frames), band) for band in segment.T], axis=1)
+        np.testing.assert_allclose(segments.stretched(segment, 11), expected)
+
+
+def test_the_error_of_each_is_that_of_its_pair() -> None:
+    rng = np.random.default_rng(0)
+    target, prediction = ([rng.normal(size=(n, 20)) for n in own] for own in ((5, 9, 4), (6, 3, 7)))
+    pairs = segments.mcd_of_pairs(target, prediction)
+    np.testing.assert_allclose(segments.mcd_of_each(target, prediction), np.diag(pairs))
+    np.testing.assert_allclose(pairs[0, 2], warped_mcd_db([cepstra(target[0])], [cepstra(prediction[2])])[0])
 
 
 @pytest.mark.parametrize("lengths", [[1300, 1500], [230, 300, 260, 280, 240, 310]], ids=["shift", "exchange"])
