@@ -17,12 +17,13 @@ import scipy.stats
 import soxr
 from pystoi import stoi
 
+from pipeline.artifacts.aligned import Event
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
-from pipeline.evaluation import intervals, metrics
+from pipeline.evaluation import fold, intervals, metrics, words
 from pipeline.evaluation.group import group_test
 from pipeline.evaluation.intelligibility import intelligibility
 from pipeline.evaluation.scores import RunContext, document_json, score, scores_table
-from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
+from pipeline.evaluation.types import ORACLES, TEACHER_FORCED, FoldPredictions, Sound, TestBlock
 from pipeline.signal.correlation import correlation, stretch_moments
 
 RATE_HZ = 86.1328125
@@ -98,6 +99,72 @@ def test_silence_has_no_speech_score() -> None:
     document = scored(fold_of(block(np.random.default_rng(0)), speech_threshold_nats=50.0))
     assert document["summary"]["model"]["pearson_r_speech"] is None
     assert document["summary"]["model"]["pearson_r"] > 0.5
+
+
+def test_a_frame_of_speech_lies_in_an_event_or_above_the_threshold() -> None:
+    """At 128 Hz: from 1/8 s on for 1/4 s are frames 16 to 47.  A cue is no voice; without events energy decides."""
+    target = np.full((64, 2), -6.0, np.float32)
+    target[3] = -5.9
+    one = TestBlock("r", 0, np.arange(64) / 128, target, {}, np.zeros(64, bool), (Event(0.125, 0.25, "a"),))
+    by_events = EvaluateConfig(speech_frames="events")
+    for own, config, kind, expected in (
+        (one, by_events, "voice", range(16, 48)),
+        (one, by_events, "cue", [3]),
+        (one, EvaluateConfig(speech_frames="energy"), "voice", [3]),
+        (replace(one, events=()), by_events, "voice", [3]),
+    ):
+        assert np.flatnonzero(fold.speech_frames(own, fold_of(own, events_are=kind), config)).tolist() == list(expected)
+
+
+def test_what_has_a_chance_test_is_a_decoder_that_varies() -> None:
+    noise = block(np.random.default_rng(0)).predictions["model"]
+    assert noise is not None
+    one_band = np.zeros_like(noise)
+    one_band[:, 2] = noise[:, 2]
+    broken = noise.copy()
+    broken[5, 1] = np.inf
+    others = {name: noise for name in (*ORACLES, TEACHER_FORCED, "retrained_null_0")}
+    own = block(np.random.default_rng(0), one_band=one_band, broken=broken, **others)
+    assert fold.Prepared(fold_of(own), FAST).decoders == ["model", "ridge", "one_band"], "the mean spectrum is constant"
+
+
+def test_why_a_fold_has_no_r() -> None:
+    own = fold.Prepared(fold_of(block(np.random.default_rng(0))), FAST)
+    one, two = np.arange(1200) < 1.0, np.arange(1200) < 2.0
+    assert fold.why_undefined(own, one.astype(float)) == "no such frames"
+    assert fold.why_undefined(own, two.astype(float)) == "the prediction is constant over time"
+    own.active = np.zeros(BANDS, bool)
+    assert fold.why_undefined(own, two.astype(float)) == "the target is constant in every band"
+
+
+def test_a_fold_is_described_by_what_is_scored() -> None:
+    """Of 1200 and 500 frames, 100 of them annotated as bad."""
+    rng = np.random.default_rng(0)
+    one, two = block(rng), block(rng, frames=500)
+    one, two = replace(one, bad=np.arange(1200) < 100), replace(two, recording="rec0")
+    own = fold.Prepared(fold_of(one, two, fold=3), FAST)
+    loud = np.concatenate([one.target, two.target]).mean(axis=1) > -6.0
+    assert fold.describe(own) == {
+        "fold": 3, "seed": 0, "recordings": ["rec0", "rec1"], "blocks": 2, "frames": 1700,
+        "speech_frames": loud.sum(), "bad_frames": 100, "duration_s": 1700 / RATE_HZ,
+        "speech_threshold_nats": -6.0, "bands_left_out": [10, 11], "pieces": len(own.starts),
+    }  # fmt: skip
+
+
+def test_words_that_training_had_are_scored_apart_from_others() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(3, 8, 2))
+    cut = words.Words(y, y * np.array([1, 1, -1])[:, None, None], ("a", "b", "c"), np.zeros((3, 4)), np.zeros(3, int))
+    ranks = np.diag([0.9, 0.7, 0.2])
+    found = fold.word_scores(cut, ranks, frozenset("ab"))
+    assert {name: own["words"] for name, own in found.items()} == {"all": 3, "seen": 2, "unseen": 1}
+    assert {name: own["rank_accuracy"] for name, own in found.items()} == pytest.approx(
+        {"all": 0.6, "seen": 0.8, "unseen": 0.2}
+    )
+    assert (found["seen"]["pearson_r"], found["unseen"]["pearson_r"]) == (pytest.approx(1), pytest.approx(-1))
+    assert fold.word_scores(cut, ranks, frozenset("abc"))["unseen"] == {
+        "words": 0, "pearson_r": None, "rank_accuracy": None,
+    }  # fmt: skip
 
 
 def test_annotated_frames_are_scored_with_and_without() -> None:
