@@ -41,8 +41,8 @@ MODULES = {
     "baselines.tuned_ridge": ("tuned_ridge", ""),
     "baselines.references": ("levels", "reference or template or voice"),
     "evaluation.fold": (
-        "metrics words levels chance",
-        "r_is or constant or undefined or nan or silence or annotated or stands or cue or word or retrained",
+        "metrics words chance",
+        "r_is or constant or undefined or nan or speech or annotated or varies or fold or word or retrained",
     ),
     "evaluation.metrics": ("metrics", "r_is or mcd or cepstra or piece or constant or undefined"),
     "evaluation.intervals": ("metrics", "interval or piece or pseudo"),

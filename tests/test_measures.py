@@ -21,7 +21,8 @@ from pipeline.evaluation.chance import Null, NullBlock
 from pipeline.evaluation.dynamic_time_warping import warped_mcd_db
 from pipeline.evaluation.fold import Prepared, score_fold
 from pipeline.evaluation.frame_exchange import FrameExchange
-from pipeline.evaluation.measures import MEASURES, all_measures, summary_of
+from pipeline.evaluation.measured import Measured
+from pipeline.evaluation.measures import MEASURES, all_measures, measured_document, over_subjects, summary_of
 from pipeline.evaluation.mel_measures import area_under_curve
 from pipeline.evaluation.metrics import MCD_DB, cepstra, mcd_db
 from pipeline.evaluation.nulls import all_nulls
@@ -293,6 +294,36 @@ def test_too_few_utterances_keep_their_score_and_say_why_there_is_no_test() -> N
     assert own["value"] is not None
     assert own["p_value"] is None
     assert "3 utterances" in own["reason"]
+
+
+def test_over_subjects_scores_and_draws_are_averaged() -> None:
+    """Of those that have a score; the reason of one that has no null stays."""
+    own = [
+        Measured(np.array([0.5, 0.1, 0.2]), None, {"sd": 0.2}, 3),
+        Measured(reason="too short"),
+        Measured(np.array([0.7, 0.3, 0.2, 0.9]), "few", {"sd": 0.4}, 5),
+    ]
+    found = over_subjects(own)
+    np.testing.assert_allclose(found.values, [0.6, 0.2, 0.2])
+    assert (found.reason, found.spread, found.segments) == ("too short", {"sd": pytest.approx(0.3)}, 8)
+    none = over_subjects(own[1:2])
+    assert (none.reason, np.isnan(none.values).tolist()) == ("too short", [True])
+
+
+@pytest.mark.parametrize(
+    ("is_error", "p95", "p"),
+    [(False, 0.7 + 0.85 * 0.2, 3 / 5), (True, 0.1 + 0.15 * 0.3, 3 / 5)],
+    ids=["score", "error"],
+)
+def test_p_counts_the_draws_that_are_as_good(is_error: bool, p95: float, p: float) -> None:
+    """Of draws .1, .4, .7 and .9, two are at .5 or above and two below; 5 % of three steps lie .15 into the last."""
+    own = Measured(np.array([0.5, 0.1, 0.9, 0.4, 0.7]), None, {"sd": 0.3}, 2)
+    found = measured_document(own, is_error)
+    assert found == {
+        "value": 0.5, "sd": 0.3, "segments": 2, "chance_p95": pytest.approx(p95), "p_value": p, "reason": None,
+    }  # fmt: skip
+    alone = measured_document(Measured(np.array([0.5]), "few"), is_error)
+    assert alone == {"value": 0.5, "chance_p95": None, "p_value": None, "reason": "few"}
 
 
 def test_they_can_be_left_out() -> None:

@@ -61,6 +61,8 @@ def test_r_is_pearson_over_time_within_active_bands() -> None:
         fold = document["subjects"]["sub1"]["folds"][0]["scores"]["model"]
         np.testing.assert_allclose(fold["per_band"][metric][:-2], expected, atol=1e-6)
         assert document["summary"]["model"][metric] == pytest.approx(np.mean(expected), abs=1e-6)
+    for metric, error in (("mse", (y - p) ** 2), ("mae", np.abs(y - p))):
+        np.testing.assert_allclose(fold["per_band"][metric], error.mean(axis=0, dtype=np.float64), rtol=1e-5)
     model = document["summary"]["model"]
     assert model["mse"] == pytest.approx(np.mean((y - p) ** 2, dtype=np.float64), rel=1e-5)
     assert model["mae"] == pytest.approx(np.mean(np.abs(y - p), dtype=np.float64), rel=1e-5)
