@@ -230,6 +230,8 @@ def test_windows_avoid_bad_intervals_by_their_margin() -> None:
     assert not any(s - 26 < 1100 and s + 96 + 26 > 1000 for s in kept)
     everything = windows_in(blocks, [timeline], 96, 24, None)
     assert len(everything) > len(kept)
+    beside = replace(timeline, bad=((96, 100), (150, 160)))
+    assert windows_in(blocks, [beside], 50, 50, 0)[:3] == [(0, 0), (0, 100), (0, 200)], "with no margin they may touch"
 
 
 def info(**changes: object) -> AlignedInfo:
