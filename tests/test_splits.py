@@ -381,6 +381,19 @@ def test_a_recording_without_a_common_frame_is_named() -> None:
             window_index([late], [frames], stage())
 
 
+@pytest.mark.parametrize(("fraction", "role"), [(0.1, "validation"), (0.3, None), (0.4, "train")])
+def test_training_and_validation_need_a_window_and_the_test_does_not(fraction: float, role: str | None) -> None:
+    """Of 100 s: test blocks of 20 s are predicted whole, without any window of 25 s."""
+    split_config = SplitConfig(validation_fraction=fraction)
+    config = stage(length_s=25.0, hop_s=1.0).model_copy(update={"split": split_config})
+    if role:
+        with pytest.raises(InputError, match=rf"no window of 25\.00 s fits into the {role} blocks"):
+            window_index([info()], [100 * 22050 // 256 + 1], config)
+    else:
+        found = window_index([info()], [100 * 22050 // 256 + 1], config)
+        assert [len(found.of(k, "test")) for k in found.folds] == [0] * 5
+
+
 @pytest.mark.parametrize("text", ["BAD_spike", "bad muscle"])
 def test_windows_lie_in_their_blocks_and_training_avoids_annotations(text: str) -> None:
     annotations = {"onset": [100.0], "duration": [2.0], "description": [text]}
