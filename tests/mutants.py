@@ -39,10 +39,11 @@ MODULES = {
     "data.repeats": ("repeats", ""),
     "baselines.ridge": ("ridge tuned_ridge", ""),
     "baselines.tuned_ridge": ("tuned_ridge", ""),
-    "baselines.references": ("levels", "reference or template or voice"),
+    "baselines.references": ("levels", "reference or template or voice or power"),
     "evaluation.fold": (
-        "metrics words chance",
-        "r_is or constant or undefined or nan or speech or annotated or varies or fold or word or retrained",
+        "metrics words calibration nulls chance",
+        "r_is or constant or nan or speech or annotated or varies or fold or word or retrained or percentile or "
+        "errors_have or ceiling",
     ),
     "evaluation.metrics": ("metrics", "r_is or mcd or cepstra or piece or constant or undefined"),
     "evaluation.intervals": ("metrics", "interval or piece or pseudo"),

@@ -92,6 +92,8 @@ def test_a_copy_under_a_second_id_is_refused_with_both_ids(change: str) -> None:
 def test_one_declared_stimulus_is_no_copy() -> None:
     pair = [trial("a", SOUND, text="a b c"), trial("b", 0.8 * SOUND, text="a  b c")]
     assert repeats_of(pair) == [], "the split keeps sentences of one text together"
+    with pytest.raises(InputError, match="of the sound of a or b"):
+        repeats_of([pair[0], replace(pair[1], text="a b d")])
     single = [replace(t, text="word") for t in pair]
     (found,) = repeats_of(single)
     assert (found.recording, found.other_recording) == ("a", "b"), "single words may stand on both sides"
@@ -185,9 +187,11 @@ def test_silence_tones_and_noise_do_not_match() -> None:
         assert repeats_of([trial(f"{name}{i}", sound) for i, sound in enumerate(pair)]) == [], name
 
 
-def test_a_shorter_stretch_is_listed_and_refuses_nothing() -> None:
-    """Three seconds of one recording inside another: both places, to a tenth of a second."""
-    piece = words(*sentence(7, 6), seed=7)[4000:]
+@pytest.mark.parametrize("count", [4, 6])
+def test_a_shorter_stretch_is_listed_and_refuses_nothing(count: int) -> None:
+    """2.5 or 3.6 s of one recording inside another: both places, to a tenth of a second."""
+    piece = words(*sentence(7, count), seed=7)[4000:]
+    assert len(piece) / RATE_HZ == pytest.approx({4: 2.5, 6: 3.6}[count], abs=0.1)
     first = np.concatenate([SOUND, piece, words(*sentence(8), seed=8)])
     second = np.concatenate([words(*sentence(9), seed=9), 0.5 * piece, words(*sentence(5), seed=5)])
     (found,) = repeats_of([trial("a", first), trial("b", second)])

@@ -76,6 +76,12 @@ def test_spans_summed_together_give_what_each_alone_gives(pair, monkeypatch) -> 
     assert R._groups(spans) == [spans[:3], spans[3:4], spans[4:]], "45, 40 and 10 frames: memory is bounded"
 
 
+def test_parts_are_of_equal_length_and_no_span_of_one_is_empty() -> None:
+    assert R.cut([(0, 5, 15), (1, 0, 10), (3, 0, 10)], 2) == [[(0, 5, 15), (1, 0, 5)], [(1, 5, 10), (3, 0, 10)]]
+    assert R.cut([(0, 5, 15), (1, 0, 10)], 2) == [[(0, 5, 15)], [(1, 0, 10)]]
+    assert R.cut([(0, 5, 7)], 4) == [[(0, 5, 6)], [(0, 6, 7)]], "no part is empty either"
+
+
 def test_gram_is_exact_for_lag_steps_above_one(pair) -> None:
     features, mel = pair
     lags = np.arange(-6, 7, 3)
