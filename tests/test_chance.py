@@ -15,6 +15,7 @@ from scipy.signal import savgol_filter
 from pipeline.artifacts.aligned import Event
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import chance, drift, shifts, trial_exchange, words
+from pipeline.evaluation.fold import score_fold
 from pipeline.evaluation.levels import LEVELS
 from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, score
 from pipeline.evaluation.types import FoldPredictions, TestBlock
@@ -624,6 +625,19 @@ def test_small_shifts_of_words_are_undone() -> None:
     for segments in (found.target, found.prediction):
         assert segments.shape == (6, 24, 3)
         assert np.abs(segments - segments.mean(axis=0)).max() < 0.01
+
+
+def test_words_that_are_predicted_up_to_60_ms_early_or_late_are_swapped_as_what_they_are() -> None:
+    rng, word_list = np.random.default_rng(0), WordList(0)
+    block = word_list.block(rng, "words", 40)
+    model = np.full_like(block.target, -8)
+    for event in block.events:
+        first = round(event.onset_s * RATE_HZ) + int(rng.integers(-5, 6))
+        model[first : first + WORD_FRAMES] += word_list.shapes[int(event.label[1:])]
+    found = score_fold(fold_of(replace(block, predictions={"model": model})), FAST, ChanceConfig(), [0])
+    as_they_stand = found.document["words"]["scores"]["model"]["all"]["pearson_r"]
+    for alignment in ("annotated_onset", "sound_onset"):
+        assert found.swaps[alignment]["model"][0] > as_they_stand + 0.05
 
 
 def test_only_words_of_alike_timing_change_places() -> None:

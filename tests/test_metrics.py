@@ -198,6 +198,7 @@ def test_mcd_by_hand() -> None:
     prediction = (3 * np.cos(np.pi * 2 * (bands + 0.5) / 80) + 7 + target).astype(np.float32)
     expected = 10 * np.sqrt(2) / np.log(10) * 3
     np.testing.assert_allclose(metrics.mcd_db(target, prediction), expected, rtol=1e-6)
+    np.testing.assert_array_equal(metrics.mcd_db(prediction, prediction), 0)
 
 
 def test_mcd_ignores_loudness_and_what_lies_beyond_order_13() -> None:
