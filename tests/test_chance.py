@@ -258,6 +258,7 @@ def test_orders_are_all_different_and_stay_in_their_group() -> None:
     assert len(np.unique(orders, axis=0)) == 12
     assert np.array_equal(orders[0], np.arange(5))
     assert np.all(np.isin(orders[:, [0, 2, 4]], [0, 2, 4]))
+    assert len(trial_exchange.draw_orders(groups, 3, np.random.default_rng(0))) == 4
 
 
 def test_long_recordings_that_can_exchange_nothing_are_shifted() -> None:
