@@ -596,9 +596,10 @@ def test_an_utterance_is_what_its_block_holds_at_its_voice() -> None:
     for block, last in zip(fold.blocks, (859, 860), strict=True):
         target = rng.normal(-8, 0.1, (900, 4))
         target[:, 3] = -8
-        own = {0: 2, 100: 7, 250: 3, 330: 2, last: 1}
+        own = {0: 0, 100: 7, 250: 3, 330: 2, last: 1}
         for onset, late in own.items():
             target[onset + late : onset + dur, :3] += 4
+            target[onset + late, :3] += 1
         events = tuple(Event(7.3 + k / 100, dur / 100, f"w{k}") for k in reversed(own))
         changed = replace(block, times_s=7.3 + np.arange(900) / 100, target=target.astype(np.float32), events=events)
         blocks.append(replace(changed, predictions={"model": block.predictions["model"]}))
@@ -610,7 +611,7 @@ def test_an_utterance_is_what_its_block_holds_at_its_voice() -> None:
     assert found.fold.tolist() == found.place.tolist() == [0] * 5 + [1] * 4
     assert found.seconds == 18
     timing = [
-        [0.4, 0.02, 1.0, 1.5],
+        [0.4, 0, 1.0, 1.5],
         [0.4, 0.07, 1.5, 1.0],
         [0.4, 0.03, 0.8, 1.5],
         [0.4, 0.02, 1.5, 0.8],
