@@ -22,14 +22,22 @@ from pipeline.evaluation.dynamic_time_warping import warped_mcd_db
 from pipeline.evaluation.fold import Prepared, score_fold
 from pipeline.evaluation.frame_exchange import FrameExchange
 from pipeline.evaluation.measured import Measured
-from pipeline.evaluation.measures import MEASURES, all_measures, measured_document, over_subjects, summary_of
+from pipeline.evaluation.measures import (
+    MEASURES,
+    all_measures,
+    measured_document,
+    over_subjects,
+    subject_document,
+    summary_of,
+)
 from pipeline.evaluation.mel_measures import area_under_curve
 from pipeline.evaluation.metrics import MCD_DB, cepstra, mcd_db
 from pipeline.evaluation.nulls import all_nulls
 from pipeline.evaluation.pitch import pitch_error_cents, pitch_hz, voicing_error
 from pipeline.evaluation.recogniser import Recogniser, normalised
 from pipeline.evaluation.scores import RunContext, score, strict
-from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
+from pipeline.evaluation.sound_measures import NO_SOUND
+from pipeline.evaluation.types import VOCODED_TRUE, FoldPredictions, Sound, TestBlock
 from pipeline.report import view_measures
 from pipeline.run import plan
 from pipeline.signal.correlation import correlation_per_band
@@ -324,6 +332,27 @@ def test_p_counts_the_draws_that_are_as_good(is_error: bool, p95: float, p: floa
     }  # fmt: skip
     alone = measured_document(Measured(np.array([0.5]), "few"), is_error)
     assert alone == {"value": 0.5, "chance_p95": None, "p_value": None, "reason": "few"}
+
+
+def test_of_errors_less_is_better() -> None:
+    errors = {name for name, measure in MEASURES.items() if measure.is_error}
+    assert errors == {name for name in MEASURES if "error" in name or "mcd" in name}
+
+
+def test_the_ceiling_is_the_score_of_the_true_mel_or_says_why_there_is_none() -> None:
+    """Of a measure of sound the model's own reason; of others, that no sound was made."""
+    score, none = Measured(np.array([0.5, 0.1])), Measured(reason="not asked for")
+    whole = {name: {"model": score, VOCODED_TRUE: Measured(np.array([0.9]))} for name in MEASURES}
+    found = summary_of({"a": whole, "b": whole})["mcd_dtw_db"]
+    assert (found["ceiling"], found["ceiling_reason"], found["less_is_better"]) == (pytest.approx(0.9), None, True)
+    without = summary_of({"a": {name: {"model": none} for name in MEASURES}})
+    assert without["voicing_error"]["ceiling_reason"] == "not asked for"
+    assert without["mcd_dtw_db"]["ceiling_reason"] == NO_SOUND
+    assert (
+        summary_of({"a": {name: {"model": score} for name in MEASURES}})["voicing_error"]["ceiling_reason"] == NO_SOUND
+    )
+    own = subject_document({"voicing_error": whole["voicing_error"]})["voicing_error"]
+    assert own == {"model": measured_document(score, True), "ceiling": 0.9}
 
 
 def test_they_can_be_left_out() -> None:

@@ -246,6 +246,9 @@ def test_repeated_sound_of_a_test_block_by_count() -> None:
     turned = [repeat, repeat.turned()]
     found = repeated_frames(block("a", 120, target, target), {"b": [(450, 600)]}, turned)
     assert np.flatnonzero(found).tolist() == list(range(30, 80))
+    for start, expected in ((170, range(30)), (60, range(90, 100))):
+        found = repeated_frames(block("a", start, target, target), {"b": [(450, 600)]}, turned)
+        assert np.flatnonzero(found).tolist() == list(expected), "as far as they lie in the block"
     assert not repeated_frames(block("a", 120, target, target), {"a": [(450, 600)]}, turned).any()
 
 
@@ -260,7 +263,7 @@ def test_r_on_repeated_and_other_sound() -> None:
         np.zeros((0, 1), int), (BlockRow(0, "train", 1, 0, 500),), (), (), (), {},
     )  # fmt: skip
     found = repeats_document([fold], {("s1", 0): [windows]}, [Repeat("a", 0, 400, "b", 100, 500, 0.98)])
-    assert found["share_repeated"] == pytest.approx(0.5)
+    assert (found["stretches"], found["share_repeated"]) == (1, pytest.approx(0.5))
     assert found["pearson_r_repeated"] == pytest.approx(1)
     assert abs(found["pearson_r_not_repeated"]) < 0.1
     limit = "50 % of the test's speech (4.7 of 9.3 s) occurs in training, too: r there 1.00, on the rest "
