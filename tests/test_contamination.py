@@ -352,6 +352,7 @@ def test_frequencies_of_the_mains_are_left_out() -> None:
         70.0, 75.0, 80.0, 85.0, 90.0, 110.0, 115.0, 120.0, 125.0, 130.0, 135.0, 140.0, 160.0, 165.0, 170.0,
     ]  # fmt: skip
     assert len(leak_spectra.compared_hz(1000.0, (70.0, 170.0))) == 21
+    assert leak_spectra.compared_hz(200.0, (70.0, 170.0)).max() == 95, "below half of the rate"
     found = check_contamination(
         [SignalPair(*recording(0))],
         NEURAL_HZ,
@@ -411,11 +412,14 @@ def test_the_sound_beside_a_frame_is_that_of_its_clock_as_far_as_there_is_any() 
     assert (frames[0], frames[-1]) == (8, 320), "from 0.5 s on, to the last window that lies whole in the sound"
     np.testing.assert_allclose(found[-1], spectra.of(sound, np.array([19_481]))[0], atol=1e-4)
     assert spectra.of_sound(pair, sound[:-1])[0][-1] == 319
+    untold = SignalPair(pair.neural, sound)
+    assert (untold.audio_offset_s, untold.audio_drift_ppm) == (0, 0), "one clock where the sheet tells of no other"
 
 
-def test_sound_that_is_read_by_blocks_is_resampled_as_a_whole() -> None:
-    """To its last sample, of a block and a bit."""
-    sound = np.random.default_rng(0).normal(size=round(20.7 * AUDIO_HZ)).astype(np.float32)
+@pytest.mark.parametrize("seconds", [20.7, 40.0])
+def test_sound_that_is_read_by_blocks_is_resampled_as_a_whole(seconds: float) -> None:
+    """To its last sample, of a block and a bit and of two whole ones."""
+    sound = np.random.default_rng(0).normal(size=round(seconds * AUDIO_HZ)).astype(np.float32)
     whole = soxr.resample(sound, AUDIO_HZ, NEURAL_HZ)
     np.testing.assert_allclose(leak_spectra.resampled_audio(sound, AUDIO_HZ, NEURAL_HZ), whole, atol=1e-5)
 
