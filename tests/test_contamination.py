@@ -412,6 +412,8 @@ def test_the_sound_beside_a_frame_is_that_of_its_clock_as_far_as_there_is_any() 
     assert (frames[0], frames[-1]) == (8, 320), "from 0.5 s on, to the last window that lies whole in the sound"
     np.testing.assert_allclose(found[-1], spectra.of(sound, np.array([19_481]))[0], atol=1e-4)
     assert spectra.of_sound(pair, sound[:-1])[0][-1] == 319
+    frames, found = spectra.of_sound(replace(pair, audio_offset_s=60.0), sound)
+    assert (frames.shape, found.shape) == ((0,), (0, 21)), "no sound beside the brain"
     untold = SignalPair(pair.neural, sound)
     assert (untold.audio_offset_s, untold.audio_drift_ppm) == (0, 0), "one clock where the sheet tells of no other"
 
