@@ -403,6 +403,14 @@ def test_a_spectrum_equals_a_fourier_transform() -> None:
     np.testing.assert_allclose(found, whole[:, np.rint(frequencies_hz * 0.4).astype(int)], atol=1e-3)
 
 
+def test_a_window_without_a_change_has_no_spectrum() -> None:
+    """A step between samples 399 and 400, of which the window from sample 1 on holds one on the far side."""
+    spectra = leak_spectra.Spectra(NEURAL_HZ, leak_spectra.compared_hz(NEURAL_HZ, CONFIG.band_hz))
+    step = (np.arange(1000) >= 400).astype(np.float32)
+    found = spectra.of(step, np.array([0, 1, 399, 400]))
+    assert np.any(found != 0, axis=1).tolist() == [False, True, True, False]
+
+
 def test_the_sound_beside_a_frame_is_that_of_its_clock_as_far_as_there_is_any() -> None:
     """t_neural = t_audio (1 + 0.001) + 0.5: 20 s of the brain are 19.480519 s of the sound, frame 320 of 1000 Hz."""
     spectra = leak_spectra.Spectra(NEURAL_HZ, leak_spectra.compared_hz(NEURAL_HZ, CONFIG.band_hz))
