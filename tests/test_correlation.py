@@ -45,6 +45,8 @@ def test_moments_of_stretches_add_up_to_those_of_all(pair: tuple[np.ndarray, np.
     predicted, truth = (x.astype(np.float64) - 6 for x in pair)
     parts = stretch_moments(truth, predicted, np.ones(len(truth)), np.array([0, 90, 400]))
     np.testing.assert_allclose(parts.sum(axis=0), moments_of(truth, predicted), rtol=1e-12)
+    own = correlation_per_band(predicted[90:400], truth[90:400])
+    np.testing.assert_allclose(correlation(parts)[1], own, atol=1e-9)
 
 
 def test_a_weight_of_zero_leaves_a_frame_out(pair: tuple[np.ndarray, np.ndarray]) -> None:

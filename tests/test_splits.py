@@ -14,7 +14,7 @@ from pipeline.artifacts.windows import BlockRow
 from pipeline.config.mel_grid import MelFraming
 from pipeline.config.window import SplitConfig, WindowConfig, WindowStage
 from pipeline.data.spans import ReceptiveField, covered_frames, raw_spans, receptive_field, widest
-from pipeline.data.splits import ROLES, Block, Timeline, _purged, _snapped, split, windows_in
+from pipeline.data.splits import ROLES, Block, Timeline, _purged, _snapped, _without_repeats, split, windows_in
 from pipeline.data.windowing import window_index
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_spans
@@ -120,6 +120,13 @@ def test_a_trial_that_repeats_one_of_a_role_before_its_own_is_left_out_where_ord
     roles = [[(b.recording, b.role) for b in split(trials, fold, config, GAP, RATE_HZ)] for fold in range(2)]
     assert roles[0] == [(2, "train"), (3, "validation"), (4, "test"), (5, "test")]
     assert roles[1] == [(1, "train"), (2, "train"), (3, "train"), (5, "validation"), (6, "test"), (7, "test")]
+
+
+def test_a_trial_of_two_roles_stays_where_others_repeat_it() -> None:
+    """A border cuts the first; the second is tested, and the third repeats both."""
+    trials = [Timeline(f"r{i}", "s", 0, 500, text="what was said") for i in range(3)]
+    kept = [Block(0, "train", 0, 200), Block(0, "validation", 200, 500), Block(1, "test", 0, 500)]
+    assert _without_repeats([*kept, Block(2, "train", 0, 500)], trials) == kept
 
 
 def test_of_two_sessions_of_one_trial_each_the_end_of_one_validates() -> None:
