@@ -488,6 +488,19 @@ def test_not_testable(options: dict, reason: str) -> None:
     assert reason in str(found.reason)
 
 
+def test_ten_seconds_of_sound_are_needed() -> None:
+    """Windows of .4 s begin every 1/16 s: 10.3 s have 159 of them, 10.4 s 161."""
+    assert check(*recording(0, seconds=10.3)).reason == "9.9 s of sound, 10 s needed"
+    assert "needed" not in str(check(*recording(0, seconds=10.4)).reason)
+
+
+def test_units_do_not_matter() -> None:
+    neural, sound = recording(0, leak=1.0)
+    for scale in (1e-6, 1e6):
+        found = check((scale * neural).astype(np.float32), sound)
+        assert (found.result, found.channel, found.suspects().keys()) == ("suspect", 2, {"ch003"})
+
+
 def test_of_unknown_sound_only_a_finding_counts() -> None:
     assert check(*recording(0, leak=1.0), audio_modified="unknown").result == "suspect"
     assert check(*recording(3), audio_modified="unknown").result == "not testable"
