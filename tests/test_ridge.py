@@ -91,11 +91,25 @@ def test_gram_is_exact_for_lag_steps_above_one(pair) -> None:
     assert_allclose(moments.x_sum, x.sum(0), rtol=1e-9)
 
 
+def test_the_scale_of_a_flat_channel_is_1() -> None:
+    """At 0, and at another value as far as float32 holds it."""
+    rows = np.stack([np.zeros(50), np.full(50, 300) + 1e-5 * (np.arange(50) % 2), np.arange(50) % 2], axis=1)
+    mean, scale = R.channel_statistics([rows.astype(np.float32)], [(0, 0, 50)])
+    assert_allclose(mean, [0, 300, 0.5])
+    assert_allclose(scale, [1, 1, 0.5])
+
+
 def test_many_channels_widen_the_lag_step() -> None:
     assert len(R.lag_grid(26, 26, 32)) == 53
     wide = R.lag_grid(26, 26, 512)
     assert len(wide) * 512 <= R.MAX_COLUMNS
     assert wide[0] == -26
+
+
+def test_the_mean_spectrum_is_that_of_the_training_frames(pair) -> None:
+    _, mel = pair
+    frames = [*mel[0][10:260], *mel[1][:150]]
+    assert_allclose(R.mean_spectrum(mel, SPANS), np.mean(frames, axis=0, dtype=np.float64), rtol=1e-6)
 
 
 def test_constant_band_is_its_constant(pair) -> None:
