@@ -103,6 +103,25 @@ def test_trials_and_sessions_are_dealt_by_their_number(
         assert tuple(found[role] for role in ROLES) == numbers
 
 
+def test_no_trial_is_left_to_validate_in_an_inner_fold_too_many() -> None:
+    """Of five trials one is tested and two validate: twice, and never the tested one."""
+    trials = [Timeline(f"r{i}", f"s{i}", 0, 500) for i in range(5)]
+    config = SplitConfig(by="recording", validation_fraction=0.45)
+    for inner_fold in (0, 1):
+        split(trials, 0, config, GAP, RATE_HZ, inner_fold)
+    with pytest.raises(InputError, match="no data left to validation"):
+        split(trials, 0, config, GAP, RATE_HZ, 2)
+
+
+def test_the_recording_before_the_test_validates_where_a_fraction_of_the_past_is_none() -> None:
+    """Recordings of 100 frames, of which borders cut none since two gaps are longer."""
+    trials = [Timeline(f"r{i}", "s", 0, 100) for i in range(12)]
+    blocks = split(trials, 2, SplitConfig(order="chronological", validation_fraction=0.05), 60, RATE_HZ)
+    roles = [b.role for b in blocks]
+    assert roles == ["train"] * 5 + ["validation"] + ["test"] * 2
+    assert [b.recording for b in blocks] == list(range(8))
+
+
 def test_a_trial_that_repeats_one_of_a_role_before_its_own_is_left_out_where_order_decides() -> None:
     """Trial 0 repeats a tested one, trial 1 the one that validates; both tested ones stay, and of one word all."""
     texts = [
@@ -144,9 +163,11 @@ def test_the_last_trial_of_a_session_validates_where_the_fraction_is_less_than_o
         blocks = split(trials, fold, config, 60, RATE_HZ)
         assert [b.recording for b in blocks if b.role == "validation"] == [last]
         assert {b.recording for b in blocks if b.role == "train"} == set(range(last - 4, last))
-    ordered = SplitConfig(by="session", folds=3, order="chronological")
-    with pytest.raises(InputError, match=r"Set split\.folds: 1"):
-        split(trials, 0, ordered, 60, RATE_HZ)
+    for order, most in (("chronological", 1), ("any", 2)):
+        with pytest.raises(InputError, match=rf"Set split\.folds: {most}"):
+            split(trials, 0, SplitConfig(by="session", folds=most + 1, order=order), 60, RATE_HZ)
+    with pytest.raises(InputError, match=r"Lower split\.folds, add recordings"):
+        split(trials[:2], 0, SplitConfig(by="recording", folds=2), 60, RATE_HZ)
 
 
 def test_half_a_minute_validates_at_its_beginning_where_the_end_is_tested() -> None:
