@@ -563,6 +563,10 @@ def test_without_events_quieter_voice_stands_in_for_them() -> None:
     found = aligned_utterances([Prepared(half, EvaluateConfig())])
     assert isinstance(found, Utterances)
     assert len(found) > 12
+    whole = aligned_utterances([Prepared(fold, EvaluateConfig())])
+    assert isinstance(whole, Utterances)
+    states, more = whole.voice_course.shape[2], found.voice_course.shape[2]
+    assert (more - 4) / (2 + 2 * 3) == (states - 2) / (2 + 2 * 1), "a response to each side of events and of each voice"
 
 
 def test_words_change_places_within_a_speaker() -> None:

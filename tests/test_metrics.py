@@ -153,6 +153,14 @@ def test_a_fold_is_described_by_what_is_scored() -> None:
     }  # fmt: skip
 
 
+def test_words_of_less_than_two_frames_are_not_compared() -> None:
+    one = replace(block(np.random.default_rng(0)), events=(Event(1.0, 1.9 / RATE_HZ, "a"), Event(5.0, 1.0, "b")))
+    short = fold_of(replace(one, events=one.events[:1]))
+    document = fold.score_fold(short, FAST, ChanceConfig(), [0]).document["words"]
+    assert (document["reason"], document["scores"]) == ("words too short to compare, or no active band", {})
+    assert fold.score_fold(fold_of(one), FAST, ChanceConfig(), [0]).document["words"]["reason"] is None
+
+
 def test_words_that_training_had_are_scored_apart_from_others() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=(3, 8, 2))
@@ -199,6 +207,8 @@ def test_mcd_by_hand() -> None:
     expected = 10 * np.sqrt(2) / np.log(10) * 3
     np.testing.assert_allclose(metrics.mcd_db(target, prediction), expected, rtol=1e-6)
     np.testing.assert_array_equal(metrics.mcd_db(prediction, prediction), 0)
+    assert fold.errors(prediction, prediction) == (0, 0)
+    assert fold.errors(target, prediction) == (pytest.approx(49 + 9 / 2), pytest.approx(expected))
 
 
 def test_mcd_ignores_loudness_and_what_lies_beyond_order_13() -> None:
