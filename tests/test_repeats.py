@@ -250,6 +250,11 @@ def test_repeated_sound_of_a_test_block_by_count() -> None:
         found = repeated_frames(block("a", start, target, target), {"b": [(450, 600)]}, turned)
         assert np.flatnonzero(found).tolist() == list(expected), "as far as they lie in the block"
     assert not repeated_frames(block("a", 120, target, target), {"a": [(450, 600)]}, turned).any()
+    found = repeated_frames(block("a", 120, target, target), {"b": [(450, 480)]}, turned)
+    assert np.flatnonzero(found).tolist() == list(range(30, 60)), "up to the last frame that training has"
+    slower = Repeat("b", 400, 600, "a", 100, 200, 0.99).turned()
+    found = repeated_frames(block("a", 100, target, target), {"b": [(450, 550)]}, [slower])
+    assert np.flatnonzero(found).tolist() == list(range(25, 75)), "at half of the speed"
 
 
 def test_r_on_repeated_and_other_sound() -> None:
@@ -268,6 +273,10 @@ def test_r_on_repeated_and_other_sound() -> None:
     assert abs(found["pearson_r_not_repeated"]) < 0.1
     limit = "50 % of the test's speech (4.7 of 9.3 s) occurs in training, too: r there 1.00, on the rest "
     assert found["limit"].startswith(limit)
+    for frames, known in ((85, False), (86, True)):
+        few = repeats_document([fold], {("s1", 0): [windows]}, [Repeat("a", 0, frames, "b", 100, 100 + frames, 0.98)])
+        assert (few["pearson_r_repeated"] is not None) == known, "r is over a second of speech"
+        assert ("r there not known" in few["limit"]) != known
     nothing = repeats_document([fold], {("s1", 0): [windows]}, [])
     assert nothing["share_repeated"] == 0
     assert nothing["limit"] is None
