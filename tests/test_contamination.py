@@ -144,6 +144,8 @@ def test_channels_are_named_by_the_corrected_level() -> None:
     found = [Contamination("r0", "suspect", p=0.004, channel=0, channels=table)]
     found += [Contamination(f"r{i}", "no evidence", p=0.9) for i in (1, 2)]
     assert corrected(found, 0.01)[0].suspects() == {}
+    assert found[0].suspects() == {}, "not corrected yet"
+    assert replace(found[0], level=0.006).suspects() == {"a": 0.004}, "below the level"
     assert corrected(found, 0.02)[0].suspects() == {"a": 0.004, "b": 0.006}
     assert corrected(found, 0.02)[0].suspects(used=False) == {"c": 0.005}
 
