@@ -15,6 +15,7 @@ from scipy.signal import savgol_filter
 from pipeline.artifacts.aligned import Event
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
 from pipeline.evaluation import chance, drift, shifts, trial_exchange, words
+from pipeline.evaluation.fold import score_fold
 from pipeline.evaluation.levels import LEVELS
 from pipeline.evaluation.scores import WORD_SWAP_NOTE, RunContext, score
 from pipeline.evaluation.types import FoldPredictions, TestBlock
@@ -61,16 +62,16 @@ def test_shifted_moments_equal_rolling() -> None:
 
 
 def test_r_of_shifts_is_that_of_rolled_blocks_in_every_band() -> None:
-    """Of more bands than are taken at once, two blocks, two predictions, all frames and some of them."""
-    rng, lengths = np.random.default_rng(0), (40, 55)
+    """Of more bands than are taken at once, three blocks, two predictions, all frames and some: none of the last."""
+    rng, lengths = np.random.default_rng(0), (40, 55, 30)
     y, p, q = ([rng.normal(size=(n, 11)) for n in lengths] for _ in range(3))
-    some = [rng.random(n) < 0.6 for n in lengths]
+    some = [rng.random(n) < share for n, share in zip(lengths, (0.6, 0.6, 0.0), strict=True)]
     drawn = shifts.draw_shifts(lengths, 5, 6, rng)
     weights = [[np.ones(n) for n in lengths], [own.astype(float) for own in some]]
     found = shifts.circular_shift_null(y, [p, q], weights, drawn)
     assert found.shape == (2, 2, 7, 11)
     for (i, moving), (k, kept), (s, by) in product(
-        enumerate((p, q)), enumerate((np.ones(95, bool), np.concatenate(some))), enumerate(drawn)
+        enumerate((p, q)), enumerate((np.ones(125, bool), np.concatenate(some))), enumerate(drawn)
     ):
         rolled = np.concatenate([np.roll(x, n, axis=0) for x, n in zip(moving, by, strict=True)])
         pairs = zip(np.concatenate(y)[kept].T, rolled[kept].T, strict=True)
@@ -257,6 +258,7 @@ def test_orders_are_all_different_and_stay_in_their_group() -> None:
     assert len(np.unique(orders, axis=0)) == 12
     assert np.array_equal(orders[0], np.arange(5))
     assert np.all(np.isin(orders[:, [0, 2, 4]], [0, 2, 4]))
+    assert len(trial_exchange.draw_orders(groups, 3, np.random.default_rng(0))) == 4
 
 
 def test_long_recordings_that_can_exchange_nothing_are_shifted() -> None:
@@ -326,11 +328,14 @@ def test_too_few_are_not_testable_and_the_minutes_needed_are_said(
 
 
 def test_the_limits_of_shifts_hold_to_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 10 Hz: 12 s, two shifts of a block's half, and 99 independent shifts are enough."""
+    """At 10 Hz: 12 s, two shifts of a block's half, and 99 independent shifts are enough.
+
+    Blocks below 24 s, and ten recordings, are exchanged.
+    """
     rng, active, rate_hz = np.random.default_rng(0), np.ones(2, bool), 10.0
 
-    def trial(frames: int) -> list[tuple[int, chance.NullBlock]]:
-        return [(0, chance.NullBlock(*rng.normal(size=(2, frames, 2)), "rec", "one"))]
+    def trial(frames: int, recording: str = "rec") -> list[tuple[int, chance.NullBlock]]:
+        return [(0, chance.NullBlock(*rng.normal(size=(2, frames, 2)), recording, "one"))]
 
     def every(frames: int) -> list[list[np.ndarray]]:
         return [[np.ones(frames)]]
@@ -340,6 +345,9 @@ def test_the_limits_of_shifts_hold_to_the_frame(monkeypatch: pytest.MonkeyPatch)
     assert not chance.exchanges(halves, rate_hz), "no more than half of it lies in blocks below 12 s"
     assert chance.exchanges([*halves, *trial(0)], rate_hz)
     assert not chance.exchanges([*trial(79), *trial(119)], rate_hz)
+    assert [chance.exchanges(trial(n) * 5, rate_hz) for n in (238, 239)] == [True, False]
+    many = [own for k in range(10) for own in trial(300, f"rec{k}")]
+    assert (chance.exchanges(many, rate_hz), chance.exchanges(many[1:], rate_hz)) == (True, False)
     (few,) = chance.exchange_test([*trial(40)] * 2, [every(40)[0] * 2], active, rate_hz, 50, rng, "start")
     assert few.minutes_needed == pytest.approx(5 * 4.0 / 60)
     assert [chance.can_shift(trial(n)[0][1], rate_hz) for n in (119, 120)] == [False, True]
@@ -360,6 +368,19 @@ def test_trials_are_laid_onto_each_other_at_their_ends_and_at_the_voice_where_it
     assert chance.anchors_of(voiced, "voice") == (0, 10, 40, 50)
     assert chance.anchors_of(replace(voiced, offset=None), "voice") == (0, 10, 50, 50)
     assert chance.anchors_of(replace(voiced, onset=None), "voice") == (0, 50)
+
+
+def test_trials_without_a_voice_are_left_out_where_voices_are_laid_onto_each_other() -> None:
+    """Of eight trials five have a voice: 120 ways to exchange them."""
+    rng = np.random.default_rng(0)
+    trials = [(0, chance.NullBlock(*rng.normal(size=(2, 50, 2)), "rec", "one", *(k > 2) * (20, 30))) for k in range(8)]
+    every = [np.ones(50)] * 8
+
+    def independent(own: list[tuple[int, chance.NullBlock]]) -> int:
+        return chance.exchange_test(own, [every[: len(own)]], np.ones(2, bool), 10.0, 500, rng, "voice")[0].independent
+
+    assert independent(trials) == 119
+    assert independent(trials[:3]) == 0
 
 
 def test_who_knows_where_speech_stands_in_a_trial_is_at_chance() -> None:
@@ -605,6 +626,19 @@ def test_small_shifts_of_words_are_undone() -> None:
     for segments in (found.target, found.prediction):
         assert segments.shape == (6, 24, 3)
         assert np.abs(segments - segments.mean(axis=0)).max() < 0.01
+
+
+def test_words_that_are_predicted_up_to_60_ms_early_or_late_are_swapped_as_what_they_are() -> None:
+    rng, word_list = np.random.default_rng(0), WordList(0)
+    block = word_list.block(rng, "words", 40)
+    model = np.full_like(block.target, -8)
+    for event in block.events:
+        first = round(event.onset_s * RATE_HZ) + int(rng.integers(-5, 6))
+        model[first : first + WORD_FRAMES] += word_list.shapes[int(event.label[1:])]
+    found = score_fold(fold_of(replace(block, predictions={"model": model})), FAST, ChanceConfig(), [0])
+    as_they_stand = found.document["words"]["scores"]["model"]["all"]["pearson_r"]
+    for alignment in ("annotated_onset", "sound_onset"):
+        assert found.swaps[alignment]["model"][0] > as_they_stand + 0.05
 
 
 def test_only_words_of_alike_timing_change_places() -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.signal
 import scipy.stats
+import soxr
 
 from conftest import jobs_run, snakemake
 from pipeline.artifacts.contamination import read_contamination, write_contamination
@@ -73,8 +75,8 @@ def test_the_suspect_channels_are_named_and_how_to_leave_them_out() -> None:
     assert (found.channel_name, list(found.suspects())) == ("a3", ["a3"])
     status = "status bad for a3 in the channel table of r"
     assert str(found.limit()).endswith(f"out of features and check: {status}")
-    alone = str(replace(found, exclude=("insula",)).limit())
-    assert alone.endswith(f'check: align: {{channels: {{exclude: ["insula", "a3"]}}}}, or {status}')
+    alone = str(replace(found, exclude=("île",)).limit())
+    assert alone.endswith(f'check: align: {{channels: {{exclude: ["île", "a3"]}}}}, or {status}')
     assert found.document()["suspect_channels"] == {"a3": found.p}
 
 
@@ -142,6 +144,8 @@ def test_channels_are_named_by_the_corrected_level() -> None:
     found = [Contamination("r0", "suspect", p=0.004, channel=0, channels=table)]
     found += [Contamination(f"r{i}", "no evidence", p=0.9) for i in (1, 2)]
     assert corrected(found, 0.01)[0].suspects() == {}
+    assert found[0].suspects() == {}, "not corrected yet"
+    assert replace(found[0], level=0.006).suspects() == {"a": 0.004}, "below the level"
     assert corrected(found, 0.02)[0].suspects() == {"a": 0.004, "b": 0.006}
     assert corrected(found, 0.02)[0].suspects(used=False) == {"c": 0.005}
 
@@ -238,6 +242,34 @@ def test_only_a_frequency_that_holds_has_a_mean_and_a_size_of_its_own() -> None:
     np.testing.assert_allclose(found.size[..., 0], 2 * [[1, np.sqrt(0.5), 3]])
 
 
+def test_weights_have_a_squared_sum_of_1() -> None:
+    products = leak_statistic.Products(np.zeros((2, 2, 8, 1)), np.zeros((2, 2, 8, 1)))
+    found = leak_statistic.Chance.of(products, np.array([[3.0], [4.0]]), np.ones(1, bool))
+    np.testing.assert_allclose(found.weights[:, 0], [0.6, 0.8])
+
+
+def test_a_channel_whose_frequencies_vary_together_has_a_spread_of_its_own() -> None:
+    """Four frequencies that vary apart have a spread of 1, two of them alike of 1.2, all alike of 2: far from usual.
+
+    So wide a sum is no more skewed than an exponential variable, whose shape is 1.
+    """
+    apart = scipy.linalg.hadamard(8)[1:5].astype(float)
+    values = np.stack([apart] * 3 + [apart[[0, 0, 1, 2]], apart[[0] * 4]], axis=-1)[None].repeat(2, axis=0)
+    products = leak_statistic.Products(values, np.full_like(values, 2.0))
+    found = leak_statistic.Chance.of(products, np.ones((4, 5)), np.ones(5, bool))
+    np.testing.assert_allclose(found.spread, [[1, 1, 1, 1, 2]] * 2)
+    expected = leak_statistic.gamma_score(apart[0], np.ones(8))
+    np.testing.assert_allclose(found.score(products)[..., 4], [expected] * 2)
+
+
+def test_a_frequency_that_the_sound_lacks_stays_0() -> None:
+    sound = random_spectra(np.random.default_rng(0), 50, 2)
+    sound[:, 1] = 0
+    assert np.isfinite(found := leak_statistic.limited(sound)).all()
+    assert not found[:, 1].any()
+    assert np.mean(np.abs(found[:, 0]) ** 2) == pytest.approx(1, rel=1e-5)
+
+
 def test_signals_that_change_where_the_voice_is_are_not_suspect() -> None:
     """Trials with the voice in their middle, where muscles drown the line that the rest of a trial holds.
 
@@ -322,6 +354,7 @@ def test_frequencies_of_the_mains_are_left_out() -> None:
         70.0, 75.0, 80.0, 85.0, 90.0, 110.0, 115.0, 120.0, 125.0, 130.0, 135.0, 140.0, 160.0, 165.0, 170.0,
     ]  # fmt: skip
     assert len(leak_spectra.compared_hz(1000.0, (70.0, 170.0))) == 21
+    assert leak_spectra.compared_hz(200.0, (70.0, 170.0)).max() == 95, "below half of the rate"
     found = check_contamination(
         [SignalPair(*recording(0))],
         NEURAL_HZ,
@@ -372,6 +405,49 @@ def test_a_spectrum_equals_a_fourier_transform() -> None:
     np.testing.assert_allclose(found, whole[:, np.rint(frequencies_hz * 0.4).astype(int)], atol=1e-3)
 
 
+def test_a_window_without_a_change_has_no_spectrum() -> None:
+    """A step between samples 399 and 400, of which the window from sample 1 on holds one on the far side."""
+    spectra = leak_spectra.Spectra(NEURAL_HZ, leak_spectra.compared_hz(NEURAL_HZ, CONFIG.band_hz))
+    step = (np.arange(1000) >= 400).astype(np.float32)
+    found = spectra.of(step, np.array([0, 1, 399, 400]))
+    assert np.any(found != 0, axis=1).tolist() == [False, True, True, False]
+
+
+def test_the_sound_beside_a_frame_is_that_of_its_clock_as_far_as_there_is_any() -> None:
+    """t_neural = t_audio (1 + 0.001) + 0.5: 20 s of the brain are 19.480519 s of the sound, frame 320 of 1000 Hz."""
+    spectra = leak_spectra.Spectra(NEURAL_HZ, leak_spectra.compared_hz(NEURAL_HZ, CONFIG.band_hz))
+    sound = np.random.default_rng(0).normal(size=19_481 + 400).astype(np.float32)
+    pair = SignalPair(np.zeros((60_000, 1)), sound, 0.5, 1000.0)
+    frames, found = spectra.of_sound(pair, sound)
+    assert (frames[0], frames[-1]) == (8, 320), "from 0.5 s on, to the last window that lies whole in the sound"
+    np.testing.assert_allclose(found[-1], spectra.of(sound, np.array([19_481]))[0], atol=1e-4)
+    assert spectra.of_sound(pair, sound[:-1])[0][-1] == 319
+    frames, found = spectra.of_sound(replace(pair, audio_offset_s=60.0), sound)
+    assert (frames.shape, found.shape) == ((0,), (0, 21)), "no sound beside the brain"
+    untold = SignalPair(pair.neural, sound)
+    assert (untold.audio_offset_s, untold.audio_drift_ppm) == (0, 0), "one clock where the sheet tells of no other"
+
+
+@pytest.mark.parametrize("seconds", [20.7, 40.0])
+def test_sound_that_is_read_by_blocks_is_resampled_as_a_whole(seconds: float) -> None:
+    """To its last sample, of a block and a bit and of two whole ones."""
+    sound = np.random.default_rng(0).normal(size=round(seconds * AUDIO_HZ)).astype(np.float32)
+    whole = soxr.resample(sound, AUDIO_HZ, NEURAL_HZ)
+    np.testing.assert_allclose(leak_spectra.resampled_audio(sound, AUDIO_HZ, NEURAL_HZ), whole, atol=1e-5)
+
+
+def test_a_channel_that_is_0_for_a_while_counts_by_the_rest() -> None:
+    """For 35 of 60 s, not even between blocks: the background is that of the rest; of a dead channel it is 0."""
+    neural = np.random.default_rng(0).normal(100, 1, (60_000, 3)).astype(np.float32)
+    neural[:35_000, 1], neural[:, 2] = 0, 0
+    frequencies_hz = leak_spectra.compared_hz(NEURAL_HZ, CONFIG.band_hz)
+    pair = SignalPair(neural, np.ones(480_000, np.float32))
+    session = leak_spectra.Session.of([pair], AUDIO_HZ, leak_spectra.Spectra(NEURAL_HZ, frequencies_hz))
+    level = session.background().sum(axis=1)
+    assert level[1] == pytest.approx(level[0], rel=0.15)
+    assert level[2] == 0
+
+
 def test_the_matrix_shows_the_lag() -> None:
     found = check(*recording(0, leak=1.0, offset_s=0.25), audio_offset_s=0.0)
     assert found.matrix is not None
@@ -406,11 +482,25 @@ def test_dead_channels_do_not_hide_a_leak() -> None:
     ],
 )
 def test_not_testable(options: dict, reason: str) -> None:
-    neural, sound = recording(0, leak=1.0, seconds=options.pop("seconds", 30))
-    rate_hz = options.pop("rate_hz", NEURAL_HZ)
-    found = check_contamination([SignalPair(neural, sound)], rate_hz, AUDIO_HZ, CONFIG, recording="r", **options)
+    others = dict(options)  # a second run in this process gets the same options
+    neural, sound = recording(0, leak=1.0, seconds=others.pop("seconds", 30))
+    rate_hz = others.pop("rate_hz", NEURAL_HZ)
+    found = check_contamination([SignalPair(neural, sound)], rate_hz, AUDIO_HZ, CONFIG, recording="r", **others)
     assert found.result == "not testable"
     assert reason in str(found.reason)
+
+
+def test_ten_seconds_of_sound_are_needed() -> None:
+    """Windows of .4 s begin every 1/16 s: 10.3 s have 159 of them, 10.4 s 161."""
+    assert check(*recording(0, seconds=10.3)).reason == "9.9 s of sound, 10 s needed"
+    assert "needed" not in str(check(*recording(0, seconds=10.4)).reason)
+
+
+def test_units_do_not_matter() -> None:
+    neural, sound = recording(0, leak=1.0)
+    for scale in (1e-6, 1e6):
+        found = check((scale * neural).astype(np.float32), sound)
+        assert (found.result, found.channel, found.suspects().keys()) == ("suspect", 2, {"ch003"})
 
 
 def test_of_unknown_sound_only_a_finding_counts() -> None:

@@ -24,6 +24,17 @@ def test_r_per_band_is_numpys(pair: tuple[np.ndarray, np.ndarray]) -> None:
     np.testing.assert_allclose(correlation_per_band(predicted, truth)[:3], expected, atol=1e-12)
 
 
+def test_r_keeps_its_digits_far_from_0_and_is_never_beyond_1() -> None:
+    rng = np.random.default_rng(0)
+    truth, noise = rng.normal(1000, 1, (300, 50)), rng.normal(size=(300, 50))
+    expected = [np.corrcoef(a, b)[0, 1] for a, b in zip((truth + noise).T, truth.T, strict=True)]
+    np.testing.assert_allclose(correlation_per_band(truth + noise, truth), expected, rtol=0, atol=1e-12)
+    for sign in (3, -3):
+        r = correlation_per_band(sign * truth, truth)
+        np.testing.assert_allclose(r, np.sign(sign))
+        assert np.abs(r).max() <= 1
+
+
 def test_a_constant_band_has_no_r_even_where_round_off_moves_it(pair: tuple[np.ndarray, np.ndarray]) -> None:
     predicted, truth = pair
     truth[:, 3] += np.float32(1e-6) * (np.arange(len(truth)) % 2)
@@ -34,6 +45,8 @@ def test_moments_of_stretches_add_up_to_those_of_all(pair: tuple[np.ndarray, np.
     predicted, truth = (x.astype(np.float64) - 6 for x in pair)
     parts = stretch_moments(truth, predicted, np.ones(len(truth)), np.array([0, 90, 400]))
     np.testing.assert_allclose(parts.sum(axis=0), moments_of(truth, predicted), rtol=1e-12)
+    own = correlation_per_band(predicted[90:400], truth[90:400])
+    np.testing.assert_allclose(correlation(parts)[1], own, atol=1e-9)
 
 
 def test_a_weight_of_zero_leaves_a_frame_out(pair: tuple[np.ndarray, np.ndarray]) -> None:

@@ -110,7 +110,8 @@ def test_the_null_of_importance_is_the_largest_of_all_sign_patterns() -> None:
         assert found.p_value[name] == pytest.approx(np.mean(every >= own.mean()), abs=0.04)
     assert found.p95 == pytest.approx(np.percentile(every, 95), abs=0.05)
     assert importance_null([{"LA": np.ones(6)}]).reason == "6 pieces of test sound, 7 needed"
-    assert importance_null([{}]).p_value == {}
+    assert importance_null([{"LA": np.ones(7)}]).reason is None
+    assert (importance_null([{}]).p_value, importance_null([{}]).pieces) == ({}, 0)
 
 
 def test_groups_without_a_link_are_rarely_called_important() -> None:

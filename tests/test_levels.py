@@ -19,6 +19,8 @@ from pipeline.baselines.references import (
     PENALTY,
     REFERENCES,
     fit_course,
+    levels_of,
+    loudness_of,
     power_of,
     reference_mels,
     voice_of,
@@ -31,22 +33,35 @@ from pipeline.evaluation.chance import Null, neighbours
 from pipeline.evaluation.contamination import Contamination
 from pipeline.evaluation.drift import without_drift
 from pipeline.evaluation.fold import Prepared, score_fold
-from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, subject_tests, timing_test, too_few
+from pipeline.evaluation.levels import LEVELS, LevelTest, claims, level_of, listed, subject_tests, timing_test, too_few
 from pipeline.evaluation.limits import leaked, run_limits, suspected_limits, suspects
 from pipeline.evaluation.nulls import null_fold
 from pipeline.evaluation.scores import RunContext, score
 from pipeline.evaluation.types import FoldPredictions, TestBlock
-from pipeline.evaluation.utterance_tests import Exchange, envelope_test, exchange_test, without
+from pipeline.evaluation.utterance_tests import (
+    Exchange,
+    dimensions,
+    envelope_test,
+    exchange_test,
+    timing_basis,
+    without,
+)
 from pipeline.evaluation.utterances import (
+    ABOVE_THRESHOLD_LAGS_S,
+    LOUDNESS_LAGS_S,
     Utterances,
     _courses,
+    _responses,
     aligned_utterances,
+    compared_frames,
+    utterances_of,
     with_steady_background,
     with_templates,
 )
 from pipeline.signal.voice import voice_onset_frame, voiced_stretches
 
 RATE_HZ = 86.1328125
+LINKED = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
 
 
 def made_tests(*p: float | None, effect: float = 4.0) -> dict[str, LevelTest]:
@@ -126,8 +141,7 @@ def test_a_suspected_subject_takes_no_part_in_the_group() -> None:
 
 
 def test_effects_have_the_sign_of_the_evidence() -> None:
-    null = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
-    assert timing_test(null).parts["link"] == Exchange(0.005, pytest.approx((0.5 - 0.15) / 0.05))
+    assert timing_test(LINKED).parts["link"] == Exchange(0.005, pytest.approx((0.5 - 0.15) / 0.05))
     assert too_few(20, 1.0) is None
     assert too_few(19, 1.0) is not None
 
@@ -179,11 +193,17 @@ def test_a_suspected_session_belongs_to_one_subject() -> None:
     suspect = Contamination("s1_2_a", "suspect", p=0.002, p_adjusted=0.002, channel=0, lag_s=0.0, **CHANNELS)
     found = [suspect, Contamination("s1_b", "no evidence", p=0.5)]
     folds = [replace(a_fold(("anna",), np.random.default_rng(3)), subject=subject) for subject in ("s1", "s1_2")]
-    folds = [replace(f, blocks=tuple(replace(b, recording="s1_2_a", session="s1_b") for b in f.blocks)) for f in folds]
+    folds = [
+        replace(f, blocks=tuple(replace(b, recording="s1_2_a", session="s1_b", events=b.events[k:]) for b in f.blocks))
+        for k, f in enumerate(folds)
+    ]
     context = RunContext({}, contamination=found, sessions={"s1": ["s1_b"], "s1_2": ["s1_2_a"]})
     claimed = score(folds, EvaluateConfig(stoi=False, bootstrap=100), ChanceConfig(), context)["claims"]
     (limit,) = [own for own in claimed["limits"] if own["limit"] == "contamination"]
     assert limit["numbers"] == {"subjects": ["s1_2"], "sessions": ["s1_2_a"]}
+    for subject, words in (("s1", 12), ("s1_2", 11)):
+        reason = claimed["by_subject"][subject]["tests"]["loudness"]["reason"]
+        assert reason == f"{words} utterances, 20 needed", "a subject's own"
 
 
 def test_each_suspected_session_says_which_of_its_channels_to_leave_out() -> None:
@@ -250,6 +270,32 @@ def test_exchange_equals_all_permutations_of_a_small_case() -> None:
     assert found.p_value == pytest.approx(expected, abs=0.01)
     assert found.effect == pytest.approx((sums[0] - np.mean(sums)) / np.std(sums), abs=0.1)
     assert exchange_test(y, -p, [np.arange(5)], 2000, rng).p_value == pytest.approx(1 - expected, abs=0.03)
+
+
+def test_a_trend_that_both_sides_follow_is_no_evidence_among_neighbours() -> None:
+    """Nor are groups of which mean and trend leave nothing: two utterances, and one where there is no trend."""
+    rng = np.random.default_rng(0)
+    rising = np.arange(9.0)[:, None, None] * np.array([1.0, -1.0])[:, None]
+    nothing = Exchange(1.0, 0.0)
+    assert exchange_test(rising, rising, [np.arange(9)], 99, rng) == nothing
+    assert exchange_test(rising, rising, [np.arange(9)], 99, rng, trend=False).p_value == 0.01
+    noise = rng.normal(size=(12, 4, 2))
+    for trend, least in ((True, 3), (False, 2)):
+        found = [
+            exchange_test(noise, noise, np.split(np.arange(12), 12 // size), 99, rng, trend=trend)
+            for size in (least - 1, least)
+        ]
+        assert found[0] == nothing
+        assert found[1].effect > 1, "each with itself"
+
+
+def test_squares_of_the_timing_come_off_from_thirty_utterances_more_than_folds_on() -> None:
+    """A mean of each fold, four values, and their squares."""
+    rng = np.random.default_rng(0)
+    own = some_utterances(rng)
+    for count, columns in ((31, 2 + 4), (32, 2 + 4 + 4)):
+        basis = timing_basis(replace(own, timing=rng.normal(size=(count, 4)), fold=np.arange(count) % 2))
+        assert dimensions(basis) == columns
 
 
 def test_what_a_course_explains_comes_off_as_by_least_squares() -> None:
@@ -319,6 +365,8 @@ def test_model_is_compared_with_the_envelope() -> None:
     swapped = replace(better, prediction=better.envelope, envelope=better.prediction)
     assert envelope_test(swapped, 999, rng).p_value > 0.99
     assert envelope_test(replace(own, prediction=own.envelope), 999, rng).p_value == 1
+    none = replace(better, envelope=np.full(own.envelope.shape, np.nan))
+    assert envelope_test(none, 999, rng) == Exchange(1.0, 0.0), "no envelope was predicted"
 
 
 def test_only_neighbours_of_one_place_change_places() -> None:
@@ -357,6 +405,20 @@ def test_a_reference_finds_what_loudness_tells() -> None:
     r = {name: np.corrcoef(found[name][:, 1], mel[3100:3900, 1])[0, 1] for name in REFERENCES}
     assert min(r["loudness"], r["loudness_linear"]) > 0.98
     assert r["voice"] < 0.95
+
+
+def test_the_linear_references_know_courses_within_0_46_s_and_three_levels_and_no_more() -> None:
+    rng = np.random.default_rng(6)
+    mel, train = rng.normal(-6, 1, (600, 3)).astype(np.float32), slice(0, 500)
+    (found,) = reference_mels([mel], [(0, 0, 500)], [(0, 520, 600)], {}, 100.0)
+    for name, of in (("loudness_linear", loudness_of), ("power_linear", power_of)):
+        model = fit_course([of(mel)[train]], [mel[train]], 100.0, 0, levels_of({0: of(mel)}, [(0, 0, 500)]))
+        np.testing.assert_allclose(found[name], model.predict(of(mel)[520:]), atol=1e-5)
+    for lags_s in (LAGS_S, DENSE_LAGS_S):
+        assert list(lags_s) == sorted(lags_s)
+        assert (lags_s[0], lags_s[-1]) == (0, pytest.approx(0.46))
+    rising = np.arange(101.0)[:, None]
+    assert levels_of({0: rising, 1: 100 + rising}, [(0, 0, 101)]) == (30, 50, 70), "evenly between 10 and 90"
 
 
 def test_power_is_that_of_all_bands() -> None:
@@ -408,6 +470,20 @@ def test_without_a_model_no_level_can_be_tested() -> None:
     assert {test.reason for test in found.values()} == {"the model has no r"}
 
 
+def test_without_references_nothing_beyond_timing_can_be_tested() -> None:
+    fold = a_fold(("anna",), np.random.default_rng(8))
+    fold = replace(fold, blocks=tuple(replace(block, references={}) for block in fold.blocks))
+    found = subject_tests([Prepared(fold, EvaluateConfig())], LINKED, 10, (0,))
+    assert found["timing"].passed
+    reason = "the baselines hold no references of timing and loudness"
+    assert {found[level].reason for level in LEVELS[2:]} == {reason}
+
+
+def test_a_list_names_six_and_counts_the_others() -> None:
+    assert listed(list("abcdef")) == "a, b, c, d, e, f"
+    assert listed(list("abcdefg")) == "a, b, c, d, e, f and 1 more"
+
+
 def test_where_a_voice_sets_in() -> None:
     loudness = np.full(200, -10.0)
     loudness[60:90] = -4
@@ -441,6 +517,10 @@ def test_a_null_knows_the_order_of_its_blocks() -> None:
     blocks = tuple(replace(block, number=7 - k, start_frame=k) for k, block in enumerate(fold.blocks))
     null = null_fold(Prepared(replace(fold, blocks=blocks), EvaluateConfig()), "model")
     assert [block.place for block in null.blocks] == [(7, 0), (6, 1)]
+    assert [block.session for block in null.blocks] == ["one", "one"]
+    alone = tuple(replace(block, session="") for block in blocks)
+    null = null_fold(Prepared(replace(fold, blocks=alone), EvaluateConfig()), "model")
+    assert [block.session for block in null.blocks] == ["r0", "r1"], "a recording without one is its own"
 
 
 def test_timing_tells_every_response_to_onsets_and_ends_of_events_and_voice() -> None:
@@ -483,6 +563,10 @@ def test_without_events_quieter_voice_stands_in_for_them() -> None:
     found = aligned_utterances([Prepared(half, EvaluateConfig())])
     assert isinstance(found, Utterances)
     assert len(found) > 12
+    whole = aligned_utterances([Prepared(fold, EvaluateConfig())])
+    assert isinstance(whole, Utterances)
+    states, more = whole.voice_course.shape[2], found.voice_course.shape[2]
+    assert (more - 4) / (2 + 2 * 3) == (states - 2) / (2 + 2 * 1), "a response to each side of events and of each voice"
 
 
 def test_words_change_places_within_a_speaker() -> None:
@@ -508,6 +592,125 @@ def test_utterances_are_aligned_at_the_voice_and_touch_no_bad_frame() -> None:
     assert with_words.templates.mean(axis=(1, 2)).tolist() == [float(label == "w0") for label in with_words.labels]
 
 
+def test_an_utterance_is_what_its_block_holds_at_its_voice() -> None:
+    """At 100 Hz, in a block from 7.3 s on: words of .4 s, of which the last may end with the block and no later."""
+    rng, dur, firsts = np.random.default_rng(8), 40, []
+    fold = a_fold(("anna", "ben"), rng)
+    blocks = []
+    for block, last in zip(fold.blocks, (859, 860), strict=True):
+        target = rng.normal(-8, 0.1, (900, 4))
+        target[:, 3] = -8
+        own = {0: 0, 100: 7, 250: 3, 330: 2, last: 1}
+        for onset, late in own.items():
+            target[onset + late : onset + dur, :3] += 4
+            target[onset + late, :3] += 1
+        events = tuple(Event(7.3 + k / 100, dur / 100, f"w{k}") for k in reversed(own))
+        changed = replace(block, times_s=7.3 + np.arange(900) / 100, target=target.astype(np.float32), events=events)
+        blocks.append(replace(changed, predictions={"model": block.predictions["model"]}))
+        firsts.append([onset + late for onset, late in own.items() if onset < 860])
+    folds = [replace(fold, fold=k, frame_rate_hz=100.0, blocks=(block,)) for k, block in enumerate(blocks)]
+    found = aligned_utterances([Prepared(own, EvaluateConfig()) for own in folds])
+    assert isinstance(found, Utterances)
+    assert found.labels == ("w0", "w100", "w250", "w330", "w859", "w0", "w100", "w250", "w330")
+    assert found.fold.tolist() == found.place.tolist() == [0] * 5 + [1] * 4
+    assert found.seconds == 18
+    timing = [
+        [0.4, 0, 1.0, 1.5],
+        [0.4, 0.07, 1.5, 1.0],
+        [0.4, 0.03, 0.8, 1.5],
+        [0.4, 0.02, 1.5, 0.8],
+        [0.4, 0.01, 1.5, 1.5],
+    ]
+    np.testing.assert_allclose(found.timing, [*timing, *timing[:4]], atol=1e-9)
+    assert np.isnan(found.envelope).all(), "none was predicted"
+    for row, block, own_firsts in zip((0, 5), blocks, firsts, strict=True):
+        target = block.target[:, :3].astype(np.float64)
+        model = block.predictions["model"]
+        assert model is not None
+        before = [target[0]] + [target[first - 18 : first - 3].min(axis=0) for first in own_firsts[1:]]
+        after = [target[onset + 43 : onset + 58].min(axis=0) for onset in (0, 100, 250, 330)] + [target[899]]
+        for k, first in enumerate(own_firsts):
+            i, stretch = row + k, slice(first, first + dur)
+            np.testing.assert_allclose(found.target[i], without_drift(target, 100.0)[stretch], atol=1e-9)
+            predicted = without_drift(model[:, :3].astype(np.float64), 100.0)
+            np.testing.assert_allclose(found.prediction[i], predicted[stretch], atol=1e-9)
+            near = [j for j, other in enumerate(own_firsts) if abs(other - first) <= 200]
+            expected = before[k], after[k], np.mean([before[j] for j in near], 0), np.mean([after[j] for j in near], 0)
+            for floor, own in zip(found.floor, expected, strict=True):
+                np.testing.assert_allclose(floor[i], np.tile(own, (dur, 1)), atol=1e-9)
+
+
+def test_words_of_a_block_are_in_order_and_stretches_of_voice_stand_in_for_them() -> None:
+    block = a_fold(("anna",), np.random.default_rng(8)).blocks[0]
+    block = replace(block, times_s=7.3 + np.arange(900) / 100, events=(Event(9.0, 0.2, "b"), Event(8.3, 0.1, "a")))
+    speech = np.zeros(900, bool)
+    speech[200:240] = True
+    found = utterances_of(block, speech, 100.0)
+    assert [(round(e.onset_s, 9), e.duration_s, e.label) for e in found] == [(1.0, 0.1, "a"), (1.7, 0.2, "b")]
+    assert utterances_of(replace(block, events=()), speech, 100.0) == [Event(2.0, 0.4, "")]
+
+
+def test_utterances_are_compared_over_the_shortest_quarter_of_durations_and_steps() -> None:
+    """The lower quartile of .2, .3, .4, .5 is .275 s; the lower tenth of steps .255 and .75 is .3045 s."""
+    one = [[Event(float(k), own, "") for k, own in enumerate((0.5, 0.2, 0.4))], [Event(0.1, 0.3, "")]]
+    assert compared_frames(one, 1000.0) == 275
+    near = [Event(0.0, 0.9, ""), Event(0.255, 0.9, ""), Event(1.005, 0.9, "")]
+    assert compared_frames([near, [Event(0.01, 0.9, "")]], 1000.0) == 304, "no step leads to another block"
+    assert compared_frames([[], [Event(0.1, 0.3, "")]], 1000.0) == 300
+    assert compared_frames([[]], 1000.0) == 0
+
+
+@pytest.mark.parametrize(("seconds", "why"), [(0.049, "no utterance long enough to compare"), (0.051, None)])
+def test_an_utterance_has_five_frames(seconds: float, why: str | None) -> None:
+    fold = replace(a_fold(("anna",), np.random.default_rng(8)), frame_rate_hz=100.0)
+    block = replace(fold.blocks[0], events=tuple(Event(k / 10, seconds, "a") for k in range(1, 60, 10)))
+    found = aligned_utterances([Prepared(replace(fold, blocks=(block,)), EvaluateConfig())])
+    assert (found if isinstance(found, str) else None) == why
+    flat = replace(block, target=np.full_like(block.target, -8))
+    found = aligned_utterances([Prepared(replace(fold, blocks=(flat,)), EvaluateConfig())])
+    assert found == "the target is constant in every band"
+    outside = replace(block, events=(Event(8.99, 0.3, "a"),))
+    found = aligned_utterances([Prepared(replace(fold, blocks=(outside,)), EvaluateConfig())])
+    assert found == "no utterance lies whole in the test blocks"
+
+
+def test_responses_to_an_edge_are_straight_pieces_that_add_up_to_1() -> None:
+    """At 100 Hz eleven pieces of 4 frames either way; of an edge before the block, what lies in the block."""
+    found = _responses(np.array([100.25]), 200, 100.0)
+    assert found.shape == (200, 23)
+    np.testing.assert_array_equal(found.sum(axis=1)[[57, 100, 144]], 1)
+    np.testing.assert_array_equal(found.sum(axis=1)[[51, 150]], 0)
+    np.testing.assert_array_equal(found[[96, 97, 100, 101, 104, 105], 11], [0, 0.1875, 0.9375, 0.8125, 0.0625, 0])
+    assert found[96, 12] == found[104, 10] == 0.9375, "a column for what comes before, and one for what comes after"
+    np.testing.assert_array_equal(_responses(np.array([-2.0, 3.0]), 5, 100.0)[:, 11], [0.75, 0.75, 0.75, 1, 0.75])
+    np.testing.assert_array_equal(np.argmax(_responses(np.array([9.0]), 20, 10.0), axis=0), 9 - np.arange(-4, 5))
+
+
+def test_edges_are_where_events_and_the_voice_set_in_and_the_first_frame_after_their_end() -> None:
+    fold = replace(a_fold(("anna",), np.random.default_rng(0)), frame_rate_hz=100.0)
+    target = np.full((300, 4), -8, np.float32)
+    target[100:150] = -4
+    block = replace(fold.blocks[0], target=target)
+    voice, _ = _courses(Prepared(fold, EvaluateConfig()), block, [Event(0.6, 0.2, "a")], quieter=False)
+    np.testing.assert_array_equal(voice[:, :2].T @ np.arange(300), [sum(range(60, 80)), sum(range(100, 150))])
+    middle = voice[:, 2:].reshape(300, 4, 23)[:, :, 11]
+    assert middle.argmax(axis=0).tolist() == [60, 80, 100, 150]
+    np.testing.assert_array_equal(middle.max(axis=0), 1)
+
+
+def test_loudness_tells_its_course_around_a_frame_and_what_exceeds_the_threshold() -> None:
+    rng = np.random.default_rng(0)
+    fold = a_fold(("anna",), rng)
+    target = rng.normal(-6, 1, (900, 4)).astype(np.float32)
+    _, found = _courses(Prepared(fold, EvaluateConfig()), replace(fold.blocks[0], target=target), [], quieter=False)
+    loudness, at = target.mean(axis=1, dtype=np.float64), np.arange(900)
+    columns = [loudness[np.clip(at + round(s * RATE_HZ), 0, 899)] for s in LOUDNESS_LAGS_S]
+    columns += [np.maximum(loudness + 6, 0)[np.clip(at + round(s * RATE_HZ), 0, 899)] for s in ABOVE_THRESHOLD_LAGS_S]
+    np.testing.assert_allclose(found, np.stack(columns, axis=1))
+    for lags_s in (LOUDNESS_LAGS_S, ABOVE_THRESHOLD_LAGS_S):
+        np.testing.assert_allclose(lags_s, -np.array(lags_s[::-1]), err_msg="as far before as after")
+
+
 def test_utterances_in_which_the_background_changes_are_left_out() -> None:
     own = some_utterances(np.random.default_rng(12))
     floor = np.repeat(own.floor[0][:, :1], 6, axis=1)
@@ -519,10 +722,24 @@ def test_utterances_in_which_the_background_changes_are_left_out() -> None:
     assert len(with_steady_background(same)) == 40
 
 
+@pytest.mark.parametrize(
+    ("usual", "limit"), [((0.1, 0.1), 0.1 + 5 * 0.02), ((0.0, 0.2), 0.1 + 5 * 0.1 / 0.6745)], ids=["least", "spread"]
+)
+def test_a_background_changes_where_it_does_by_five_standard_deviations(
+    usual: tuple[float, float], limit: float
+) -> None:
+    """Of the median absolute deviation, .6745 of a normal variable's; of .02 at least."""
+    own = some_utterances(np.random.default_rng(12))
+    change = np.tile(usual, 20)
+    change[[5, 7]] = limit - 1e-3, limit + 1e-3
+    floor = np.zeros(own.target.shape)
+    found = with_steady_background(replace(own, floor=(floor, floor - change[:, None, None], floor, floor)))
+    np.testing.assert_array_equal(found.target, np.delete(own.target, 7, axis=0))
+
+
 def test_too_few_utterances_are_not_testable_and_say_how_many_minutes_they_need() -> None:
     prepared = [Prepared(a_fold(("anna",), np.random.default_rng(9)), EvaluateConfig())]
-    null = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
-    found = subject_tests(prepared, null, 1000, [0])
+    found = subject_tests(prepared, LINKED, 1000, [0])
     assert found["timing"].passed
     assert found["loudness"].reason == "12 utterances, 20 needed"
     assert found["loudness"].minutes_needed == pytest.approx(900 / RATE_HZ / 60 * 20 / 12)
@@ -539,8 +756,7 @@ def test_content_takes_words_of_five_labels(n_labels: int) -> None:
     rng = np.random.default_rng(11)
     templates = {f"w{k}": rng.normal(size=(50, 4)).astype(np.float32) for k in range(n_labels)}
     fold = replace(fold, blocks=tuple(blocks), templates=templates)
-    null = Null(np.array([0.5, 0.1, 0.2]), 2, "shift", 0.005, None, None, np.zeros((3, 4)))
-    found = subject_tests([Prepared(fold, EvaluateConfig())], null, 50, [0])["content"]
+    found = subject_tests([Prepared(fold, EvaluateConfig())], LINKED, 50, [0])["content"]
     few = f"{n_labels} labels, 5 needed: loudness tells few apart"
     assert (found.reason, found.p_value is None) == ((None, False) if n_labels == 5 else (few, True))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import permutations
+from typing import Any
 
 import librosa
 import numpy as np
@@ -17,16 +19,25 @@ from pipeline.errors import InputError
 from pipeline.evaluation import segments, shifts, trial_exchange
 from pipeline.evaluation.chance import Null, NullBlock
 from pipeline.evaluation.dynamic_time_warping import warped_mcd_db
-from pipeline.evaluation.fold import score_fold
+from pipeline.evaluation.fold import Prepared, score_fold
 from pipeline.evaluation.frame_exchange import FrameExchange
-from pipeline.evaluation.measures import MEASURES, all_measures, summary_of
+from pipeline.evaluation.measured import Measured
+from pipeline.evaluation.measures import (
+    MEASURES,
+    all_measures,
+    measured_document,
+    over_subjects,
+    subject_document,
+    summary_of,
+)
 from pipeline.evaluation.mel_measures import area_under_curve
 from pipeline.evaluation.metrics import MCD_DB, cepstra, mcd_db
 from pipeline.evaluation.nulls import all_nulls
 from pipeline.evaluation.pitch import pitch_error_cents, pitch_hz, voicing_error
 from pipeline.evaluation.recogniser import Recogniser, normalised
 from pipeline.evaluation.scores import RunContext, score, strict
-from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
+from pipeline.evaluation.sound_measures import NO_SOUND
+from pipeline.evaluation.types import VOCODED_TRUE, FoldPredictions, Sound, TestBlock
 from pipeline.report import view_measures
 from pipeline.run import plan
 from pipeline.signal.correlation import correlation_per_band
@@ -129,7 +140,9 @@ def test_r_of_utterances_of_equal_length_is_pearson_s() -> None:
     rng = np.random.default_rng(0)
     target, prediction = ([rng.normal(size=(30, 4)) for _ in range(3)] for _ in range(2))
     prediction[1][:, 2] = 1.0
+    prediction.append(np.ones((30, 4)))
     found = segments.r_of_pairs(np.array([True, True, True, False]), 30)(target, prediction)
+    assert np.isnan(found[:, 3]).all(), "no band varies"
     for i, j in np.ndindex(3, 3):
         bands = [0, 1] if j == 1 else [0, 1, 2]
         expected = np.mean([scipy.stats.pearsonr(target[i][:, b], prediction[j][:, b]).statistic for b in bands])
@@ -145,10 +158,35 @@ def test_the_modulation_error_sees_a_lost_modulation_and_no_gain_of_all_frames()
     error = segments.modulation_error_of_pairs(RATE_HZ)
     whole = slow + fast + noise
     assert error([whole], [whole + 3.0])[0, 0] == pytest.approx(0, abs=1e-6)
+    assert error([whole], [whole + 3.0 * shape])[0, 0] == pytest.approx(0, abs=1e-6), "a constant is no modulation"
     db = segments.modulation_db(whole, RATE_HZ) - segments.modulation_db(slow + noise, RATE_HZ)
     at = np.unravel_index(np.abs(db).argmax(), db.shape)
     assert at == (15, 1)  # 8 Hz in steps of half a hertz from 0.5 Hz on; c_2
     assert error([whole], [slow + noise])[0, 0] == pytest.approx(np.sqrt((db**2).mean()))
+
+
+def test_the_power_of_a_modulation_of_noise_is_its_variance() -> None:
+    """Of mel-cepstra, 2 / 80 of the variance of 80 bands; from 0.5 to 16 Hz, in steps of half a hertz."""
+    found = segments.modulation_db(np.random.default_rng(0).normal(size=(200, 80)), 100.0)
+    assert found.shape == (32, 13)
+    assert np.mean(10 ** (found / 10)) == pytest.approx(2 / 80, rel=0.15)
+
+
+def test_a_segment_is_stretched_by_straight_lines() -> None:
+    rng = np.random.default_rng(0)
+    for frames in (1, 2, 7):
+        segment = rng.normal(size=(frames, 3))
+        at = np.linspace(0, frames - 1, 11)
+        expected = np.stack([np.interp(at, np.arange(frames), band) for band in segment.T], axis=1)
+        np.testing.assert_allclose(segments.stretched(segment, 11), expected)
+
+
+def test_the_error_of_each_is_that_of_its_pair() -> None:
+    rng = np.random.default_rng(0)
+    target, prediction = ([rng.normal(size=(n, 20)) for n in own] for own in ((5, 9, 4), (6, 3, 7)))
+    pairs = segments.mcd_of_pairs(target, prediction)
+    np.testing.assert_allclose(segments.mcd_of_each(target, prediction), np.diag(pairs))
+    np.testing.assert_allclose(pairs[0, 2], warped_mcd_db([cepstra(target[0])], [cepstra(prediction[2])])[0])
 
 
 @pytest.mark.parametrize("lengths", [[1300, 1500], [230, 300, 260, 280, 240, 310]], ids=["shift", "exchange"])
@@ -174,6 +212,78 @@ def test_the_frames_that_meet_are_those_of_the_null_of_r(lengths: list[int]) -> 
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize(("min_shift_s", "kept"), [(0.5, [120, 150]), (7.5, [150]), (6.0, [120, 150])])
+def test_blocks_count_that_are_12_s_long_and_two_shifts(min_shift_s: float, kept: list[int]) -> None:
+    """At 10 Hz, as in the null of r; where trials exchange partners all count."""
+    blocks = [(0, NullBlock(*np.zeros((2, n, 1)), "r", "s")) for n in (120, 119, 150)]
+    for method, expected in (("shift", kept), ("exchange", [120, 119, 150])):
+        null = Null(np.zeros(3), 2, method, 0.1, None, None, np.zeros((3, 1)))  # type: ignore[arg-type]
+        found = FrameExchange(blocks, null, 10.0, ChanceConfig(min_shift_s=min_shift_s), (0,)).blocks
+        assert [len(own) for own in found] == expected
+        assert found[-1].tolist() == list(range(239, 389)), "frames are numbered through all blocks"
+
+
+def at_100_hz() -> list[Prepared]:
+    """Two folds of two blocks each, of 415 and 600 frames, with a word of .15 s, one of .14 and one at the end."""
+    rng, found = np.random.default_rng(0), []
+    for number in range(2):
+        blocks = []
+        for block, session in zip(blocks_of(rng, [415, 600]), ("s1", ""), strict=True):
+            frames = len(block.target)
+            spans = ((10, 25), (40, 54), (frames - 20, frames), (frames - 10, frames + 10))
+            events = tuple(Event(3 + a / 100, (b - a) / 100, "w") for a, b in spans)
+            times_s = 3 + np.arange(frames) / 100
+            blocks.append(replace(block, times_s=times_s, events=events, session=session))
+        found.append(Prepared(FoldPredictions("sub1", number, 0, 100.0, tuple(blocks), -7.0), FAST))
+    return found
+
+
+def spans_of(found: Sequence[segments.Segment]) -> list[tuple[int, str, int, int, int]]:
+    return [(s.fold, s.session, s.start, s.stop, s.slot) for s in found]
+
+
+def test_utterances_lie_whole_in_their_block_and_last_150_ms() -> None:
+    prepared = at_100_hz()
+    own = [("s1", 10, 25, 0), ("s1", 395, 415, 0), ("rec1", 425, 440, 0), ("rec1", 995, 1015, 0)]
+    assert spans_of(segments.utterances(prepared, False)) == [(k, *s) for k in range(2) for s in own]
+    trials = [("s1", 0, 415, 0), ("rec1", 415, 1015, 0)]
+    assert spans_of(segments.utterances(prepared, True)) == [(k, *s) for k in range(2) for s in trials]
+    prepared[0].fold.blocks[0].bad[24] = True
+    assert spans_of(segments.utterances(prepared, False))[0] == (0, *own[1]), "no frame of it is bad"
+
+
+@pytest.mark.parametrize("whole_trials", [False, True])
+def test_stretches_are_two_seconds_each_and_those_of_trials_know_their_place(whole_trials: bool) -> None:
+    prepared = at_100_hz()
+    found = segments.stretches(prepared, whole_trials)
+    own = [("s1", 0, 0), ("s1", 200, 1), ("rec1", 415, 0), ("rec1", 615, 1), ("rec1", 815, 2)]
+    expected = [(k, s, a, a + 200, slot * whole_trials) for k in range(2) for s, a, slot in own]
+    assert spans_of(found) == expected
+    for name, side in ((None, prepared[1].target), ("model", prepared[1].prediction("model"))):
+        np.testing.assert_array_equal(segments.cut(prepared, found, name)[-1], side[815:1015])
+
+
+def test_segments_exchange_their_predictions_within_groups() -> None:
+    """The score of each with each, and of every order its mean; one without a score does not count."""
+    rng, groups = np.random.default_rng(0), [np.array([0, 2, 4]), np.array([1, 3])]
+    y, p = rng.normal(size=(2, 5))
+    y[4] = np.nan
+    score: Any = lambda target, prediction: np.subtract.outer(target, prediction)  # noqa: E731
+    own, drawn = segments.exchanged(list(y), list(p), groups, score, 500, rng)
+    np.testing.assert_allclose(own, y - p)
+    assert drawn[0] == pytest.approx(np.nanmean(y - p))
+    orders = [[a, d, b, e, c] for a, b, c in permutations((0, 2, 4)) for d, e in permutations((1, 3))]
+    np.testing.assert_allclose(np.sort(drawn), np.sort([np.nanmean(y - p[order]) for order in orders]))
+
+
+def test_a_hundred_ways_to_exchange_make_a_test() -> None:
+    """Four and five of a group are 24 and 120 ways."""
+    own = [segments.Segment(0, "s1", 0, 10)] * 5
+    assert segments.too_few(own, "words") is None
+    few = "4 words within their sessions and folds: fewer than 100 ways to exchange them"
+    assert segments.too_few(own[:4], "words") == few
+
+
 def test_exchanges_stay_within_neighbours_of_one_session_and_fold() -> None:
     own = [segments.Segment(k // 30, f"s{k % 2}", 0, 10) for k in range(60)]
     groups = segments.groups_of(own)
@@ -192,6 +302,57 @@ def test_too_few_utterances_keep_their_score_and_say_why_there_is_no_test() -> N
     assert own["value"] is not None
     assert own["p_value"] is None
     assert "3 utterances" in own["reason"]
+
+
+def test_over_subjects_scores_and_draws_are_averaged() -> None:
+    """Of those that have a score; the reason of one that has no null stays."""
+    own = [
+        Measured(np.array([0.5, 0.1, 0.2]), None, {"sd": 0.2}, 3),
+        Measured(reason="too short"),
+        Measured(np.array([0.7, 0.3, 0.2, 0.9]), "few", {"sd": 0.4}, 5),
+    ]
+    found = over_subjects(own)
+    np.testing.assert_allclose(found.values, [0.6, 0.2, 0.2])
+    assert (found.reason, found.spread, found.segments) == ("too short", {"sd": pytest.approx(0.3)}, 8)
+    none = over_subjects(own[1:2])
+    assert (none.reason, np.isnan(none.values).tolist()) == ("too short", [True])
+
+
+@pytest.mark.parametrize(
+    ("is_error", "p95", "p"),
+    [(False, 0.7 + 0.85 * 0.2, 3 / 5), (True, 0.1 + 0.15 * 0.3, 3 / 5)],
+    ids=["score", "error"],
+)
+def test_p_counts_the_draws_that_are_as_good(is_error: bool, p95: float, p: float) -> None:
+    """Of draws .1, .4, .7 and .9, two are at .5 or above and two below; 5 % of three steps lie .15 into the last."""
+    own = Measured(np.array([0.5, 0.1, 0.9, 0.4, 0.7]), None, {"sd": 0.3}, 2)
+    found = measured_document(own, is_error)
+    assert found == {
+        "value": 0.5, "sd": 0.3, "segments": 2, "chance_p95": pytest.approx(p95), "p_value": p, "reason": None,
+    }  # fmt: skip
+    alone = measured_document(Measured(np.array([0.5]), "few"), is_error)
+    assert alone == {"value": 0.5, "chance_p95": None, "p_value": None, "reason": "few"}
+
+
+def test_of_errors_less_is_better() -> None:
+    errors = {name for name, measure in MEASURES.items() if measure.is_error}
+    assert errors == {name for name in MEASURES if "error" in name or "mcd" in name}
+
+
+def test_the_ceiling_is_the_score_of_the_true_mel_or_says_why_there_is_none() -> None:
+    """Of a measure of sound the model's own reason; of others, that no sound was made."""
+    score, none = Measured(np.array([0.5, 0.1])), Measured(reason="not asked for")
+    whole = {name: {"model": score, VOCODED_TRUE: Measured(np.array([0.9]))} for name in MEASURES}
+    found = summary_of({"a": whole, "b": whole})["mcd_dtw_db"]
+    assert (found["ceiling"], found["ceiling_reason"], found["less_is_better"]) == (pytest.approx(0.9), None, True)
+    without = summary_of({"a": {name: {"model": none} for name in MEASURES}})
+    assert without["voicing_error"]["ceiling_reason"] == "not asked for"
+    assert without["mcd_dtw_db"]["ceiling_reason"] == NO_SOUND
+    assert (
+        summary_of({"a": {name: {"model": score} for name in MEASURES}})["voicing_error"]["ceiling_reason"] == NO_SOUND
+    )
+    own = subject_document({"voicing_error": whole["voicing_error"]})["voicing_error"]
+    assert own == {"model": measured_document(score, True), "ceiling": 0.9}
 
 
 def test_they_can_be_left_out() -> None:

@@ -17,12 +17,13 @@ import scipy.stats
 import soxr
 from pystoi import stoi
 
+from pipeline.artifacts.aligned import Event
 from pipeline.config.evaluate import ChanceConfig, EvaluateConfig
-from pipeline.evaluation import intervals, metrics
+from pipeline.evaluation import fold, intervals, metrics, words
 from pipeline.evaluation.group import group_test
 from pipeline.evaluation.intelligibility import intelligibility
 from pipeline.evaluation.scores import RunContext, document_json, score, scores_table
-from pipeline.evaluation.types import FoldPredictions, Sound, TestBlock
+from pipeline.evaluation.types import ORACLES, TEACHER_FORCED, FoldPredictions, Sound, TestBlock
 from pipeline.signal.correlation import correlation, stretch_moments
 
 RATE_HZ = 86.1328125
@@ -60,6 +61,8 @@ def test_r_is_pearson_over_time_within_active_bands() -> None:
         fold = document["subjects"]["sub1"]["folds"][0]["scores"]["model"]
         np.testing.assert_allclose(fold["per_band"][metric][:-2], expected, atol=1e-6)
         assert document["summary"]["model"][metric] == pytest.approx(np.mean(expected), abs=1e-6)
+    for metric, error in (("mse", (y - p) ** 2), ("mae", np.abs(y - p))):
+        np.testing.assert_allclose(fold["per_band"][metric], error.mean(axis=0, dtype=np.float64), rtol=1e-5)
     model = document["summary"]["model"]
     assert model["mse"] == pytest.approx(np.mean((y - p) ** 2, dtype=np.float64), rel=1e-5)
     assert model["mae"] == pytest.approx(np.mean(np.abs(y - p), dtype=np.float64), rel=1e-5)
@@ -100,6 +103,80 @@ def test_silence_has_no_speech_score() -> None:
     assert document["summary"]["model"]["pearson_r"] > 0.5
 
 
+def test_a_frame_of_speech_lies_in_an_event_or_above_the_threshold() -> None:
+    """At 128 Hz: from 1/8 s on for 1/4 s are frames 16 to 47.  A cue is no voice; without events energy decides."""
+    target = np.full((64, 2), -6.0, np.float32)
+    target[3] = -5.9
+    one = TestBlock("r", 0, np.arange(64) / 128, target, {}, np.zeros(64, bool), (Event(0.125, 0.25, "a"),))
+    by_events = EvaluateConfig(speech_frames="events")
+    for own, config, kind, expected in (
+        (one, by_events, "voice", range(16, 48)),
+        (one, by_events, "cue", [3]),
+        (one, EvaluateConfig(speech_frames="energy"), "voice", [3]),
+        (replace(one, events=()), by_events, "voice", [3]),
+    ):
+        assert np.flatnonzero(fold.speech_frames(own, fold_of(own, events_are=kind), config)).tolist() == list(expected)
+
+
+def test_what_has_a_chance_test_is_a_decoder_that_varies() -> None:
+    noise = block(np.random.default_rng(0)).predictions["model"]
+    assert noise is not None
+    one_band = np.zeros_like(noise)
+    one_band[:, 2] = noise[:, 2]
+    broken = noise.copy()
+    broken[5, 1] = np.inf
+    others = {name: noise for name in (*ORACLES, TEACHER_FORCED, "retrained_null_0")}
+    own = block(np.random.default_rng(0), one_band=one_band, broken=broken, **others)
+    assert fold.Prepared(fold_of(own), FAST).decoders == ["model", "ridge", "one_band"], "the mean spectrum is constant"
+
+
+def test_why_a_fold_has_no_r() -> None:
+    own = fold.Prepared(fold_of(block(np.random.default_rng(0))), FAST)
+    one, two = np.arange(1200) < 1.0, np.arange(1200) < 2.0
+    assert fold.why_undefined(own, one.astype(float)) == "no such frames"
+    assert fold.why_undefined(own, two.astype(float)) == "the prediction is constant over time"
+    own.active = np.zeros(BANDS, bool)
+    assert fold.why_undefined(own, two.astype(float)) == "the target is constant in every band"
+
+
+def test_a_fold_is_described_by_what_is_scored() -> None:
+    """Of 1200 and 500 frames, 100 of them annotated as bad."""
+    rng = np.random.default_rng(0)
+    one, two = block(rng), block(rng, frames=500)
+    one, two = replace(one, bad=np.arange(1200) < 100), replace(two, recording="rec0")
+    own = fold.Prepared(fold_of(one, two, fold=3), FAST)
+    loud = np.concatenate([one.target, two.target]).mean(axis=1) > -6.0
+    assert fold.describe(own) == {
+        "fold": 3, "seed": 0, "recordings": ["rec0", "rec1"], "blocks": 2, "frames": 1700,
+        "speech_frames": loud.sum(), "bad_frames": 100, "duration_s": 1700 / RATE_HZ,
+        "speech_threshold_nats": -6.0, "bands_left_out": [10, 11], "pieces": len(own.starts),
+    }  # fmt: skip
+
+
+def test_words_of_less_than_two_frames_are_not_compared() -> None:
+    one = replace(block(np.random.default_rng(0)), events=(Event(1.0, 1.9 / RATE_HZ, "a"), Event(5.0, 1.0, "b")))
+    short = fold_of(replace(one, events=one.events[:1]))
+    document = fold.score_fold(short, FAST, ChanceConfig(), [0]).document["words"]
+    assert (document["reason"], document["scores"]) == ("words too short to compare, or no active band", {})
+    assert fold.score_fold(fold_of(one), FAST, ChanceConfig(), [0]).document["words"]["reason"] is None
+
+
+def test_words_that_training_had_are_scored_apart_from_others() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(3, 8, 2))
+    cut = words.Words(y, y * np.array([1, 1, -1])[:, None, None], ("a", "b", "c"), np.zeros((3, 4)), np.zeros(3, int))
+    ranks = np.diag([0.9, 0.7, 0.2])
+    found = fold.word_scores(cut, ranks, frozenset("ab"))
+    assert {name: own["words"] for name, own in found.items()} == {"all": 3, "seen": 2, "unseen": 1}
+    assert {name: own["rank_accuracy"] for name, own in found.items()} == pytest.approx(
+        {"all": 0.6, "seen": 0.8, "unseen": 0.2}
+    )
+    assert (found["seen"]["pearson_r"], found["unseen"]["pearson_r"]) == (pytest.approx(1), pytest.approx(-1))
+    assert fold.word_scores(cut, ranks, frozenset("abc"))["unseen"] == {
+        "words": 0, "pearson_r": None, "rank_accuracy": None,
+    }  # fmt: skip
+
+
 def test_annotated_frames_are_scored_with_and_without() -> None:
     one = block(np.random.default_rng(0))
     bad = np.arange(1200) < 300
@@ -129,6 +206,9 @@ def test_mcd_by_hand() -> None:
     prediction = (3 * np.cos(np.pi * 2 * (bands + 0.5) / 80) + 7 + target).astype(np.float32)
     expected = 10 * np.sqrt(2) / np.log(10) * 3
     np.testing.assert_allclose(metrics.mcd_db(target, prediction), expected, rtol=1e-6)
+    np.testing.assert_array_equal(metrics.mcd_db(prediction, prediction), 0)
+    assert fold.errors(prediction, prediction) == (0, 0)
+    assert fold.errors(target, prediction) == (pytest.approx(49 + 9 / 2), pytest.approx(expected))
 
 
 def test_mcd_ignores_loudness_and_what_lies_beyond_order_13() -> None:
@@ -154,6 +234,7 @@ def test_pieces_of_long_blocks_stay_in_them() -> None:
     assert {0, 1000, 1500} <= set(starts)
     assert metrics.piece_starts([50], 172).tolist() == [0]
     assert metrics.piece_starts([172, 300, 172], 172).tolist() == [0, 172, 472]
+    assert metrics.piece_starts([300, 250, 50], 100).tolist() == [0, 100, 200, 300, 400, 500], "50 go to the second"
 
 
 def test_interval_covers_the_true_correlation() -> None:

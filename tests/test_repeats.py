@@ -12,11 +12,12 @@ from pipeline.artifacts.repeats import Repeat
 from pipeline.artifacts.windows import BlockRow, Windows
 from pipeline.config.mel import MelConfig
 from pipeline.config.simulate import SimulateConfig
+from pipeline.data import repeats
 from pipeline.data.repeats import Trial, repeats_of
 from pipeline.errors import InputError
 from pipeline.evaluation.repeats import repeated_frames, repeats_document
 from pipeline.evaluation.types import FoldPredictions, TestBlock
-from pipeline.signal.fingerprint import audible, fingerprint, matches, share
+from pipeline.signal.fingerprint import Match, audible, fingerprint, matches, share
 from pipeline.signal.mel import log_mel
 from pipeline.signal.mel_statistics import speech_threshold
 from pipeline.simulation.speech import WORDS, speak
@@ -91,6 +92,8 @@ def test_a_copy_under_a_second_id_is_refused_with_both_ids(change: str) -> None:
 def test_one_declared_stimulus_is_no_copy() -> None:
     pair = [trial("a", SOUND, text="a b c"), trial("b", 0.8 * SOUND, text="a  b c")]
     assert repeats_of(pair) == [], "the split keeps sentences of one text together"
+    with pytest.raises(InputError, match="of the sound of a or b"):
+        repeats_of([pair[0], replace(pair[1], text="a b d")])
     single = [replace(t, text="word") for t in pair]
     (found,) = repeats_of(single)
     assert (found.recording, found.other_recording) == ("a", "b"), "single words may stand on both sides"
@@ -115,6 +118,36 @@ def test_brains_that_respond_alike_to_one_stimulus_are_no_copies() -> None:
     evoked = np.apply_along_axis(np.convolve, 0, rng.normal(0, 1, (900, 12)), np.ones(5) / 5, "same")
     noise = [np.apply_along_axis(np.convolve, 0, rng.normal(0, 0.7, (900, 12)), np.ones(5) / 5, "same") for _ in "ab"]
     assert repeats_of([trial(n, SOUND, evoked + e, text="a b") for n, e in zip("ab", noise, strict=True)]) == []
+
+
+@pytest.mark.parametrize(
+    ("share_of_one", "texts", "second", "is_refused"),
+    [
+        (0.9, ("", ""), "s1", True),
+        (0.89, ("", ""), "s1", False),
+        (0.9, ("word", "word"), "s1", False),
+        (0.9, ("word", "words"), "s1", True),
+        (0.9, ("word", "word"), "s2", True),
+    ],
+)
+def test_nine_tenths_in_common_are_a_copy_unless_declared(
+    share_of_one: float, texts: tuple[str, str], second: str, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats, "share", lambda prints, own: (0.1 * len(own), share_of_one))
+    pair = [replace(OTHERS[k], text=texts[k], subject=("s1", second)[k]) for k in range(2)]
+    within, between = Match(1, 1, 0, 90, 100, 190, 1.0), Match(0, 1, 0, 90, 10, 100, 1.0)
+    problems = list(repeats._copies(pair, [t.sound for t in pair], [within, between, within, between], "sound"))
+    assert [problem.got for problem in problems] == is_refused * ["90 % of the sound of o0 or o1 in the other one too"]
+    others = list(repeats._copies(pair, [t.brain for t in pair], [between], "brain activity"))
+    assert len(others) == (share_of_one == 0.9), "no text declares a brain"
+
+
+def test_a_stretch_is_listed_in_mel_frames_as_far_as_there_are_any() -> None:
+    """Fingerprints have one frame for four mel frames, for 399 of them a hundred."""
+    first, second = (replace(OTHERS[k], mel_frames=frames) for k, frames in enumerate((400, 399)))
+    pair = [replace(t, sound=replace(t.sound, values=np.zeros((100, 2), np.float32))) for t in (first, second)]
+    found = repeats._repeat(pair, Match(0, 1, 10, 20, 90, 100, 0.97))
+    assert found == Repeat("o0", 40, 80, "o1", 360, 399, 0.97)
 
 
 def test_other_readings_of_a_sentence_do_not_match() -> None:
@@ -154,9 +187,11 @@ def test_silence_tones_and_noise_do_not_match() -> None:
         assert repeats_of([trial(f"{name}{i}", sound) for i, sound in enumerate(pair)]) == [], name
 
 
-def test_a_shorter_stretch_is_listed_and_refuses_nothing() -> None:
-    """Three seconds of one recording inside another: both places, to a tenth of a second."""
-    piece = words(*sentence(7, 6), seed=7)[4000:]
+@pytest.mark.parametrize("count", [4, 6])
+def test_a_shorter_stretch_is_listed_and_refuses_nothing(count: int) -> None:
+    """2.5 or 3.6 s of one recording inside another: both places, to a tenth of a second."""
+    piece = words(*sentence(7, count), seed=7)[4000:]
+    assert len(piece) / RATE_HZ == pytest.approx({4: 2.5, 6: 3.6}[count], abs=0.1)
     first = np.concatenate([SOUND, piece, words(*sentence(8), seed=8)])
     second = np.concatenate([words(*sentence(9), seed=9), 0.5 * piece, words(*sentence(5), seed=5)])
     (found,) = repeats_of([trial("a", first), trial("b", second)])
@@ -211,7 +246,15 @@ def test_repeated_sound_of_a_test_block_by_count() -> None:
     turned = [repeat, repeat.turned()]
     found = repeated_frames(block("a", 120, target, target), {"b": [(450, 600)]}, turned)
     assert np.flatnonzero(found).tolist() == list(range(30, 80))
+    for start, expected in ((170, range(30)), (60, range(90, 100))):
+        found = repeated_frames(block("a", start, target, target), {"b": [(450, 600)]}, turned)
+        assert np.flatnonzero(found).tolist() == list(expected), "as far as they lie in the block"
     assert not repeated_frames(block("a", 120, target, target), {"a": [(450, 600)]}, turned).any()
+    found = repeated_frames(block("a", 120, target, target), {"b": [(450, 480)]}, turned)
+    assert np.flatnonzero(found).tolist() == list(range(30, 60)), "up to the last frame that training has"
+    slower = Repeat("b", 400, 600, "a", 100, 200, 0.99).turned()
+    found = repeated_frames(block("a", 100, target, target), {"b": [(450, 550)]}, [slower])
+    assert np.flatnonzero(found).tolist() == list(range(25, 75)), "at half of the speed"
 
 
 def test_r_on_repeated_and_other_sound() -> None:
@@ -225,11 +268,15 @@ def test_r_on_repeated_and_other_sound() -> None:
         np.zeros((0, 1), int), (BlockRow(0, "train", 1, 0, 500),), (), (), (), {},
     )  # fmt: skip
     found = repeats_document([fold], {("s1", 0): [windows]}, [Repeat("a", 0, 400, "b", 100, 500, 0.98)])
-    assert found["share_repeated"] == pytest.approx(0.5)
+    assert (found["stretches"], found["share_repeated"]) == (1, pytest.approx(0.5))
     assert found["pearson_r_repeated"] == pytest.approx(1)
     assert abs(found["pearson_r_not_repeated"]) < 0.1
     limit = "50 % of the test's speech (4.7 of 9.3 s) occurs in training, too: r there 1.00, on the rest "
     assert found["limit"].startswith(limit)
+    for frames, known in ((85, False), (86, True)):
+        few = repeats_document([fold], {("s1", 0): [windows]}, [Repeat("a", 0, frames, "b", 100, 100 + frames, 0.98)])
+        assert (few["pearson_r_repeated"] is not None) == known, "r is over a second of speech"
+        assert ("r there not known" in few["limit"]) != known
     nothing = repeats_document([fold], {("s1", 0): [windows]}, [])
     assert nothing["share_repeated"] == 0
     assert nothing["limit"] is None

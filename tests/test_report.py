@@ -711,6 +711,7 @@ def test_clean_split_passes_with_its_smallest_gap() -> None:
         }
     )
     assert found.passed
+    assert (found.repeated_stimuli, found.repeated_words) == (0, 0), "samples tell of no stimuli"
     assert found.smallest_gap_s == pytest.approx(0.5)
     assert found.pairs["train/validation"].smallest_gap_s == pytest.approx(1.0)
     assert found.pairs["train/test"].smallest_gap_s == pytest.approx(1.0)

@@ -72,6 +72,14 @@ def test_spans_summed_together_give_what_each_alone_gives(pair, monkeypatch) -> 
         found = R.moments_of_spans(features, mel, spans, lags)
         for mine, its in zip(found._sums, expected._sums, strict=True):
             assert_allclose(mine, its, rtol=1e-9)
+    monkeypatch.setattr(R, "GROUP_FRAMES", 45)
+    assert R._groups(spans) == [spans[:3], spans[3:4], spans[4:]], "45, 40 and 10 frames: memory is bounded"
+
+
+def test_parts_are_of_equal_length_and_no_span_of_one_is_empty() -> None:
+    assert R.cut([(0, 5, 15), (1, 0, 10), (3, 0, 10)], 2) == [[(0, 5, 15), (1, 0, 5)], [(1, 5, 10), (3, 0, 10)]]
+    assert R.cut([(0, 5, 15), (1, 0, 10)], 2) == [[(0, 5, 15)], [(1, 0, 10)]]
+    assert R.cut([(0, 5, 7)], 4) == [[(0, 5, 6)], [(0, 6, 7)]], "no part is empty either"
 
 
 def test_gram_is_exact_for_lag_steps_above_one(pair) -> None:
@@ -83,11 +91,25 @@ def test_gram_is_exact_for_lag_steps_above_one(pair) -> None:
     assert_allclose(moments.x_sum, x.sum(0), rtol=1e-9)
 
 
+def test_the_scale_of_a_flat_channel_is_1() -> None:
+    """At 0, and at another value as far as float32 holds it."""
+    rows = np.stack([np.zeros(50), np.full(50, 300) + 1e-5 * (np.arange(50) % 2), np.arange(50) % 2], axis=1)
+    mean, scale = R.channel_statistics([rows.astype(np.float32)], [(0, 0, 50)])
+    assert_allclose(mean, [0, 300, 0.5])
+    assert_allclose(scale, [1, 1, 0.5])
+
+
 def test_many_channels_widen_the_lag_step() -> None:
     assert len(R.lag_grid(26, 26, 32)) == 53
     wide = R.lag_grid(26, 26, 512)
     assert len(wide) * 512 <= R.MAX_COLUMNS
     assert wide[0] == -26
+
+
+def test_the_mean_spectrum_is_that_of_the_training_frames(pair) -> None:
+    _, mel = pair
+    frames = [*mel[0][10:260], *mel[1][:150]]
+    assert_allclose(R.mean_spectrum(mel, SPANS), np.mean(frames, axis=0, dtype=np.float64), rtol=1e-6)
 
 
 def test_constant_band_is_its_constant(pair) -> None:
@@ -146,6 +168,13 @@ def test_nearest_neighbour_is_that_of_a_search_over_every_fourth_lag() -> None:
     rows = np.concatenate([standard[np.clip(np.arange(90) + lag, 0, 89)] for lag in (-4, 0, 4)], axis=1)
     nearest = 5 + cdist(rows[60:], rows[5:45]).argmin(axis=1)
     assert_allclose(R.nearest_neighbour([x], [mel], [(0, 5, 45)], (4, 7), 0, 60, 90), mel[nearest])
+
+
+def test_features_that_were_made_for_the_decoder_stay_as_they_are(pair) -> None:
+    found, floor = R.frame_features(pair[0], SPANS, 1)
+    assert floor is None
+    for own, features in zip(found, pair[0], strict=True):
+        assert_allclose(own, features, rtol=0)
 
 
 def test_raw_features_become_power_per_frame() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline.artifacts.aligned import AlignedInfo, Event
+from pipeline.artifacts.windows import BlockRow
 from pipeline.config.mel_grid import MelFraming
 from pipeline.config.window import SplitConfig, WindowConfig, WindowStage
-from pipeline.data.spans import covered_frames
-from pipeline.data.splits import ROLES, Block, Timeline, split, windows_in
+from pipeline.data.spans import ReceptiveField, covered_frames, raw_spans, receptive_field, widest
+from pipeline.data.splits import ROLES, Block, Timeline, _purged, _snapped, _without_repeats, split, windows_in
 from pipeline.data.windowing import window_index
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_spans
@@ -101,6 +103,25 @@ def test_trials_and_sessions_are_dealt_by_their_number(
         assert tuple(found[role] for role in ROLES) == numbers
 
 
+def test_no_trial_is_left_to_validate_in_an_inner_fold_too_many() -> None:
+    """Of five trials one is tested and two validate: twice, and never the tested one."""
+    trials = [Timeline(f"r{i}", f"s{i}", 0, 500) for i in range(5)]
+    config = SplitConfig(by="recording", validation_fraction=0.45)
+    for inner_fold in (0, 1):
+        split(trials, 0, config, GAP, RATE_HZ, inner_fold)
+    with pytest.raises(InputError, match="no data left to validation"):
+        split(trials, 0, config, GAP, RATE_HZ, 2)
+
+
+def test_the_recording_before_the_test_validates_where_a_fraction_of_the_past_is_none() -> None:
+    """Recordings of 100 frames, of which borders cut none since two gaps are longer."""
+    trials = [Timeline(f"r{i}", "s", 0, 100) for i in range(12)]
+    blocks = split(trials, 2, SplitConfig(order="chronological", validation_fraction=0.05), 60, RATE_HZ)
+    roles = [b.role for b in blocks]
+    assert roles == ["train"] * 5 + ["validation"] + ["test"] * 2
+    assert [b.recording for b in blocks] == list(range(8))
+
+
 def test_a_trial_that_repeats_one_of_a_role_before_its_own_is_left_out_where_order_decides() -> None:
     """Trial 0 repeats a tested one, trial 1 the one that validates; both tested ones stay, and of one word all."""
     texts = [
@@ -120,6 +141,13 @@ def test_a_trial_that_repeats_one_of_a_role_before_its_own_is_left_out_where_ord
     assert roles[1] == [(1, "train"), (2, "train"), (3, "train"), (5, "validation"), (6, "test"), (7, "test")]
 
 
+def test_a_trial_of_two_roles_does_not_repeat_itself() -> None:
+    """A border cuts the first, which the second repeats."""
+    trials = [Timeline(f"r{i}", "s", 0, 500, text="what was said") for i in range(2)]
+    kept = [Block(0, "train", 0, 200), Block(0, "test", 200, 500)]
+    assert _without_repeats([*kept, Block(1, "train", 0, 500)], trials) == kept
+
+
 def test_of_two_sessions_of_one_trial_each_the_end_of_one_validates() -> None:
     pair = [Timeline("a", "1", 100, 4100), Timeline("b", "2", 0, 4000)]
     config = SplitConfig(by="session", folds=2, validation_fraction=0.25, snap_to_events=False)
@@ -135,9 +163,11 @@ def test_the_last_trial_of_a_session_validates_where_the_fraction_is_less_than_o
         blocks = split(trials, fold, config, 60, RATE_HZ)
         assert [b.recording for b in blocks if b.role == "validation"] == [last]
         assert {b.recording for b in blocks if b.role == "train"} == set(range(last - 4, last))
-    ordered = SplitConfig(by="session", folds=3, order="chronological")
-    with pytest.raises(InputError, match=r"Set split\.folds: 1"):
-        split(trials, 0, ordered, 60, RATE_HZ)
+    for order, most in (("chronological", 1), ("any", 2)):
+        with pytest.raises(InputError, match=rf"Set split\.folds: {most}"):
+            split(trials, 0, SplitConfig(by="session", folds=most + 1, order=order), 60, RATE_HZ)
+    with pytest.raises(InputError, match=r"Lower split\.folds, add recordings"):
+        split(trials[:2], 0, SplitConfig(by="recording", folds=2), 60, RATE_HZ)
 
 
 def test_half_a_minute_validates_at_its_beginning_where_the_end_is_tested() -> None:
@@ -154,6 +184,20 @@ def test_chronological_trains_on_the_past_only() -> None:
         last = {role: max(b.stop for b in blocks if b.role == role) for role in ROLES}
         first = {role: min(b.start for b in blocks if b.role == role) for role in ROLES}
         assert last["train"] < first["validation"] < last["validation"] < first["test"]
+
+
+def test_the_past_is_all_of_it() -> None:
+    """Of 6000 frames in six segments, the first is what comes before the first test block, from frame 0 on."""
+    config = SplitConfig(order="chronological", validation_fraction=0.4)
+    assert split([Timeline("a", "1", 0, 6000)], 0, config, 50, RATE_HZ) == [
+        Block(0, "train", 0, 550), Block(0, "validation", 600, 950), Block(0, "test", 1000, 2000),
+    ]  # fmt: skip
+
+
+def test_a_block_that_the_gap_takes_whole_is_none() -> None:
+    test = Block(0, "test", 100, 300)
+    assert _purged([Block(0, "train", 50, 100), test], 50) == [test]
+    assert _purged([Block(0, "train", 49, 100), test], 50) == [Block(0, "train", 49, 50), test]
 
 
 def test_chronological_has_one_inner_fold() -> None:
@@ -183,6 +227,16 @@ def test_borders_snap_into_pauses() -> None:
         assert not any(e.onset_s < second < e.end_s for e in LONG[0].events)
 
 
+def test_a_border_goes_to_the_middle_of_the_nearest_pause() -> None:
+    """Words of a second at 1, 3 and 6 s, 10 frames a second: pauses at 2.5 and 5 s.  Ends of the recording stay."""
+    timeline = Timeline("a", "1", 0, 80, tuple(Event(s, 1.0, "w") for s in (6.0, 1.0, 3.0)))
+    blocks = [Block(0, "train", 0, 31), Block(0, "validation", 31, 39), Block(0, "test", 39, 80)]
+    assert _snapped(blocks, [timeline], 10.0) == [
+        Block(0, "train", 0, 25), Block(0, "validation", 25, 50), Block(0, "test", 50, 80),
+    ]  # fmt: skip
+    assert _snapped([Block(0, "validation", 20, 30)], [timeline], 10.0) == [], "both borders in one pause"
+
+
 @pytest.mark.parametrize(
     ("timelines", "config", "gap"),
     [
@@ -204,6 +258,8 @@ def test_windows_avoid_bad_intervals_by_their_margin() -> None:
     assert not any(s - 26 < 1100 and s + 96 + 26 > 1000 for s in kept)
     everything = windows_in(blocks, [timeline], 96, 24, None)
     assert len(everything) > len(kept)
+    beside = replace(timeline, bad=((96, 100), (150, 160)))
+    assert windows_in(blocks, [beside], 50, 50, 0)[:3] == [(0, 0), (0, 100), (0, 200)], "with no margin they may touch"
 
 
 def info(**changes: object) -> AlignedInfo:
@@ -243,6 +299,50 @@ def info(**changes: object) -> AlignedInfo:
 
 def stage(**window: object) -> WindowStage:
     return WindowStage(window=WindowConfig.model_validate(window), split=SplitConfig(), causal=False, mel=MelFraming())
+
+
+#: 100 mel frames a second, the centre of the first at 5 ms.
+GRID = MelFraming(sample_rate_hz=16000, hop_length=160, flavor="hifigan", n_fft=1024)
+
+
+@pytest.mark.parametrize(("causal", "future_s"), [(False, 0.26 + 0.8 + 0.02), (True, 0.8 + 0.02)])
+def test_a_receptive_field_is_context_filters_and_interpolation_and_half_a_mel_window(
+    causal: bool, future_s: float
+) -> None:
+    own = info(support_past_s=0.9, support_future_s=0.8, audio_support_s=0.002, causal=causal)
+    found = receptive_field(own, 26, GRID, 1024, (0.01, 0.02))
+    expected = (0.26 + 0.9 + 0.01, future_s, 512 / 16000 + 0.002)
+    assert (found.past_s, found.future_s, found.audio_s) == pytest.approx(expected)
+
+
+def test_a_gap_is_as_long_as_what_both_sides_reach_and_two_frames() -> None:
+    """Of the brain the past of one side and the future of the other; of sound half a window on either side."""
+    fields = ReceptiveField(1.01, 0.5, 0.7), ReceptiveField(0.9, 0.2, 0.8)
+    assert [own.gap_frames(10.0) for own in fields] == [16 + 2, 16 + 2]
+    assert widest(fields) == ReceptiveField(1.01, 0.5, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("first_s", "last_s", "frames"), [(0.015, 0.985, (1, 99)), (0.0151, 0.9849, (2, 98)), (-3.0, 0.5, (0, 50))]
+)
+def test_frames_with_brain_signal_have_their_centre_between_its_ends(
+    first_s: float, last_s: float, frames: tuple[int, int]
+) -> None:
+    assert covered_frames(SimpleNamespace(first_time_s=first_s, last_time_s=last_s), GRID) == frames
+
+
+def test_the_samples_behind_a_block_are_those_of_its_first_and_last_frame() -> None:
+    """Frames 100 to 199, from 1.005 to 1.995 s of sound, which is 0.5 s later and by 0.1 % slower in the brain."""
+    own = info(audio_offset_s=0.5, audio_drift_ppm=1000.0, eeg_rate_hz=1000.0, n_eeg=3000)
+    own = replace(own, source_audio_rate_hz=8000.0, audio_rate_hz=16000, n_audio=48000)
+    seen, block = ReceptiveField(0.3, 0.2, 0.10003), BlockRow(1, "test", 4, 100, 200, 2)
+    brain, sound = raw_spans(block, own, seen, GRID)
+    assert (brain.signal, brain.start, brain.stop, brain.rate_hz) == ("neural", 1205, 2698 + 1, 1000.0)
+    assert (sound.signal, sound.start, sound.stop, sound.rate_hz) == ("audio", 7239, 16761 + 1, 8000.0)
+    assert {(s.fold, s.role, s.recording, s.inner_fold) for s in (brain, sound)} == {(1, "test", 4, 2)}
+    ends = raw_spans(replace(block, start=0, stop=290), replace(own, audio_offset_s=0.0), seen, GRID)
+    assert [(s.start, s.stop) for s in ends] == [(0, 3000), (0, 23_962)], "no further than there are samples"
+    assert raw_spans(replace(block, stop=299), own, seen, GRID)[1].stop == 24_000
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -307,6 +407,19 @@ def test_a_recording_without_a_common_frame_is_named() -> None:
     for frames, message in ((start, "got 0.00 s"), (start + 1, "fold 0 of 5")):
         with pytest.raises(InputError, match=message):
             window_index([late], [frames], stage())
+
+
+@pytest.mark.parametrize(("fraction", "role"), [(0.1, "validation"), (0.3, None), (0.4, "train")])
+def test_training_and_validation_need_a_window_and_the_test_does_not(fraction: float, role: str | None) -> None:
+    """Of 100 s: test blocks of 20 s are predicted whole, without any window of 25 s."""
+    split_config = SplitConfig(validation_fraction=fraction)
+    config = stage(length_s=25.0, hop_s=1.0).model_copy(update={"split": split_config})
+    if role:
+        with pytest.raises(InputError, match=rf"no window of 25\.00 s fits into the {role} blocks"):
+            window_index([info()], [100 * 22050 // 256 + 1], config)
+    else:
+        found = window_index([info()], [100 * 22050 // 256 + 1], config)
+        assert [len(found.of(k, "test")) for k in found.folds] == [0] * 5
 
 
 @pytest.mark.parametrize("text", ["BAD_spike", "bad muscle"])

@@ -70,6 +70,7 @@ def test_words_that_leave_their_block_are_dropped(frames: int, slack: int, kept:
     assert cut.labels == tuple(EVENTS[i].label for i in inside) * 2
     np.testing.assert_allclose(cut.timing, np.tile(words.timing(block(), RATE_HZ)[inside], (2, 1)))
     centre = cut.centre()
+    np.testing.assert_array_equal(centre.centre().target, centre.target, "what was cut to its centre has no slack")
     for k, i in enumerate(inside):
         stretch = slice(ONSETS[i], ONSETS[i] + frames)
         np.testing.assert_array_equal(centre.target[k], block().target[stretch][:, active])

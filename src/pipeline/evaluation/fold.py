@@ -233,7 +233,7 @@ def null_summary(values: Values) -> Document:
 
 def varies(prediction: Mel) -> bool:
     """Finite, and not constant over time in every band."""
-    return bool(np.isfinite(prediction).all() and (prediction.std(axis=0) > MIN_STD).any())
+    return bool(np.isfinite(prediction).all() and (prediction.std(axis=0, dtype=np.float64) > MIN_STD).any())
 
 
 def swap_words(

@@ -89,9 +89,11 @@ class Spectra:
         self.basis = basis.astype(np.complex64).view(np.float32)
 
     def of(self, series: Frames, starts: Places) -> Spectrum:
-        """(frames, frequencies): the spectrum of the window at each start of a series (time,)."""
+        """(frames, frequencies): the spectrum of the window at each start of a series (time,); 0 of a constant one."""
         windows = np.lib.stride_tricks.sliding_window_view(series - series.mean(), self.window)
-        return np.asarray((windows[starts] @ self.basis).view(np.complex64))
+        changes = np.cumsum(np.diff(series, prepend=series[:1]) != 0)
+        varies = changes[starts + self.window - 1] > changes[starts]
+        return np.asarray((windows[starts] @ self.basis).view(np.complex64) * varies[:, None])
 
     def starts(self, frames: Places) -> Places:
         """First sample of each frame of the brain."""
