@@ -364,6 +364,24 @@ def test_bands_are_whitened_by_their_shrunk_covariance() -> None:
     np.testing.assert_allclose(utterance_tests.decorrelated(centred).reshape(-1, 3), expected, atol=1e-10)
 
 
+def test_neighbours_lose_their_trend_and_words_of_a_whole_fold_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where timing came off, the null is widened by its dimensions: a mean of each fold, four values, squares."""
+    own, called = some_utterances(np.random.default_rng(5)), []
+
+    def recorded(
+        y: np.ndarray, p: np.ndarray, groups: list, *_: object, trend: bool = True, removed: int = 0
+    ) -> Exchange:
+        called.append((len(groups), trend, removed))
+        return Exchange(1.0, 0.0)
+
+    monkeypatch.setattr(utterance_tests, "exchange_test", recorded)
+    rng = np.random.default_rng(0)
+    utterance_tests.loudness_test(own, 9, rng)
+    utterance_tests.beyond_loudness_test(replace(own, references=dict.fromkeys(REFERENCES, own.envelope)), 9, rng)
+    assert list(utterance_tests.content_tests(own, 9, rng)) == ["templates", "templates_strict", "envelope"]
+    assert called == [(8, True, 10), (8, True, 0), (2, False, 0), (2, False, 10)]
+
+
 def test_model_is_compared_with_the_envelope() -> None:
     rng = np.random.default_rng(4)
     own = some_utterances(rng)
