@@ -43,7 +43,7 @@ MODULES = {
     "evaluation.fold": (
         "metrics words calibration nulls chance",
         "r_is or constant or nan or speech or annotated or varies or fold or word or retrained or percentile or "
-        "errors_have or ceiling",
+        "errors_have or ceiling or mcd",
     ),
     "evaluation.metrics": ("metrics", "r_is or mcd or cepstra or piece or constant or undefined"),
     "evaluation.intervals": ("metrics", "interval or piece or pseudo"),

@@ -346,6 +346,9 @@ def test_the_limits_of_shifts_hold_to_the_frame(monkeypatch: pytest.MonkeyPatch)
     assert chance.exchanges([*halves, *trial(0)], rate_hz)
     assert not chance.exchanges([*trial(79), *trial(119)], rate_hz)
     assert [chance.exchanges(trial(n) * 5, rate_hz) for n in (238, 239)] == [True, False]
+    for long, expected in ((2, True), (3, False)):
+        assert chance.exchanges([*trial(199) * 5, *trial(399) * long], rate_hz) == expected, "100 s against 80, or 120"
+    assert round(1 / chance.ALPHA) == chance.LEAST + 1, "no fewer draws have so small a p"
     many = [own for k in range(10) for own in trial(300, f"rec{k}")]
     assert (chance.exchanges(many, rate_hz), chance.exchanges(many[1:], rate_hz)) == (True, False)
     (few,) = chance.exchange_test([*trial(40)] * 2, [every(40)[0] * 2], active, rate_hz, 50, rng, "start")

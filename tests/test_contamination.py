@@ -207,6 +207,8 @@ def test_a_gamma_variable_has_its_normal_score() -> None:
         expected = scipy.stats.gamma.sf(shape + z * np.sqrt(shape), shape)
         found = scipy.stats.norm.sf(leak_statistic.gamma_score(z, np.full_like(z, shape)))
         np.testing.assert_allclose(np.log10(found), np.log10(expected), atol=0.15)
+        at_mean = leak_statistic.gamma_score(np.zeros(1), np.full(1, shape))
+        np.testing.assert_allclose(at_mean, scipy.stats.norm.isf(scipy.stats.gamma.sf(shape, shape)), rtol=0.01)
 
 
 def scores(pairs: list[SignalPair]) -> np.ndarray:
@@ -240,6 +242,8 @@ def test_only_a_frequency_that_holds_has_a_mean_and_a_size_of_its_own() -> None:
     found = leak_statistic.Chance.of(products, np.ones((3, 1)), np.ones(1, bool))
     np.testing.assert_allclose(found.mean[..., 0], 2 * [[0, 0.7, 0]])
     np.testing.assert_allclose(found.size[..., 0], 2 * [[1, np.sqrt(0.5), 3]])
+    held = leak_statistic.Chance.of(products, np.array([[0.0], [1.0], [0.0]]), np.ones(1, bool))
+    np.testing.assert_allclose(held.sums(products).mean(axis=1), 0, atol=1e-12, err_msg="what both always hold is off")
 
 
 def test_weights_have_a_squared_sum_of_1() -> None:

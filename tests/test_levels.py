@@ -42,6 +42,7 @@ from pipeline.evaluation.utterance_tests import (
     Exchange,
     dimensions,
     envelope_test,
+    exchange_of,
     exchange_test,
     timing_basis,
     without,
@@ -289,6 +290,12 @@ def test_a_trend_that_both_sides_follow_is_no_evidence_among_neighbours() -> Non
         assert found[1].effect > 1, "each with itself"
 
 
+def test_the_effect_is_in_standard_deviations_of_the_exchanged_sums() -> None:
+    found = exchange_of(np.array([5.0, 1.0, 2.0, 6.0]))
+    assert found == Exchange(2 / 4, pytest.approx((5 - 3) / np.std([1, 2, 6])))
+    assert exchange_of(np.array([5.0, 2.0, 2.0])) == Exchange(1.0, 0.0), "nothing was exchanged"
+
+
 def test_squares_of_the_timing_come_off_from_thirty_utterances_more_than_folds_on() -> None:
     """A mean of each fold, four values, and their squares."""
     rng = np.random.default_rng(0)
@@ -357,11 +364,34 @@ def test_bands_are_whitened_by_their_shrunk_covariance() -> None:
     np.testing.assert_allclose(utterance_tests.decorrelated(centred).reshape(-1, 3), expected, atol=1e-10)
 
 
+def test_neighbours_lose_their_trend_and_words_of_a_whole_fold_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where timing came off, the null is widened by its dimensions: a mean of each fold, four values, squares."""
+    own, called = some_utterances(np.random.default_rng(5)), []
+
+    def recorded(
+        y: np.ndarray, p: np.ndarray, groups: list, *_: object, trend: bool = True, removed: int = 0
+    ) -> Exchange:
+        called.append((len(groups), trend, removed))
+        return Exchange(1.0, 0.0)
+
+    monkeypatch.setattr(utterance_tests, "exchange_test", recorded)
+    rng = np.random.default_rng(0)
+    utterance_tests.loudness_test(own, 9, rng)
+    utterance_tests.beyond_loudness_test(replace(own, references=dict.fromkeys(REFERENCES, own.envelope)), 9, rng)
+    assert list(utterance_tests.content_tests(own, 9, rng)) == ["templates", "templates_strict", "envelope"]
+    assert called == [(8, True, 10), (8, True, 0), (2, False, 0), (2, False, 10)]
+
+
 def test_model_is_compared_with_the_envelope() -> None:
     rng = np.random.default_rng(4)
     own = some_utterances(rng)
     better = replace(own, prediction=own.target + rng.normal(size=own.target.shape))
     assert envelope_test(better, 999, rng).p_value == 0.001
+    take = [utterance_tests.scaled(utterance_tests.less_means(side, own.fold))
+            for side in (better.target, better.prediction, better.envelope)]  # fmt: skip
+    differences = (take[0] * (take[1] - take[2])).sum(axis=1)
+    flipped = np.sqrt((differences**2).sum())  # the spread of sums whose signs flip
+    assert envelope_test(better, 2000, rng).effect == pytest.approx(differences.sum() / flipped, rel=0.1)
     swapped = replace(better, prediction=better.envelope, envelope=better.prediction)
     assert envelope_test(swapped, 999, rng).p_value > 0.99
     assert envelope_test(replace(own, prediction=own.envelope), 999, rng).p_value == 1
