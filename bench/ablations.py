@@ -1,6 +1,6 @@
 """What each part of the decoder adds: the same folds without it (docs/decoder.md).
 
-    python -m bench.ablations [--data FOLDER …] [--sets 2-1 "seed 0" …] [--variants "no ridge" …] [--work FOLDER]
+    python -m bench.ablations [--data FOLDER …] [--sets 2-1 "seed 0" …] [--variants "no ridge" …] [--preset medium]
 
 A set is a session of ``bench/emguka.py`` or a seed of the built-in subject, in five folds.  Prints, for the model, each
 of its networks alone, their mean without the ridge, and the model with one part changed: r over time of all frames and
@@ -69,6 +69,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, nargs="+", default=[], help="folders with a recordings.tsv")
     parser.add_argument("--sets", nargs="+", default=["seed 0"], help=f"{', '.join(emguka.SESSIONS)}, seed N")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
+    parser.add_argument("--preset", default="auto", help="of the networks")
     parser.add_argument("--work", type=Path, default=emguka.ROOT / "build" / "ablations")
     options = parser.parse_args()
     work = options.work.resolve()
@@ -76,7 +77,7 @@ def main() -> int:
     for name in options.sets:
         folder = work / name.replace(" ", "_")
         for variant in dict.fromkeys([MODEL, *options.variants]):
-            run(folder, name, variant, options.data, plugin)
+            run(folder, name, variant, options.data, plugin, options.preset)
         print(f"\n{name}\n\n{table(folder)}", flush=True)
     return 0
 
@@ -92,7 +93,7 @@ def installed(folder: Path) -> Path:
     return folder / "site"
 
 
-def run(folder: Path, name: str, variant: str, data: list[Path], plugin: Path) -> None:
+def run(folder: Path, name: str, variant: str, data: list[Path], plugin: Path, preset: str) -> None:
     """Scores of a variant's folds, in ``folder``."""
     file = folder / f"{variant}.json"
     if file.exists():
@@ -108,6 +109,7 @@ def run(folder: Path, name: str, variant: str, data: list[Path], plugin: Path) -
         cells = emguka.sheet_of(row, data)
         lines = [list(cells[0]), *(list(c.values()) for c in cells)]
         (folder / "recordings.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
+    config["model"] = {"preset": preset, "networks": 2}
     for section, values in VARIANTS[variant].items():
         config[section] = config.get(section, {}) | values
     (folder / "config.json").write_text(json.dumps(config, indent=1))

@@ -238,7 +238,7 @@ def test_presets_and_overrides() -> None:
     assert [role.name for role in network_roles(ModelConfig())] == ["0-corrector", "1-free"]
     assert [role.name for role in network_roles(ModelConfig(ridge_skip=False))] == ["0-free", "1-free"]
     assert all(NetworkRole.named(role.name) == role for role in network_roles(ModelConfig(networks=12)))
-    by_length = [preset_for(ModelConfig(), s) for s in (59.9, 60.0, 239.9, 240.0, 899.9, 900.0)]
+    by_length = [preset_for(ModelConfig(), s) for s in (59.9, 60.0, 119.9, 120.0, 899.9, 900.0)]
     assert by_length == ["tiny", "medium", "medium", "long", "long", "large"]
     assert preset_for(ModelConfig(preset="medium"), 30.0) == "medium"
     config = ModelConfig(encoder_width=24, postnet=True)

@@ -1,7 +1,7 @@
 """What a run costs that has nothing to do, for 1 subject and for 2 000 jobs.
 
 Lays out the outputs of a finished run as empty files and has Snakemake record them as made, so that
-57 subjects x 5 folds take a minute to prepare and not days; a run with nothing to do looks at times,
+36 subjects x 10 folds take a minute to prepare and not days; a run with nothing to do looks at times,
 names and records, never into the files.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TITLE = "no-op workflow: `snakemake results/eval.json` with nothing to do"
 #: Subjects and folds of each run; the second makes about 2 000 jobs.
-SIZES = {"1 subject": (1, 1), "2 000 jobs": (57, 10)}
+SIZES = {"1 subject": (1, 1), "2 000 jobs": (36, 10)}
 ALONE = 'rule one:\n    output: "one"\n    shell: "touch {output}"\n'
 #: Snakemake with a --touch that does not sleep 0.1 s for each job.
 TOUCH = (

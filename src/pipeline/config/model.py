@@ -34,7 +34,7 @@ class NetworkConfig(NetworkKind):
     """A preset, and keys that overrule single values of it (null: the preset's value).
 
     ``tiny`` is for less than a minute of data, ``medium`` for minutes, ``strong`` for minutes with more
-    regularisation, ``long`` for four minutes and more (``medium``, trained longer), ``large`` for tens of minutes.
+    regularisation, ``long`` for two minutes and more (``medium``, trained longer), ``large`` for tens of minutes.
     ``auto`` goes by the amount of data.
     """
 

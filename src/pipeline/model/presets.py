@@ -9,7 +9,7 @@ from pipeline.config.model import ModelConfig, NetworkConfig, Preset
 from pipeline.config.train import TrainConfig
 
 #: auto: tiny below the first, then medium, from the second on long, from the third on large [s of training data].
-SHORT_S, LONG_S, LARGE_S = 60.0, 240.0, 900.0
+SHORT_S, LONG_S, LARGE_S = 60.0, 120.0, 900.0
 CORRECTOR, FREE = "corrector", "free"
 SKIP_STEPS = 2 / 3  # of a preset's steps, for a network that corrects the ridge skip
 
