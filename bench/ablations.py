@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 
 from bench import emguka
-from bench.limit import r_of
+from bench.decoder import interval
+from bench.limit import SCHEMAS, fold_files, r_of
+from bench.subject import run_workflow
 
 FOLDS = 5
 #: A network whose attention is the learned bias alone: its queries are zero and stay so.
@@ -73,12 +75,14 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=emguka.ROOT / "build" / "ablations")
     options = parser.parse_args()
     work = options.work.resolve()
-    plugin = installed(work / "plugin")
+    plugin = str(installed(work / "plugin"))
+    sys.path.insert(0, plugin)
+    os.environ["PYTHONPATH"] = os.pathsep.join([plugin, os.environ.get("PYTHONPATH", "")])
     for name in options.sets:
-        folder = work / name.replace(" ", "_")
+        folder = work / f"{name} {options.preset}".replace(" ", "_")
         for variant in dict.fromkeys([MODEL, *options.variants]):
-            run(folder, name, variant, options.data, plugin, options.preset)
-        print(f"\n{name}\n\n{table(folder)}", flush=True)
+            run(folder, name, variant, options.data, options.preset)
+        print(f"\n{name}, {options.preset}\n\n{table(folder)}", flush=True)
     return 0
 
 
@@ -93,12 +97,11 @@ def installed(folder: Path) -> Path:
     return folder / "site"
 
 
-def run(folder: Path, name: str, variant: str, data: list[Path], plugin: Path, preset: str) -> None:
+def run(folder: Path, name: str, variant: str, data: list[Path], preset: str) -> None:
     """Scores of a variant's folds, in ``folder``."""
     file = folder / f"{variant}.json"
     if file.exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {"fold": "all", "split": {"folds": FOLDS}, "predict": {"importance": False}}
     subject = "sim01"
     if name.startswith("seed "):
@@ -106,18 +109,11 @@ def run(folder: Path, name: str, variant: str, data: list[Path], plugin: Path, p
     else:
         row = emguka.ROWS[name]
         subject, config = row.subject, dict(row.config)
-        cells = emguka.sheet_of(row, data)
-        lines = [list(cells[0]), *(list(c.values()) for c in cells)]
-        (folder / "recordings.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
+        emguka.write_sheet(folder, emguka.sheet_of(row, data))
     config["model"] = {"preset": preset, "networks": 2}
     for section, values in VARIANTS[variant].items():
         config[section] = config.get(section, {}) | values
-    (folder / "config.json").write_text(json.dumps(config, indent=1))
-    outputs = [f"results/{kind}/{subject}/fold{k}.h5" for kind in ("predictions", "baselines") for k in range(FOLDS)]
-    command = [sys.executable, str(emguka.ROOT / "main.py"), "--config", "config.json", "--cores", "1", *outputs]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(plugin), os.environ.get("PYTHONPATH", "")])}
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=environment)
-    sys.path.insert(0, str(plugin))
+    run_workflow(folder, config, *(file for fold in range(FOLDS) for file in fold_files(fold, subject)))
     found: Scores = {}
     for fold in range(FOLDS):
         for series, score in scored(folder, subject, fold):
@@ -127,12 +123,10 @@ def run(folder: Path, name: str, variant: str, data: list[Path], plugin: Path, p
 
 def scored(folder: Path, subject: str, fold: int) -> Iterator[tuple[str, tuple[float, float]]]:
     """r of all frames and of speech frames of a fold's test blocks: model, ridge, each network, the networks' mean."""
-    from pipeline.artifacts.predictions import BASELINES, PREDICTIONS, read_predicted
+    from pipeline.artifacts.predictions import read_predicted
 
-    model, baselines = (
-        read_predicted(folder / f"results/{kind}/{subject}/fold{fold}.h5", schema)
-        for kind, schema in (("predictions", PREDICTIONS), ("baselines", BASELINES))
-    )
+    files = fold_files(fold, subject)
+    model, baselines = (read_predicted(folder / file, schema) for file, schema in zip(files, SCHEMAS, strict=True))
     target = np.concatenate([block.series["target"] for block in model.blocks])
     speech = target.mean(axis=1) > baselines.attributes["speech_threshold_nats"]
     own = networks(folder, subject, fold)
@@ -175,8 +169,8 @@ def networks(folder: Path, subject: str, fold: int) -> dict[str, np.ndarray]:
 
 def table(folder: Path) -> str:
     """A Markdown table of the variants that are done."""
-    done = {variant: json.loads((folder / f"{variant}.json").read_text()) for variant in VARIANTS
-            if (folder / f"{variant}.json").exists()}  # fmt: skip
+    files = {variant: folder / f"{variant}.json" for variant in VARIANTS}
+    done = {variant: json.loads(file.read_text()) for variant, file in files.items() if file.exists()}
     whole = np.array(done[MODEL][MODEL])
     lines = ["| | r / speech | difference to the model, r | speech |", "|---|---|---|---|"]
     for variant, scores in done.items():
@@ -190,8 +184,7 @@ def table(folder: Path) -> str:
 def _row(values: np.ndarray, whole: np.ndarray) -> str:
     r, speech = values.mean(axis=0)
     difference = values - whole
-    resampled = np.random.default_rng(0).choice(difference, (10_000, len(difference))).mean(axis=1)
-    low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
+    low, high = interval(difference)
     texts = [f"{d:+.3f} [{a:+.3f}, {b:+.3f}]" for d, a, b in zip(difference.mean(axis=0), low, high, strict=True)]
     return f"{r:.3f} / {speech:.3f} | " + " | ".join(texts if difference.any() else ["", ""])
 

@@ -97,12 +97,8 @@ def run(name: str, data: Sequence[Path], work: Path, cores: int) -> None:
     if not cells:
         print(f"{name}: no such session in the given folders", flush=True)
         return
-    config = json.dumps(row.config, indent=1)
-    sheet = "\n".join("\t".join(line) for line in [list(cells[0]), *(list(c.values()) for c in cells)]) + "\n"
-    texts = {"config.json": config, "recordings.tsv": sheet}
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, text in texts.items():
-        (folder / file).write_text(text)
+    write_sheet(folder, cells)
+    (folder / "config.json").write_text(json.dumps(row.config, indent=1))
     started = time.monotonic()
     command = [sys.executable, str(ROOT / "main.py"), "--config", "config.json", "--cores", str(cores)]
     code = subprocess.run(command, cwd=folder, check=False).returncode
@@ -135,6 +131,13 @@ def sheet_of(row: Row, data: Sequence[Path]) -> Rows:
         places = [{f: str((folder / c[f]).resolve()) for f in FILES} for c in own]
         found += [c | place | {"modality": "emg"} for c, place in zip(own, places, strict=True)]
     return parts(found, row.minutes) if row.minutes else found
+
+
+def write_sheet(folder: Path, cells: Rows) -> None:
+    """``recordings.tsv`` in a folder, which is made where it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [list(cells[0]), *(list(c.values()) for c in cells)]
+    (folder / "recordings.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
 
 
 def parts(cells: Rows, minutes: float) -> Rows:

@@ -30,9 +30,9 @@ SCHEMAS = (PREDICTIONS, BASELINES)
 Pair = tuple[float, float]
 
 
-def fold_files(fold: int) -> list[str]:
-    """Predictions and baselines of a fold of the one subject."""
-    return [f"results/{kind}/sim01/fold{fold}.h5" for kind in ("predictions", "baselines")]
+def fold_files(fold: int, subject: str = "sim01") -> list[str]:
+    """Predictions and baselines of a fold of a subject."""
+    return [f"results/{kind}/{subject}/fold{fold}.h5" for kind in ("predictions", "baselines")]
 
 
 def minutes(folder: Path, seed: int) -> None:

@@ -74,9 +74,7 @@ def sentence(cells: dict[str, str]) -> str:
 
 def scores(folder: Path, cells: emguka.Rows, config: dict[str, Any]) -> dict[str, Any]:
     """The summary of a run in a folder; what is done there is not run again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [list(cells[0]), *(list(c.values()) for c in cells)]
-    (folder / "recordings.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
+    emguka.write_sheet(folder, cells)
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     command = [sys.executable, str(emguka.ROOT / "main.py"), "--config", "config.json", "--cores", "1"]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)

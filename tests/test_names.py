@@ -152,7 +152,7 @@ sys.modules.pop("{module}", None)
 """
 BEGINNINGS = {
     "main.py": f"runpy.run_path({str(ROOT / 'main.py')!r}, run_name='__main__')",
-    "console": "from pipeline.start import command\nsys.exit(command())",
+    "console": "from pipeline.__main__ import command\nsys.exit(command())",
     "-m": "runpy.run_module('pipeline', run_name='__main__', alter_sys=True)",
 }
 

@@ -1,4 +1,4 @@
-"""``python -m pipeline``."""
+"""Where a command begins: ``python -m pipeline``, and the console command."""
 
 import os
 import sys
@@ -8,6 +8,18 @@ import sys
 if sys.path and os.path.realpath(sys.path[0] or ".") == os.path.realpath("."):
     del sys.path[0]
 
-from pipeline.start import command
 
-sys.exit(command())
+def command() -> int:
+    """:func:`pipeline.cli.command`, which heeds interrupts itself once it is loaded; until then one is no traceback."""
+    try:
+        from pipeline import cli
+
+        return cli.command()
+    except KeyboardInterrupt:
+        from pipeline.errors import EXIT_INTERRUPTED
+
+        return EXIT_INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(command())

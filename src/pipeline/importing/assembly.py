@@ -94,7 +94,6 @@ def assembled(
     aliases = frozenset(filter(None, [file.name, file.stem, names["recording"], sound_name, Path(sound_name).stem]))
     events = [_labelled(row) for row in list(words) or events_of(tables, options, offset_s, aliases)]
     inside = lasting(_inside(file, events, sound, neural, options), options.event_duration)
-    own = {"units": units, "sampling_frequency": f"{neural.rate_hz:.10g}"}
     return Recording(
         file=file,
         **names,  # type: ignore[arg-type]
@@ -103,7 +102,7 @@ def assembled(
         units=units,
         gain=gain,
         keep=keep,
-        channels=[rows[i] | own for i in keep],
+        channels=[rows[i] | {"units": units, "sampling_frequency": f"{neural.rate_hz:.10g}"} for i in keep],
         sound=sound,
         offset_s=offset_s,
         offset_from=offset_from,

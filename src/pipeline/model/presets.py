@@ -71,7 +71,6 @@ _SIZES: dict[str, dict[str, Any]] = {
              "encoder_dropout": 0.4, "decoder_dropout": 0.3},
     "strong": {"encoder_dropout": 0.4, "decoder_dropout": 0.3},
     "medium": {"encoder_dropout": 0.2, "decoder_dropout": 0.1},
-    "long": {"encoder_dropout": 0.2, "decoder_dropout": 0.1},
     "large": {"encoder_width": 256, "encoder_hidden": 128, "decoder_hidden": 256,
               "encoder_dropout": 0.2, "decoder_dropout": 0.2},
 }  # fmt: skip
@@ -79,9 +78,9 @@ _RECIPES = {
     "tiny": Recipe(max_steps=240, weight_decay=0.1, input_noise=0.7, channel_drop=0.3, mixup=0.7),
     "strong": Recipe(max_steps=240, weight_decay=0.1, input_noise=0.2, channel_drop=0.1),
     "medium": Recipe(max_steps=320, weight_decay=0.01, input_noise=0.2, channel_drop=0.1),
-    "long": Recipe(max_steps=800, weight_decay=0.01, input_noise=0.2, channel_drop=0.1),
     "large": Recipe(max_steps=1200, weight_decay=0.05, input_noise=0.4, channel_drop=0.2),
 }
+_SIZES["long"], _RECIPES["long"] = _SIZES["medium"], replace(_RECIPES["medium"], max_steps=800)
 
 
 @dataclass(frozen=True)

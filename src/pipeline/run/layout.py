@@ -43,10 +43,10 @@ def bring_times_back() -> None:
     Snakemake fails each job that reads it, since what the job makes is older.  What it holds decides what runs again.
     """
     now_ns = time.time_ns()
-    for path in RESULTS.rglob("*"):
+    for entry in _entries(RESULTS):
         with suppress(OSError):
-            if path.lstat().st_mtime_ns > now_ns and not path.is_symlink():
-                os.utime(path, ns=(now_ns, now_ns))
+            if entry.stat(follow_symlinks=False).st_mtime_ns > now_ns and not entry.is_symlink():
+                os.utime(entry, ns=(now_ns, now_ns))
 
 
 def refuse_links() -> None:
@@ -62,10 +62,16 @@ def refuse_links() -> None:
 
 def _links(folder: Path) -> Iterator[Path]:
     """Links to folders below ``folder``, and of log files, which are not replaced but written to, all links."""
+    for entry in _entries(folder):
+        with suppress(OSError):
+            if entry.is_symlink() and (folder == LOGS or entry.is_dir()):
+                yield Path(entry.path)
+
+
+def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """All that lies below a folder; no link is followed."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_symlink():
-                if folder.parts[:1] == LOGS.parts or entry.is_dir():
-                    yield Path(entry.path)
-            elif entry.is_dir():
-                yield from _links(Path(entry.path))
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(entry.path)
