@@ -14,7 +14,7 @@ from pipeline.artifacts.windows import BlockRow
 from pipeline.config.mel_grid import MelFraming
 from pipeline.config.window import SplitConfig, WindowConfig, WindowStage
 from pipeline.data.spans import ReceptiveField, covered_frames, raw_spans, receptive_field, widest
-from pipeline.data.splits import ROLES, Block, Timeline, _purged, _snapped, _without_repeats, split, windows_in
+from pipeline.data.splits import ROLES, Block, Role, Timeline, _purged, _snapped, _without_repeats, split, windows_in
 from pipeline.data.windowing import window_index
 from pipeline.errors import InputError
 from pipeline.evaluation.audit import Span, audit_spans
@@ -146,6 +146,22 @@ def test_a_trial_of_two_roles_does_not_repeat_itself() -> None:
     trials = [Timeline(f"r{i}", "s", 0, 500, text="what was said") for i in range(2)]
     kept = [Block(0, "train", 0, 200), Block(0, "test", 200, 500)]
     assert _without_repeats([*kept, Block(1, "train", 0, 500)], trials) == kept
+
+
+@pytest.mark.parametrize("second", ["validation", "test"])
+def test_both_parts_of_a_trial_repeat_one_that_is_tested(second: Role) -> None:
+    """A border cuts the first; the second, tested whole or in part, says the same."""
+    trials = [Timeline(f"r{i}", "s", 0, 500, text="what was said") for i in range(2)]
+    cut = [Block(0, "train", 0, 200), Block(0, second, 200, 500)]
+    tested = Block(1, "test", 0, 400)
+    kept = [b for b in cut if b.role == "test"]
+    assert _without_repeats([*cut, tested], trials) == [*kept, tested]
+
+
+def test_a_fold_whose_training_all_repeats_what_is_tested_says_so() -> None:
+    trials = [Timeline(f"r{i}", "s", 0, 5000, text="what was said") for i in range(2)]
+    with pytest.raises(InputError, match=r"no data left to train in fold 2 of 5.*repeat tested or validating ones"):
+        split(trials, 2, SplitConfig(by="block", folds=5), GAP, RATE_HZ)
 
 
 def test_of_two_sessions_of_one_trial_each_the_end_of_one_validates() -> None:

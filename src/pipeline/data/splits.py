@@ -72,13 +72,13 @@ def split(
     """
     cut = _by_block if config.by == "block" else _by_label if config.by == "label" else _by_group
     blocks = cut(timelines, fold, inner_fold, config, gap, frame_rate_hz)
-    if config.by != "label":
-        blocks = _without_repeats(blocks, timelines)
-    blocks = _purged(blocks, gap)
+    kept = blocks if config.by == "label" else _without_repeats(blocks, timelines)
+    purged = _purged(kept, gap)
     for role in ROLES:
-        if not any(b.role == role for b in blocks):
-            raise _too_little(role, fold, config, gap, frame_rate_hz)
-    return blocks
+        if not any(b.role == role for b in purged):
+            repeats = len(blocks) - len(kept) if any(b.role == role for b in _purged(blocks, gap)) else 0
+            raise _too_little(role, fold, config, gap / frame_rate_hz, repeats)
+    return purged
 
 
 def windows_in(
@@ -122,27 +122,21 @@ def stimulus_groups(timelines: Sequence[Timeline]) -> list[int]:
 
 
 def _without_repeats(blocks: Sequence[Block], timelines: Sequence[Timeline]) -> list[Block]:
-    """Blocks without those whose trial repeats the whole stimulus of a trial in a role that goes before theirs.
+    """Blocks without those whose whole stimulus another trial has in a role that goes before theirs.
 
     Test goes before validation, and validation before training.
     """
     groups = stimulus_groups(timelines)
-    found: dict[int, set[int]] = {}
+    held: dict[int, dict[int, int]] = {}
     for block in blocks:
-        found.setdefault(groups[block.recording], set()).add(block.recording)
-    repeated = {group for group, trials in found.items() if len(trials) > 1}
-    best: dict[int, int] = {}
-    for block in blocks:
-        group = groups[block.recording]
-        best[group] = max(best.get(group, 0), PRECEDENCE[block.role])
-    # A trial's own blocks may have several roles; it repeats only others.
-    kept = []
-    for block in blocks:
-        group = groups[block.recording]
-        own = {b.role for b in blocks if b.recording == block.recording} if group in repeated else set()
-        is_first = group not in repeated or PRECEDENCE[block.role] == best[group] or len(own) > 1
-        kept += [block] if is_first else []
-    return kept
+        trials = held.setdefault(groups[block.recording], {})
+        trials[block.recording] = max(trials.get(block.recording, 0), PRECEDENCE[block.role])
+
+    def is_repeat(block: Block) -> bool:
+        others = held[groups[block.recording]].items()
+        return any(trial != block.recording and first > PRECEDENCE[block.role] for trial, first in others)
+
+    return [block for block in blocks if not is_repeat(block)]
 
 
 def _by_block(
@@ -150,7 +144,7 @@ def _by_block(
 ) -> list[Block]:
     """Contiguous stretches of the recordings laid end to end.
 
-    A border that would leave less than two gaps of a recording on one side moves to the
+    A border that would leave two gaps of a recording or less on one side moves to the
     recording's end, so that many short recordings are divided between them, not within.
     """
     ends = list(accumulate((t.n_frames for t in timelines), initial=0))
@@ -174,7 +168,7 @@ def _by_block(
 
 
 def _border(frame: float, ends: Sequence[int], gap: int) -> int:
-    """The end of a recording where one is less than two gaps away, else the frame itself."""
+    """The end of a recording where one is at most two gaps away, else the frame itself."""
     end = min(ends, key=lambda e: abs(e - frame))
     return end if abs(end - frame) <= 2 * gap else round(frame)
 
@@ -365,13 +359,11 @@ def _cut_back(block: Block, others: Sequence[Block], gap: int) -> Block | None:
     return replace(block, start=start, stop=stop) if start < stop else None
 
 
-def _too_little(role: Role, fold: int, config: SplitConfig, gap: int, frame_rate_hz: float) -> InputError:
-    return InputError(
-        Problem(
-            "config",
-            "split",
-            f"no data left to {role} in fold {fold} of {config.folds}",
-            f"blocks longer than the purge gap of {gap / frame_rate_hz:.2f} s around them",
-            "Lower split.folds, raise split.validation_fraction, shorten window.context_s, or add recordings",
-        )
-    )
+def _too_little(role: Role, fold: int, config: SplitConfig, gap_s: float, repeats: int) -> InputError:
+    """``repeats`` blocks were left out, without which the role would have data."""
+    need = f"blocks longer than the purge gap of {gap_s:.2f} s around them"
+    fix = "Lower split.folds, raise split.validation_fraction, shorten window.context_s, or add recordings"
+    if repeats:
+        need = f"trials of other stimuli; {repeats} blocks repeat tested or validating ones and were left out"
+        fix = "Set split.by: label to hold words out, or add recordings of other stimuli"
+    return InputError(Problem("config", "split", f"no data left to {role} in fold {fold} of {config.folds}", need, fix))
