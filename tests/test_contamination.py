@@ -502,9 +502,17 @@ def test_ten_seconds_of_sound_are_needed() -> None:
 
 def test_units_do_not_matter() -> None:
     neural, sound = recording(0, leak=1.0)
-    for scale in (1e-6, 1e6):
+    for scale in (1e-13, 1e-6, 1e6, 1e25):
         found = check((scale * neural).astype(np.float32), sound)
         assert (found.result, found.channel, found.suspects().keys()) == ("suspect", 2, {"ch003"})
+
+
+def test_a_huge_sample_hides_no_leak() -> None:
+    """As of a damaged file; no warning either, which pytest would turn into an error."""
+    neural, sound = recording(0, leak=1.0)
+    neural[20_000, 2] = 1e30
+    found = check(neural, sound)
+    assert (found.result, found.channel) == ("suspect", 2)
 
 
 def test_of_unknown_sound_only_a_finding_counts() -> None:

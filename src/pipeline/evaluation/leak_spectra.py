@@ -74,7 +74,8 @@ class Session:
 
         Where a channel is 0 for a while it counts by the rest.
         """
-        found = np.concatenate([power(spectra) for _, spectra in self.brain(LEVEL_BLOCKS)])
+        # In float64, since a sample of 1e30 is finite and its power in float32 is not.
+        found = np.concatenate([power(spectra.astype(np.complex128)) for _, spectra in self.brain(LEVEL_BLOCKS)])
         return np.asarray(np.ma.median(np.ma.masked_equal(found, 0), axis=0).filled(0) / np.log(2))
 
 
