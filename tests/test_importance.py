@@ -84,6 +84,13 @@ def test_a_constant_band_is_left_out(arrays: SubjectArrays, read_spans: list[np.
     np.testing.assert_allclose(found.drop[0], 1.0, atol=0.2)
 
 
+def test_silence_loses_nothing(arrays: SubjectArrays, read_spans: list[np.ndarray]) -> None:
+    for mel in arrays.mel:
+        mel[:] = -11.5
+    found = permutation_importance(MODEL, arrays, SPANS, GROUPS, 2, subjects=ONE, seed=[0], frame_rate_hz=20.0)
+    np.testing.assert_array_equal(found.drop, 0)
+
+
 def test_pieces_of_the_channels_that_are_read_exceed_chance(
     arrays: SubjectArrays, read_spans: list[np.ndarray]
 ) -> None:

@@ -618,6 +618,17 @@ def test_ensemble_weights_follow_what_is_right_on_held_out_frames() -> None:
     assert_allclose(_weights([-truth, -truth], truth, speech, 1), SUM_RANGE[0] / 2)
 
 
+def test_networks_are_weighed_on_silence_too() -> None:
+    """A validation block without a sound has no active band, and no r."""
+    a = Architecture(n_channels=3, n_bands=8, length_frames=12, context_frames=4)
+    ensemble, rng = Ensemble.of([Seq2Seq(a)]), np.random.default_rng(0)
+    silence = np.full((400, 8), -11.5, np.float32)
+    predicted = silence + rng.normal(size=silence.shape).astype(np.float32)
+    loss, r = weigh_on_held_out(ensemble, [HeldOut(predicted, silence, silence, np.zeros(400, np.int64))], -5.0)
+    assert (loss, r) == (pytest.approx(0, abs=1e-6), 0.0)
+    assert_allclose(ensemble.weights, [0, 1], atol=0.02)
+
+
 def loss_of(weight: float, predicted: torch.Tensor, target: torch.Tensor) -> float:
     a = Architecture(n_channels=3, n_bands=8, length_frames=12, context_frames=4)
     recipe = Recipe(max_steps=10, weight_decay=0, input_noise=0, channel_drop=0, speech_weight=weight)

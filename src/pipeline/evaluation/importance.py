@@ -23,7 +23,7 @@ from pipeline.evaluation.metrics import piece_starts
 from pipeline.evaluation.types import Values
 from pipeline.model.inference import Model, predict_continuous
 from pipeline.signal.correlation import correlation, stretch_moments
-from pipeline.signal.mel_statistics import active_bands
+from pipeline.signal.mel_statistics import active_or_all
 from pipeline.signal.reference import shaft_of
 
 Array = NDArray[np.float32]
@@ -124,7 +124,7 @@ def permutation_importance(
     """
     cropped, inside = _cropped(arrays, spans, model.a.context_frames)
     truth = np.concatenate([arrays.mel[r][start:stop] for r, start, stop in spans])
-    active, centre = active_bands(truth), truth.mean(axis=0, dtype=np.float64)
+    active, centre = active_or_all(truth), truth.mean(axis=0, dtype=np.float64)
     lengths = [stop - start for _, start, stop in spans]
     starts = piece_starts(lengths, piece_frames([lengths], frame_rate_hz, SHORTEST_PIECE_S))
 

@@ -30,3 +30,9 @@ def sound_onsets(
 def active_bands(mel: NDArray[np.floating], min_std_nats: float = ACTIVE_STD_NATS) -> NDArray[np.bool_]:
     """(band,) true where the mel (frame, band) varies by at least ``min_std_nats`` over time."""
     return np.asarray(mel.std(axis=0, dtype=np.float64) >= min_std_nats)
+
+
+def active_or_all(mel: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """(band,) the active bands of a mel (frame, band), or all where none is, as in silence."""
+    active = active_bands(mel)
+    return active if active.any() else ~active

@@ -15,7 +15,7 @@ from pipeline.model.ensemble import Ensemble
 from pipeline.model.inference import predict_continuous
 from pipeline.model.network import Seq2Seq
 from pipeline.signal.correlation import correlation_per_band
-from pipeline.signal.mel_statistics import active_bands
+from pipeline.signal.mel_statistics import active_or_all
 
 Array = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ def weigh_on_held_out(ensemble: Ensemble, held_out: Sequence[HeldOut], speech_le
     subject = torch.from_numpy(np.concatenate([part.subject for part in held_out]))
     mean, scale = (x.numpy().reshape(-1, first.a.n_bands) for x in first.mel_scaling(subject))
     truth = np.concatenate([part.truth for part in held_out])
-    active = active_bands(truth)
+    active = active_or_all(truth)
     sides = [[part.network for part in held_out], [part.ridge for part in held_out if part.ridge is not None]]
     parts = [((np.concatenate(side) - mean) / scale)[:, active] for side in sides if side]
     target = ((truth - mean) / scale)[:, active]
