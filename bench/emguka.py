@@ -4,12 +4,12 @@
 
 ``FOLDER`` holds a ``recordings.tsv`` with a row per utterance (docs/import.md); ``EMGUKA`` in the environment,
 folders with ``:`` between them, stands for ``--data``.  A row is a session, named speaker-session, in five folds by
-utterance.  The rows of the curve test the same utterances after training on 2, 4 and 8 minutes: their sheet calls the
-parts sessions, and ``split.by: session`` keeps them apart.
+utterance.  The rows of minutes test the same utterances after training and validation on so many of the others: their
+sheet calls the parts sessions, and ``split.by: session`` keeps them apart.
 
 Each row has a folder under ``--work`` with what its run makes.  A row that was interrupted goes on from there, and of
-one that is done only what changed is made again.  ``docs/real_recordings.md`` gets the table of the rows that
-are done.  Nothing of the recordings leaves ``--work``.
+one that is done only what changed is made again.  ``docs/real_recordings.md`` gets the rows that are done; the others
+keep their figures.  Nothing of the recordings leaves ``--work``.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ ROWS = {
     "2-101 without two": Row("s2", "101", changes={"align": CONFIG["align"] | {"channels": {"exclude": LEFT_OUT}}}),
     **{f"{name} causal": Row(*own, changes={"causal": True}) for name, own in SESSIONS.items()},
     **{f"2-101 {m} min": Row("s2", "101", minutes=m) for m in (2, 4, 8)},
+    **{f"{name} 0.5 min": Row(*SESSIONS[name], minutes=0.5) for name in ("2-1", "4-1")},
 }
 
 
@@ -176,10 +177,12 @@ HEAD = ("session", "trials", "tested [min]", "model r", "speech", "ridge r", "sp
         "MCD [dB]", "ridge", "STOI", "true mel", "contamination", "time [min]")  # fmt: skip
 
 
-def table(done: dict[str, dict[str, Any]]) -> str:
-    """A Markdown table of the rows that are done."""
-    lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
-    return "\n".join(lines + [f"| {' | '.join(_cells(name, own))} |" for name, own in done.items()])
+def table(done: dict[str, dict[str, Any]], before: str = "") -> str:
+    """A Markdown table of the rows that are done, and of the others as they stand in the table of ``before``."""
+    lines = {line.split("|")[1].strip(): line for line in before.splitlines() if line.startswith("|")}
+    lines |= {name: f"| {' | '.join(_cells(name, own))} |" for name, own in done.items()}
+    head = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+    return "\n".join(head + [lines[name] for name in ROWS if name in lines])
 
 
 def _cells(name: str, done: dict[str, Any]) -> list[str]:
@@ -211,13 +214,13 @@ def write_page(done: dict[str, dict[str, Any]]) -> None:
     """Put the table between its marks on the page, and the curve beside it; what stands around them stays."""
     write_curve(done)
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
-    _, _, after = rest.partition(STOP)
-    PAGE.write_text(f"{before}{START}\n\n{table(done)}\n\n{STOP}{after}", encoding="utf-8")
+    measured, _, after = rest.partition(STOP)
+    PAGE.write_text(f"{before}{START}\n\n{table(done, measured)}\n\n{STOP}{after}", encoding="utf-8")
 
 
 def write_curve(done: dict[str, dict[str, Any]]) -> None:
     """Scores over the minutes of training, where all rows of the curve are done."""
-    names = [name for name, row in ROWS.items() if row.minutes]
+    names = [name for name, row in ROWS.items() if row.minutes and row.session == "101"]
     if not all(name in done for name in names):
         return
     import matplotlib
