@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from pipeline.artifacts.aligned import aligned_trials
 from pipeline.artifacts.contamination import read_contamination, write_contamination
 from pipeline.artifacts.core import Provenance, header
 from pipeline.artifacts.windows import ROLE_CODES, BlockRow, SpanRow, Windows, read_windows, write_windows
+from pipeline.config.canonical import digest
 from pipeline.config.loader import load_config
 from pipeline.config.stages import stage_json
 from pipeline.data.spans import ReceptiveField, raw_spans
@@ -254,6 +256,27 @@ def test_a_summary_of_other_scores_than_the_config_gives_says_so(own_chain: Path
     unknown = pipeline(own_chain, "summary", "--config", "config.yaml")
     assert unknown.stdout == plain.stdout
     assert unknown.stderr.endswith("warning: these scores cannot be compared with the config\n")
+
+
+def test_results_of_another_version_are_named_by_summary_and_report(own_chain: Path) -> None:
+    """Scores with other keys, a config that has changed since, and at last a layout of before."""
+    scores, sidecar = own_chain / "results/eval.json", own_chain / "results/eval.provenance.json"
+    document, made = json.loads(scores.read_text()), json.loads(sidecar.read_text())
+    del document["summary"]["chance"]["pearson_r_without_drift"], made["digest"]
+    scores.write_text(json.dumps(document))
+    made["files"]["eval.json"] = hashlib.sha256(scores.read_bytes()).hexdigest()
+    made["config_json"] = made["config_json"].replace('"chance":{', '"chance":{"rotations":9,')
+    sidecar.write_text(json.dumps(made | {"digest": digest(made)}))
+    commands = {"summary": ["summary"], "report": ["report", "--out", "new.html"]}
+    for name, named in (
+        ("summary", "eval.json[pearson_r_without_drift]"),
+        ("report", "eval.provenance.json[config_json]"),
+    ):
+        found = pipeline(own_chain, *commands[name])
+        assert (found.returncode, found.stdout) == (2, "")
+        assert found.stderr.startswith(f"error: results/{named}: got")
+    (own_chain / "results/.layout").write_text("1\n")
+    assert all("results of layout 1" in pipeline(own_chain, *command).stderr for command in commands.values())
 
 
 def test_the_last_lines_say_what_may_be_claimed_and_why_no_more(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from pipeline.config.base import subsection
 from pipeline.config.loader import all_keys, load_config, parse_override
 from pipeline.config.root import Config
 from pipeline.config.stages import STAGES, stage_json
-from pipeline.errors import InputError
+from pipeline.errors import InputError, Problem
 from pipeline.provenance.fingerprint import code_fingerprints
 from pipeline.provenance.freshness import INDEX, refuse_mixture
 from pipeline.run.plan import load_plan
@@ -1100,6 +1100,24 @@ def test_a_start_opens_no_artifact_that_did_not_change(work: Work, monkeypatch: 
     monkeypatch.setattr("pipeline.provenance.freshness.file_sha256", opened.append)
     assert plan.stale() == []
     assert opened == []
+
+
+def test_what_the_index_knows_and_this_version_cannot_read_runs_again(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an update: other code, and headers whose form has changed."""
+    monkeypatch.chdir(work.folder)
+    plan = load_plan(work.source, [Path("config.yaml")], [], is_job=False)
+    entries = json.loads(INDEX.read_text())
+    for _, said in entries.values():
+        said["code"] = "0" * len(said["code"])
+    INDEX.write_text(json.dumps(entries))
+
+    def refused(path: str) -> None:
+        raise InputError(Problem(path, "attributes", "others than were written", "readable data", "Rerun"))
+
+    monkeypatch.setattr("pipeline.provenance.freshness.described", refused)
+    assert {finding.reason for finding in plan.stale()} == {"unreadable (others than were written)"}
 
 
 # --- the runs ---------------------------------------------------------------------------------------------------

@@ -595,8 +595,10 @@ def _add_summary(commands: argparse._SubParsersAction) -> None:
 
 
 def _summary(options: argparse.Namespace) -> None:
+    from pipeline.run.layout import refuse_earlier_layout
     from pipeline.run.summary import closing_summary
 
+    refuse_earlier_layout()
     print(closing_summary())
     if not _config_files(options):  # of another way to run: nothing says what is wanted
         return
@@ -623,7 +625,9 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from pipeline.report.command import draw_report
+    from pipeline.run.layout import refuse_earlier_layout
 
+    refuse_earlier_layout()
     draw_report(options.out, share=options.share)
     print(f"report: {options.out}")
 

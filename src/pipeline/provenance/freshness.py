@@ -83,12 +83,8 @@ class Freshness:
             return f"unreadable ({said['unreadable']})"
         if said["output"] not in ("", output.path):
             return f"written as {said['output']}"
-        if said["config"] != digest(output.config_json):
-            made = described(output.described_by)["config_json"]
-            return f"made with another config ({_changed_keys(made, output.config_json)})"
-        if said["code"] != digest(dict(output.code)):
-            made = described(output.described_by)["code_fingerprint"]
-            return f"made by other code ({_changed(made, output.code)})"
+        if said["config"] != digest(output.config_json) or said["code"] != digest(dict(output.code)):
+            return _made_otherwise(output)
         recorded = dict(said["inputs"])
         if set(recorded) != set(output.inputs):
             return "made from other files"
@@ -138,6 +134,17 @@ def _said(path: str) -> dict[str, Any]:
         "content": made["content_digest"],
         "parts": made["parts"],
     }
+
+
+def _made_otherwise(output: Output) -> str:
+    """How config or code differ from those that ``output`` names, of which the index has no more than digests."""
+    try:
+        made = described(output.described_by)
+    except InputError as error:  # an index of an earlier version, which could read it
+        return f"unreadable ({error.problems[0].got})"
+    if made["config_json"] != output.config_json:
+        return f"made with another config ({_changed_keys(made['config_json'], output.config_json)})"
+    return f"made by other code ({_changed(made['code_fingerprint'], output.code)})"
 
 
 def _is_said(value: object) -> bool:

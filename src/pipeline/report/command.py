@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from pipeline.artifacts import paths
 from pipeline.artifacts.files import write_text
 from pipeline.artifacts.sidecar import read_sidecar
@@ -27,10 +29,14 @@ def draw_report(out: Path, *, share: bool) -> None:
         expected, fix = "the file of the summary, beside which the subjects' pages lie", "Give another name."
         raise InputError(Problem("--out", "", f"{out.name}, the name of a subject's page", expected, fix))
     sidecar = read_sidecar(paths.EVALUATION_SIDECAR)
-    config, scored = EvaluateStage.from_json(sidecar["config_json"]), dict(sidecar["inputs"])
+    fix = "Run the workflow again"
+    try:
+        config, scored = EvaluateStage.from_json(sidecar["config_json"]), dict(sidecar["inputs"])
+    except ValidationError:
+        got, expected = "a config of another version", "that of evaluate"
+        raise InputError(Problem(str(paths.EVALUATION_SIDECAR), "config_json", got, expected, fix)) from None
     document = json.loads((paths.RESULTS / "eval.json").read_text(encoding="utf-8"))
     inputs = read_inputs(scope, config)
-    fix = "Run the workflow again"
     raise_if_any(
         Problem(path, "content_digest", "other content than was scored", "what eval.json scores", fix)
         for path, made in inputs.made.items()

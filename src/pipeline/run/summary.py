@@ -23,7 +23,7 @@ SUBJECTS = 5
 def closing_summary() -> str:
     """A table of the headline figures in ``results/eval.json``, and the places to look.
 
-    Raises :class:`InputError` where there is none, or one that evaluate did not write.
+    Raises :class:`InputError` where there is none, or one that evaluate did not write, or that of another version.
     """
     file = paths.RESULTS / "eval.json"
     if not file.is_file():
@@ -31,7 +31,14 @@ def closing_summary() -> str:
     if file.name in damaged_files(paths.EVALUATION_SIDECAR):
         got, fix = "another file than evaluate wrote", "Run the workflow again"
         raise InputError(Problem(str(file), "sha256", got, "the scores as they were written", fix))
-    scores = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        return "\n".join(_lines(json.loads(file.read_text(encoding="utf-8"))))
+    except KeyError as error:
+        got, fix = "scores of another version", "Run the workflow again"
+        raise InputError(Problem(str(file), str(error.args[0]), got, "what this version writes", fix)) from None
+
+
+def _lines(scores: dict[str, Any]) -> list[str]:
     summary = scores["summary"]
     lines = ["", f"{'':14}" + "".join(f"{title:>10}" for title in COLUMNS.values())]
     rows = [name for name in ROWS if any(summary.get(name, {}).get(column) is not None for column in COLUMNS)]
@@ -47,14 +54,14 @@ def closing_summary() -> str:
     lines += _claim(scores["claims"])
     if scores["claims"]["simulated"]:
         lines.append("SIMULATED DATA: no finding about any brain.")
-    lines += [
+    return [
+        *lines,
         "",
         *(list(_final_models()) or _fold_models(scores["subjects"])),
         f"scores       {paths.RESULTS / 'eval.json'}, {paths.RESULTS / 'scores.tsv'}",
         f"report       {paths.RESULTS / 'report.html'}",
         f"TensorBoard  tensorboard --logdir {paths.RESULTS / 'train'}",
     ]
-    return "\n".join(lines)
 
 
 def _final_models() -> Iterator[str]:
