@@ -15,13 +15,13 @@ from bench.harness import HOME, Contender, Figure, Measured, Run
 TITLE = "overhead per stage job"
 #: The files and options that each stage without torch is started with.
 STAGES = {
-    "ingest": ["--row", '{"subject":"s","recording":"r","eeg":"none.npy","eeg_rate_hz":1024}', "--raw", "none.npy"],
+    "ingest": ["--plan", "none.json", "--digest", "none"],
     "align": ["--recording", "none.h5"],
     "mel": ["--aligned", "none.h5"],
     "window": ["--aligned", "none.h5"],
     "contamination": ["--recording", "none.h5"],
     "repeats": ["--mel", "none.h5", "--aligned", "none.h5"],
-    "ridge": ["--windows", "none.h5", "--mel", "none.h5", "--aligned", "none.h5", "--fold", "0"],
+    "ridge": ["--windows", "none.h5", "--mel", "none.h5", "--aligned", "none.h5", "--folds", "--fold", "0"],
     "vocode": ["--checkpoint", "--predictions", "none.h5", "--aligned", "none.h5"],
     "evaluate": ["--folds", "s/fold0", "--variants", "--pooled", "False", "--sound", "False"],
 }
