@@ -19,12 +19,14 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -117,6 +119,7 @@ class Result:
     figures: list[Figure]
     load: float
     series: dict[str, list[list[float]]] = field(default_factory=dict)
+    machine: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -125,6 +128,22 @@ class Result:
     def from_dict(cls, values: dict[str, Any]) -> Result:
         timings = {name: Timing(**t) for name, t in values["timings"].items()}
         return cls(**values | {"timings": timings, "figures": [Figure(**f) for f in values["figures"]]})
+
+
+def machine() -> str:
+    """Processor, memory and versions."""
+    names = ("numpy", "scipy", "torch", "librosa", "scikit-learn", "h5py", "snakemake", "soxr")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    python = platform.python_version()
+    return f"{_cpu()}, {os.cpu_count()} cores, {memory_gb:.0f} GiB; Python {python}, {versions}"
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    attributes = dict(line.split(":", 1) for line in lines if ":" in line)
+    attributes = {key.strip(): value.strip() for key, value in attributes.items()}
+    return f"{attributes['model name']} (family {attributes['cpu family']}, model {attributes['model']})"
 
 
 def row_module(name: str) -> ModuleType:
@@ -148,7 +167,7 @@ def measure(name: str, work: Path, runs: int) -> Result:
     found = {name: _timing(rows) for name, rows in timings.items()}
     measured = Measured(work, found)
     series = row.series(measured) if hasattr(row, "series") else {}
-    return Result(row.TITLE, runs, found, row.judge(measured), load, series)
+    return Result(row.TITLE, runs, found, row.judge(measured), load, series, machine())
 
 
 def _timing(rows: Sequence[dict[str, float]]) -> Timing:

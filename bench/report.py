@@ -5,10 +5,8 @@ The page's measured part lies between two marks; what people wrote around it sta
 
 from __future__ import annotations
 
-import os
-import platform
-from importlib.metadata import version
 from pathlib import Path
+from string import ascii_uppercase
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
@@ -42,29 +40,19 @@ def write_pages(results: dict[str, Result], folder: Path) -> None:
 
 
 def _measured(results: dict[str, Result]) -> str:
-    parts = [_machine(), "![Times faster than what a user would pick instead](benchmarks.svg)"]
+    kinds = dict.fromkeys(result.machine for result in results.values())
+    machines = dict(zip(kinds, ascii_uppercase, strict=False))
+    parts = [f"Machine {letter}: {machine}." for machine, letter in machines.items()]
+    parts.append("![Times faster than what a user would pick instead](benchmarks.svg)")
     if "growth" in results:
         parts.append("![CPU time against length, channels and subjects](benchmarks_growth.svg)")
-    return "\n\n".join([*parts, *(_section(name, result) for name, result in results.items())])
+    parts += [_section(name, result, machines[result.machine]) for name, result in results.items()]
+    return "\n\n".join(parts)
 
 
-def _machine() -> str:
-    names = ("numpy", "scipy", "torch", "librosa", "scikit-learn", "h5py", "snakemake", "soxr")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    python = platform.python_version()
-    return f"Machine: {_cpu()}, {os.cpu_count()} cores, {memory_gb:.0f} GiB; Python {python}, {versions}."
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    attributes = dict(line.split(":", 1) for line in lines if ":" in line)
-    attributes = {key.strip(): value.strip() for key, value in attributes.items()}
-    return f"{attributes['model name']} (family {attributes['cpu family']}, model {attributes['model']})"
-
-
-def _section(name: str, result: Result) -> str:
-    head = f"### {result.title}\n\n`make bench ROWS={name}`; {result.runs} runs, load at the start {result.load:.1f}."
+def _section(name: str, result: Result, machine: str) -> str:
+    how = f"{result.runs} runs on machine {machine}, load at the start {result.load:.1f}"
+    head = f"### {result.title}\n\n`make bench ROWS={name}`; {how}."
     times = ["| | CPU, median (range) [s] | wall [s] | peak memory [MB] |", "|---|---|---|---|"]
     for label, t in result.timings.items():
         span = f" ({_number(min(t.cpu_s))} … {_number(max(t.cpu_s))})" if len(t.cpu_s) > 1 else " (one run)"
