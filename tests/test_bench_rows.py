@@ -21,4 +21,4 @@ def test_the_row_of_the_audio_stage_writes_the_mel_that_librosa_has(tmp_path: Pa
     np.save(tmp_path / "sound.npy", np.random.default_rng(0).integers(-9000, 9000, 5 * 48000).astype(np.int16))
     for contender in audio_stage.CONTENDERS:
         contender.start(tmp_path)()
-    assert audio_stage.largest_difference(tmp_path) < 0.01
+    assert audio_stage.largest_difference(tmp_path) <= 1e-5
