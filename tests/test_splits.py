@@ -158,10 +158,22 @@ def test_both_parts_of_a_trial_repeat_one_that_is_tested(second: Role) -> None:
     assert _without_repeats([*cut, tested], trials) == [*kept, tested]
 
 
-def test_a_fold_whose_training_all_repeats_what_is_tested_says_so() -> None:
+def test_two_recordings_of_one_list_keep_the_parts_that_a_border_cuts_where_nothing_else_is_left() -> None:
     trials = [Timeline(f"r{i}", "s", 0, 5000, text="what was said") for i in range(2)]
-    with pytest.raises(InputError, match=r"no data left to train in fold 2 of 5.*repeat tested or validating ones"):
-        split(trials, 2, SplitConfig(by="block", folds=5), GAP, RATE_HZ)
+    config = SplitConfig(by="block", folds=5)
+    folds = [{(b.recording, b.role) for b in split(trials, fold, config, GAP, RATE_HZ)} for fold in range(5)]
+    assert all({role for _, role in found} == set(ROLES) for found in folds)
+    assert {(0, "test"), (1, "test")} <= folds[2]
+    assert {recording for recording, _ in folds[0]} == {0}, "where its own parts do, the other is left out"
+
+
+def test_a_fold_whose_training_all_repeats_what_is_tested_says_so() -> None:
+    trials = [Timeline(f"r{i}", "s", 0, 500, text="what was said") for i in range(8)]
+    config = SplitConfig(by="recording", folds=2, order="chronological")
+    with pytest.raises(
+        InputError, match=r"no data left to train in fold 0 of 2.*; \d blocks repeat .* of other stimuli"
+    ):
+        split(trials, 0, config, GAP, RATE_HZ)
 
 
 def test_of_two_sessions_of_one_trial_each_the_end_of_one_validates() -> None:

@@ -68,17 +68,21 @@ def split(
 ) -> list[Block]:
     """The blocks of one inner fold of a fold, purge gaps applied, in order of recording and time.
 
+    Trials that repeat a stimulus are left out; where nothing would be left then for a role, as of two recordings of one
+    list, only those that no border cuts, and the audit counts the others.
+
     Raises :class:`InputError` when there is too little data for a role.
     """
     cut = _by_block if config.by == "block" else _by_label if config.by == "label" else _by_group
     blocks = cut(timelines, fold, inner_fold, config, gap, frame_rate_hz)
-    kept = blocks if config.by == "label" else _without_repeats(blocks, timelines)
-    purged = _purged(kept, gap)
-    for role in ROLES:
-        if not any(b.role == role for b in purged):
-            repeats = len(blocks) - len(kept) if any(b.role == role for b in _purged(blocks, gap)) else 0
-            raise _too_little(role, fold, config, gap / frame_rate_hz, repeats)
-    return purged
+    if config.by == "label":
+        return _with_every_role(_purged(blocks, gap), fold, config, gap / frame_rate_hz)
+    for whole in (False, True):
+        kept = _purged(_without_repeats(blocks, timelines, whole_trials_only=whole), gap)
+        if {b.role for b in kept} == set(ROLES):
+            return kept
+    n_repeats = len(blocks) - len(_without_repeats(blocks, timelines, whole_trials_only=True))
+    return _with_every_role(kept, fold, config, gap / frame_rate_hz, n_repeats)
 
 
 def windows_in(
@@ -121,20 +125,23 @@ def stimulus_groups(timelines: Sequence[Timeline]) -> list[int]:
     return [root(i) for i in range(len(timelines))]
 
 
-def _without_repeats(blocks: Sequence[Block], timelines: Sequence[Timeline]) -> list[Block]:
+def _without_repeats(
+    blocks: Sequence[Block], timelines: Sequence[Timeline], *, whole_trials_only: bool = False
+) -> list[Block]:
     """Blocks without those whose whole stimulus another trial has in a role that goes before theirs.
 
-    Test goes before validation, and validation before training.
+    Test goes before validation, and validation before training.  ``whole_trials_only``: trials of several roles stay.
     """
     groups = stimulus_groups(timelines)
-    held: dict[int, dict[int, int]] = {}
+    held: dict[int, dict[int, set[int]]] = {}
     for block in blocks:
-        trials = held.setdefault(groups[block.recording], {})
-        trials[block.recording] = max(trials.get(block.recording, 0), PRECEDENCE[block.role])
+        held.setdefault(groups[block.recording], {}).setdefault(block.recording, set()).add(PRECEDENCE[block.role])
 
     def is_repeat(block: Block) -> bool:
-        others = held[groups[block.recording]].items()
-        return any(trial != block.recording and first > PRECEDENCE[block.role] for trial, first in others)
+        trials = held[groups[block.recording]]
+        if whole_trials_only and len(trials[block.recording]) > 1:
+            return False
+        return any(t != block.recording and max(roles) > PRECEDENCE[block.role] for t, roles in trials.items())
 
     return [block for block in blocks if not is_repeat(block)]
 
@@ -359,11 +366,18 @@ def _cut_back(block: Block, others: Sequence[Block], gap: int) -> Block | None:
     return replace(block, start=start, stop=stop) if start < stop else None
 
 
-def _too_little(role: Role, fold: int, config: SplitConfig, gap_s: float, repeats: int) -> InputError:
-    """``repeats`` blocks were left out, without which the role would have data."""
-    need = f"blocks longer than the purge gap of {gap_s:.2f} s around them"
-    fix = "Lower split.folds, raise split.validation_fraction, shorten window.context_s, or add recordings"
-    if repeats:
-        need = f"trials of other stimuli; {repeats} blocks repeat tested or validating ones and were left out"
-        fix = "Set split.by: label to hold words out, or add recordings of other stimuli"
-    return InputError(Problem("config", "split", f"no data left to {role} in fold {fold} of {config.folds}", need, fix))
+def _with_every_role(
+    blocks: list[Block], fold: int, config: SplitConfig, gap_s: float, n_repeats: int = 0
+) -> list[Block]:
+    """The blocks; raises :class:`InputError` where a role has none, which may be due to ``n_repeats`` left out."""
+    for role in ROLES:
+        if any(b.role == role for b in blocks):
+            continue
+        got = f"no data left to {role} in fold {fold} of {config.folds}"
+        need = f"blocks longer than the purge gap of {gap_s:.2f} s around them"
+        fix = "Lower split.folds, raise split.validation_fraction, shorten window.context_s, or add recordings"
+        if n_repeats:
+            need += f"; {n_repeats} blocks repeat stimuli that are tested or validated, and were left out"
+            fix += " of other stimuli"
+        raise InputError(Problem("config", "split", got, need, fix))
+    return blocks
