@@ -45,9 +45,9 @@ class AuditResult:
     """Sum over pairs of roles; ``pairs`` is keyed ``"train/test"`` and so on, ``"train/test, inner fold 1"`` of inner
     folds but the first.
 
-    ``repeated_stimuli`` are whole stimuli (sentences) of test trials that training or validation holds too, which
-    the split leaves none of, and those that the training of an initial model held; ``repeated_words`` are single words
-    of which that is true, which may well be.
+    ``repeated_stimuli`` are whole stimuli (sentences) of test trials that training or validation holds too, of which
+    the split leaves none unless nothing else is left, and those that the training of an initial model held;
+    ``repeated_words`` are single words of which that is true, which may well be.
     """
 
     shared_samples: int
