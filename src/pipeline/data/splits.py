@@ -75,14 +75,13 @@ def split(
     """
     cut = _by_block if config.by == "block" else _by_label if config.by == "label" else _by_group
     blocks = cut(timelines, fold, inner_fold, config, gap, frame_rate_hz)
-    if config.by == "label":
-        return _with_every_role(_purged(blocks, gap), fold, config, gap / frame_rate_hz)
-    for whole in (False, True):
-        kept = _purged(_without_repeats(blocks, timelines, whole_trials_only=whole), gap)
-        if {b.role for b in kept} == set(ROLES):
-            return kept
-    n_repeats = len(blocks) - len(_without_repeats(blocks, timelines, whole_trials_only=True))
-    return _with_every_role(kept, fold, config, gap / frame_rate_hz, n_repeats)
+    choices = (_without_repeats(blocks, timelines, whole_trials_only=whole) for whole in (False, True))
+    for kept in [blocks] if config.by == "label" else choices:
+        purged = _purged(kept, gap)
+        missing = [role for role in ROLES if not any(b.role == role for b in purged)]
+        if not missing:
+            return purged
+    raise _too_little(missing[0], fold, config, gap / frame_rate_hz, len(blocks) - len(kept))
 
 
 def windows_in(
@@ -133,15 +132,17 @@ def _without_repeats(
     Test goes before validation, and validation before training.  ``whole_trials_only``: trials of several roles stay.
     """
     groups = stimulus_groups(timelines)
-    held: dict[int, dict[int, set[int]]] = {}
+    roles: dict[int, set[Role]] = {}
+    trials: dict[tuple[int, int], set[int]] = {}
     for block in blocks:
-        held.setdefault(groups[block.recording], {}).setdefault(block.recording, set()).add(PRECEDENCE[block.role])
+        roles.setdefault(block.recording, set()).add(block.role)
+        trials.setdefault((groups[block.recording], PRECEDENCE[block.role]), set()).add(block.recording)
 
     def is_repeat(block: Block) -> bool:
-        trials = held[groups[block.recording]]
-        if whole_trials_only and len(trials[block.recording]) > 1:
+        if whole_trials_only and len(roles[block.recording]) > 1:
             return False
-        return any(t != block.recording and max(roles) > PRECEDENCE[block.role] for t, roles in trials.items())
+        own, before = {block.recording}, range(PRECEDENCE[block.role] + 1, len(ROLES))
+        return any(trials.get((groups[block.recording], first), own) != own for first in before)
 
     return [block for block in blocks if not is_repeat(block)]
 
@@ -366,18 +367,12 @@ def _cut_back(block: Block, others: Sequence[Block], gap: int) -> Block | None:
     return replace(block, start=start, stop=stop) if start < stop else None
 
 
-def _with_every_role(
-    blocks: list[Block], fold: int, config: SplitConfig, gap_s: float, n_repeats: int = 0
-) -> list[Block]:
-    """The blocks; raises :class:`InputError` where a role has none, which may be due to ``n_repeats`` left out."""
-    for role in ROLES:
-        if any(b.role == role for b in blocks):
-            continue
-        got = f"no data left to {role} in fold {fold} of {config.folds}"
-        need = f"blocks longer than the purge gap of {gap_s:.2f} s around them"
-        fix = "Lower split.folds, raise split.validation_fraction, shorten window.context_s, or add recordings"
-        if n_repeats:
-            need += f"; {n_repeats} blocks repeat stimuli that are tested or validated, and were left out"
-            fix += " of other stimuli"
-        raise InputError(Problem("config", "split", got, need, fix))
-    return blocks
+def _too_little(role: Role, fold: int, config: SplitConfig, gap_s: float, n_repeats: int) -> InputError:
+    """A role has no data, which may be due to ``n_repeats`` blocks left out."""
+    got = f"no data left to {role} in fold {fold} of {config.folds}"
+    need = f"blocks longer than the purge gap of {gap_s:.2f} s around them"
+    fix = "Lower split.folds, raise split.validation_fraction, shorten window.context_s, or add recordings"
+    if n_repeats:
+        need += f"; {n_repeats} blocks repeat stimuli that are tested or validated, and were left out"
+        fix += " of other stimuli"
+    return InputError(Problem("config", "split", got, need, fix))
